@@ -1,0 +1,51 @@
+"""The tables are data: these tests say where each number comes from and that none has changed."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import pytest
+
+from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
+
+
+def _nearest(value: float) -> int:
+    """Round to nearest, ties away from zero."""
+    return int(math.copysign(math.floor(abs(value) + 0.5), value))
+
+
+def test_sigmoid_follows_its_formula() -> None:
+    expected = [_nearest(255 / (1 + math.exp(-(i - 128) / 16))) for i in range(256)]
+
+    assert expected == SIGMOID.tolist()
+
+
+def test_tanh_follows_its_formula() -> None:
+    expected = [_nearest(127 * math.tanh((i - 128) / 32)) for i in range(256)]
+
+    assert expected == TANH.tolist()
+
+
+def test_probability_follows_its_formula() -> None:
+    exact = [_nearest(65536 / (1 + math.exp(-(i - 128) / 16))) for i in range(256)]
+    expected = [min(max(value, 32), 65504) for value in exact]
+
+    assert expected == PROBABILITY.tolist()
+
+
+def test_probability_of_a_one_mirrors_that_of_a_zero() -> None:
+    for i in range(1, 256):
+        assert int(PROBABILITY[i]) + int(PROBABILITY[256 - i]) == 65536
+
+
+def test_the_bytes_of_every_table_have_the_printed_crc() -> None:
+    assert zlib.crc32(SIGMOID.tobytes()) == 0xD311B844
+    assert zlib.crc32(TANH.tobytes()) == 0xFDB8E9B2
+    assert zlib.crc32(PROBABILITY.astype("<u2").tobytes()) == 0x3D728A15
+
+
+def test_nobody_can_write_into_a_table() -> None:
+    for table in (SIGMOID, TANH, PROBABILITY):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0] = 1
