@@ -1,4 +1,7 @@
-"""Pillow plugin for `.rnc`, a learned progressive image format."""
+"""Pillow plugin for `.rnc`, a learned progressive image format.
+
+`import pillow_rnc` makes `Image.open` and `Image.save` know the format; nothing heavy is loaded for that.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,251 @@
+"""The keywords of ``save(...)`` and ``open(...)``: types, ranges, defaults, precedence.
+
+Everything is checked here, before the first byte is read or written.
+Unknown keywords are ignored, as Pillow's contract says; known ones with a bad value raise
+`RncOptionError`, which names the option and what is allowed.
+Must not load torch or numpy.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pillow_rnc.errors import RncOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from PIL import Image
+
+MAX_ITERATIONS = 16
+DEFAULT_ITERATIONS = 8
+DEFAULT_TILE_SIZE_PX = 768
+DEFAULT_OVERLAP_PX = 32
+MAX_QUALITY = 100
+
+_TILE_STEP_PX = 16
+_MIN_TILE_SIZE_PX = 64
+_MAX_TILE_SIZE_PX = 4096
+_MAX_OVERLAP_PX = 240
+
+Region = tuple[int, int, int, int]
+"""Left, upper, right, lower in pixels, as in `Image.crop`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """The rate and coding options of one ``save`` call; at most one rate option is not None.
+
+    Attributes:
+        iterations: Iterations to store, or "keep" to copy the stream of the opened file.
+        target_size: Largest allowed size of the whole file in bytes.
+        target_bpp: Largest allowed size of the whole file in bits per pixel.
+        target_psnr: Store the first iteration that reaches this PSNR in dB, alpha left aside.
+        quality: 0 to 100; see `quality_to_iterations`.
+        model: Name or id of a bundled model.
+        tile_size: Side of a tile in pixels.
+        overlap: Overlap of neighbouring tiles in pixels.
+        device: Torch device that runs the network.
+        recode: A coding option was given, so a stored stream must not be copied.
+    """
+
+    iterations: int | Literal["keep"] | None = None
+    target_size: int | None = None
+    target_bpp: float | None = None
+    target_psnr: float | None = None
+    quality: float | None = None
+    model: str = "auto"
+    tile_size: int = DEFAULT_TILE_SIZE_PX
+    overlap: int = DEFAULT_OVERLAP_PX
+    device: str = "cpu"
+    recode: bool = False
+
+    @classmethod
+    def from_encoderinfo(cls, encoderinfo: Mapping[str, Any]) -> SaveOptions:
+        """Return the checked options among the keywords of ``save``.
+
+        Raises:
+            RncOptionError: A value has the wrong type or range, or two rate options are given.
+        """
+        # None stands for "not given", so that programs can pass their own unset options on.
+        given = {name: value for name, value in encoderinfo.items() if value is not None}
+        rates = [name for name in ("iterations", "target_size", "target_bpp", "target_psnr") if name in given]
+        if len(rates) > 1:
+            msg = f"{' and '.join(rates)} cannot be given together, give one of them"
+            raise RncOptionError(msg)
+        if given.get("lossless"):
+            msg = "lossless=True is not possible, the codec is lossy; allowed is False"
+            raise RncOptionError(msg)
+        quality = given.get("quality")
+        if quality == "keep" and not rates:
+            given["iterations"], quality = "keep", None
+        tile_size = _tile_size(given.get("tile_size", DEFAULT_TILE_SIZE_PX))
+        return cls(
+            iterations=_iterations(given.get("iterations")),
+            target_size=_optional_integer("target_size", given.get("target_size"), 1, None),
+            target_bpp=_optional_number("target_bpp", given.get("target_bpp"), 0, None),
+            target_psnr=_optional_number("target_psnr", given.get("target_psnr"), 0, None),
+            quality=None if rates else _optional_number("quality", quality, 0, MAX_QUALITY),
+            model=_text("model", given.get("model", "auto")),
+            tile_size=tile_size,
+            overlap=_overlap(given.get("overlap"), tile_size),
+            device=_text("device", given.get("device", "cpu")),
+            recode=any(name in given for name in ("model", "tile_size", "overlap")),
+        )
+
+    def encoded_iterations(self) -> int:
+        """Return how many iterations to encode; a target encodes all and cuts.
+
+        Raises:
+            RncOptionError: "keep" was asked for, and there is no stream to keep.
+        """
+        if self.iterations == "keep":
+            msg = "iterations='keep' needs an image opened from an .rnc file, whole and unchanged"
+            raise RncOptionError(msg)
+        if self.iterations is not None:
+            return self.iterations
+        if self.quality is not None:
+            return quality_to_iterations(self.quality)
+        if self.target_size is self.target_bpp is self.target_psnr is None:
+            return DEFAULT_ITERATIONS
+        return MAX_ITERATIONS
+
+    def copied_iterations(self, stored: int) -> int | None:
+        """Return how many of the stored iterations to copy, or None to encode anew.
+
+        Encoding decoded pixels again only loses, so every option that does not force it copies.
+        """
+        if self.recode or self.target_psnr is not None:
+            return None
+        if isinstance(self.iterations, int):
+            return self.iterations if self.iterations <= stored else None
+        if self.quality is not None:
+            return min(stored, quality_to_iterations(self.quality))
+        return stored
+
+    def size_limit(self, width: int, height: int) -> tuple[str, int] | None:
+        """Return the option that limits the file and the limit in bytes, if there is one."""
+        if self.target_size is not None:
+            return "target_size", self.target_size
+        if self.target_bpp is not None:
+            return "target_bpp", math.floor(self.target_bpp * width * height / 8)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How an opened file is decoded; see `pillow_rnc.open` for the meaning.
+
+    Attributes:
+        iterations: Decode at most this many, or None for all.
+        region: Decode this box only.
+        device: Torch device that runs the network.
+        allow_truncated: Decode the whole iterations of a cut file.
+        on_iteration: Called with the count so far, the count in all, and the picture.
+    """
+
+    iterations: int | None = None
+    region: Region | None = None
+    device: str = "cpu"
+    allow_truncated: bool = False
+    on_iteration: Callable[[int, int, Image.Image], None] | None = None
+
+
+def quality_to_iterations(quality: float) -> int:
+    """Return the iterations for a quality: 16 even steps, 0 to 6 is 1, 50 is 8, 75 is 12, 100 is 16."""
+    return max(1, math.ceil(quality * MAX_ITERATIONS / MAX_QUALITY))
+
+
+def check_iterations(value: object) -> int:
+    """Return an iteration count from 1 to 16.
+
+    Raises:
+        RncOptionError: It is not an integer, or outside.
+    """
+    return _integer("iterations", value, 1, MAX_ITERATIONS)
+
+
+def check_region(value: object, size: tuple[int, int]) -> Region:
+    """Return a box that lies inside an image of this (width, height) and is not empty.
+
+    Raises:
+        RncOptionError: It is no such box.
+    """
+    width, height = size
+    if isinstance(value, (tuple, list)) and len(value) == 4:  # noqa: PLR2004 -- the sides of a box
+        left, upper, right, lower = (_integer("region", side, 0, None) for side in value)
+        if left < right <= width and upper < lower <= height:
+            return left, upper, right, lower
+    msg = f"region {value!r} is not allowed, give (left, upper, right, lower) inside {width}x{height}"
+    raise RncOptionError(msg)
+
+
+def _iterations(value: object) -> int | Literal["keep"] | None:
+    if value is None or value == "keep":
+        return "keep" if value == "keep" else None
+    if isinstance(value, str):
+        msg = f"iterations {value!r} is not allowed, give 1 to {MAX_ITERATIONS} or 'keep'"
+        raise RncOptionError(msg)
+    return check_iterations(value)
+
+
+def _tile_size(value: object) -> int:
+    tile_size = _integer("tile_size", value, _MIN_TILE_SIZE_PX, _MAX_TILE_SIZE_PX)
+    return _multiple("tile_size", tile_size)
+
+
+def _overlap(value: object, tile_size: int) -> int:
+    limit = min(tile_size // 2, _MAX_OVERLAP_PX)
+    if value is None:
+        return min(DEFAULT_OVERLAP_PX, limit)
+    return _multiple("overlap", _integer("overlap", value, 0, limit))
+
+
+def _multiple(name: str, value: int) -> int:
+    if value % _TILE_STEP_PX:
+        msg = f"{name} {value} is not allowed, give a multiple of {_TILE_STEP_PX}"
+        raise RncOptionError(msg)
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    msg = f"{name} {value!r} is not allowed, give a name"
+    raise RncOptionError(msg)
+
+
+def _optional_integer(name: str, value: object, low: int, high: int | None) -> int | None:
+    return None if value is None else _integer(name, value, low, high)
+
+
+def _integer(name: str, value: object, low: int, high: int | None) -> int:
+    try:
+        # Accepts the integers of numpy; True is an int to Python, but no count to a user.
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < low or (high is not None and number > high):
+        msg = f"{name} {value!r} is not allowed, give an integer {_range(low, high)}"
+        raise RncOptionError(msg)
+    return number
+
+
+def _optional_number(name: str, value: object, low: float, high: float | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, (bool, str)) else float(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= low and (high is None or number <= high)):
+        msg = f"{name} {value!r} is not allowed, give a number {_range(low, high)}"
+        raise RncOptionError(msg)
+    return number
+
+
+def _range(low: float, high: float | None) -> str:
+    return f"of at least {low}" if high is None else f"from {low} to {high}"
