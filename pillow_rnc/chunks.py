@@ -1,0 +1,207 @@
+"""Chunks of an .rnc file as bytes: exact reading, checksums, and the header and units unpacked with `struct`.
+
+This module knows the layout of a chunk, not which chunks make a file; that is `container`.
+Source: spec, sections "Chunks", "Header" and "Units".
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+from pillow_rnc.errors import CorruptError, TruncatedError, UnsupportedError
+from pillow_rnc.records import FORMAT_MAJOR, HEAD_TYPE, MAX_METADATA_BYTES, MODES, UNIT_TYPE, Coding, Header, Segment
+from pillow_rnc.rules import header_faults, reject, unit_faults
+
+if TYPE_CHECKING:
+    from pillow_rnc.records import Unit
+
+HEAD_FIELDS = struct.Struct("<BBHHBBBBHBB8s")
+CHUNK_PREFIX = struct.Struct("<4sI")
+CHUNK_CRC = struct.Struct("<I")
+SEGMENT_ENTRY = struct.Struct("<BIII")
+
+_READ_BYTES = 1 << 20
+"""Longest single read: a length field alone never makes us ask for more memory than this."""
+
+
+class ByteSource(Protocol):
+    """What is asked of a binary file object."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to `size` bytes, none at the end."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to `offset` and return the new position."""
+
+    def tell(self) -> int:
+        """Return the position."""
+
+
+class Reader:
+    """Reads exact lengths from a file object that may give less than asked."""
+
+    def __init__(self, fp: ByteSource) -> None:
+        self._fp = fp
+        self.position = fp.tell()
+        self.whole = 0
+        self.promised: int | None = None
+
+    def up_to(self, count: int) -> bytes:
+        """Return `count` bytes, or fewer at the end."""
+        blocks: list[bytes] = []
+        while count > 0:
+            block = self._fp.read(min(count, _READ_BYTES))
+            if not block:
+                break
+            blocks.append(block)
+            count -= len(block)
+            self.position += len(block)
+        return b"".join(blocks)
+
+    def take(self, count: int) -> bytes:
+        """Return `count` bytes, or raise `TruncatedError`."""
+        data = self.up_to(count)
+        if len(data) == count:
+            return data
+        found = "no header" if self.promised is None else f"{self.whole} of {self.promised} iterations"
+        raise TruncatedError(f"image file is truncated ({found})", decodable_iterations=self.whole)
+
+
+def read_header(reader: Reader) -> Header:
+    """Return the header, the first chunk, and let `reader` know how many iterations it promises.
+
+    Raises:
+        UnsupportedError: The version or a reserved value is unknown.
+        CorruptError: The chunk is another one, or breaks a rule.
+        TruncatedError: The bytes end.
+    """
+    prefix = reader.take(CHUNK_PREFIX.size)
+    chunk_type, length = CHUNK_PREFIX.unpack(prefix)
+    if chunk_type != HEAD_TYPE or not 1 <= length <= MAX_METADATA_BYTES:
+        raise CorruptError(f"first chunk {chunk_type!r} of {length} bytes, expected {HEAD_TYPE!r}")
+    major = reader.take(1)
+    if major[0] == FORMAT_MAJOR and length != HEAD_FIELDS.size:
+        raise CorruptError(f"header of {length} bytes, expected {HEAD_FIELDS.size}")
+    value = read_value(reader, prefix, length, major)
+    if major[0] != FORMAT_MAJOR:
+        raise UnsupportedError(f"format version {major[0]}, known is {FORMAT_MAJOR}")
+    header = unpack_head(value)
+    reject(header_faults(header))
+    reader.promised = header.iterations
+    return header
+
+
+def read_value(reader: Reader, prefix: bytes, length: int, start: bytes = b"") -> bytes:
+    """Return the data of a chunk, of which `start` is read already, and check its CRC."""
+    value = start + reader.take(length - len(start))
+    _check_crc(reader, zlib.crc32(value, zlib.crc32(prefix)), f"chunk {prefix[:4]!r}")
+    return value
+
+
+def _check_crc(reader: Reader, expected: int, place: str) -> None:
+    (crc,) = CHUNK_CRC.unpack(reader.take(CHUNK_CRC.size))
+    if crc != expected:
+        raise CorruptError(f"{place}: CRC {crc:#010x}, expected {expected:#010x}")
+
+
+def read_unit(reader: Reader, header: Header, iteration: int, stopped: set[int]) -> Unit:
+    """Return the unit of index `iteration`, every checksum compared.
+
+    The table is compared with the length of the unit before the payloads are asked for.
+
+    Args:
+        reader: Stands at the unit.
+        header: The header of the file.
+        iteration: Index of the unit.
+        stopped: Tiles that earlier units stopped; those that this one stops are added.
+
+    Raises:
+        CorruptError: A checksum, a length or a rule is broken.
+        UnsupportedError: A segment has an unknown coding.
+        TruncatedError: The bytes end.
+    """
+    prefix = reader.take(CHUNK_PREFIX.size)
+    chunk_type, length = CHUNK_PREFIX.unpack(prefix)
+    if chunk_type != UNIT_TYPE:
+        raise CorruptError(f"iteration {iteration}: chunk {chunk_type!r}, expected {UNIT_TYPE!r}")
+    table_bytes = len(header.grid) * SEGMENT_ENTRY.size
+    if length < table_bytes:
+        raise CorruptError(f"iteration {iteration}: unit of {length} bytes, the segment table has {table_bytes}")
+    table = reader.take(table_bytes)
+    promised = table_bytes + sum(entry[1] for entry in SEGMENT_ENTRY.iter_unpack(table))
+    if length != promised:
+        raise CorruptError(f"iteration {iteration}: unit of {length} bytes, its segments make {promised}")
+    payloads = reader.take(length - table_bytes)
+    crc = zlib.crc32(payloads, zlib.crc32(table, zlib.crc32(prefix)))
+    parts: list[bytes] = []
+    start = 0
+    for tile, (_, size, payload_crc, _) in enumerate(SEGMENT_ENTRY.iter_unpack(table)):
+        parts.append(payloads[start : start + size])
+        start += size
+        found = zlib.crc32(parts[-1])
+        if found != payload_crc:
+            raise CorruptError(
+                f"tile {tile}, iteration {iteration}: payload CRC {found:#010x}, expected {payload_crc:#010x}"
+            )
+    _check_crc(reader, crc, f"iteration {iteration}")
+    unit = tuple(
+        Segment(_coding(coding, tile, iteration), part, codes_crc)
+        for tile, (part, (coding, _, _, codes_crc)) in enumerate(
+            zip(parts, SEGMENT_ENTRY.iter_unpack(table), strict=True)
+        )
+    )
+    reject(unit_faults(unit, header, iteration=iteration, stopped=stopped))
+    return unit
+
+
+def unpack_head(value: bytes) -> Header:
+    """Return the header of a `HEAD` chunk's 22 bytes."""
+    major, minor, width, height, mode, iterations, channels, stride, tile_size, overlap, flags, model_id = (
+        HEAD_FIELDS.unpack(value)
+    )
+    if flags:
+        raise UnsupportedError(f"header flags {flags:#04x}, allowed is 0")
+    if mode >= len(MODES):
+        raise UnsupportedError(f"mode {mode}, allowed are 0 to {len(MODES) - 1}")
+    return Header(
+        width, height, MODES[mode], iterations, channels, stride, tile_size, overlap, model_id, (major, minor)
+    )
+
+
+def pack_head(header: Header) -> bytes:
+    """Return the data of the `HEAD` chunk, as `schema.build_head` does."""
+    return HEAD_FIELDS.pack(
+        *header.version,
+        header.width,
+        header.height,
+        MODES.index(header.mode),
+        header.iterations,
+        header.code_channels,
+        header.code_stride,
+        header.tile_size,
+        header.overlap,
+        0,
+        header.model_id,
+    )
+
+
+def chunk_bytes(length: int) -> int:
+    """Return the size of a chunk with `length` bytes of data."""
+    return CHUNK_PREFIX.size + length + CHUNK_CRC.size
+
+
+def pack_chunk(chunk_type: bytes, value: bytes) -> bytes:
+    """Return a whole chunk, as `schema.build_chunk` does."""
+    start = CHUNK_PREFIX.pack(chunk_type, len(value)) + value
+    return start + CHUNK_CRC.pack(zlib.crc32(start))
+
+
+def _coding(number: int, tile: int, iteration: int) -> Coding:
+    try:
+        return Coding(number)
+    except ValueError as error:
+        raise UnsupportedError(
+            f"tile {tile}, iteration {iteration}: coding {number}, allowed are 0 to {max(Coding)}"
+        ) from error
