@@ -5,4 +5,36 @@
 
 from __future__ import annotations
 
+from pillow_rnc._files import FileInfo, check, info, truncate
+from pillow_rnc._open import open_image as open  # noqa: A004 -- read as pillow_rnc.open
+from pillow_rnc.errors import (
+    CorruptError,
+    RncError,
+    RncFileError,
+    RncOptionError,
+    SignatureError,
+    TruncatedError,
+    UnsupportedError,
+    WeightsError,
+)
+from pillow_rnc.RncImagePlugin import RncImageFile
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "CorruptError",
+    "FileInfo",
+    "RncError",
+    "RncFileError",
+    "RncImageFile",
+    "RncOptionError",
+    "SignatureError",
+    "TruncatedError",
+    "UnsupportedError",
+    "WeightsError",
+    "__version__",
+    "check",
+    "info",
+    "open",
+    "truncate",
+]

@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.records import MAX_SIDE, MODES
 
 if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
     from PIL import Image
-
-NATIVE_MODES = ("L", "LA", "RGB", "RGBA")
-MAX_SIDE_PX = 65535
 
 _OPAQUE = 255
 _WITHOUT_ALPHA = {"LA": "L", "RGBA": "RGB"}
@@ -47,15 +45,15 @@ def native_mode(im: Image.Image) -> str:
         OSError: The mode has no 8-bit equivalent, such as I;16.
         ValueError: The image is empty or has a side that the format cannot hold.
     """
-    mode = im.mode if im.mode in NATIVE_MODES else _CONVERTED_TO.get(im.mode)
+    mode = im.mode if im.mode in MODES else _CONVERTED_TO.get(im.mode)
     if mode is None:
         msg = f"cannot write mode {im.mode} as RNC"
         raise OSError(msg)
     if min(im.size) < 1:
         msg = "cannot write empty image as RNC"
         raise ValueError(msg)
-    if max(im.size) > MAX_SIDE_PX:
-        msg = f"image size {im.width}x{im.height} is not allowed, RNC holds 1 to {MAX_SIDE_PX} pixels a side"
+    if max(im.size) > MAX_SIDE:
+        msg = f"image size {im.width}x{im.height} is not allowed, RNC holds 1 to {MAX_SIDE} pixels a side"
         raise RncOptionError(msg)
     if im.mode in _MAY_HAVE_TRANSPARENCY and im.has_transparency_data:
         return _WITH_ALPHA[mode]

@@ -14,21 +14,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.records import MAX_ITERATIONS, TILE_SIZES
+from pillow_rnc.tiling import TILE_ALIGNMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from PIL import Image
 
-MAX_ITERATIONS = 16
 DEFAULT_ITERATIONS = 8
 DEFAULT_TILE_SIZE_PX = 768
 DEFAULT_OVERLAP_PX = 32
 MAX_QUALITY = 100
 
-_TILE_STEP_PX = 16
-_MIN_TILE_SIZE_PX = 64
-_MAX_TILE_SIZE_PX = 4096
 _MAX_OVERLAP_PX = 240
 
 Region = tuple[int, int, int, int]
@@ -168,6 +166,15 @@ def check_iterations(value: object) -> int:
     return _integer("iterations", value, 1, MAX_ITERATIONS)
 
 
+def check_target_size(value: object) -> int:
+    """Return a file length of at least 1 byte.
+
+    Raises:
+        RncOptionError: It is not an integer, or less.
+    """
+    return _integer("target_size", value, 1, None)
+
+
 def check_region(value: object, size: tuple[int, int]) -> Region:
     """Return a box that lies inside an image of this (width, height) and is not empty.
 
@@ -193,7 +200,7 @@ def _iterations(value: object) -> int | Literal["keep"] | None:
 
 
 def _tile_size(value: object) -> int:
-    tile_size = _integer("tile_size", value, _MIN_TILE_SIZE_PX, _MAX_TILE_SIZE_PX)
+    tile_size = _integer("tile_size", value, TILE_SIZES[0], TILE_SIZES[-1])
     return _multiple("tile_size", tile_size)
 
 
@@ -205,8 +212,8 @@ def _overlap(value: object, tile_size: int) -> int:
 
 
 def _multiple(name: str, value: int) -> int:
-    if value % _TILE_STEP_PX:
-        msg = f"{name} {value} is not allowed, give a multiple of {_TILE_STEP_PX}"
+    if value % TILE_ALIGNMENT:
+        msg = f"{name} {value} is not allowed, give a multiple of {TILE_ALIGNMENT}"
         raise RncOptionError(msg)
     return value
 

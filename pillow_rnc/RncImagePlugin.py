@@ -1,0 +1,283 @@
+"""The glue between Pillow and the codec: open, load, verify, save; importing it registers the format.
+
+Opening reads the header and the metadata only.
+Everything that needs torch or numpy is imported inside the functions that decode or encode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from PIL import Image, ImageFile
+
+from pillow_rnc import alpha, container
+from pillow_rnc._metadata import info_from_metadata, metadata_for_save
+from pillow_rnc._modes import from_pixels, keeps_colour_space, native_mode, to_pixels
+from pillow_rnc._options import LoadOptions, SaveOptions, check_iterations
+from pillow_rnc._rates import cut, cut_to_psnr, cut_to_size
+from pillow_rnc.errors import RncOptionError, SignatureError
+from pillow_rnc.records import RncFile
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+    from PIL._imaging import PixelAccess
+    from PIL._typing import StrOrBytesPath
+
+    from pillow_rnc.records import FileHead
+
+FORMAT: Final = "RNC"
+EXTENSION: Final = ".rnc"
+MIME_TYPE: Final = "image/x-rnc"
+
+_DRAFT_ITERATIONS = ((8, 2), (4, 4), (2, 8))
+"""Shrinking by at least the first number needs no more than the second of iterations."""
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(container.SIGNATURE)
+
+
+class RncImageFile(ImageFile.ImageFile):
+    """An image of the `.rnc` format, decoded when its pixels are asked for."""
+
+    format = FORMAT
+    format_description = "Learned progressive image"
+    n_frames = 1
+    is_animated = False
+
+    # On the class, because copies that pickle makes have no file behind them.
+    _head: FileHead | None = None
+    _source: RncFile | None = None
+    _digest: bytes | None = None
+    _options = LoadOptions()
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            self._head = container.read_head(self.fp)
+        except SignatureError as error:
+            # Tells Pillow to try its other formats.
+            raise SyntaxError(str(error)) from error
+        header = self._head.header
+        self._mode = header.mode
+        self._size = header.width, header.height
+        self.info.update(info_from_metadata(self._head.metadata))
+        self.info["rnc"] = {
+            "version": header.version,
+            "model": header.model_id.hex(),
+            "iterations": header.iterations,
+            "tiles": (header.grid.columns, header.grid.rows),
+            "tile_size": header.tile_size,
+            "overlap": header.overlap,
+        }
+        self._describe_pixels()
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations `load` decodes, or has decoded; set it before loading.
+
+        Values above what the file holds stand for all of them.
+        """
+        stored = self._head.header.iterations if self._head else 0
+        return min(stored, self._options.iterations or stored)
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        iterations = check_iterations(value)
+        if self.tile:
+            self._options = replace(self._options, iterations=iterations)
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Decode fewer iterations where a much smaller picture is wanted, as `thumbnail` does.
+
+        The size stays as it is; a mode that differs from the image's is left to `convert`.
+        """
+        if not self.tile or size is None or mode not in (None, self.mode):
+            return None
+        shrink = min(self.width / max(size[0], 1), self.height / max(size[1], 1))
+        for factor, iterations in _DRAFT_ITERATIONS:
+            if shrink >= factor:
+                self.iterations = min(self.iterations, iterations)
+                return self.mode, (0, 0, self.width, self.height)
+        return None
+
+    def verify(self) -> None:
+        """Check lengths and checksums of the whole file, without decoding.
+
+        As with any format, open the file again to use it afterwards.
+
+        Raises:
+            RncFileError: The file is damaged.
+        """
+        if self.fp is None or self._head is None:
+            msg = "verify must be called directly after open"
+            raise RuntimeError(msg)
+        for _ in container.iter_units(self.fp, self._head):
+            pass
+        if self._head.alpha is not None:
+            alpha.check_alpha(self._head.alpha, *self.size)
+        super().verify()
+
+    def load(self) -> PixelAccess | None:
+        """Decode the picture at the first call."""
+        if self.tile and self._head is not None and self._digest is None:
+            samples = self._decode().tobytes()
+            self._digest = _digest(samples)
+            if self._exclusive_fp and self.fp is not None:
+                self.fp.close()
+            self.fp = BytesIO(samples)
+        return super().load()
+
+    def load_seek(self, pos: int) -> None:
+        """Do nothing: there is one descriptor, at the start; makes `ImageFile.Parser` wait for the whole file."""
+
+    def save(self, fp: StrOrBytesPath | IO[bytes], format: str | None = None, **params: Any) -> None:  # noqa: A002, ANN401
+        """Save as `Image.save` does; into `.rnc`, an unchanged picture is copied or cut, not encoded again."""
+        file = self._copied_file(params) if _is_rnc(fp, format) and not params.get("append_images") else None
+        if file is None:
+            super().save(fp, format, **params)
+            return
+        # Complete before the target is opened, which may be the file that this image came from.
+        data = container.build(file)
+        if isinstance(fp, (str, bytes, os.PathLike)):
+            Path(os.fsdecode(fp)).write_bytes(data)
+        else:
+            # Pillow takes the text stream for its binary one, so we do too.
+            stream: IO[bytes] = getattr(fp, "buffer", fp) if fp is sys.stdout else fp
+            stream.write(data)
+
+    def _describe_pixels(self) -> None:
+        self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
+
+    def restrict(self, options: LoadOptions) -> None:
+        """Set how the picture will be decoded; a region becomes the size of the image."""
+        self._options = options
+        if options.region is not None:
+            left, upper, right, lower = options.region
+            self._size = right - left, lower - upper
+            self._describe_pixels()
+
+    def _read(self) -> RncFile:
+        """Return the file with the iterations that are wanted, reading no further."""
+        if self._source is None or len(self._source.units) < self.iterations:
+            if self.fp is None or self._head is None:
+                msg = "operation on closed image"
+                raise ValueError(msg)
+            units = container.read_units(
+                self.fp,
+                self._head,
+                self.iterations,
+                allow_truncated=self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES,
+            )
+            self._options = replace(self._options, iterations=len(units))
+            header = replace(self._head.header, iterations=len(units))
+            self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
+        return cut(self._source, self.iterations)
+
+    def _decode(self) -> NDArray[uint8]:
+        """Return the samples of the picture, uint8 [height, width, bands]."""
+        from pillow_rnc import codec
+
+        file = self._read()
+        header, options = file.header, self._options
+        plane = None
+        if file.alpha is not None:
+            plane = alpha.decode_alpha(file.alpha, header.width, header.height)
+            if options.region is not None:
+                left, upper, right, lower = options.region
+                plane = plane[upper:lower, left:right]
+
+        def samples(pixels: NDArray[uint8]) -> NDArray[uint8]:
+            return from_pixels(pixels, plane, header.mode)
+
+        def show(done: int, total: int, pixels: NDArray[uint8]) -> None:
+            assert options.on_iteration is not None
+            image = Image.frombytes(self.mode, self.size, samples(pixels).tobytes())
+            options.on_iteration(done, total, image)
+
+        return samples(
+            codec.decode(
+                file,
+                region=options.region,
+                device=options.device,
+                on_iteration=show if options.on_iteration else None,
+            )
+        )
+
+    def _copied_file(self, params: dict[str, Any]) -> RncFile | None:
+        """Return the file to write without encoding, or None if that is not possible."""
+        options = SaveOptions.from_encoderinfo(params)
+        iterations = options.copied_iterations(self.iterations)
+        if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
+            return None
+        file = self._read()
+        file = replace(file, metadata=metadata_for_save(self, params))
+        return cut_to_size(cut(file, min(iterations, len(file.units))), options)
+
+    def _is_unchanged(self) -> bool:
+        """Whether the pixels are still those of the file."""
+        if self.tile:
+            return self.fp is not None
+        header = self._head.header if self._head else None
+        same_kind = header is not None and (self.mode, *self.size) == (header.mode, header.width, header.height)
+        return same_kind and self._source is not None and _digest(self.tobytes()) == self._digest
+
+
+def _digest(samples: bytes) -> bytes:
+    return hashlib.blake2b(samples, digest_size=16).digest()
+
+
+def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
+    """Whether `Image.save` would write our format."""
+    if format_name:
+        return format_name.upper() == FORMAT
+    name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")
+    return isinstance(name, (str, bytes, os.PathLike)) and os.fsdecode(name).lower().endswith(EXTENSION)
+
+
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature
+    params = im.encoderinfo
+    options = SaveOptions.from_encoderinfo(params)
+    iterations = options.encoded_iterations()
+    mode = native_mode(im)
+    metadata = metadata_for_save(im, params, keep_icc=keeps_colour_space(im))
+
+    from pillow_rnc import codec
+
+    pixels, plane = to_pixels(im, mode)
+    header, units = codec.encode(
+        pixels,
+        iterations=iterations,
+        model=options.model,
+        tile_size=options.tile_size,
+        overlap=options.overlap,
+        device=options.device,
+    )
+    blob = None if plane is None else alpha.encode_alpha(plane)
+    file = RncFile(replace(header, mode=mode), metadata, blob, tuple(units))
+    file = cut_to_size(file, options)
+    if options.target_psnr is not None:
+        file = cut_to_psnr(file, pixels, options.target_psnr, device=options.device)
+    # Once, so that an error above leaves nothing behind in the stream.
+    fp.write(container.build(file))
+
+
+def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    frames = getattr(im, "n_frames", 1) + len(im.encoderinfo.get("append_images") or ())
+    if frames > 1:
+        raise RncOptionError(f"save_all of {frames} frames is not possible, RNC holds one")
+    _save(im, fp, filename)
+
+
+Image.register_open(FORMAT, RncImageFile, _accept)
+Image.register_save(FORMAT, _save)
+Image.register_save_all(FORMAT, _save_all)
+Image.register_extension(FORMAT, EXTENSION)
+Image.register_mime(FORMAT, MIME_TYPE)

@@ -1,0 +1,182 @@
+"""What can be said and done about a file without decoding it: describe, check, cut.
+
+Must not load torch, numpy, construct or Pillow.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypedDict
+
+from pillow_rnc import alpha, container
+from pillow_rnc._options import check_iterations, check_target_size
+from pillow_rnc._rates import file_sizes, iterations_within
+from pillow_rnc.errors import RncOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BytesPath = str | os.PathLike[str]
+
+
+class FileInfo(TypedDict):
+    """What `info` says about a file.
+
+    Attributes:
+        version: Version of the format, major and minor.
+        mode: Pillow mode, L, LA, RGB or RGBA.
+        width: Width in pixels.
+        height: Height in pixels.
+        model: Id of the model in hexadecimal.
+        iterations: Iterations that the header promises.
+        iterations_stored: Iterations that are there in full length; fewer if the file was cut by accident.
+        tiles: Columns and rows of tiles.
+        tile_size: Side of a tile in pixels.
+        overlap: Overlap of tiles in pixels.
+        file_bytes: Length of the file.
+        bytes_before_iterations: Header, metadata and alpha.
+        bytes_per_iteration: Length of each iteration that is there.
+        bpp: Bits per pixel, the whole file counted.
+        metadata_bytes: Length of each kind of metadata.
+        alpha_bytes: Length of the alpha plane.
+    """
+
+    version: tuple[int, int]
+    mode: str
+    width: int
+    height: int
+    model: str
+    iterations: int
+    iterations_stored: int
+    tiles: tuple[int, int]
+    tile_size: int
+    overlap: int
+    file_bytes: int
+    bytes_before_iterations: int
+    bytes_per_iteration: list[int]
+    bpp: float
+    metadata_bytes: dict[str, int]
+    alpha_bytes: int
+
+
+def info(fp: BytesPath | IO[bytes]) -> FileInfo:
+    """Return what the header of a file says, and how many bytes each iteration takes.
+
+    Reads the header and the lengths only; `check` compares the checksums.
+
+    Raises:
+        RncFileError: The file is not an `.rnc` file, or its header is damaged.
+    """
+    with _opened(fp) as source:
+        head = container.read_head(source)
+        sizes = container.unit_sizes(source, head)
+        file_bytes = source.seek(0, os.SEEK_END)
+    header, grid = head.header, head.header.grid
+    return FileInfo(
+        version=header.version,
+        mode=header.mode,
+        width=header.width,
+        height=header.height,
+        model=header.model_id.hex(),
+        iterations=header.iterations,
+        iterations_stored=len(sizes),
+        tiles=(grid.columns, grid.rows),
+        tile_size=header.tile_size,
+        overlap=header.overlap,
+        file_bytes=file_bytes,
+        bytes_before_iterations=head.units_offset,
+        bytes_per_iteration=list(sizes),
+        bpp=8 * file_bytes / (header.width * header.height),
+        metadata_bytes={name: len(value) for name, value in head.metadata.items()},
+        alpha_bytes=len(head.alpha or b""),
+    )
+
+
+def check(fp: BytesPath | IO[bytes]) -> None:
+    """Check every length and checksum of a file, as `Image.verify` does.
+
+    Raises:
+        RncFileError: The file is damaged.
+    """
+    with _opened(fp) as source:
+        head = container.read_head(source)
+        for _ in container.iter_units(source, head):
+            pass
+    if head.alpha is not None:
+        alpha.check_alpha(head.alpha, head.header.width, head.header.height)
+
+
+def truncate(
+    src: BytesPath | IO[bytes],
+    dst: BytesPath | IO[bytes],
+    *,
+    iterations: int | None = None,
+    target_size: int | None = None,
+) -> int:
+    """Cut a file to fewer iterations without decoding it.
+
+    Args:
+        src: Path or binary file object.
+        dst: Path or binary file object; a path is replaced at once at the end, and may be that of `src`.
+        iterations: How many to keep, at most what the file holds.
+        target_size: Largest length of the whole file in bytes.
+
+    Returns:
+        How many iterations were kept.
+
+    Raises:
+        RncFileError: The part that is kept is damaged.
+        RncOptionError: Not exactly one of the two is given, or it is out of range.
+    """
+    if (iterations is None) == (target_size is None):
+        msg = "give one of iterations and target_size"
+        raise RncOptionError(msg)
+    with _opened(src) as source:
+        if iterations is None:
+            head = container.read_head(source)
+            kept = iterations_within(file_sizes(source, head), "target_size", check_target_size(target_size))
+            source.seek(0)
+        else:
+            kept = check_iterations(iterations)
+        data = container.truncate(source.read(), kept)
+    if isinstance(dst, (str, os.PathLike)):
+        with replacing(Path(dst)) as temporary:
+            temporary.write_bytes(data)
+    else:
+        dst.write(data)
+    return kept
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder that takes the place of `path` when all went well."""
+    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # mkstemp makes the file private; the result is as open as any new file, or as the one it replaces.
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _umask() -> int:
+    # Python can read it only by setting it.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _opened(fp: BytesPath | IO[bytes]) -> Iterator[IO[bytes]]:
+    if isinstance(fp, (str, os.PathLike)):
+        with Path(fp).open("rb") as source:
+            yield source
+    else:
+        yield fp

@@ -1,0 +1,128 @@
+"""Between `Image.info` with the keywords of ``save``, and the metadata that a file carries.
+
+Every kind is carried over from the image by default and stripped by an empty value or None.
+Contents are opaque: only Pillow parses them, and only when asked, so damaged EXIF never stops decoding.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, cast
+
+from PIL import Image
+
+from pillow_rnc.errors import RncOptionError
+from pillow_rnc.records import MAX_METADATA_BYTES, MAX_METADATA_TOTAL_BYTES, pack_dpi, unpack_dpi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_EXIF_PREFIX = b"Exif\0\0"
+
+
+def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: bool = True) -> dict[str, bytes]:
+    """Return the metadata to store, by the keys of `RncFile.metadata`.
+
+    Args:
+        im: The image, which is not changed.
+        params: The keywords of ``save``; one that is present overrides the image.
+        keep_icc: Whether the image's own colour profile describes the stored colours.
+
+    Raises:
+        RncOptionError: A value has the wrong type or is too long.
+    """
+    carried = {**im.info, "exif": _current_exif(im)}
+    if not keep_icc:
+        carried.pop("icc_profile", None)
+    metadata = {}
+    for key, to_bytes in _TO_BYTES.items():
+        value = to_bytes(key, params[key]) if key in params else _carried_bytes(key, carried.get(key))
+        if len(value) > MAX_METADATA_BYTES:
+            msg = f"{key} of {len(value)} bytes is not allowed, at most {MAX_METADATA_BYTES}; {key}=None leaves it out"
+            raise RncOptionError(msg)
+        if value:
+            metadata[key] = value
+    total = sum(map(len, metadata.values()))
+    if total > MAX_METADATA_TOTAL_BYTES:
+        msg = f"{' and '.join(metadata)} of {total} bytes in all, at most {MAX_METADATA_TOTAL_BYTES}"
+        raise RncOptionError(msg)
+    return metadata
+
+
+def info_from_metadata(metadata: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the entries of `Image.info` for the metadata of a file."""
+    info: dict[str, Any] = dict(metadata)
+    if "exif" in info:
+        # As JPEG has it, so that programs can pass it on to any format.
+        info["exif"] = _EXIF_PREFIX + info["exif"]
+    if "dpi" in info:
+        info["dpi"] = unpack_dpi(info["dpi"])
+    return info
+
+
+def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
+    """Return the EXIF of an image with the changes that were made through `getexif`."""
+    stored = im.info.get("exif")
+    edited = im._exif  # noqa: SLF001 -- getexif() would parse what nobody has asked for
+    if edited is None:
+        return stored
+    original = Image.Exif()
+    try:
+        if stored:
+            original.load(stored)
+        # The original bytes are kept where they can be: they hold maker notes that Pillow cannot write.
+        changed = original.tobytes() != edited.tobytes()
+    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
+        return stored
+    return edited if changed else stored
+
+
+def _carried_bytes(key: str, value: object) -> bytes:
+    """Return what the image itself has of a kind, or nothing if another plugin left something odd there."""
+    try:
+        return _TO_BYTES[key](key, value)
+    except RncOptionError:
+        return b""
+
+
+def _exif_bytes(key: str, value: object) -> bytes:
+    if isinstance(value, Image.Exif):
+        value = value.tobytes() if value else None
+    return _bytes(key, value).removeprefix(_EXIF_PREFIX)
+
+
+def _text_bytes(key: str, value: object) -> bytes:
+    return _bytes(key, value.encode() if isinstance(value, str) else value)
+
+
+def _xmp_bytes(key: str, value: object) -> bytes:
+    return _text_bytes(key, value).rstrip(b"\0")
+
+
+def _dpi_bytes(key: str, value: object) -> bytes:
+    if not value:
+        return b""
+    try:
+        x, y = cast("tuple[float, float]", value)
+        return pack_dpi((float(x), float(y)))
+    except (TypeError, ValueError) as error:
+        msg = f"{key} {value!r} is not allowed, give two positive numbers"
+        raise RncOptionError(msg) from error
+
+
+def _bytes(key: str, value: object) -> bytes:
+    if value is None:
+        return b""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    msg = f"{key} of type {type(value).__name__} is not allowed, give bytes"
+    raise RncOptionError(msg)
+
+
+_TO_BYTES: dict[str, Callable[[str, object], bytes]] = {
+    "icc_profile": _bytes,
+    "exif": _exif_bytes,
+    "xmp": _xmp_bytes,
+    "comment": _text_bytes,
+    "dpi": _dpi_bytes,
+}

@@ -1,0 +1,98 @@
+"""`pillow_rnc.open`: as `Image.open`, with the control over decoding that Pillow's has no arguments for."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from io import BytesIO, UnsupportedOperation
+from typing import IO, TYPE_CHECKING
+
+from PIL import Image
+
+from pillow_rnc._options import LoadOptions, check_iterations, check_region
+from pillow_rnc.errors import SignatureError
+from pillow_rnc.RncImagePlugin import RncImageFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL._typing import StrOrBytesPath
+
+    from pillow_rnc._options import Region
+
+
+def open_image(
+    fp: StrOrBytesPath | IO[bytes],
+    *,
+    iterations: int | None = None,
+    region: Region | None = None,
+    device: str = "cpu",
+    allow_truncated: bool = False,
+    max_pixels: int | None = None,
+    on_iteration: Callable[[int, int, Image.Image], None] | None = None,
+) -> RncImageFile:
+    """Open an `.rnc` file as `Image.open` does, with control over the decoding.
+
+    Args:
+        fp: Path or binary file object.
+        iterations: Decode at most this many, 1 to 16, and read no further in the file.
+        region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
+        device: Torch device that runs the network.
+        allow_truncated: Show the whole iterations of a file that ends too early.
+        max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
+        on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
+
+    Raises:
+        RncFileError: The file is damaged, or needs something that is not known here.
+        RncOptionError: An argument is not allowed.
+    """
+    if iterations is not None:
+        check_iterations(iterations)
+    try:
+        im = RncImageFile(_seekable(fp))
+    except SyntaxError as error:
+        raise SignatureError(str(error)) from error
+    try:
+        _check_size(im.size, max_pixels)
+        im.restrict(
+            LoadOptions(
+                iterations=iterations,
+                region=None if region is None else check_region(region, im.size),
+                device=device,
+                allow_truncated=allow_truncated,
+                on_iteration=on_iteration,
+            )
+        )
+    except BaseException:
+        if im._exclusive_fp:  # noqa: SLF001 -- of our own class
+            im.close()
+        raise
+    return im
+
+
+def _seekable(fp: StrOrBytesPath | IO[bytes]) -> StrOrBytesPath | IO[bytes]:
+    """Return a path, or a file object at its start, as `Image.open` makes it."""
+    if isinstance(fp, (str, bytes, os.PathLike)):
+        return fp
+    try:
+        fp.seek(0)
+    except (AttributeError, UnsupportedOperation):
+        return BytesIO(fp.read())
+    return fp
+
+
+def _check_size(size: tuple[int, int], max_pixels: int | None) -> None:
+    """Raise or warn as `Image.open` does for pictures of unreasonable size."""
+    pixels = size[0] * size[1]
+    limit = max_pixels
+    if limit is None:
+        if Image.MAX_IMAGE_PIXELS is None:
+            return
+        limit = 2 * Image.MAX_IMAGE_PIXELS
+        if Image.MAX_IMAGE_PIXELS < pixels <= limit:
+            msg = (
+                f"image of {pixels} pixels exceeds the limit of {Image.MAX_IMAGE_PIXELS}, could be a decompression bomb"
+            )
+            warnings.warn(msg, Image.DecompressionBombWarning, stacklevel=3)
+    if pixels > limit:
+        raise Image.DecompressionBombError(f"image of {pixels} pixels exceeds the limit of {limit}")
