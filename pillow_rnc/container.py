@@ -235,7 +235,7 @@ def truncate(data: bytes, iterations: int) -> bytes:
     return b"".join(parts)
 
 
-def verify(source: bytes | ByteSource) -> Header:
+def verify(source: bytes | bytearray | memoryview | ByteSource) -> Header:
     """Check every checksum and length of a file, holding one unit at a time, and return its header.
 
     The codes are not decoded, so their checksums are compared for raw segments only.

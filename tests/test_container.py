@@ -1,0 +1,635 @@
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from construct import Array, ConstructError
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import SMALL_FILE_BYTES, corruptions, files, headers
+
+from pillow_rnc import chunks, container, schema
+from pillow_rnc.container import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.errors import (
+    CorruptError,
+    RncFileError,
+    RncOptionError,
+    SignatureError,
+    TruncatedError,
+    UnsupportedError,
+)
+from pillow_rnc.records import METADATA_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEADER = Header(20, 17, "RGBA", 3, 3, 16, 64, 16, b"model-id")
+HEAD_AT = len(container.SIGNATURE)
+HEAD_END = HEAD_AT + 12 + chunks.HEAD_FIELDS.size
+
+
+def raw(payload: bytes) -> Segment:
+    return Segment(Coding.RAW, payload, zlib.crc32(payload))
+
+
+SMALL = RncFile(
+    HEADER,
+    {"exif": b"Exif", "comment": b"!", "dpi": container.pack_dpi((72, 300.5))},
+    b"alpha",
+    (
+        (raw(b"\xa5\xf0"),),
+        (raw(b"\x00\x10"),),
+        (STOPPED_SEGMENT,),
+    ),
+)
+TILED = RncFile(
+    Header(100, 40, "L", 2, 32, 16, 64, 0, bytes(8)),
+    units=(
+        (Segment(Coding.ENTROPY, b"12345678", 1), raw(bytes(36))),
+        (STOPPED_SEGMENT, Segment(Coding.ENTROPY, b"abcd", 2)),
+    ),
+)
+
+
+def chunk(chunk_type: bytes, value: bytes) -> bytes:
+    return chunks.pack_chunk(chunk_type, value)
+
+
+def head(**fields: int) -> bytes:
+    """Chunk of a header with any numbers in its fields, checksum correct."""
+    value = schema.HEAD.parse(chunks.pack_head(HEADER))
+    value.update(fields)
+    numbers = [value[name] for name in schema.HEAD._subcons if name != "model_id"]
+    return chunk(b"HEAD", struct.pack("<BBHHBBBBHBB", *numbers) + value.model_id)
+
+
+def unit(*entries: tuple[int, int, int, int], payloads: bytes = b"") -> bytes:
+    return chunk(b"ITER", b"".join(struct.pack("<BIII", *entry) for entry in entries) + payloads)
+
+
+def small_with(*, after_head: bytes = b"", header: bytes = b"", units: bytes | None = None, end: bytes = b"") -> bytes:
+    """A sound file of three raw iterations but for the parts given."""
+    payload = b"\xa5\xf0"
+    crc = zlib.crc32(payload)
+    middle = 3 * unit((1, 2, crc, crc), payloads=payload) if units is None else units
+    return container.SIGNATURE + (header or head()) + after_head + middle + end
+
+
+class RecordingFile(io.BytesIO):
+    """A file object that remembers which bytes it gave."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.furthest = 0
+        self.given = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.given += len(data)
+        self.furthest = max(self.furthest, self.tell())
+        return data
+
+
+class ShortReads(io.BytesIO):
+    """A file object that gives one byte at a time."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(1, size or 0))
+
+
+class EmptyReads(io.BytesIO):
+    """A file object that claims a length and gives nothing after `given` bytes."""
+
+    def __init__(self, data: bytes, given: int) -> None:
+        super().__init__(data)
+        self.left = given
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(min(size or 0, self.left))
+        self.left -= len(data)
+        return data
+
+
+@given(files())
+def test_parse_returns_what_was_built(file: RncFile) -> None:
+    data = container.build(file)
+
+    assert container.parse(data) == file
+    assert container.build(container.parse(data)) == data
+    assert container.verify(data) == file.header
+
+
+@given(headers())
+def test_struct_and_construct_agree_on_the_header(header: Header) -> None:
+    packed = chunks.pack_head(header)
+
+    assert schema.build_head(header) == packed
+    assert chunks.unpack_head(packed) == header
+    parsed = schema.HEAD.parse(packed)
+    assert (parsed.format_major, parsed.format_minor) == header.version
+    assert all(
+        parsed[name] == getattr(header, name)
+        for name in (
+            "width",
+            "height",
+            "iterations",
+            "code_channels",
+            "code_stride",
+            "tile_size",
+            "overlap",
+            "model_id",
+        )
+    )
+
+
+@given(files())
+def test_construct_alone_reads_the_file_that_struct_reads(file: RncFile) -> None:
+    data = container.build(file)
+    stream = io.BytesIO(data[HEAD_AT:])
+
+    parsed = []
+    while stream.tell() < len(data) - HEAD_AT:
+        parsed.append(schema.CHUNK.parse_stream(stream))
+    tables = [
+        Array(len(file.header.grid), schema.SEGMENT_ENTRY).parse(part.data) for part in parsed if part.type == b"ITER"
+    ]
+
+    assert all(part.crc == zlib.crc32(schema.CHUNK.build(part)[:-4]) for part in parsed)
+    assert [
+        [(entry.coding, entry.length, entry.payload_crc, entry.codes_crc) for entry in table] for table in tables
+    ] == [
+        [(part.coding, len(part.payload), part.payload_crc, part.codes_crc) for part in segments]
+        for segments in file.units
+    ]
+
+
+def test_the_order_of_chunks_is_fixed() -> None:
+    types = [part.type for part in Array(8, schema.CHUNK).parse(container.build(SMALL)[HEAD_AT:])]
+
+    assert types == [b"HEAD", b"exif", b"comm", b"dens", b"ALPH", b"ITER", b"ITER", b"ITER"]
+    assert list(METADATA_TYPES.values()) == [b"iccp", b"exif", b"xmpp", b"comm", b"dens"]
+
+
+@pytest.mark.parametrize("file", [SMALL, TILED])
+def test_every_flipped_bit_is_found(file: RncFile) -> None:
+    data = container.build(file)
+    assert len(data) < SMALL_FILE_BYTES
+
+    for position in range(len(data)):
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << bit
+            expected = SignatureError if position < HEAD_AT else (CorruptError, TruncatedError)
+            with pytest.raises(expected) as caught:
+                container.parse(bytes(flipped))
+            # Only a longer length of a metadata chunk looks like an early end; that of a unit is known from its table.
+            if caught.type is TruncatedError:
+                assert position in metadata_length_positions(data)
+
+
+def metadata_length_positions(data: bytes) -> set[int]:
+    positions: set[int] = set()
+    start = HEAD_END
+    while data[start : start + 4] != b"ITER":
+        positions.update(range(start + 4, start + 8))
+        start += chunks.chunk_bytes(int.from_bytes(data[start + 4 : start + 8], "little"))
+    return positions
+
+
+@pytest.mark.parametrize("file", [SMALL, TILED])
+def test_every_cut_is_found_and_keeps_the_whole_iterations(file: RncFile) -> None:
+    data = container.build(file)
+    offset, ends = unit_ends(data)
+
+    for length in range(len(data)):
+        cut = data[:length]
+        whole = sum(end <= length for end in ends)
+        with pytest.raises(SignatureError if length < HEAD_AT else TruncatedError) as caught:
+            container.parse(cut)
+        assert getattr(caught.value, "decodable_iterations", 0) == whole
+        with pytest.raises(RncFileError):
+            container.verify(cut)
+        if whole:
+            assert container.parse(cut, allow_truncated=True).units == file.units[:whole]
+            assert container.parse(cut, iterations=whole).units == file.units[:whole]
+            assert container.truncate(cut, whole) == container.truncate(data, whole)
+        else:
+            with pytest.raises(RncFileError):
+                container.parse(cut, allow_truncated=True)
+    assert offset < ends[0]
+
+
+def unit_ends(data: bytes) -> tuple[int, list[int]]:
+    fp = io.BytesIO(data)
+    file_head = container.read_head(fp)
+    sizes = container.unit_sizes(fp, file_head)
+    offset = file_head.units_offset
+    return offset, [offset + sum(sizes[: count + 1]) for count in range(len(sizes))]
+
+
+@given(files(), st.data())
+def test_damage_is_a_file_error_and_nothing_else(file: RncFile, data: st.DataObject) -> None:
+    sound = container.build(file)
+    damaged = data.draw(corruptions(len(sound)))(sound)
+    assume(damaged != sound)
+
+    with pytest.raises(RncFileError):
+        container.parse(damaged)
+
+
+@given(st.binary(max_size=200), st.booleans(), st.booleans())
+def test_any_bytes_are_a_file_error_and_nothing_else(data: bytes, has_signature: bool, tolerant: bool) -> None:
+    if has_signature:
+        data = container.SIGNATURE + data
+
+    with pytest.raises(RncFileError):
+        container.parse(data, allow_truncated=tolerant)
+
+
+@given(st.binary(min_size=22, max_size=22), st.lists(st.binary(max_size=60), max_size=3))
+def test_absurd_contents_with_correct_checksums_are_a_file_error(value: bytes, units: list[bytes]) -> None:
+    data = container.SIGNATURE + chunk(b"HEAD", b"\x01" + value[1:]) + b"".join(chunk(b"ITER", part) for part in units)
+
+    with pytest.raises(RncFileError):
+        container.parse(data)
+
+
+@given(files(), st.data())
+def test_a_cut_file_is_what_was_saved_with_fewer_iterations(file: RncFile, data: st.DataObject) -> None:
+    iterations = data.draw(st.integers(1, file.header.iterations))
+    shorter = replace(file, header=replace(file.header, iterations=iterations), units=file.units[:iterations])
+
+    cut = container.truncate(container.build(file), iterations)
+
+    assert cut == container.build(shorter)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_reading_some_iterations_reads_only_their_bytes(iterations: int) -> None:
+    data = container.build(SMALL)
+    offset, ends = unit_ends(data)
+    fp = RecordingFile(data)
+
+    file_head = container.read_head(fp)
+    assert fp.furthest == fp.given == offset + 8
+    fp.given = 0
+    units = container.read_units(fp, file_head, iterations)
+
+    assert units == SMALL.units[:iterations]
+    assert fp.furthest == ends[iterations - 1]
+    assert fp.given == ends[iterations - 1] - offset
+
+
+def test_units_are_read_when_they_are_asked_for() -> None:
+    data = container.build(SMALL)
+    _, ends = unit_ends(data)
+    fp = RecordingFile(data)
+
+    furthest = [fp.furthest for _ in container.iter_units(fp, container.read_head(fp))]
+
+    assert furthest == ends
+
+
+def test_unit_sizes_are_known_without_reading_the_payloads() -> None:
+    fp = RecordingFile(container.build(SMALL))
+    file_head = container.read_head(fp)
+    fp.given = 0
+
+    sizes = container.unit_sizes(fp, file_head)
+
+    assert sum(sizes) + file_head.units_offset == len(container.build(SMALL))
+    assert fp.given == 3 * 8
+
+
+@pytest.mark.parametrize(("spare", "whole"), [(0, 2), (5, 2), (-5, 1), (20, 2)])
+def test_unit_sizes_of_a_cut_file_are_those_of_its_whole_units(spare: int, whole: int) -> None:
+    data = container.build(SMALL)
+    _, ends = unit_ends(data)
+    fp = io.BytesIO(data[: ends[1] + spare])
+
+    assert len(container.unit_sizes(fp, container.read_head(fp))) == whole
+
+
+def test_unit_sizes_do_not_trust_what_is_not_a_unit() -> None:
+    data = container.build(SMALL)
+    _, ends = unit_ends(data)
+    fp = io.BytesIO(data[: ends[0]] + chunk(b"exif", b"late") + data[ends[0] :])
+
+    with pytest.raises(CorruptError, match="iteration 1"):
+        container.unit_sizes(fp, container.read_head(fp))
+
+
+def test_a_file_may_start_anywhere_in_a_file_object() -> None:
+    data = container.build(SMALL)
+    fp = io.BytesIO(b"before" + data)
+    fp.seek(6)
+
+    file_head = container.read_head(fp)
+
+    assert container.read_units(fp, file_head) == SMALL.units
+    assert sum(container.unit_sizes(fp, file_head)) + file_head.units_offset - 6 == len(data)
+
+
+def test_short_reads_make_no_difference() -> None:
+    data = container.build(SMALL)
+
+    assert container.verify(ShortReads(data)) == HEADER
+    fp = ShortReads(data)
+    assert container.read_units(fp, container.read_head(fp)) == SMALL.units
+
+
+def test_a_file_object_that_stops_giving_is_a_truncated_file() -> None:
+    data = container.build(SMALL)
+
+    for given_bytes in range(len(data)):
+        with pytest.raises(SignatureError if given_bytes < HEAD_AT else TruncatedError):
+            container.verify(EmptyReads(data, given_bytes))
+
+
+def test_an_error_of_the_file_object_passes_through() -> None:
+    class Failing(io.BytesIO):
+        def read(self, _size: int | None = -1, /) -> bytes:
+            raise PermissionError("no")
+
+    with pytest.raises(PermissionError):
+        container.verify(Failing())
+    closed = io.BytesIO()
+    closed.close()
+    with pytest.raises(ValueError, match="closed"):
+        container.verify(closed)
+
+
+def test_verify_takes_bytes_like_objects() -> None:
+    data = container.build(SMALL)
+
+    assert container.verify(bytearray(data)) == container.verify(memoryview(data)) == HEADER
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "words"),
+    [
+        ({"format_major": 0}, UnsupportedError, "version"),
+        ({"format_major": 2}, UnsupportedError, "version"),
+        ({"mode": 4}, UnsupportedError, "mode"),
+        ({"flags": 1}, UnsupportedError, "flags"),
+        ({"iterations": 17}, UnsupportedError, "iterations"),
+        ({"iterations": 255}, UnsupportedError, "iterations"),
+        ({"code_stride": 0}, UnsupportedError, "stride"),
+        ({"code_stride": 32}, UnsupportedError, "stride"),
+        ({"iterations": 0}, CorruptError, "iterations"),
+        ({"width": 0}, CorruptError, "width"),
+        ({"height": 0}, CorruptError, "height"),
+        ({"code_channels": 0}, CorruptError, "channels"),
+        ({"tile_size": 0}, CorruptError, "tile size"),
+        ({"tile_size": 1}, CorruptError, "tile size"),
+        ({"tile_size": 48}, CorruptError, "tile size"),
+        ({"tile_size": 72}, CorruptError, "tile size"),
+        ({"tile_size": 4112}, CorruptError, "tile size"),
+        ({"overlap": 8}, CorruptError, "overlap"),
+        ({"overlap": 48}, CorruptError, "overlap"),
+    ],
+)
+def test_a_header_that_breaks_a_rule_is_rejected(fields: dict[str, int], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        container.parse(small_with(header=head(**fields)))
+
+
+def test_a_later_minor_version_is_read() -> None:
+    assert container.parse(small_with(header=head(format_minor=9))).header.version == (1, 9)
+
+
+def test_a_header_of_another_length_is_corrupt_in_this_version_and_unsupported_in_another() -> None:
+    with pytest.raises(CorruptError, match="22"):
+        container.parse(small_with(header=chunk(b"HEAD", b"\x01" + bytes(22))))
+    with pytest.raises(UnsupportedError, match="version 2"):
+        container.parse(small_with(header=chunk(b"HEAD", b"\x02" + bytes(40))))
+    with pytest.raises(CorruptError):
+        container.parse(small_with(header=chunk(b"HEAD", b"")))
+
+
+def test_the_first_chunk_must_be_the_header() -> None:
+    with pytest.raises(CorruptError, match="first chunk"):
+        container.parse(small_with(header=chunk(b"exif", b"early") + head()))
+
+
+@pytest.mark.parametrize(
+    ("optional", "error", "words"),
+    [
+        (chunk(b"ABcd", b"?"), UnsupportedError, "critical chunk"),
+        (chunk(b"HEAD", chunks.pack_head(HEADER)), CorruptError, "repeated"),
+        (chunk(b"exif", b"1") + chunk(b"exif", b"1"), CorruptError, "repeated"),
+        (chunk(b"exif", b"1") + chunk(b"iccp", b"1"), CorruptError, "out of order"),
+        (chunk(b"ALPH", b"1") + chunk(b"exif", b"1"), CorruptError, "out of order"),
+        (chunk(b"a\x00cd", b"1"), CorruptError, "letters"),
+        (chunk(b"exif", b""), CorruptError, "exif of 0 bytes"),
+        (chunk(b"ALPH", b""), CorruptError, "alpha of 0 bytes"),
+        (chunk(b"ALPH", bytes(2 * 20 * 17 + 1025)), CorruptError, "allowed"),
+        (chunk(b"iccp", bytes((1 << 20) + 1)), CorruptError, "allowed"),
+        (b"".join(chunk(b"abcd", bytes(1 << 20)) for _ in range(5)), CorruptError, "allowed"),
+        (chunk(b"dens", bytes(16)), CorruptError, "zero"),
+        (chunk(b"dens", bytes(15)), CorruptError, "dpi of 15"),
+        (struct.pack("<4sI", b"exif", 2**32 - 1), CorruptError, "allowed"),
+        (struct.pack("<4sI", b"exif", 1 << 20), TruncatedError, "0 of 3"),
+    ],
+)
+def test_a_chunk_that_breaks_a_rule_is_rejected(optional: bytes, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        container.parse(small_with(after_head=optional))
+
+
+def test_alpha_needs_a_mode_with_alpha() -> None:
+    with pytest.raises(CorruptError, match="mode RGB"):
+        container.parse(small_with(header=head(mode=2), after_head=chunk(b"ALPH", b"1")))
+
+
+def test_metadata_of_the_largest_size_is_read() -> None:
+    value = bytes(1 << 20)
+
+    assert container.parse(small_with(after_head=chunk(b"exif", value))).metadata == {"exif": value}
+
+
+def test_unknown_ancillary_chunks_are_ignored_and_copied_when_safe() -> None:
+    safe, unsafe = chunk(b"abcd", b"safe"), chunk(b"abcD", b"")
+    data = small_with(after_head=safe + chunk(b"exif", b"1") + unsafe)
+
+    assert container.parse(data).metadata == {"exif": b"1"}
+    cut = container.truncate(data, 2)
+    assert safe in cut
+    assert unsafe not in cut
+    assert container.truncate(data, 3) == data
+
+
+RAW_CRC = zlib.crc32(b"\xa5\xf0")
+ENTRY = (1, 2, RAW_CRC, RAW_CRC)
+
+
+@pytest.mark.parametrize(
+    ("units", "error", "words"),
+    [
+        (chunk(b"ITER", b""), CorruptError, "segment table"),
+        (unit(ENTRY, ENTRY, payloads=b"\xa5\xf0" * 2), CorruptError, "segments make"),
+        (unit((1, 1, RAW_CRC, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "segments make"),
+        (unit((1, 2**32 - 1, RAW_CRC, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "segments make"),
+        (unit((1, 2, 0, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "tile 0, iteration 0: payload CRC"),
+        (unit((1, 2, RAW_CRC, 0), payloads=b"\xa5\xf0"), CorruptError, "codes CRC"),
+        (unit((3, 2, RAW_CRC, 0), payloads=b"\xa5\xf0"), UnsupportedError, "coding 3"),
+        (unit((0, 2, RAW_CRC, 0), payloads=b"\xa5\xf0"), CorruptError, "entropy-coded payload of 2"),
+        (unit((0, 0, 0, 0)), CorruptError, "entropy-coded payload of 0"),
+        (unit((1, 0, 0, 0)), CorruptError, "raw payload of 0"),
+        (unit((2, 0, 0, 0)), CorruptError, "first iteration"),
+        (unit((1, 2, zlib.crc32(b"12"), zlib.crc32(b"12")), payloads=b"12"), CorruptError, "spare bits"),
+        (struct.pack("<4sI", b"ITER", 2**32 - 1) + struct.pack("<BIII", *ENTRY), CorruptError, "segments make"),
+        (chunk(b"exif", b"1")[:8], TruncatedError, "0 of 3"),
+        (unit(ENTRY, payloads=b"\xa5\xf0") + chunk(b"exif", b"late"), CorruptError, "iteration 1: chunk"),
+        (unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 0, 0, 7)), CorruptError, "stopped, but not empty"),
+        (
+            unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 0, 0, 0)) + unit(ENTRY, payloads=b"\xa5\xf0"),
+            CorruptError,
+            "tile 0, iteration 2: codes after",
+        ),
+    ],
+)
+def test_a_unit_that_breaks_a_rule_is_rejected(units: bytes, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        container.parse(small_with(units=units))
+
+
+def test_an_entropy_coded_payload_is_never_longer_than_the_raw_one() -> None:
+    payload = bytes(12)  # one 64 x 40 tile has 32 * 4 * 3 / 8 = 48 raw bytes
+    for words, error in ((12, None), (13, CorruptError)):
+        payload = bytes(4 * words)
+        file = replace(TILED, units=((Segment(Coding.ENTROPY, payload, 0), raw(bytes(36))), TILED.units[1]))
+        if error is None:
+            assert container.parse(container.build(file)) == file
+        else:
+            with pytest.raises(RncOptionError, match="entropy-coded payload of 52"):
+                container.build(file)
+
+
+def test_bytes_after_the_end_are_an_error_that_a_tolerant_reader_ignores() -> None:
+    data = container.build(SMALL)
+
+    with pytest.raises(CorruptError, match="spare bytes"):
+        container.parse(data + b"\x00")
+    with pytest.raises(CorruptError, match="spare bytes"):
+        container.truncate(data + b"\x00", 3)
+    assert container.parse(data + b"\x00", allow_truncated=True) == SMALL
+    assert container.parse(data + b"\x00", iterations=2).units == SMALL.units[:2]
+
+
+def test_damage_after_a_whole_iteration_is_not_taken_for_an_early_end() -> None:
+    data = bytearray(container.build(SMALL))
+    data[-1] ^= 1
+
+    with pytest.raises(CorruptError, match="iteration 2"):
+        container.parse(bytes(data), allow_truncated=True)
+
+
+@pytest.mark.parametrize("damage", [b"\x0aRNC\r\n\x1a\n", b"\x8aRNC\n\x1a\n", b"\x8aRNC\r\r\n\x1a\r\n", b"RNC\x01"])
+def test_a_signature_damaged_by_text_mode_or_of_others_is_not_ours(damage: bytes) -> None:
+    with pytest.raises(SignatureError):
+        container.parse(damage + container.build(SMALL)[HEAD_AT:])
+
+
+@pytest.mark.parametrize("iterations", [-1, 0, 4])
+@pytest.mark.parametrize("call", [lambda data, k: container.parse(data, iterations=k), container.truncate])
+def test_an_iteration_count_that_the_file_lacks_is_refused(
+    call: Callable[[bytes, int], object], iterations: int
+) -> None:
+    with pytest.raises(RncOptionError, match="the file has 3"):
+        call(container.build(SMALL), iterations)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        replace(SMALL, header=replace(HEADER, width=0)),
+        replace(SMALL, header=replace(HEADER, mode="CMYK")),
+        replace(SMALL, header=replace(HEADER, mode="RGB")),
+        replace(SMALL, header=replace(HEADER, iterations=2)),
+        replace(SMALL, header=replace(HEADER, model_id=b"short")),
+        replace(SMALL, header=replace(HEADER, version=(1, 256))),
+        replace(SMALL, header=replace(HEADER, version=(2, 0))),
+        replace(SMALL, metadata={"exif": b""}),
+        replace(SMALL, metadata={"camera": b"x"}),
+        replace(SMALL, metadata=dict.fromkeys(["iccp", "exif", "xmp", "comment"], bytes(1 << 20)) | {"dpi": bytes(16)}),
+        replace(SMALL, metadata={"exif": bytes((1 << 20) + 1)}),
+        replace(SMALL, metadata={"dpi": bytes(16)}),
+        replace(SMALL, alpha=b""),
+        replace(SMALL, units=SMALL.units[:2]),
+        replace(SMALL, units=(SMALL.units[0], (), SMALL.units[2])),
+        replace(SMALL, units=(SMALL.units[2], *SMALL.units[1:])),
+        replace(SMALL, units=(SMALL.units[0], SMALL.units[2], SMALL.units[1])),
+        replace(SMALL, units=((Segment(Coding.RAW, b"\xa5\xf0", 0),), *SMALL.units[1:])),
+        replace(TILED, units=((replace(TILED.units[0][0], codes_crc=2**32), TILED.units[0][1]), TILED.units[1])),
+    ],
+)
+def test_records_that_break_a_rule_are_not_built(file: RncFile) -> None:
+    with pytest.raises(RncOptionError):
+        container.build(file)
+
+
+def test_construct_shows_its_errors_to_no_one() -> None:
+    with pytest.raises(RncOptionError) as caught:
+        container.build(replace(SMALL, header=replace(HEADER, version=(1, 256))))
+
+    assert isinstance(caught.value.__cause__, ConstructError)
+
+
+def test_a_header_that_promises_the_largest_image_costs_no_memory() -> None:
+    data = container.SIGNATURE + head(width=65_535, height=65_535, tile_size=64, overlap=32, iterations=16)
+    data += struct.pack("<4sI", b"ITER", 2**32 - 1)
+    file_head = container.read_head(io.BytesIO(data))
+    tracemalloc.start()
+    try:
+        assert len(container.read_head(io.BytesIO(data)).header.grid) == 2047**2
+        for allow_truncated in (False, True):
+            with pytest.raises(TruncatedError):
+                container.read_units(io.BytesIO(data), file_head, allow_truncated=allow_truncated)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 64 << 10
+
+
+def test_a_segment_table_longer_than_the_file_is_not_looped_over() -> None:
+    header = head(width=65_535, height=65_535, tile_size=64, overlap=32)
+    table_bytes = 13 * 2047**2
+
+    with pytest.raises(CorruptError, match="segment table"):
+        container.parse(container.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes - 1))
+    with pytest.raises(TruncatedError):
+        container.parse(container.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes) + bytes(1000))
+
+
+@pytest.mark.parametrize("dpi", [(72, 72), (300.5, 0.25), (71.9836, 118.11), (1 / 65536, 65535)])
+def test_dpi_comes_back(dpi: tuple[float, float]) -> None:
+    assert container.unpack_dpi(container.pack_dpi(dpi)) == pytest.approx(dpi, rel=1e-9)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 65536, 1e-9])
+def test_a_dpi_without_meaning_is_refused(value: float) -> None:
+    with pytest.raises(RncOptionError, match="dpi"):
+        container.pack_dpi((72, value))
+
+
+def test_reading_checking_and_cutting_load_no_other_library() -> None:
+    script = (
+        "import sys, io, pillow_rnc.container as c; data = sys.stdin.buffer.read(); c.verify(data);"
+        "c.truncate(data, 2); c.parse(data); fp = io.BytesIO(data); c.unit_sizes(fp, c.read_head(fp));"
+        "print({'numpy', 'torch', 'construct', 'constriction'} & set(sys.modules))"
+    )
+
+    printed = subprocess.run(
+        [sys.executable, "-c", script], input=container.build(SMALL), capture_output=True, check=True
+    ).stdout
+
+    assert printed.strip() == b"set()"
