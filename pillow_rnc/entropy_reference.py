@@ -1,0 +1,267 @@
+"""The entropy network exactly as the specification states it: legal weights, and int64 arithmetic.
+
+Everything here is written to be read beside the specification, not to be fast. The fast path is held
+equal to it, and it takes over where the fast path cannot be trusted. It knows nothing of payloads.
+
+Source: spec, section "Entropy network".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pillow_rnc.errors import WeightsError
+from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+KNOWN_BIT = 127  # a one is +127, a zero is -127, an unknown bit is 0
+FEATURE_MAX = 255
+UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT = 8, 7, 6, 7
+TABLE_CENTRE = 128
+# float32 holds every integer up to here, so sums in any order are exact.
+LARGEST_SUM = 2**24 - 1
+
+_PREFIX = "entropy."
+
+
+class Pass(NamedTuple):
+    """The bits coded at one go: channels [first, stop) where (row + column) % 2 == parity."""
+
+    parity: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntropyTensors:
+    """Checked integers of one entropy network, in the names and shapes of the weights file.
+
+    C code channels, K state channels, F hidden channels, P passes of G channels, T iterations.
+
+    Attributes:
+        passes: The P passes, in coding order.
+        state_in_weight: int8 [T-1, 2K, C, 3, 3].
+        state_in_bias: int32 [T-1, 2K].
+        state_weight: int8 [2K, K].
+        feature_weight: int8 [F, K, 3, 3].
+        feature_bias: int32 [T, P, F].
+        context_weight: int8 [T, P-1, F, C, 3, 3].
+        output_weight: int8 [T, P, G, F].
+        output_bias: int32 [T, P, G].
+    """
+
+    passes: tuple[Pass, ...]
+    state_in_weight: NDArray[np.int8]
+    state_in_bias: NDArray[np.int32]
+    state_weight: NDArray[np.int8]
+    feature_weight: NDArray[np.int8]
+    feature_bias: NDArray[np.int32]
+    context_weight: NDArray[np.int8]
+    output_weight: NDArray[np.int8]
+    output_bias: NDArray[np.int32]
+
+    @classmethod
+    def from_mapping(cls, tensors: Mapping[str, NDArray[Any]], passes: Iterable[Sequence[int]]) -> EntropyTensors:
+        """Return the tensors named `entropy.*`, checked.
+
+        Args:
+            tensors: Contents of a weights file; other names are left alone.
+            passes: (parity, first channel, stop channel) of each pass.
+
+        Raises:
+            WeightsError: A tensor is missing, unknown or of another type or shape, the passes do not
+                code every bit once, or a sum could reach 2^24.
+        """
+        own = {name.removeprefix(_PREFIX): array for name, array in tensors.items() if name.startswith(_PREFIX)}
+        expected_names = {name.replace("_weight", ".weight").replace("_bias", ".bias") for name in _TENSOR_FIELDS}
+        if own.keys() != expected_names:
+            msg = f"entropy tensors {sorted(own)}, expected {sorted(expected_names)}"
+            raise WeightsError(msg)
+        checked = cls(
+            passes=tuple(Pass(*map(int, one)) for one in passes),
+            **{field: own[field.replace("_weight", ".weight").replace("_bias", ".bias")] for field in _TENSOR_FIELDS},
+        )
+        checked._check_passes()
+        checked._check_layout()
+        checked._check_sums()
+        return checked
+
+    @property
+    def code_channels(self) -> int:
+        """C, the channels of a code plane."""
+        return max(one.stop for one in self.passes)
+
+    @property
+    def state_channels(self) -> int:
+        """K, the channels of the recurrent state."""
+        return int(self.state_weight.shape[-1])
+
+    @property
+    def hidden_channels(self) -> int:
+        """F, the channels between context and output."""
+        return int(self.feature_weight.shape[0])
+
+    @property
+    def iterations(self) -> int:
+        """T, the iterations that the network can code."""
+        return int(self.feature_bias.shape[0])
+
+    def _check_passes(self) -> None:
+        coded = [(one.parity, channel) for one in self.passes for channel in range(one.first, one.stop)]
+        channels = max((channel for _, channel in coded), default=-1) + 1
+        wanted = [(parity, channel) for parity in (0, 1) for channel in range(channels)]
+        sizes = {one.stop - one.first for one in self.passes}
+        if not coded or sorted(coded) != wanted or len(sizes) != 1:
+            msg = f"passes {[tuple(one) for one in self.passes]} do not code every bit once in equal parts"
+            raise WeightsError(msg)
+
+    def _check_layout(self) -> None:
+        if self.state_weight.ndim != 2 or self.feature_weight.ndim != 4 or self.feature_bias.ndim != 3:  # noqa: PLR2004
+            msg = "entropy tensors have the wrong number of dimensions"
+            raise WeightsError(msg)
+        c, k, f = self.code_channels, self.state_channels, self.hidden_channels
+        p, t, g = len(self.passes), self.iterations, self.passes[0].stop - self.passes[0].first
+        shapes = (
+            (t - 1, 2 * k, c, 3, 3), (t - 1, 2 * k), (2 * k, k), (f, k, 3, 3),
+            (t, p, f), (t, p - 1, f, c, 3, 3), (t, p, g, f), (t, p, g),
+        )  # fmt: skip
+        if min(t, k, f) < 1:
+            msg = f"entropy network of {t} iterations, {k} state and {f} hidden channels, expected at least 1 of each"
+            raise WeightsError(msg)
+        for name, shape in zip(_TENSOR_FIELDS, shapes, strict=True):
+            array = getattr(self, name)
+            dtype = np.int8 if name.endswith("weight") else np.int32
+            if array.dtype != dtype or array.shape != shape:
+                msg = f"entropy {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
+                raise WeightsError(msg)
+            if dtype is np.int8 and array.size and array.min() < -KNOWN_BIT:
+                msg = f"entropy {name} holds {array.min()}, expected -127 to 127"
+                raise WeightsError(msg)
+
+    def _check_sums(self) -> None:
+        hidden = np.tile(_reach(self.feature_weight, 3), (*self.feature_bias.shape[:2], 1))
+        hidden[:, 1:] += _reach(self.context_weight, 3)
+        state = _reach(self.state_in_weight, 3) + _reach(self.state_weight, 1)
+        sums = {
+            "state": _reach(self.state_in_bias, 0) + KNOWN_BIT * state,
+            "hidden": _reach(self.feature_bias, 0) + KNOWN_BIT * hidden,
+            "output": _reach(self.output_bias, 0) + FEATURE_MAX * _reach(self.output_weight, 1),
+        }
+        for name, largest in sums.items():
+            if largest.size and largest.max() > LARGEST_SUM:
+                msg = f"entropy {name} sums reach {largest.max()}, allowed are {LARGEST_SUM}"
+                raise WeightsError(msg)
+
+
+_TENSOR_FIELDS = tuple(name for name in EntropyTensors.__dataclass_fields__ if name != "passes")
+
+
+def _reach(terms: NDArray[np.int8] | NDArray[np.int32], axes: int) -> NDArray[np.int64]:
+    """Return the sums of absolute values over the last axes: the largest sum that inputs of 1 can make."""
+    sums: NDArray[np.int64] = np.abs(terms.astype(np.int64)).sum(axis=tuple(range(-axes, 0)))
+    return sums
+
+
+@lru_cache(maxsize=16)
+def cells_of(parity: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
+    """Return the cells of one parity: intp [n], positions in the flattened grid, in coding order."""
+    rows, columns = np.indices((grid_h, grid_w))
+    cells = np.flatnonzero((rows + columns) % 2 == parity)
+    cells.setflags(write=False)
+    return cells
+
+
+def bits_of_pass(plane: NDArray[np.uint8], one: Pass) -> NDArray[np.uint8]:
+    """Return the bits of one pass in coding order: uint8 [G * n] of a plane uint8 [C, h, w]."""
+    channels, grid_h, grid_w = plane.shape
+    flat = plane.reshape(channels, -1)
+    return flat[one.first : one.stop].take(cells_of(one.parity, grid_h, grid_w), axis=1).ravel()
+
+
+def place_bits(plane: NDArray[np.uint8], one: Pass, bits: NDArray[np.uint8]) -> None:
+    """Write the bits of one pass, in coding order, to their places in a contiguous plane."""
+    channels, grid_h, grid_w = plane.shape
+    cells = cells_of(one.parity, grid_h, grid_w)
+    plane.reshape(channels, -1)[one.first : one.stop, cells] = bits.reshape(one.stop - one.first, cells.size)
+
+
+class ReferenceState:
+    """The network at work on one tile, in int64: slow, and right on every machine."""
+
+    def __init__(self, tensors: EntropyTensors, grid_h: int, grid_w: int) -> None:
+        self._tensors = tensors
+        self._shape = (tensors.code_channels, grid_h, grid_w)
+        self._iteration = -1
+        self._state = np.zeros((tensors.state_channels, grid_h, grid_w), dtype=np.int64)
+        self._feature: NDArray[np.int64] | None = None
+        self._known = np.zeros(self._shape, dtype=np.int64)
+
+    def begin(self, iteration: int, previous: NDArray[np.uint8] | None) -> None:
+        """Move on to the next iteration; see `EntropyState.begin`."""
+        self._iteration += 1
+        if iteration != self._iteration:
+            msg = f"iteration {iteration} begun, expected {self._iteration}"
+            raise ValueError(msg)
+        if previous is not None:
+            self._update_state(2 * KNOWN_BIT * previous.astype(np.int64) - KNOWN_BIT)
+        self._feature = None
+        self._known = np.zeros(self._shape, dtype=np.int64)
+
+    def probabilities(self, index: int) -> NDArray[np.uint16]:
+        """Return the probabilities of the bits of one pass; see `EntropyState.probabilities`."""
+        tensors, t, one = self._tensors, self._iteration, self._tensors.passes[index]
+        if self._feature is None:
+            self._feature = _convolve(tensors.feature_weight, self._state)
+        z = tensors.feature_bias[t, index][:, None, None] + self._feature
+        if index:
+            z = z + _convolve(tensors.context_weight[t, index - 1], self._known)
+        hidden = np.clip(z >> FEATURE_SHIFT, 0, FEATURE_MAX)
+        logits = tensors.output_bias[t, index][:, None, None] + _mix(tensors.output_weight[t, index], hidden)
+        k = PROBABILITY[_table_index(logits >> LOGIT_SHIFT)]
+        cells = cells_of(one.parity, *self._shape[1:])
+        return k.reshape(len(k), -1)[:, cells].ravel()
+
+    def reveal(self, index: int, bits: NDArray[np.uint8]) -> None:
+        """Take note of the bits of one pass; see `EntropyState.reveal`."""
+        one = self._tensors.passes[index]
+        cells = cells_of(one.parity, *self._shape[1:])
+        values = 2 * KNOWN_BIT * bits.astype(np.int64).reshape(one.stop - one.first, cells.size) - KNOWN_BIT
+        self._known.reshape(self._shape[0], -1)[one.first : one.stop, cells] = values
+
+    def _update_state(self, x: NDArray[np.int64]) -> None:
+        tensors, t = self._tensors, self._iteration
+        z = tensors.state_in_bias[t - 1][:, None, None] + _convolve(tensors.state_in_weight[t - 1], x)
+        z = z + _mix(tensors.state_weight, self._state)
+        half = tensors.state_channels
+        u = SIGMOID[_table_index(z[:half] >> UPDATE_SHIFT)].astype(np.int64)
+        n = TANH[_table_index(z[half:] >> CANDIDATE_SHIFT)].astype(np.int64)
+        self._state = self._state + ((u * (n - self._state) + 128) >> 8)
+
+
+def _table_index(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.clip(values, -TABLE_CENTRE, TABLE_CENTRE - 1) + TABLE_CENTRE
+
+
+def _mix(weight: NDArray[np.int8], x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the 1x1 convolution [out, h, w] of x [in, h, w] with weight [out, in]."""
+    mixed: NDArray[np.int64] = weight.astype(np.int64) @ x.reshape(len(x), -1)
+    return mixed.reshape(len(weight), *x.shape[1:])
+
+
+def _convolve(weight: NDArray[np.int8], x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the 3x3 cross-correlation [out, h, w] of x [in, h, w], with zeros round it."""
+    _, grid_h, grid_w = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    total = np.zeros((len(weight), grid_h, grid_w), dtype=np.int64)
+    for dy in range(3):
+        for dx in range(3):
+            total += _mix(weight[:, :, dy, dx], padded[:, dy : dy + grid_h, dx : dx + grid_w])
+    return total

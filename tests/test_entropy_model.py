@@ -1,0 +1,290 @@
+"""Entropy network: legal weights only, both paths equal, nothing seen before it is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tiny_models import Passes, passes_of, tiny_model, tiny_tensors
+
+from pillow_rnc import entropy_fast, entropy_model
+from pillow_rnc.entropy_fast import FastState, FastTensors
+from pillow_rnc.entropy_model import EntropyModel, EntropyState
+from pillow_rnc.entropy_reference import EntropyTensors, Pass, ReferenceState, bits_of_pass, place_bits
+from pillow_rnc.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+Floats = NDArray[np.float32]
+
+PASSES = passes_of(4, 2)
+LAYOUTS: tuple[Passes, ...] = (
+    PASSES,
+    passes_of(4, 1),
+    passes_of(6, 3),
+    ((1, 4, 8), (0, 0, 4), (0, 4, 8), (1, 0, 4)),  # an order of its own
+    ((0, 0, 2), (0, 2, 4), (1, 0, 2), (1, 2, 4)),  # one parity before the other
+)
+
+
+def _planes(seed: int, *shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 2, shape, dtype=np.uint8)
+
+
+def _probabilities(state: EntropyState, codes: NDArray[np.uint8], passes: tuple[Pass, ...]) -> list[list[int]]:
+    """Feed codes [T, C, h, w] and return what the network says of each pass."""
+    said = []
+    for iteration, plane in enumerate(codes):
+        state.begin(iteration, codes[iteration - 1] if iteration else None)
+        for index, one in enumerate(passes):
+            said.append(state.probabilities(index).tolist())
+            state.reveal(index, bits_of_pass(plane, one))
+    return said
+
+
+def _both(tensors: EntropyTensors, grid_h: int, grid_w: int) -> tuple[FastState, ReferenceState]:
+    return FastState(FastTensors(tensors), grid_h, grid_w), ReferenceState(tensors, grid_h, grid_w)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.sampled_from(LAYOUTS),
+    st.sampled_from((2.0, 15.0, 60.0, 500.0)),
+)
+def test_fast_path_equals_the_reference(seed: int, grid_h: int, grid_w: int, passes: Passes, spread: float) -> None:
+    tensors = EntropyTensors.from_mapping(tiny_tensors(seed, passes=passes, spread=spread), passes)
+    codes = _planes(seed, 4, tensors.code_channels, grid_h, grid_w)
+    fast, reference = _both(tensors, grid_h, grid_w)
+
+    assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
+
+
+def test_fast_path_equals_the_reference_at_real_size_and_over_several_strips() -> None:
+    passes = passes_of(32, 2)
+    tensors = EntropyTensors.from_mapping(
+        tiny_tensors(5, passes=passes, state=64, hidden=64, iterations=2, spread=25), passes
+    )
+    codes = _planes(5, 2, 32, 17, 33)
+    fast, reference = _both(tensors, 17, 33)
+
+    assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fast_path_is_exact_at_the_largest_legal_sums(sign: int) -> None:
+    """All weights +-127 and biases that fill the bound up to 2^24 - 1 exactly."""
+    tensors = tiny_tensors(0)
+    for name, array in tensors.items():
+        if name.endswith("weight"):
+            array[...] = 127 * sign
+    state = 127 * 127 * (9 * 4 + 8)
+    hidden = 127 * 127 * 9 * 8
+    context = 127 * 127 * 9 * 4
+    tensors["entropy.state_in.bias"][...] = sign * (2**24 - 1 - state)
+    tensors["entropy.feature.bias"][:, 0] = sign * (2**24 - 1 - hidden)
+    tensors["entropy.feature.bias"][:, 1:] = sign * (2**24 - 1 - hidden - context)
+    tensors["entropy.output.bias"][...] = sign * (2**24 - 1 - 255 * 127 * 8)
+    checked = EntropyTensors.from_mapping(tensors, PASSES)
+    for codes in (np.ones((4, 4, 5, 7), dtype=np.uint8), _planes(3, 4, 4, 5, 7)):
+        fast, reference = _both(checked, 5, 7)
+
+        assert _probabilities(fast, codes, checked.passes) == _probabilities(reference, codes, checked.passes)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 3), st.sampled_from(LAYOUTS))
+@settings(max_examples=20)
+def test_probabilities_depend_only_on_bits_already_known(seed: int, iteration: int, passes: Passes) -> None:
+    model = EntropyModel.from_tensors(tiny_tensors(seed, passes=passes), passes)
+    index = seed % len(passes)
+    codes = _planes(seed, iteration + 1, model.code_channels, 5, 6)
+    other = codes.copy()
+    for one in model.passes[index:]:
+        place_bits(other[iteration], one, 1 - bits_of_pass(other[iteration], one))
+    at = iteration * len(passes) + index
+    first = _probabilities(model.start(5, 6), codes, model.passes)[at]
+
+    assert _probabilities(model.start(5, 6), other, model.passes)[at] == first
+
+
+def test_probabilities_stay_within_the_table() -> None:
+    model = tiny_model(7)
+    said = np.array(_probabilities(model.start(8, 8), _planes(7, 4, 4, 8, 8), model.passes))
+
+    assert said.min() >= 32
+    assert said.max() <= 65504
+    assert len(np.unique(said)) > 20
+
+
+def test_bits_of_the_passes_make_up_the_plane() -> None:
+    plane = _planes(1, 4, 3, 5)
+    copy = np.full_like(plane, 9)
+    for one in tiny_model().passes:
+        place_bits(copy, one, bits_of_pass(plane, one))
+
+    assert copy.tolist() == plane.tolist()
+
+
+def test_coding_order_is_channel_then_row_then_column() -> None:
+    plane = np.zeros((2, 3, 3), dtype=np.uint8)
+    for n, (row, column) in enumerate([(0, 1), (1, 0), (1, 2), (2, 1)]):
+        plane[0, row, column] = 10 + n
+        plane[1, row, column] = 20 + n
+
+    assert bits_of_pass(plane, Pass(1, 0, 2)).tolist() == [10, 11, 12, 13, 20, 21, 22, 23]
+
+
+def test_iterations_must_come_in_order() -> None:
+    fast, reference = _both(EntropyTensors.from_mapping(tiny_tensors(), PASSES), 2, 2)
+    for state in (fast, reference):
+        with pytest.raises(ValueError, match="expected 0"):
+            state.begin(1, None)
+
+
+def test_model_tells_what_it_can_code() -> None:
+    model = tiny_model(passes=passes_of(6, 3), iterations=3)
+
+    assert (model.code_channels, model.iterations, len(model.passes)) == (6, 3, 6)
+
+
+def test_tensors_of_other_networks_are_left_alone() -> None:
+    EntropyModel.from_tensors({**tiny_tensors(), "encoder.weight": np.zeros(3)}, PASSES)
+
+
+def _replace(name: str, array: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
+    tensors = tiny_tensors()
+    del tensors[name]
+    return tensors if array is None else {**tensors, name: array}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (_replace("entropy.state.weight", None), "expected"),
+        ({**tiny_tensors(), "entropy.more": np.zeros(1, dtype=np.int8)}, "entropy tensors"),
+        (_replace("entropy.state.weight", np.zeros((16, 8), dtype=np.float32)), "float32"),
+        (_replace("entropy.output.bias", np.zeros((4, 4, 2), dtype=np.int64)), "int64"),
+        (_replace("entropy.output.bias", np.zeros((4, 4, 3), dtype=np.int32)), "expected int32"),
+        (_replace("entropy.state.weight", np.zeros(16, dtype=np.int8)), "dimensions"),
+        (_replace("entropy.state.weight", np.zeros((0, 0), dtype=np.int8)), "at least 1"),
+        (_replace("entropy.state.weight", np.full((16, 8), -128, dtype=np.int8)), "-128"),
+    ],
+    ids=["missing", "unknown", "float", "int64", "shape", "dimensions", "empty", "-128"],
+)
+def test_unlawful_tensors_are_refused(tensors: dict[str, NDArray[Any]], message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        EntropyModel.from_tensors(tensors, PASSES)
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [
+        (),
+        PASSES[:3],
+        (*PASSES, PASSES[0]),
+        ((0, 0, 4), (1, 0, 2), (1, 2, 4)),
+        ((0, 0, 4), (2, 0, 4)),
+        ((0, 1, 4), (1, 1, 4)),
+    ],
+    ids=["none", "missing", "twice", "unequal", "parity", "gap"],
+)
+def test_passes_that_do_not_code_every_bit_once_are_refused(passes: Passes) -> None:
+    with pytest.raises(WeightsError, match="passes"):
+        EntropyModel.from_tensors(tiny_tensors(), passes)
+
+
+@pytest.mark.parametrize("name", ["state_in", "feature", "output"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_of_2_to_the_24_is_refused(name: str, sign: int) -> None:
+    tensors = {key: np.zeros_like(array) for key, array in tiny_tensors().items()}
+    bias = tensors[f"entropy.{name}.bias"]
+    bias[-1, ..., -1] = sign * (2**24 - 1)
+    EntropyModel.from_tensors(tensors, PASSES)
+    bias[-1, ..., -1] = sign * 2**24
+
+    with pytest.raises(WeightsError, match="16777216"):
+        EntropyModel.from_tensors(tensors, PASSES)
+
+
+def test_every_weight_counts_in_the_bound() -> None:
+    for name, bias, reach in (
+        ("state_in.weight", "state_in.bias", 127),
+        ("state.weight", "state_in.bias", 127),
+        ("feature.weight", "feature.bias", 127),
+        ("context.weight", "feature.bias", 127),
+        ("output.weight", "output.bias", 255),
+    ):
+        tensors = {key: np.zeros_like(array) for key, array in tiny_tensors().items()}
+        tensors[f"entropy.{bias}"][...] = 2**24 - 1 - reach
+        tensors[f"entropy.{name}"][...] = 0
+        tensors[f"entropy.{name}"].reshape(-1)[-1] = -1
+        EntropyModel.from_tensors(tensors, PASSES)
+        tensors[f"entropy.{name}"].reshape(-1)[-1] = 2
+
+        with pytest.raises(WeightsError, match="sums reach"):
+            EntropyModel.from_tensors(tensors, PASSES)
+
+
+@pytest.fixture
+def _forgetful() -> Iterator[None]:
+    """Run the known-answer test and the warning afresh, before and after."""
+    caches = (entropy_fast.products_are_exact, entropy_model._warn_once)
+    for one in caches:
+        one.cache_clear()
+    yield
+    for one in caches:
+        one.cache_clear()
+
+
+@pytest.mark.usefixtures("_forgetful")
+def test_products_are_exact_on_this_machine() -> None:
+    assert entropy_fast.products_are_exact()
+    assert isinstance(tiny_model().start(3, 3), FastState)
+
+
+def _nearly_right(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
+    """Form sums as a Winograd convolution would."""
+    product: Floats = np.multiply(np.matmul(left, right), np.float32(1 + 2**-22), out=out)
+    return product
+
+
+def _half_precision(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
+    """Form sums in fewer bits than float32 has."""
+    halves = np.matmul(left, right).astype(np.float16)
+    product: Floats = np.add(halves, np.float32(0), out=out)
+    return product
+
+
+@pytest.mark.usefixtures("_forgetful")
+@pytest.mark.parametrize("broken", [_nearly_right, _half_precision])
+def test_inexact_products_are_noticed_and_replaced_with_one_warning(
+    broken: Callable[..., Floats], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = _planes(2, 4, 4, 6, 5)
+    expected = _probabilities(tiny_model(2).start(6, 5), codes, tiny_model().passes)
+    entropy_fast.products_are_exact.cache_clear()
+    monkeypatch.setattr(entropy_fast, "_matmul", broken)
+    with pytest.warns(RuntimeWarning, match="slow integer arithmetic"):
+        state = tiny_model(2).start(6, 5)
+    again = tiny_model(2).start(6, 5)  # warnings are errors in this suite
+
+    assert isinstance(state, ReferenceState)
+    assert isinstance(again, ReferenceState)
+    assert _probabilities(state, codes, tiny_model().passes) == expected
+
+
+@pytest.mark.usefixtures("_forgetful")
+def test_a_fault_outside_of_the_products_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entropy_fast, "_UPDATE", entropy_fast._UPDATE[::-1].copy())
+    with pytest.warns(RuntimeWarning):
+        state = tiny_model().start(3, 3)
+
+    assert isinstance(state, ReferenceState)
