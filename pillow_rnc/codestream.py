@@ -1,0 +1,191 @@
+"""Codes of a tile <-> segments: entropy network and range coder, pass by pass.
+
+Both directions run the same loop, so that the decoder asks for each probability with exactly the bits
+known that the encoder had. This module knows tiles only by number, and no file and no picture.
+
+Source: spec, sections "Units" and "Entropy network".
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillow_rnc.entropy_reference import bits_of_pass, place_bits
+from pillow_rnc.errors import CorruptError, UnsupportedError
+from pillow_rnc.range_coder import SegmentDecoder, SegmentEncoder
+from pillow_rnc.records import CodeShape, Coding, Segment
+from pillow_rnc.rules import segment_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from pillow_rnc.entropy_model import EntropyModel
+
+
+def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:
+    """Return one segment per iteration.
+
+    Args:
+        codes: uint8 [iterations, C, h, w], values 0 or 1.
+        model: Network of C code channels and at least so many iterations.
+
+    Returns:
+        Entropy-coded segments, raw ones where those would be longer.
+
+    Raises:
+        ValueError: A code is not 0 or 1, or the model does not fit.
+    """
+    encoder = TileEncoder(model, codes.shape[2], codes.shape[3])
+    return [encoder.encode_next(plane) for plane in codes]
+
+
+def decode_tile(
+    segments: Iterable[Segment], model: EntropyModel, grid: tuple[int, int], *, tile: int = 0
+) -> NDArray[np.uint8]:
+    """Return the codes of the segments, up to the one that stops the tile.
+
+    Args:
+        segments: The tile's segments from iteration 0 on.
+        model: Network that encoded them.
+        grid: Rows and columns of code cells.
+        tile: Number of the tile, for messages.
+
+    Returns:
+        uint8 [k, C, h, w], values 0 or 1; k is less than the number of segments if the tile stopped.
+
+    Raises:
+        CorruptError: A segment is invalid, or its codes do not have the stored CRC.
+        UnsupportedError: There are more iterations than the model can code.
+    """
+    decoder = TileDecoder(model, *grid, tile=tile)
+    planes = [plane for plane in map(decoder.decode_next, segments) if plane is not None]
+    return np.stack(planes) if planes else np.empty((0, *decoder.shape), dtype=np.uint8)
+
+
+class TileEncoder:
+    """Encodes the iterations of one tile, one after another.
+
+    Args:
+        model: Network of the file.
+        grid_h: Rows of code cells.
+        grid_w: Columns of code cells.
+    """
+
+    def __init__(self, model: EntropyModel, grid_h: int, grid_w: int) -> None:
+        self._model = model
+        self._shape = CodeShape(model.code_channels, grid_h, grid_w)
+        self._state = model.start(grid_h, grid_w)
+        self._iteration = 0
+        self._previous: NDArray[np.uint8] | None = None
+
+    def encode_next(self, plane: NDArray[np.uint8]) -> Segment:
+        """Return the segment of the next iteration.
+
+        Args:
+            plane: uint8 [C, h, w], values 0 or 1.
+
+        Raises:
+            ValueError: A code is not 0 or 1, or the model has no such channels or iteration.
+        """
+        if plane.shape != self._shape or self._iteration >= self._model.iterations:
+            msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
+            raise ValueError(msg)
+        plane = np.ascontiguousarray(plane)
+        encoder = SegmentEncoder()
+        self._state.begin(self._iteration, self._previous)
+        for index, one in enumerate(self._model.passes):
+            bits = bits_of_pass(plane, one)
+            encoder.encode(bits, self._state.probabilities(index))
+            self._state.reveal(index, bits)
+        self._iteration += 1
+        self._previous = plane
+        payload, raw = encoder.finish(), np.packbits(plane).tobytes()
+        if len(payload) <= len(raw):
+            return Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
+        return Segment(Coding.RAW, raw, zlib.crc32(raw))
+
+
+class TileDecoder:
+    """Decodes the iterations of one tile, one after another; of no use after an error.
+
+    Args:
+        model: Network of the file.
+        grid_h: Rows of code cells.
+        grid_w: Columns of code cells.
+        tile: Number of the tile, for messages.
+
+    Attributes:
+        shape: Shape of a code plane.
+    """
+
+    def __init__(self, model: EntropyModel, grid_h: int, grid_w: int, *, tile: int = 0) -> None:
+        self.shape = CodeShape(model.code_channels, grid_h, grid_w)
+        self._model = model
+        self._state = model.start(grid_h, grid_w)
+        self._tile = tile
+        self._iteration = 0
+        self._stopped = False
+        # Planes that the network has not seen yet: raw segments do not need it.
+        self._unseen: list[NDArray[np.uint8] | None] = [None]
+
+    def decode_next(self, segment: Segment) -> NDArray[np.uint8] | None:
+        """Return the codes of the next iteration.
+
+        Args:
+            segment: Its segment; the CRC of the payload is taken as checked.
+
+        Returns:
+            uint8 [C, h, w], values 0 or 1, or None once the tile has stopped.
+
+        Raises:
+            CorruptError: The segment is invalid, or its codes do not have the stored CRC.
+            UnsupportedError: The model cannot code so many iterations.
+        """
+        place = f"tile {self._tile}, iteration {self._iteration}"
+        for fault, message in segment_faults(
+            segment, self.shape, may_stop=self._iteration > 0, may_run=not self._stopped
+        ):
+            msg = f"{place}: {message}"
+            raise fault(msg)
+        if segment.coding is Coding.STOPPED:
+            self._stopped = True
+            self._iteration += 1
+            return None
+        if self._iteration >= self._model.iterations:
+            msg = f"{place}: the model codes {self._model.iterations} iterations"
+            raise UnsupportedError(msg)
+        try:
+            plane = self._decode(segment)
+        except CorruptError as error:
+            msg = f"{place}: {error}"
+            raise CorruptError(msg) from error
+        self._iteration += 1
+        self._unseen.append(plane)
+        return plane
+
+    def _decode(self, segment: Segment) -> NDArray[np.uint8]:
+        """Return the plane of a running tile's segment, checked."""
+        if segment.coding is Coding.RAW:
+            packed = np.frombuffer(segment.payload, dtype=np.uint8)
+            return np.unpackbits(packed, count=self.shape.bits).reshape(self.shape)
+        first = self._iteration + 1 - len(self._unseen)
+        for iteration, previous in enumerate(self._unseen, first):
+            self._state.begin(iteration, previous)
+        self._unseen = []
+        plane = np.empty(self.shape, dtype=np.uint8)
+        decoder = SegmentDecoder(segment.payload)
+        for index, one in enumerate(self._model.passes):
+            bits = decoder.decode(self._state.probabilities(index))
+            self._state.reveal(index, bits)
+            place_bits(plane, one, bits)
+        decoder.finish()
+        found = zlib.crc32(np.packbits(plane).tobytes())
+        if found != segment.codes_crc:
+            msg = f"codes CRC {found:#010x}, expected {segment.codes_crc:#010x}"
+            raise CorruptError(msg)
+        return plane

@@ -1,0 +1,197 @@
+"""Codestream: codes come back exactly, or an error says which tile and iteration is at fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tiny_models import tiny_model
+
+from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile, encode_tile
+from pillow_rnc.entropy_reference import place_bits
+from pillow_rnc.errors import CorruptError, UnsupportedError
+from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
+
+if TYPE_CHECKING:
+    from pillow_rnc.entropy_model import EntropyModel
+
+Codes = NDArray[np.uint8]
+MODELS = [tiny_model(seed) for seed in range(3)]
+
+
+@st.composite
+def tile_codes(draw: st.DrawFn) -> Codes:
+    """Codes of grids from 1x1 to 12x12: noise, constant planes, and what lies between."""
+    shape = (draw(st.integers(1, 4)), 4, draw(st.integers(1, 12)), draw(st.integers(1, 12)))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return (random.random(shape) < draw(st.sampled_from((0.0, 0.1, 0.5, 1.0)))).astype(np.uint8)
+
+
+def _likely_codes(seed: int, grid_h: int, grid_w: int) -> tuple[Codes, list[Segment]]:
+    """Codes that the model expects, so that all segments are entropy-coded."""
+    model, random = MODELS[0], np.random.default_rng(seed)
+    state, planes = model.start(grid_h, grid_w), list[Codes]()
+    for iteration in range(4):
+        plane = np.zeros((4, grid_h, grid_w), dtype=np.uint8)
+        state.begin(iteration, planes[-1] if planes else None)
+        for index, one in enumerate(model.passes):
+            k = state.probabilities(index)
+            bits = (random.random(k.size) * 65536 < k).astype(np.uint8)
+            state.reveal(index, bits)
+            place_bits(plane, one, bits)
+        planes.append(plane)
+    codes = np.stack(planes)
+    segments = encode_tile(codes, model)
+    assert all(segment.coding is Coding.ENTROPY for segment in segments)
+    return codes, segments
+
+
+@given(tile_codes(), st.sampled_from(MODELS))
+def test_decoder_returns_the_encoded_codes(codes: Codes, model: EntropyModel) -> None:
+    segments = encode_tile(codes, model)
+
+    assert decode_tile(segments, model, codes.shape[2:]).tolist() == codes.tolist()
+
+
+@given(tile_codes(), st.sampled_from(MODELS))
+def test_no_segment_is_longer_than_the_raw_codes(codes: Codes, model: EntropyModel) -> None:
+    raw_bytes = -(-codes[0].size // 8)
+    for segment, plane in zip(encode_tile(codes, model), codes, strict=True):
+        assert len(segment.payload) <= raw_bytes
+        assert segment.codes_crc == zlib.crc32(np.packbits(plane).tobytes())
+        if segment.coding is Coding.RAW:
+            assert segment.payload == np.packbits(plane).tobytes()
+        else:
+            assert len(segment.payload) % 4 == 0
+
+
+@given(tile_codes(), st.data())
+def test_fewer_segments_give_the_first_iterations(codes: Codes, data: st.DataObject) -> None:
+    kept = data.draw(st.integers(0, len(codes)))
+    segments = encode_tile(codes, MODELS[0])[:kept]
+    stopped = segments + [STOPPED_SEGMENT] * (4 - kept if kept else 0)
+
+    assert decode_tile(stopped, MODELS[0], codes.shape[2:]).tolist() == codes[:kept].tolist()
+
+
+@given(tile_codes())
+def test_raw_segments_may_take_any_place(codes: Codes) -> None:
+    """A writer may store any iteration raw; the network still learns its bits."""
+    segments = encode_tile(codes, MODELS[1])
+    for replaced in range(2 ** len(codes)):
+        mixed = [
+            Segment(Coding.RAW, np.packbits(plane).tobytes(), segment.codes_crc) if replaced >> n & 1 else segment
+            for n, (segment, plane) in enumerate(zip(segments, codes, strict=True))
+        ]
+        assert decode_tile(mixed, MODELS[1], codes.shape[2:]).tolist() == codes.tolist()
+
+
+def test_likely_codes_are_coded_in_less_than_their_raw_size() -> None:
+    _, segments = _likely_codes(0, 12, 12)
+
+    assert sum(len(segment.payload) for segment in segments) < 4 * 4 * 144 / 8
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 3), st.integers(0, 2**30), st.integers(1, 255), st.booleans())
+def test_an_altered_payload_is_an_error(iteration: int, position: int, change: int, cut: bool) -> None:
+    _, segments = _likely_codes(1, 9, 7)
+    payload = bytearray(segments[iteration].payload)
+    position %= len(payload)
+    if cut:
+        del payload[position - position % 4 :]
+    else:
+        payload[position] ^= change
+    segments[iteration] = dataclasses.replace(segments[iteration], payload=bytes(payload))
+
+    with pytest.raises(CorruptError, match=f"^tile 6, iteration {iteration}: "):
+        decode_tile(segments, MODELS[0], (9, 7), tile=6)
+
+
+@given(st.binary(max_size=80), st.sampled_from(Coding), st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_garbage_raises_nothing_but_corrupt_error(garbage: bytes, coding: Coding, crc: int, side: int) -> None:
+    decoder = TileDecoder(MODELS[0], side, side)
+    with pytest.raises(CorruptError):  # noqa: PT012
+        for _ in range(3):
+            decoder.decode_next(Segment(coding, garbage, crc))
+
+
+def test_a_wrong_codes_crc_is_named_with_both_values() -> None:
+    _, segments = _likely_codes(2, 5, 5)
+    segments[2] = dataclasses.replace(segments[2], codes_crc=segments[2].codes_crc ^ 1)
+
+    with pytest.raises(CorruptError, match=r"^tile 0, iteration 2: codes CRC 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}$"):
+        decode_tile(segments, MODELS[0], (5, 5))
+
+
+def test_a_segment_of_another_model_is_an_error() -> None:
+    _, segments = _likely_codes(3, 8, 8)
+
+    with pytest.raises(CorruptError):
+        decode_tile(segments, MODELS[1], (8, 8))
+
+
+def test_a_payload_that_is_not_canonical_is_an_error() -> None:
+    """The bits are right, but a spare word follows."""
+    codes, segments = _likely_codes(4, 12, 12)
+    segments[0] = dataclasses.replace(segments[0], payload=segments[0].payload + bytes(4))
+
+    with pytest.raises(CorruptError, match="differs"):
+        decode_tile(segments, MODELS[0], codes.shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("S", "stopped in the first iteration"),
+        ("DS.D", "after the tile was stopped"),
+        ("Dc", "stopped, but not empty"),
+    ],
+)
+def test_a_tile_stops_for_good_and_not_at_once(order: str, message: str) -> None:
+    _, segments = _likely_codes(5, 6, 6)
+    places = {"S": STOPPED_SEGMENT, ".": STOPPED_SEGMENT, "c": Segment(Coding.STOPPED, b"", 1), "D": segments[0]}
+
+    with pytest.raises(CorruptError, match=message):
+        decode_tile([places[letter] for letter in order], MODELS[0], (6, 6))
+
+
+def test_spare_bits_of_a_raw_segment_must_be_zero() -> None:
+    payload = b"\x01"  # 4 codes, 4 spare bits
+
+    with pytest.raises(CorruptError, match="spare bits"):
+        decode_tile([Segment(Coding.RAW, payload, zlib.crc32(payload))], MODELS[0], (1, 1))
+
+
+def test_more_iterations_than_the_model_has_are_unsupported() -> None:
+    codes, segments = _likely_codes(6, 4, 4)
+
+    with pytest.raises(UnsupportedError, match="iteration 4: the model codes 4 iterations"):
+        decode_tile([*segments, segments[0]], MODELS[0], (4, 4))
+    with pytest.raises(ValueError, match="iteration 4"):
+        encode_tile(np.concatenate([codes, codes]), MODELS[0])
+
+
+def test_codes_of_another_shape_or_value_are_refused() -> None:
+    encoder = TileEncoder(MODELS[0], 3, 3)
+    with pytest.raises(ValueError, match="do not fit"):
+        encoder.encode_next(np.zeros((5, 3, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match="0 or 1"):
+        encoder.encode_next(np.full((4, 3, 3), 2, dtype=np.uint8))
+
+
+def test_codes_need_not_be_contiguous() -> None:
+    codes = np.random.default_rng(0).integers(0, 2, (2, 6, 5, 4), dtype=np.uint8).transpose(0, 3, 1, 2)
+    segments = encode_tile(codes, MODELS[2])
+
+    assert decode_tile(segments, MODELS[2], (6, 5)).tolist() == codes.tolist()
+
+
+def test_no_segments_give_no_iterations() -> None:
+    assert decode_tile([], MODELS[0], (3, 2)).shape == (0, 4, 3, 2)
