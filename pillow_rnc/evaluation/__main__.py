@@ -1,0 +1,151 @@
+"""Command line: ``python -m pillow_rnc.evaluation DIR`` and ``... demo [PHOTO]``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 done, 1 nothing measured, 2 bad usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == ["demo"]:
+            from pillow_rnc.evaluation.demo import main as run_demo
+
+            return run_demo(given[1:])
+        return _evaluate(_parser().parse_args(given))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("pillow_rnc"):
+            raise
+        extra = "demo" if given[:1] == ["demo"] else "eval"
+        print(f"{error.name} is missing: pip install 'pillow-rnc[{extra}]'", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pillow_rnc.evaluation",
+        description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
+        epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
+        "see 'python -m pillow_rnc.evaluation demo --help'.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
+    parser.add_argument(
+        "--iterations",
+        type=iteration_counts,
+        default=tuple(range(1, 17)),
+        metavar="1,2,...",
+        help="iteration counts to measure (default: 1 to 16)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="DIR",
+        help="where reports go; measurements of peers are kept in its folder peer-cache (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--peers",
+        type=_peer_names,
+        default="jpeg420,jpeg444,webp,avif,jpeg2000",
+        metavar="NAMES",
+        help="codecs to draw curves of, or none (default: %(default)s)",
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="take the first N pictures only")
+    parser.add_argument(
+        "--jobs",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes of one thread each (default: %(default)s)",
+    )
+    parser.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
+    parser.add_argument("--anchors", type=Path, metavar="FILE", help="JSON file of further curves for the plots")
+    return parser
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from pillow_rnc.evaluation import plots, report
+    from pillow_rnc.evaluation.peers import PEERS, is_available
+    from pillow_rnc.evaluation.photographs import find_photographs
+    from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, evaluation_of, measure_all
+
+    try:
+        anchors = plots.read_anchors(options.anchors) if options.anchors else []
+        paths = find_photographs(options.directory)[: options.limit]
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    missing = [name for name in options.peers if not is_available(PEERS[name])]
+    for name in missing:
+        print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
+    codec = RncCodec(options.model)
+    plan = Plan(
+        codec,
+        options.iterations,
+        tuple(name for name in options.peers if name not in missing),
+        options.out / "peer-cache",
+    )
+    results = measure_all(paths, plan, jobs=min(options.jobs, len(paths)))
+    # `disable=None` draws the bar on a terminal only.
+    bar = tqdm(results, total=len(paths), unit="picture", disable=None)
+    evaluation = evaluation_of(codec.label, list(bar))
+    for skipped in evaluation.skipped:
+        print(f"skipped: {skipped.name}: {skipped.reason}", file=sys.stderr)
+    count = len(evaluation.pictures)
+    print(f"{count} measured, {len(evaluation.skipped)} skipped", file=sys.stderr)
+    if not count:
+        return 1
+    written = report.write_reports(evaluation, options.out)
+    written += plots.write_plots(evaluation.curves(), options.out, anchors)
+    print(report.markdown(evaluation))
+    print("written:", *written, sep="\n  ", file=sys.stderr)
+    return 0
+
+
+def iteration_counts(text: str) -> tuple[int, ...]:
+    """Return sorted iteration counts of a list such as ``1,2,4-8``; for argparse."""
+    counts: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            counts.update(range(int(first), int(last or first) + 1))
+        except ValueError as error:
+            msg = f"{part!r} is not an iteration count"
+            raise argparse.ArgumentTypeError(msg) from error
+    if not counts or not 1 <= min(counts) <= max(counts) <= 16:
+        msg = f"{text!r} is not within 1 to 16"
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(sorted(counts))
+
+
+def _peer_names(text: str) -> tuple[str, ...]:
+    from pillow_rnc.evaluation.peers import PEERS
+
+    if text in ("", "none"):
+        return ()
+    names = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in PEERS]:
+        msg = f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}"
+        raise argparse.ArgumentTypeError(msg)
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text!r} is not a number of at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Measures pictures: our files at every iteration count, the peers, and JPEG of the same bytes.
+
+Files are made and read by ``Image.save`` and ``Image.open`` alone.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+import pillow_rnc  # noqa: F401  registers the format with Pillow
+from pillow_rnc.evaluation.curves import METRICS, Metric, Point, mean_curve, mean_point
+from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX, score
+from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
+from pillow_rnc.evaluation.photographs import load_photograph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+MATCHED_PEER = "jpeg420"
+
+
+class Codec(Protocol):
+    """Something that makes files of several sizes which ``Image.open`` can read."""
+
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+
+    def encode(self, image: Image.Image, settings: Sequence[int]) -> dict[int, bytes]:
+        """Return one file per setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class RncCodec:
+    """Our codec: encodes once at the most iterations and cuts the file down to the others.
+
+    A file cut to k iterations is byte for byte the file saved at k iterations.
+    """
+
+    model: str | None = None  # None leaves the choice to the plugin
+
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+        return "RNC" if self.model is None else f"RNC {self.model}"
+
+    def encode(self, image: Image.Image, settings: Sequence[int]) -> dict[int, bytes]:
+        """Return one file per number of iterations."""
+        whole = io.BytesIO()
+        chosen = {} if self.model is None else {"model": self.model}
+        image.save(whole, "RNC", iterations=max(settings), **chosen)
+        files = {}
+        for iterations in settings:
+            cut = io.BytesIO()
+            with Image.open(whole) as opened:
+                opened.save(cut, "RNC", iterations=iterations)
+            files[iterations] = cut.getvalue()
+        return files
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure on every picture."""
+
+    codec: Codec
+    iterations: tuple[int, ...]
+    peers: tuple[str, ...]
+    cache_folder: Path | None
+
+
+class Matched(NamedTuple):
+    """Our file and the best JPEG 4:2:0 of at most the same bytes, if JPEG gets that small."""
+
+    ours: Point
+    jpeg: Point | None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureResult:
+    """All measurements of one picture."""
+
+    name: str
+    width: int
+    height: int
+    ours: list[Point]
+    peers: dict[str, list[Point]]
+    matched: list[Matched]
+
+
+class Skipped(NamedTuple):
+    """A picture that could not be measured."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All measurements of a set of pictures."""
+
+    label: str
+    pictures: list[PictureResult]
+    skipped: list[Skipped]
+
+    def curves(self) -> dict[str, list[Point]]:
+        """Return the mean curves by label, ours first."""
+        curves = {self.label: mean_curve([picture.ours for picture in self.pictures])}
+        for name in self.pictures[0].peers:
+            members = [picture.peers[name] for picture in self.pictures]
+            curves[PEERS[name].label] = mean_curve(members)
+        return curves
+
+
+class MatchedMean(NamedTuple):
+    """Means over the pictures for which JPEG gets as small as our file; nan where none does."""
+
+    iterations: int
+    pictures: int  # that have such a JPEG
+    ours: Point
+    jpeg: Point
+    wins: dict[Metric, int]  # pictures on which ours is better
+
+
+def matched_means(pictures: Sequence[PictureResult]) -> list[MatchedMean]:
+    """Return the comparison with JPEG 4:2:0 of the same bytes, one entry per iteration count.
+
+    The rule: per picture, the JPEG of the highest quality setting (1 to 100, optimised
+    Huffman tables) whose file is not larger than ours. Pictures for which no JPEG is that
+    small are left out of both means and show in the count.
+    """
+    means = []
+    for entries in zip(*(picture.matched for picture in pictures), strict=True):
+        pairs = [(entry.ours, entry.jpeg) for entry in entries if entry.jpeg is not None]
+        iterations = entries[0].ours.setting
+        wins = {
+            metric: sum(getattr(ours, metric) > getattr(jpeg, metric) for ours, jpeg in pairs) for metric in METRICS
+        }
+        nothing = Point(iterations, *[math.nan] * 5)
+        means.append(
+            MatchedMean(
+                iterations,
+                len(pairs),
+                mean_point([ours for ours, _ in pairs]) if pairs else nothing,
+                mean_point([jpeg for _, jpeg in pairs]) if pairs else nothing,
+                wins,
+            )
+        )
+    return means
+
+
+def measure_photograph(path: Path, plan: Plan) -> PictureResult | Skipped:
+    """Return all measurements of a picture file, or why there are none."""
+    try:
+        image = load_photograph(path)
+        if min(image.size) < MS_SSIM_MIN_SIDE_PX:
+            return Skipped(
+                path.name,
+                f"{image.width}x{image.height} is too small: MS-SSIM needs at least "
+                f"{MS_SSIM_MIN_SIDE_PX} pixels on either side",
+            )
+        return measure_image(path.name, image, plan)
+    except (OSError, ValueError) as error:
+        return Skipped(path.name, str(error) or type(error).__name__)
+
+
+def measure_image(name: str, image: Image.Image, plan: Plan) -> PictureResult:
+    """Return all measurements of an RGB image without metadata."""
+    files = plan.codec.encode(image, plan.iterations)
+    ours = [measure_file(image, files[count], count) for count in plan.iterations]
+    names = dict.fromkeys((*plan.peers, MATCHED_PEER))
+    peers = {peer: PeerMeasurements(image, PEERS[peer], plan.cache_folder) for peer in names}
+    curves = {peer: peers[peer].curve() for peer in plan.peers}
+    jpeg = peers[MATCHED_PEER]
+    matched = [Matched(point, jpeg.best_within(int(point.file_bytes))) for point in ours]
+    for measurements in peers.values():
+        measurements.write()
+    return PictureResult(name, image.width, image.height, ours, curves, matched)
+
+
+def measure_file(image: Image.Image, file: bytes, setting: int) -> Point:
+    """Return size and scores of a file against its original, an RGB image."""
+    with Image.open(io.BytesIO(file)) as opened:
+        scores = score(np.asarray(image), np.asarray(opened.convert("RGB")))
+    return Point(setting, len(file), 8 * len(file) / (image.width * image.height), *scores)
+
+
+def measure_all(paths: Sequence[Path], plan: Plan, *, jobs: int = 1) -> Iterator[PictureResult | Skipped]:
+    """Yield the measurements of picture files, in the order in which they are ready.
+
+    Args:
+        paths: The picture files.
+        plan: What to measure on each.
+        jobs: Processes, of one thread each; 1 measures in this process and leaves
+            the threads of torch as they are.
+    """
+    if jobs == 1:
+        yield from (measure_photograph(path, plan) for path in paths)
+        return
+    # A forked child would inherit torch's thread pool in an undefined state.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_use_one_thread) as pool:
+        futures = [pool.submit(measure_photograph, path, plan) for path in paths]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def evaluation_of(label: str, results: Sequence[PictureResult | Skipped]) -> Evaluation:
+    """Return the evaluation of all results, pictures in the order of their names."""
+    return Evaluation(
+        label,
+        sorted(
+            (result for result in results if isinstance(result, PictureResult)),
+            key=lambda picture: picture.name,
+        ),
+        sorted(result for result in results if isinstance(result, Skipped)),
+    )
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
