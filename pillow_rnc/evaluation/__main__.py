@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from pillow_rnc import WeightsError
     from pillow_rnc.evaluation import plots, report
     from pillow_rnc.evaluation.peers import PEERS, is_available
     from pillow_rnc.evaluation.photographs import find_photographs
@@ -98,7 +99,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     results = measure_all(paths, plan, jobs=min(options.jobs, len(paths)))
     # `disable=None` draws the bar on a terminal only.
     bar = tqdm(results, total=len(paths), unit="picture", disable=None)
-    evaluation = evaluation_of(codec.label, list(bar))
+    try:
+        evaluation = evaluation_of(codec.label, list(bar))
+    except WeightsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for skipped in evaluation.skipped:
         print(f"skipped: {skipped.name}: {skipped.reason}", file=sys.stderr)
     count = len(evaluation.pictures)

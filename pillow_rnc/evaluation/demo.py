@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+import pillow_rnc
 from pillow_rnc.evaluation.__main__ import iteration_counts
 from pillow_rnc.evaluation.contact_sheet import Row, contact_sheet
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
 from pillow_rnc.evaluation.photographs import load_photograph, plain
-from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER, RncCodec, measure_file
+from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER, RncCodec, point_of
 from pillow_rnc.evaluation.report import number, table
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def main(arguments: Sequence[str], codec: Codec | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {options.photo}: {error}", file=sys.stderr)
         return 2
-    show(name, image, options.out, codec or RncCodec(options.model), options.iterations)
+    try:
+        show(name, image, options.out, codec or RncCodec(options.model), options.iterations)
+    except (pillow_rnc.RncError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -52,6 +57,7 @@ def show(name: str, image: Image.Image, folder: Path, codec: Codec, iterations: 
 
     Raises:
         OSError: The folder cannot be written.
+        RncError: The codec cannot make a file of the image, or has no weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if min(image.size) < MS_SSIM_MIN_SIDE_PX:
@@ -68,7 +74,7 @@ def show(name: str, image: Image.Image, folder: Path, codec: Codec, iterations: 
         path.write_bytes(file)
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
-        ours, theirs = measure_file(image, file, count), jpeg.best_within(len(file))
+        ours, theirs = point_of(image, picture, len(file), count), jpeg.best_within(len(file))
         lines.append(_line(ours, theirs))
         rows.append(_row(picture, ours, theirs, jpeg))
     header = ["Iterations", "Bytes", "bpp", "PSNR", "MS-SSIM"]

@@ -190,8 +190,13 @@ def measure_image(name: str, image: Image.Image, plan: Plan) -> PictureResult:
 def measure_file(image: Image.Image, file: bytes, setting: int) -> Point:
     """Return size and scores of a file against its original, an RGB image."""
     with Image.open(io.BytesIO(file)) as opened:
-        scores = score(np.asarray(image), np.asarray(opened.convert("RGB")))
-    return Point(setting, len(file), 8 * len(file) / (image.width * image.height), *scores)
+        return point_of(image, opened.convert("RGB"), len(file), setting)
+
+
+def point_of(image: Image.Image, picture: Image.Image, file_bytes: int, setting: int) -> Point:
+    """Return size and scores of what a file of ``file_bytes`` shows of an RGB image."""
+    scores = score(np.asarray(image), np.asarray(picture))
+    return Point(setting, file_bytes, 8 * file_bytes / (image.width * image.height), *scores)
 
 
 def measure_all(paths: Sequence[Path], plan: Plan, *, jobs: int = 1) -> Iterator[PictureResult | Skipped]:
