@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from PIL import Image, ImageFile
 
@@ -149,9 +149,7 @@ class RncImageFile(ImageFile.ImageFile):
         if isinstance(fp, (str, bytes, os.PathLike)):
             Path(os.fsdecode(fp)).write_bytes(data)
         else:
-            # Pillow takes the text stream for its binary one, so we do too.
-            stream: IO[bytes] = getattr(fp, "buffer", fp) if fp is sys.stdout else fp
-            stream.write(data)
+            _binary(fp).write(data)
 
     def _describe_pixels(self) -> None:
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
@@ -240,6 +238,11 @@ def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
         return format_name.upper() == FORMAT
     name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")
     return isinstance(name, (str, bytes, os.PathLike)) and os.fsdecode(name).lower().endswith(EXTENSION)
+
+
+def _binary(fp: IO[bytes]) -> IO[bytes]:
+    """Return the binary stream behind standard output, as Pillow does, and any other stream itself."""
+    return cast("IO[bytes]", getattr(fp, "buffer", fp)) if cast("object", fp) is sys.stdout else fp
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature

@@ -1,0 +1,124 @@
+"""Options are checked before anything is written, and each error names the option and its range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pillow_rnc import RncOptionError
+from pillow_rnc._options import DEFAULT_ITERATIONS, SaveOptions, check_region, quality_to_iterations
+
+
+def options(**params: object) -> SaveOptions:
+    return SaveOptions.from_encoderinfo(params)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("iterations", 0, "from 1 to 16"),
+        ("iterations", 17, "from 1 to 16"),
+        ("iterations", 2.5, "from 1 to 16"),
+        ("iterations", True, "from 1 to 16"),
+        ("iterations", "six", "1 to 16 or 'keep'"),
+        ("quality", -1, "from 0 to 100"),
+        ("quality", 101, "from 0 to 100"),
+        ("quality", float("nan"), "from 0 to 100"),
+        ("quality", "web_high", "from 0 to 100"),
+        ("target_size", 0, "of at least 1"),
+        ("target_size", 10.5, "of at least 1"),
+        ("target_bpp", -0.5, "of at least 0"),
+        ("target_bpp", "1", "of at least 0"),
+        ("target_psnr", float("inf"), "of at least 0"),
+        ("target_psnr", [30], "of at least 0"),
+        ("lossless", True, "allowed is False"),
+        ("model", 3, "give a name"),
+        ("model", "", "give a name"),
+        ("device", 0, "give a name"),
+        ("tile_size", 48, "from 64 to 4096"),
+        ("tile_size", 100, "multiple of 16"),
+        ("overlap", 400, "from 0 to 240"),
+        ("overlap", 8, "multiple of 16"),
+    ],
+)
+def test_bad_values_are_named_with_what_is_allowed(name: str, value: object, allowed: str) -> None:
+    with pytest.raises(RncOptionError, match=allowed) as caught:
+        options(**{name: value})
+
+    assert name in str(caught.value)
+
+
+def test_two_rates_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="iterations and target_bpp"):
+        options(iterations=3, target_bpp=1)
+
+
+def test_quality_gives_way_to_every_other_rate() -> None:
+    assert options(quality=100, iterations=3).encoded_iterations() == 3
+    assert options(quality="keep", target_size=9).size_limit(8, 8) == ("target_size", 9)
+
+
+def test_what_others_pass_blindly_is_ignored() -> None:
+    given = options(optimize=True, progressive=True, subsampling=0, method=6, speed=3, lossless=False, anything=1)
+
+    assert given == options()
+    assert options(iterations=None, quality=None, model=None) == options()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert options(iterations=np.int64(3)).iterations == 3
+    assert options(quality=np.float32(50)).quality == 50
+
+
+def test_quality_is_monotone_and_reaches_both_ends() -> None:
+    table = [quality_to_iterations(quality) for quality in range(101)]
+
+    assert table == sorted(table)
+    assert (table[0], table[6], table[50], table[75], table[100]) == (1, 1, 8, 12, 16)
+
+
+def test_targets_encode_everything_and_the_default_does_not() -> None:
+    assert options().encoded_iterations() == DEFAULT_ITERATIONS
+    assert {options(**{name: 9}).encoded_iterations() for name in ("target_size", "target_bpp", "target_psnr")} == {16}
+
+
+def test_bits_per_pixel_count_the_whole_file() -> None:
+    assert options(target_bpp=0.5).size_limit(100, 10) == ("target_bpp", 62)
+
+
+@pytest.mark.parametrize(
+    ("params", "copied"),
+    [
+        ({}, 6),
+        ({"iterations": "keep"}, 6),
+        ({"quality": "keep"}, 6),
+        ({"iterations": 6}, 6),
+        ({"iterations": 2}, 2),
+        ({"iterations": 7}, None),
+        ({"quality": 10}, 2),
+        ({"quality": 95}, 6),
+        ({"target_size": 100}, 6),
+        ({"target_psnr": 30}, None),
+        ({"iterations": 2, "tile_size": 64}, None),
+        ({"model": "auto"}, None),
+    ],
+)
+def test_a_stored_stream_is_copied_unless_an_option_forces_encoding(params: dict[str, Any], copied: int | None) -> None:
+    assert options(**params).copied_iterations(6) == copied
+
+
+def test_keep_without_a_stream_is_refused() -> None:
+    with pytest.raises(RncOptionError, match="'keep' needs an image opened"):
+        options(iterations="keep").encoded_iterations()
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0, 1), (0, 0, 5, 4), (-1, 0, 2, 2), (1, 2), "abcd", (0, 0, 1.5, 1), 7])
+def test_regions_outside_the_image_are_refused(region: object) -> None:
+    with pytest.raises(RncOptionError, match="region"):
+        check_region(region, (4, 4))
+
+
+def test_regions_inside_the_image_are_taken() -> None:
+    assert check_region([0, 1, 4, 4], (4, 4)) == (0, 1, 4, 4)
