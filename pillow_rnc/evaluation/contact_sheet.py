@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _CROP_PX = 240
 _GAP_PX = 8
-_CAPTION_PX = 36
+_CAPTION_PX = 54
 _FONT_PX = 13
 _BACKGROUND, _INK, _EMPTY = "white", "black", (225, 225, 225)
 

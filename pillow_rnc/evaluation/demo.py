@@ -126,8 +126,8 @@ def _row(picture: Image.Image, ours: Point, theirs: Point | None, jpeg: PeerMeas
 
 
 def _figures(point: Point) -> str:
-    similarity = "" if np.isnan(point.ms_ssim) else f", {point.ms_ssim:.4f}"
-    return f"{point.file_bytes} bytes, {point.bpp:.3f} bpp, {point.psnr:.2f} dB{similarity}"
+    similarity = "" if np.isnan(point.ms_ssim) else f", MS-SSIM {point.ms_ssim:.4f}"
+    return f"{point.file_bytes} bytes, {point.bpp:.3f} bpp\n{point.psnr:.2f} dB{similarity}"
 
 
 def _parser() -> argparse.ArgumentParser:
