@@ -22,6 +22,8 @@ CHUNK_PREFIX = struct.Struct("<4sI")
 CHUNK_CRC = struct.Struct("<I")
 SEGMENT_ENTRY = struct.Struct("<BIII")
 
+_LOWER_CASE = 0x20
+"""Bit 5 of a letter."""
 _READ_BYTES = 1 << 20
 """Longest single read: a length field alone never makes us ask for more memory than this."""
 
@@ -185,6 +187,24 @@ def pack_head(header: Header) -> bytes:
         0,
         header.model_id,
     )
+
+
+def check_unknown(chunk_type: bytes) -> None:
+    """Raise unless a chunk of this unknown type may be ignored.
+
+    Raises:
+        CorruptError: It is not made of letters.
+        UnsupportedError: It is critical.
+    """
+    if not chunk_type.isalpha():
+        raise CorruptError(f"chunk type {chunk_type!r}, four letters are needed")
+    if not chunk_type[0] & _LOWER_CASE:
+        raise UnsupportedError(f"critical chunk {chunk_type!r} is unknown")
+
+
+def is_safe_to_copy(chunk_type: bytes) -> bool:
+    """Whether an unknown ancillary chunk stays true when the file is cut."""
+    return bool(chunk_type[3] & _LOWER_CASE)
 
 
 def chunk_bytes(length: int) -> int:

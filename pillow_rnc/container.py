@@ -15,14 +15,16 @@ from pillow_rnc.chunks import (
     CHUNK_PREFIX,
     ByteSource,
     Reader,
+    check_unknown,
     chunk_bytes,
+    is_safe_to_copy,
     pack_chunk,
     pack_head,
     read_header,
     read_unit,
     read_value,
 )
-from pillow_rnc.errors import CorruptError, RncOptionError, SignatureError, TruncatedError, UnsupportedError
+from pillow_rnc.errors import CorruptError, RncOptionError, SignatureError, TruncatedError
 from pillow_rnc.records import (
     ALPHA_TYPE,
     HEAD_TYPE,
@@ -78,7 +80,6 @@ __all__ = [
     "verify",
 ]
 
-_ANCILLARY_BIT = 0x20
 _ORDER = (HEAD_TYPE, *METADATA_TYPES.values(), ALPHA_TYPE)
 
 
@@ -227,7 +228,7 @@ def truncate(data: bytes, iterations: int) -> bytes:
     while position < head.units_offset:
         chunk_type, length = CHUNK_PREFIX.unpack_from(data, position)
         size = chunk_bytes(length)
-        safe_to_copy = chunk_type in _ORDER or chunk_type[3] & _ANCILLARY_BIT
+        safe_to_copy = chunk_type in _ORDER or is_safe_to_copy(chunk_type)
         if safe_to_copy and chunk_type != HEAD_TYPE:
             parts.append(data[position : position + size])
         position += size
@@ -277,14 +278,7 @@ def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, b
             last_place = place
             values[chunk_type] = value
         else:
-            _check_unknown(chunk_type)
-
-
-def _check_unknown(chunk_type: bytes) -> None:
-    if not chunk_type.isalpha():
-        raise CorruptError(f"chunk type {chunk_type!r}, four letters are needed")
-    if not chunk_type[0] & _ANCILLARY_BIT:
-        raise UnsupportedError(f"critical chunk {chunk_type!r} is unknown")
+            check_unknown(chunk_type)
 
 
 def _generate_units(fp: ByteSource, head: FileHead, iterations: int, *, allow_truncated: bool) -> Iterator[Unit]:
