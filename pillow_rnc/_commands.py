@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 _STRIPPED = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
-_LIBRARIES = ("pillow", "torch", "numpy", "constriction", "construct", "safetensors")
+_LIBRARIES = ("pillow-rnc", "pillow", "torch", "numpy", "constriction", "construct", "safetensors")
 
 
 def info(path: Path, _arguments: argparse.Namespace) -> Record:
@@ -88,7 +88,7 @@ def decode(path: Path, arguments: argparse.Namespace) -> Record:
 def doctor() -> Record:
     """Return what is installed, and whether the format is registered."""
     record: Record = {"python": platform.python_version(), "platform": platform.platform()}
-    for library in ("pillow-rnc", *_LIBRARIES):
+    for library in _LIBRARIES:
         try:
             record[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
