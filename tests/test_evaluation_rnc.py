@@ -1,0 +1,54 @@
+"""Our files as the evaluation makes them, with a codec that needs no weights."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from fake_codec import FakeCodec
+from PIL import Image
+
+pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
+pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
+
+import pillow_rnc
+from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, measure_image
+
+
+@pytest.fixture
+def codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
+    fake = FakeCodec()
+    monkeypatch.setitem(sys.modules, "pillow_rnc.codec", fake)
+    monkeypatch.setattr(pillow_rnc, "codec", fake, raising=False)
+    return fake
+
+
+@pytest.fixture
+def image() -> Image.Image:
+    plane = np.random.default_rng(1).normal(128, 20, (165, 170, 3))
+    return Image.fromarray(plane.clip(0, 255).astype(np.uint8))
+
+
+def test_each_file_is_the_one_saved_at_its_iterations_but_encoded_once(codec: FakeCodec, image: Image.Image) -> None:
+    files = RncCodec().encode(image, (1, 3, 8))
+
+    assert codec.encoded == 1
+    for iterations, file in files.items():
+        direct = io.BytesIO()
+        image.save(direct, "RNC", iterations=iterations)
+        assert file == direct.getvalue()
+
+
+def test_measurements_go_through_files(codec: FakeCodec, image: Image.Image) -> None:
+    result = measure_image("noise", image, Plan(RncCodec(), (1, 7, 8), (), None))
+    first, close, exact = result.ours
+
+    assert codec.decoded_iterations == [1, 7, 8]
+    assert first.bpp < close.bpp < exact.bpp
+    assert exact.file_bytes > 165 * 170 * 3
+    assert close.psnr == pytest.approx(10 * np.log10(255**2 / 0.5), abs=0.1)  # half of the last bits are lost
+    assert exact.psnr == 100
+    assert result.matched[-1].jpeg is not None
+    assert result.matched[-1].jpeg.setting == 100
