@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Cells per matrix product: the gathered taps of a strip stay in the second-level cache.
-_STRIP_CELLS = 512
+_STRIP_CELLS = 768
 _TAPS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 _TABLE_TOP = 255.0
 _UPDATE = SIGMOID.astype(np.float32) / 256

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny_models import tiny_model
+from tiny_models import likely_codes, tiny_model
 
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile, encode_tile
-from pillow_rnc.entropy_reference import place_bits
 from pillow_rnc.errors import CorruptError, UnsupportedError
 from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
 
@@ -35,19 +34,8 @@ def tile_codes(draw: st.DrawFn) -> Codes:
 
 def _likely_codes(seed: int, grid_h: int, grid_w: int) -> tuple[Codes, list[Segment]]:
     """Codes that the model expects, so that all segments are entropy-coded."""
-    model, random = MODELS[0], np.random.default_rng(seed)
-    state, planes = model.start(grid_h, grid_w), list[Codes]()
-    for iteration in range(4):
-        plane = np.zeros((4, grid_h, grid_w), dtype=np.uint8)
-        state.begin(iteration, planes[-1] if planes else None)
-        for index, one in enumerate(model.passes):
-            k = state.probabilities(index)
-            bits = (random.random(k.size) * 65536 < k).astype(np.uint8)
-            state.reveal(index, bits)
-            place_bits(plane, one, bits)
-        planes.append(plane)
-    codes = np.stack(planes)
-    segments = encode_tile(codes, model)
+    codes = likely_codes(MODELS[0], seed, 4, grid_h, grid_w)
+    segments = encode_tile(codes, MODELS[0])
     assert all(segment.coding is Coding.ENTROPY for segment in segments)
     return codes, segments
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pillow_rnc.entropy_model import EntropyModel
+from pillow_rnc.entropy_reference import place_bits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,3 +58,17 @@ def tiny_tensors(
 def tiny_model(seed: int = 0, *, passes: Passes = FOUR_PASSES, iterations: int = 4) -> EntropyModel:
     """Return a legal random network of 4 code channels and 4 passes unless told otherwise."""
     return EntropyModel.from_tensors(tiny_tensors(seed, passes=passes, iterations=iterations), passes)
+
+
+def likely_codes(model: EntropyModel, seed: int, iterations: int, grid_h: int, grid_w: int) -> NDArray[np.uint8]:
+    """Return codes [iterations, C, h, w] drawn from what the model expects, so that coding them pays."""
+    random, state = np.random.default_rng(seed), model.start(grid_h, grid_w)
+    codes = np.zeros((iterations, model.code_channels, grid_h, grid_w), dtype=np.uint8)
+    for iteration, plane in enumerate(codes):
+        state.begin(iteration, codes[iteration - 1] if iteration else None)
+        for index, one in enumerate(model.passes):
+            k = state.probabilities(index)
+            bits = (random.random(k.size) * 65536 < k).astype(np.uint8)
+            state.reveal(index, bits)
+            place_bits(plane, one, bits)
+    return codes

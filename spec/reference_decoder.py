@@ -1,0 +1,492 @@
+"""A second decoder of .rnc files: bytes and weights in, header and codes out.
+
+It needs nothing but the Python standard library, shares no code with the package and follows the
+specification in its order. It is written to be read and checked, not to be fast.
+Reconstruction of pixels is not part of it: codes are what must be exact.
+
+    python reference_decoder.py FILE WEIGHTS
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import sys
+import zlib
+from operator import mul
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Plane = list[list[int]]  # per channel, the cells of a tile in row-major order
+BIT_64 = (1 << 64) - 1
+
+
+class Rejected(Exception):  # noqa: N818
+    """The file must be rejected."""
+
+
+class SignatureError(Rejected):
+    """It is no .rnc file."""
+
+
+class UnsupportedError(Rejected):
+    """It asks for something this version does not define."""
+
+
+class CorruptError(Rejected):
+    """It breaks a rule."""
+
+
+class TruncatedError(Rejected):
+    """It ends early."""
+
+
+def require(holds: bool, what: str, error: type[Rejected] = CorruptError) -> None:
+    """Reject the file unless a rule holds."""
+    if not holds:
+        raise error(what)
+
+
+# --- Signature, chunks, header ---------------------------------------------------------------------
+
+SIGNATURE = b"\x8aRNC\r\n\x1a\n"
+OPTIONAL = (b"iccp", b"exif", b"xmpp", b"comm", b"dens", b"ALPH")  # in this order
+MEBIBYTE = 1 << 20
+
+
+class Header(NamedTuple):
+    """The fields of the `HEAD` chunk."""
+
+    major: int
+    minor: int
+    width: int
+    height: int
+    mode: int
+    iterations: int
+    code_channels: int
+    code_stride: int
+    tile_size: int
+    overlap: int
+    flags: int
+    model_id: bytes
+
+
+class Input:
+    """Bytes with a position."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.position = data, 0
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes, all of them there."""
+        require(len(self.data) - self.position >= count, "the file ends early", TruncatedError)
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def chunk(self, kind: bytes, length: int) -> bytes:
+        """Return the data of a chunk whose type and length are read, its CRC compared."""
+        value = self.take(length)
+        (crc,) = struct.unpack("<I", self.take(4))
+        require(crc == zlib.crc32(kind + struct.pack("<I", length) + value), f"CRC of {kind!r}")
+        return value
+
+
+def read_header(source: Input) -> Header:
+    """Return the header, which is the first chunk."""
+    start = source.data[: len(SIGNATURE)]
+    require(start == SIGNATURE, "signature", SignatureError)
+    source.take(len(SIGNATURE))
+    kind, length = struct.unpack("<4sI", source.take(8))
+    require(kind == b"HEAD" and 1 <= length <= MEBIBYTE, "the first chunk is no header")
+    if length != 22:
+        require(source.data[source.position : source.position + 1] != b"\x01", "length of the header")
+    value = source.chunk(kind, length)
+    require(value[0] == 1, "major version", UnsupportedError)
+    header = Header(*struct.unpack("<BBHHBBBBHBB8s", value))
+    for holds, what in (
+        (header.flags == 0, "flags"),
+        (header.mode <= 3, "mode"),
+        (header.iterations <= 16, "more than 16 iterations"),
+        (header.code_stride in (8, 16), "code stride"),
+    ):
+        require(holds, what, UnsupportedError)
+    require(header.iterations >= 1, "no iterations")
+    require(header.width >= 1 and header.height >= 1, "empty image")
+    require(header.code_channels >= 1, "no code channels")
+    require(64 <= header.tile_size <= 4096 and header.tile_size % 16 == 0, "tile size")
+    require(header.overlap % 16 == 0 and 2 * header.overlap <= header.tile_size, "overlap")
+    return header
+
+
+def read_optional_chunks(source: Input, header: Header) -> dict[bytes, bytes]:
+    """Return the chunks between header and units; the position is then that of the first unit."""
+    found: dict[bytes, bytes] = {}
+    total = 0
+    while True:
+        kind, length = struct.unpack("<4sI", source.take(8))
+        if kind == b"ITER":
+            source.position -= 8
+            break
+        limit = MEBIBYTE
+        if kind == b"ALPH":
+            limit = 2 * header.width * header.height + 1024
+        else:
+            total += length
+        require(length <= limit and total <= 4 * MEBIBYTE, f"length of {kind!r}")
+        value = source.chunk(kind, length)
+        if kind in OPTIONAL:
+            require(all(OPTIONAL.index(kind) > OPTIONAL.index(other) for other in found), f"place of {kind!r}")
+            found[kind] = value
+        else:
+            require(kind.isalpha(), "chunk type")
+            require(bool(kind[0] & 0x20), f"critical chunk {kind!r}", UnsupportedError)
+    require(all(found.values()), "empty chunk")
+    density = found.get(b"dens", struct.pack("<4I", 1, 1, 1, 1))
+    require(len(density) == 16 and 0 not in struct.unpack("<4I", density), "density")
+    require(b"ALPH" not in found or header.mode in (1, 3), "alpha in an opaque mode")
+    return found
+
+
+# --- Tile grid ---------------------------------------------------------------------------------------
+
+
+def spans(length: int, header: Header) -> list[int]:
+    """Return the padded lengths of the tiles along one axis, in pixels."""
+    step = header.tile_size - header.overlap
+    count = 1 if length <= header.tile_size else -(-(length - header.overlap) // step)
+    ends = [min(n * step + header.tile_size, length) - n * step for n in range(count)]
+    return [-(-end // 16) * 16 for end in ends]
+
+
+def code_grids(header: Header) -> list[tuple[int, int]]:
+    """Return rows and columns of code cells of each tile."""
+    stride = header.code_stride
+    return [(h // stride, w // stride) for h in spans(header.height, header) for w in spans(header.width, header)]
+
+
+# --- Units ---------------------------------------------------------------------------------------------
+
+ENTROPY, RAW, STOPPED = range(3)
+
+
+class Segment(NamedTuple):
+    """One tile of one iteration."""
+
+    coding: int
+    payload: bytes
+    codes_crc: int
+
+
+def read_unit(source: Input, header: Header, stopped: set[int], first: bool) -> list[Segment]:
+    """Return the segments of one iteration; ``stopped`` holds the tiles that ended, and grows."""
+    grids = code_grids(header)
+    kind, length = struct.unpack("<4sI", source.take(8))
+    require(kind == b"ITER", f"{kind!r} in place of a unit")
+    require(length >= 13 * len(grids), "length of the unit")
+    table = list(struct.iter_unpack("<BIII", source.take(13 * len(grids))))
+    require(length == 13 * len(grids) + sum(entry[1] for entry in table), "length of the unit")
+    source.position -= 13 * len(grids)
+    payloads = Input(source.chunk(kind, length)[13 * len(grids) :])
+    segments = []
+    for tile, ((coding, size, payload_crc, codes_crc), (rows, columns)) in enumerate(zip(table, grids, strict=True)):
+        payload = payloads.take(size)
+        bits = header.code_channels * rows * columns
+        raw_bytes = -(-bits // 8)
+        require(zlib.crc32(payload) == payload_crc, f"payload CRC of tile {tile}")
+        require(coding <= STOPPED, "coding", UnsupportedError)
+        if coding == STOPPED:
+            require(not (size or codes_crc or first), "stopped segment")
+            stopped.add(tile)
+        else:
+            require(tile not in stopped, "codes after a stopped segment")
+        if coding == RAW:
+            require(size == raw_bytes and payload[-1] & ((1 << (-bits % 8)) - 1) == 0, "raw segment")
+            require(codes_crc == payload_crc, "codes CRC of a raw segment")
+        elif coding == ENTROPY:
+            require(size % 4 == 0 and 4 <= size <= raw_bytes, "length of an entropy-coded segment")
+        segments.append(Segment(coding, payload, codes_crc))
+    return segments
+
+
+# --- Entropy network -------------------------------------------------------------------------------------
+
+
+class Tensor(NamedTuple):
+    """Integers with a shape."""
+
+    shape: tuple[int, ...]
+    values: Sequence[int]
+
+    def at(self, *index: int) -> Tensor:
+        """Return the part under the first indices."""
+        shape, values = self.shape, self.values
+        for n in index:
+            size = len(values) // shape[0]
+            shape, values = shape[1:], values[n * size : (n + 1) * size]
+        return Tensor(shape, values)
+
+    def rows(self) -> list[Sequence[int]]:
+        """Return one sequence of weights per output channel."""
+        return [self.at(n).values for n in range(self.shape[0])]
+
+
+def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the integer tensors and the metadata of a safetensors file."""
+    (size,) = struct.unpack("<Q", data[:8])
+    description = json.loads(data[8 : 8 + size])
+    metadata = description.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in description.items():
+        start, stop = (8 + size + offset for offset in entry["data_offsets"])
+        code = {"I8": "b", "I32": "i"}.get(entry["dtype"])
+        if name.startswith("entropy.") and code:
+            values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
+            tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
+    return tensors, metadata
+
+
+def table(text: str, crc: int, code: str) -> tuple[int, ...]:
+    """Return a table of the specification, its CRC-32 compared."""
+    values = tuple(map(int, text.split()))
+    if len(values) != 256 or zlib.crc32(struct.pack(f"<256{code}", *values)) != crc:
+        raise AssertionError("misprinted table")
+    return values
+
+
+SIGMOID = table(
+    """
+    0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+    0 0 0 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 2 2 2 2 2 2
+    2 2 2 3 3 3 3 3 4 4 4 4 5 5 5 6 6 6 7 7 7 8 8 9 10 10
+    11 11 12 13 14 14 15 16 17 18 19 20 22 23 24 26 27 29 30 32 34 36 38 40 42 44
+    47 49 51 54 57 60 62 65 69 72 75 78 82 85 89 93 96 100 104 108 112 116 120 124 128 131
+    135 139 143 147 151 155 159 162 166 170 173 177 180 183 186 190 193 195 198 201 204 206 208 211 213 215
+    217 219 221 223 225 226 228 229 231 232 233 235 236 237 238 239 240 241 241 242 243 244 244 245 245 246
+    247 247 248 248 248 249 249 249 250 250 250 251 251 251 251 252 252 252 252 252 253 253 253 253 253 253
+    253 253 253 254 254 254 254 254 254 254 254 254 254 254 254 254 254 254 254 254 255 255 255 255 255 255
+    255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255
+    """,
+    0xD311B844,
+    "B",
+)
+TANH = table(
+    """
+    -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127 -127
+    -127 -127 -127 -127 -127 -127 -127 -127 -127 -126 -126 -126 -126 -126 -126 -126 -126 -126 -126 -126
+    -126 -126 -126 -126 -126 -126 -125 -125 -125 -125 -125 -125 -125 -125 -125 -124 -124 -124 -124 -124
+    -123 -123 -123 -123 -122 -122 -122 -122 -121 -121 -120 -120 -120 -119 -119 -118 -118 -117 -116 -116
+    -115 -114 -113 -113 -112 -111 -110 -109 -108 -107 -105 -104 -103 -101 -100 -98 -97 -95 -93 -91
+    -89 -87 -85 -83 -81 -78 -76 -73 -70 -68 -65 -62 -59 -56 -52 -49 -46 -42 -38 -35
+    -31 -27 -24 -20 -16 -12 -8 -4 0 4 8 12 16 20 24 27 31 35 38 42
+    46 49 52 56 59 62 65 68 70 73 76 78 81 83 85 87 89 91 93 95
+    97 98 100 101 103 104 105 107 108 109 110 111 112 113 113 114 115 116 116 117
+    118 118 119 119 120 120 120 121 121 122 122 122 122 123 123 123 123 124 124 124
+    124 124 125 125 125 125 125 125 125 125 125 126 126 126 126 126 126 126 126 126
+    126 126 126 126 126 126 126 126 127 127 127 127 127 127 127 127 127 127 127 127
+    127 127 127 127 127 127 127 127 127 127 127 127 127 127 127 127
+    """,
+    0xFDB8E9B2,
+    "b",
+)
+PROBABILITY = table(
+    """
+    32 32 32 32 32 32 32 34 36 39 41 44 47 50 53 56 60 64
+    68 72 77 82 87 92 98 105 111 119 126 134 143 152 162 172 184 195
+    208 221 236 251 267 284 302 321 342 364 387 412 439 467 497 528 562 598
+    636 677 720 766 815 867 922 980 1042 1109 1179 1253 1333 1417 1506 1601 1701 1808
+    1921 2041 2168 2303 2446 2598 2758 2928 3108 3298 3500 3713 3938 4176 4427 4692 4971 5266
+    5577 5904 6249 6611 6992 7392 7812 8252 8714 9197 9702 10230 10782 11357 11955 12579 13226 13898
+    14595 15316 16062 16832 17625 18442 19282 20143 21025 21928 22849 23788 24743 25712 26695 27689 28693 29705
+    30723 31744 32768 33792 34813 35831 36843 37847 38841 39824 40793 41748 42687 43608 44511 45393 46254 47094
+    47911 48704 49474 50220 50941 51638 52310 52957 53581 54179 54754 55306 55834 56339 56822 57284 57724 58144
+    58544 58925 59287 59632 59959 60270 60565 60844 61109 61360 61598 61823 62036 62238 62428 62608 62778 62938
+    63090 63233 63368 63495 63615 63728 63835 63935 64030 64119 64203 64283 64357 64427 64494 64556 64614 64669
+    64721 64770 64816 64859 64900 64938 64974 65008 65039 65069 65097 65124 65149 65172 65194 65215 65234 65252
+    65269 65285 65300 65315 65328 65341 65352 65364 65374 65384 65393 65402 65410 65417 65425 65431 65438 65444
+    65449 65454 65459 65464 65468 65472 65476 65480 65483 65486 65489 65492 65495 65497 65500 65502 65504 65504
+    65504 65504 65504 65504
+    """,
+    0x3D728A15,
+    "H",
+)
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    """Return the value of low..high that is nearest."""
+    return min(max(value, low), high)
+
+
+def neighbourhoods(x: Plane, rows: int, columns: int) -> list[list[int]]:
+    """Return, per cell, its 3x3 neighbours in each channel, in the order of the weights."""
+    zeros = [0] * (columns + 2)
+    padded = [
+        [zeros, *([0, *channel[n * columns : (n + 1) * columns], 0] for n in range(rows)), zeros] for channel in x
+    ]
+    return [
+        [value for channel in padded for line in channel[row : row + 3] for value in line[column : column + 3]]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def dot(weights: Sequence[int], inputs: Sequence[int]) -> int:
+    """Return the sum of products."""
+    return sum(map(mul, weights, inputs))
+
+
+class Network:
+    """The entropy network at work on one tile."""
+
+    def __init__(self, tensors: dict[str, Tensor], passes: list[list[int]], rows: int, columns: int) -> None:
+        self.tensors, self.passes, self.rows, self.columns = tensors, passes, rows, columns
+        self.channels = max(stop for _, _, stop in passes)
+        self.state: Plane = [[0] * (rows * columns) for _ in range(tensors["state.weight"].shape[1])]
+
+    def cells(self, parity: int) -> list[int]:
+        """Return the cells of one parity in coding order."""
+        return [n for n in range(self.rows * self.columns) if sum(divmod(n, self.columns)) % 2 == parity]
+
+    def update(self, t: int, codes: Plane) -> None:
+        """Take the codes of iteration t - 1 into the state."""
+        bias = self.tensors["state_in.bias"].at(t - 1).values
+        w_x, w_h = self.tensors["state_in.weight"].at(t - 1).rows(), self.tensors["state.weight"].rows()
+        half = len(self.state)
+        known = [[127 if bit else -127 for bit in channel] for channel in codes]
+        inputs = neighbourhoods(known, self.rows, self.columns)
+        for cell, around in enumerate(inputs):
+            h = [channel[cell] for channel in self.state]
+            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) for c in range(2 * half)]
+            for c in range(half):
+                u = SIGMOID[clamp(z[c] >> 8, -128, 127) + 128]
+                n = TANH[clamp(z[half + c] >> 7, -128, 127) + 128]
+                self.state[c][cell] = h[c] + ((u * (n - h[c]) + 128) >> 8)
+
+    def decode(self, t: int, coder: RangeDecoder) -> Plane:
+        """Return the codes of iteration t."""
+        w_f = self.tensors["feature.weight"].rows()
+        feature = [[dot(w, around) for w in w_f] for around in neighbourhoods(self.state, self.rows, self.columns)]
+        known: Plane = [[0] * (self.rows * self.columns) for _ in range(self.channels)]
+        for p, (parity, first, stop) in enumerate(self.passes):
+            bias, out = self.tensors["feature.bias"].at(t, p).values, self.tensors["output.weight"].at(t, p).rows()
+            out_bias = self.tensors["output.bias"].at(t, p).values
+            context = neighbourhoods(known, self.rows, self.columns) if p else []
+            w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
+            hidden = {}
+            for cell in self.cells(parity):
+                z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
+                if p:
+                    z = [value + dot(w, context[cell]) for value, w in zip(z, w_c, strict=True)]
+                hidden[cell] = [clamp(value >> 6, 0, 255) for value in z]
+            for g in range(stop - first):
+                for cell, a in hidden.items():
+                    logit = clamp((out_bias[g] + dot(out[g], a)) >> 7, -128, 127)
+                    known[first + g][cell] = 127 if coder.bit(PROBABILITY[logit + 128]) else -127
+        coder.finish()
+        return [[int(value > 0) for value in channel] for channel in known]
+
+
+# --- Range coder -------------------------------------------------------------------------------------------
+
+
+class RangeDecoder:
+    """Decodes the bits of one payload."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.words = [*struct.unpack(f"<{len(payload) // 4}I", payload), 0, 0]
+        self.low, self.width, self.next_word = 0, BIT_64, 2
+        self.point = self.words[0] << 32 | self.words[1]
+
+    def bit(self, k: int) -> int:
+        """Return the next bit, which is 1 with probability k / 65536."""
+        share = ((65536 - k) * 16777214 >> 16) + 1
+        unit = self.width >> 24
+        offset = (self.point - self.low) & BIT_64
+        require(offset // unit < 1 << 24, "payload is invalid under its probabilities")
+        bit = int(offset // unit >= share)
+        if bit:
+            self.low = (self.low + unit * share) & BIT_64
+            self.width = unit * ((1 << 24) - share)
+        else:
+            self.width = unit * share
+        if self.width < 1 << 32:
+            self.low, self.width = self.low << 32 & BIT_64, self.width << 32
+            word = self.words[self.next_word] if self.next_word < len(self.words) else 0
+            self.point = self.point << 32 & BIT_64 | word
+            self.next_word += 1
+        return bit
+
+    def finish(self) -> None:
+        """Check that the payload ends as the one canonical payload does."""
+        last = (self.low + 0xFFFFFFFF & BIT_64) >> 32
+        spare = last == (self.low + self.width & BIT_64) >> 32
+        require(self.point == last << 32, "payload does not end canonically")
+        require(len(self.words) - 2 == self.next_word - 1 + spare, "payload has missing or spare words")
+
+
+# --- Codes ---------------------------------------------------------------------------------------------------
+
+
+def unpack_bits(packed: bytes, channels: int, cells: int) -> Plane:
+    """Return the codes of raw bytes, first bit in the highest place."""
+    bits = [byte >> place & 1 for byte in packed for place in range(7, -1, -1)]
+    return [bits[n * cells : (n + 1) * cells] for n in range(channels)]
+
+
+def pack_bits(codes: Plane) -> bytes:
+    """Return codes as raw bytes, spare bits 0."""
+    bits = "".join(str(bit) for channel in codes for bit in channel)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def decode(data: bytes, weights: bytes, passes: list[list[int]]) -> tuple[Header, list[list[Plane]]]:
+    """Return the header and the codes [tile][iteration][channel][cell] of a file.
+
+    Raises:
+        Rejected: The file breaks a rule, or needs other weights.
+    """
+    source = Input(data)
+    header = read_header(source)
+    read_optional_chunks(source, header)
+    stopped: set[int] = set()
+    units = [read_unit(source, header, stopped, n == 0) for n in range(header.iterations)]
+    require(source.position == len(data), "spare bytes after the last unit")
+    require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
+    tensors, _ = read_weights(weights)
+    model_iterations, channels = tensors["feature.bias"].shape[0], max(stop for _, _, stop in passes)
+    require(header.code_channels == channels, "code channels are not those of the model")
+    codes: list[list[Plane]] = []
+    for tile, (rows, columns) in enumerate(code_grids(header)):
+        network = Network(tensors, passes, rows, columns)
+        codes.append([])
+        for t, unit in enumerate(units):
+            segment = unit[tile]
+            if segment.coding == STOPPED:
+                break
+            require(t < model_iterations, "more iterations than the model has", UnsupportedError)
+            if t:
+                network.update(t, codes[tile][-1])
+            if segment.coding == RAW:
+                codes[tile].append(unpack_bits(segment.payload, channels, rows * columns))
+                continue
+            codes[tile].append(network.decode(t, RangeDecoder(segment.payload)))
+            require(zlib.crc32(pack_bits(codes[tile][-1])) == segment.codes_crc, f"codes CRC of tile {tile}")
+    return header, codes
+
+
+def main(arguments: list[str]) -> None:
+    """Print the header and a digest of the codes of each tile."""
+    file, weights = (Path(name).read_bytes() for name in arguments)
+    _, metadata = read_weights(weights)
+    header, codes = decode(file, weights, json.loads(metadata["config"])["passes"])
+    print(header)
+    for tile, planes in enumerate(codes):
+        digest = hashlib.sha256(b"".join(map(pack_bits, planes))).hexdigest()
+        print(f"tile {tile}: {len(planes)} iterations, SHA-256 of the codes {digest}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
