@@ -587,10 +587,7 @@ def test_an_iteration_count_that_the_file_lacks_is_refused(
         replace(SMALL, header=replace(HEADER, version=(2, 0))),
         replace(SMALL, metadata={"exif": b""}),
         replace(SMALL, metadata={"camera": b"x"}),
-        replace(
-            SMALL,
-            replace(SMALL, metadata=TOO_MUCH_METADATA),
-        ),
+        replace(SMALL, metadata=TOO_MUCH_METADATA),
         replace(SMALL, metadata={"exif": bytes((1 << 20) + 1)}),
         replace(SMALL, metadata={"dpi": bytes(16)}),
         replace(SMALL, alpha=b""),
