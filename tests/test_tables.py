@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def _nearest(value: float) -> int:
@@ -49,3 +56,16 @@ def test_nobody_can_write_into_a_table() -> None:
     for table in (SIGMOID, TANH, PROBABILITY):
         with pytest.raises(ValueError, match="read-only"):
             table[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("SIGMOID", SIGMOID), ("TANH", TANH), ("PROBABILITY", PROBABILITY)], ids=["u", "n", "k"]
+)
+def test_the_specification_prints_each_table_with_its_crc(name: str, table: NDArray[np.integer]) -> None:
+    text = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
+    _, _, after = text.partition(f"\n`{name}[i]`: ")
+    printed = re.search(r"0x([0-9A-F]{8})\.\n\n((?:    .*\n)+)", after)
+
+    assert printed
+    assert [int(entry) for entry in printed[2].split()] == table.tolist()
+    assert int(printed[1], 16) == zlib.crc32(table.astype(table.dtype.newbyteorder("<")).tobytes())
