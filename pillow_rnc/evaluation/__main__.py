@@ -67,7 +67,12 @@ def _parser() -> argparse.ArgumentParser:
         help="processes of one thread each (default: %(default)s)",
     )
     parser.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
-    parser.add_argument("--anchors", type=Path, metavar="FILE", help="JSON file of further curves for the plots")
+    parser.add_argument(
+        "--anchors",
+        type=Path,
+        metavar="FILE",
+        help="JSON file of further curves for the plots; one named like a measured peer is left out",
+    )
     return parser
 
 
@@ -111,7 +116,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if not count:
         return 1
     written = report.write_reports(evaluation, options.out)
-    written += plots.write_plots(evaluation.curves(), options.out, anchors)
+    written += plots.write_plots(
+        evaluation.curves(), options.out, [anchor for anchor in anchors if anchor.label not in plan.peers]
+    )
     print(report.markdown(evaluation))
     print("written:", *written, sep="\n  ", file=sys.stderr)
     return 0

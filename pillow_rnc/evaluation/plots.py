@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -68,9 +69,10 @@ def _write_plot(curves: Mapping[str, Sequence[Point]], metric: Metric, folder: P
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     lowest = []
-    for anchor in anchors:
+    for index, anchor in enumerate(anchors):
         if metric in anchor.values:
-            axes.plot(anchor.bpp, anchor.values[metric], "--", linewidth=1, label=anchor.label)
+            colour = colormaps["Dark2"](index % 8)
+            axes.plot(anchor.bpp, anchor.values[metric], "--", color=colour, linewidth=1, label=anchor.label)
     for index, (label, curve) in enumerate(curves.items()):
         points = sorted((point.bpp, float(getattr(point, metric))) for point in curve)
         lowest.append(points[0][1])
