@@ -57,22 +57,20 @@ class FastTensors:
 
     def __init__(self, tensors: EntropyTensors) -> None:
         self.tensors = tensors
-        half = tensors.state_channels
-        self._gate_scale = np.array([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], dtype=np.float32).reshape(2, 1, 1)
-        gates = tensors.state_weight.reshape(2, half, half).transpose(0, 2, 1)
-        self.state = np.ascontiguousarray(gates * self._gate_scale)  # [2, K, K]
         self.feature = _columns(tensors.feature_weight) * np.float32(2.0**-FEATURE_SHIFT)  # [9 * K, F]
-        self._inputs: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._gates: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._passes: dict[tuple[int, int], _PassWeights] = {}
 
-    def state_input(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the weights [2, 9 * C, K] and biases [2, 1, K] of the state after iteration t - 1."""
-        if t not in self._inputs:
-            tensors, half = self.tensors, self.tensors.state_channels
-            weight = _columns(tensors.state_in_weight[t - 1]).reshape(-1, 2, half).transpose(1, 0, 2)
-            bias = tensors.state_in_bias[t - 1].reshape(2, 1, half) * self._gate_scale + np.float32(TABLE_CENTRE)
-            self._inputs[t] = (np.ascontiguousarray(weight * self._gate_scale), bias.astype(np.float32))
-        return self._inputs[t]
+    def gates(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the weights [2, 9 * C + K, K] and biases [2, 1, K] of u and n before iteration t."""
+        if t not in self._gates:
+            tensors = self.tensors
+            rows = np.concatenate([_columns(tensors.state_in_weight[t - 1]), tensors.state_weight.T])
+            scale = np.array([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], dtype=np.float32).reshape(2, 1, 1)
+            weight = rows.reshape(len(rows), 2, -1).transpose(1, 0, 2) * scale
+            bias = tensors.state_in_bias[t - 1].reshape(2, 1, -1) * scale + np.float32(TABLE_CENTRE)
+            self._gates[t] = (np.ascontiguousarray(weight), bias.astype(np.float32))
+        return self._gates[t]
 
     def pass_weights(self, t: int, index: int) -> _PassWeights:
         """Return the operands of one pass of iteration t."""
@@ -105,6 +103,12 @@ class FastState:
         self._bits = np.zeros((*padded, tensors.code_channels), dtype=np.float32)
         self._state = np.zeros((*padded, tensors.state_channels), dtype=np.float32)
         self._features: list[NDArray[np.float32]] = []
+        # Room for one strip: fresh memory would cost as much as the sums.
+        self._strip_rows = min(grid_h, max(1, _STRIP_CELLS // grid_w))
+        cells, k = self._strip_rows * grid_w, tensors.state_channels
+        self._scratch = np.empty(cells * max(9 * tensors.code_channels + k, 9 * k), dtype=np.float32)
+        self._gates = np.empty((2, cells, k), dtype=np.float32)
+        self._entries = np.empty((2, cells, k), dtype=np.intp)
         # Bits of this iteration, a row per cell and pass, and a last row of zeros.
         group = tensors.passes[0].stop - tensors.passes[0].first
         self._starts, rows = _row_starts(tensors.passes, grid_h, grid_w)
@@ -151,44 +155,48 @@ class FastState:
 
     def _strips(self) -> Iterator[slice]:
         """Yield rows of the grid in strips of about `_STRIP_CELLS` cells."""
-        grid_h, grid_w = self._grid
-        step = max(1, _STRIP_CELLS // grid_w)
-        for start in range(0, grid_h, step):
-            yield slice(start, min(start + step, grid_h))
+        for start in range(0, self._grid[0], self._strip_rows):
+            yield slice(start, min(start + self._strip_rows, self._grid[0]))
 
     def _update_state(self) -> None:
-        input_weight, bias = self._weights.state_input(self._iteration)
+        weight, bias = self._weights.gates(self._iteration)
+        width, taps = weight.shape[1], 9 * self._bits.shape[-1]
         for strip in self._strips():
-            cells = self._state[1:-1, 1:-1][strip]
-            h = cells.reshape(-1, cells.shape[-1])  # a copy, for the border lies between the rows
-            z = _matmul(_taps(self._bits, strip), input_weight)  # [2, n, K]
-            z += _matmul(h, self._weights.state)
+            h = self._state[1:-1, 1:-1][strip]
+            inputs = self._scratch[: h[..., 0].size * width].reshape(*h.shape[:2], width)
+            _gather_taps(self._bits, strip, inputs[..., :taps])
+            inputs[..., taps:] = h
+            z = self._gates[:, : h[..., 0].size]
+            _matmul(inputs.reshape(-1, width), weight, out=z)  # [2, n, K]
             z += bias
             np.clip(z, 0, _TABLE_TOP, out=z)
-            entry = z.astype(np.intp)
-            step = _CANDIDATE.take(entry[1], mode="clip")
+            entry = self._entries[:, : h[..., 0].size]
+            np.copyto(entry, z, casting="unsafe")
+            step = _CANDIDATE.take(entry[1], mode="clip").reshape(h.shape)
             step -= h
-            step *= _UPDATE.take(entry[0], mode="clip")
+            step *= _UPDATE.take(entry[0], mode="clip").reshape(h.shape)
             step += np.float32(0.5)
             np.floor(step, out=step)
-            step += h
-            cells[...] = step.reshape(cells.shape)
+            h += step
 
     def _compute_features(self) -> None:
         grid_h, grid_w = self._grid
-        feature = np.empty((grid_h, grid_w, self._weights.feature.shape[1]), dtype=np.float32)
+        weight = self._weights.feature
+        feature = np.empty((grid_h * grid_w, weight.shape[1]), dtype=np.float32)
         for strip in self._strips():
-            rows = feature[strip]
-            _matmul(_taps(self._state, strip), self._weights.feature, out=rows.reshape(-1, rows.shape[-1]))
-        flat = feature.reshape(grid_h * grid_w, -1)
-        self._features = [flat.take(cells_of(parity, grid_h, grid_w), axis=0) for parity in (0, 1)]
+            rows = strip.stop - strip.start
+            inputs = self._scratch[: rows * grid_w * len(weight)].reshape(rows, grid_w, -1)
+            _gather_taps(self._state, strip, inputs)
+            out = feature[strip.start * grid_w : strip.stop * grid_w]
+            _matmul(inputs.reshape(-1, len(weight)), weight, out=out)
+        self._features = [feature.take(cells_of(parity, grid_h, grid_w), axis=0) for parity in (0, 1)]
 
 
 @cache
 def products_are_exact() -> bool:
     """Return whether float32 products give exact integers here, at the largest legal sums."""
     for rows, inner, outputs in ((1, 64, 16), (33, 80, 64), (512, 288, 64), (1536, 208, 64), (512, 518, 64)):
-        sample = np.arange(32)[:, None] * 37 + np.arange(inner) * 11
+        sample = np.arange(8)[:, None] * 37 + np.arange(inner) * 11
         left = 255 - sample % 7
         right = 127 - (np.arange(inner)[:, None] * 5 + np.arange(outputs) * 3) % 3
         for signs in (np.ones(inner, dtype=np.int64), 1 - 2 * (np.arange(inner) * 3 // 7 % 2)):
@@ -218,12 +226,10 @@ def _columns(weight: NDArray[np.int8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, len(weight)), dtype=np.float32)
 
 
-def _taps(padded: NDArray[np.float32], strip: slice) -> NDArray[np.float32]:
-    """Return the 3x3 neighbourhoods of rows of cells: [n, 9 * channels] of padded [h+2, w+2, channels]."""
+def _gather_taps(padded: NDArray[np.float32], strip: slice, out: NDArray[np.float32]) -> None:
+    """Write the 3x3 neighbourhoods of rows of cells, [rows, w, 9 * channels], of padded [h+2, w+2, channels]."""
     windows = sliding_window_view(padded[strip.start : strip.stop + 2], (3, 3), axis=(0, 1))
-    rows, columns, channels = windows.shape[:3]
-    taps: NDArray[np.float32] = windows.transpose(0, 1, 3, 4, 2).reshape(rows * columns, 9 * channels)
-    return taps
+    out.reshape(*out.shape[:2], 3, 3, padded.shape[-1])[...] = windows.transpose(0, 1, 3, 4, 2)
 
 
 def _row_starts(passes: tuple[Pass, ...], grid_h: int, grid_w: int) -> tuple[list[int], int]:

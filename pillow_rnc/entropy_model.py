@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_REHEARSAL_GRID = (4, 5)
+_REHEARSAL_GRID = (3, 4)
 _REHEARSAL_ITERATIONS = 2
 
 

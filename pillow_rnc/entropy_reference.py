@@ -166,7 +166,8 @@ _TENSOR_FIELDS = tuple(name for name in EntropyTensors.__dataclass_fields__ if n
 
 def _reach(terms: NDArray[np.int8] | NDArray[np.int32], axes: int) -> NDArray[np.int64]:
     """Return the sums of absolute values over the last axes: the largest sum that inputs of 1 can make."""
-    sums: NDArray[np.int64] = np.abs(terms.astype(np.int64)).sum(axis=tuple(range(-axes, 0)))
+    wider = np.abs(terms.astype(np.int16 if terms.dtype == np.int8 else np.int64))
+    sums: NDArray[np.int64] = wider.sum(axis=tuple(range(-axes, 0)), dtype=np.int64)
     return sums
 
 
