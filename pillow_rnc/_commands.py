@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from pillow_rnc import _files
+from pillow_rnc import _files, weights
 from pillow_rnc._open import open_image
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
@@ -94,6 +94,7 @@ def doctor() -> Record:
         except importlib.metadata.PackageNotFoundError:
             record[library] = None
     record["registered"] = FORMAT in Image.SAVE and FORMAT in Image.OPEN
+    record["models"] = {release.name: release.model_id.hex() for release in weights.releases()}
     return record
 
 

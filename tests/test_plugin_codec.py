@@ -1,0 +1,125 @@
+"""The plugin on a real, if tiny, network: what goes in as codes comes out the same, in every way of asking."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_codec import register_tiny_codec
+
+import pillow_rnc
+from pillow_rnc import RncImageFile, RncOptionError, UnsupportedError, container
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the tiny model known; the only place where these tests say which one they run."""
+    return register_tiny_codec(tmp_path_factory.mktemp("weights"))
+
+
+def picture(mode: str, size: tuple[int, int]) -> Image.Image:
+    samples = np.random.default_rng(5).integers(0, 256, (size[1], size[0], 4), np.uint8)
+    return Image.fromarray(samples, "RGBA").convert(mode)
+
+
+def saved(im: Image.Image, **params: object) -> bytes:
+    fp = io.BytesIO()
+    im.save(fp, "RNC", **{"model": "tiny", "iterations": 4, "tile_size": 64, "overlap": 16, **params})
+    return fp.getvalue()
+
+
+def opened(data: bytes) -> RncImageFile:
+    return pillow_rnc.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 70), (33, 31), (130, 64)])
+def test_any_size_and_mode_is_there_and_back(mode: str, size: tuple[int, int]) -> None:
+    original = picture(mode, size)
+    data = saved(original)
+    im = opened(data)
+
+    assert (im.mode, im.size) == (mode, size)
+    im.load()
+    assert (im.mode, im.size) == (mode, size)
+    if mode.endswith("A"):
+        assert im.getchannel("A").tobytes() == original.getchannel("A").tobytes()
+    assert saved(original) == data
+    assert opened(data).tobytes() == im.tobytes()
+
+
+def test_a_cut_is_what_fewer_iterations_encode() -> None:
+    original = picture("RGB", (130, 70))
+    data = saved(original)
+
+    for iterations in (1, 2, 3):
+        shorter = saved(original, iterations=iterations)
+        assert container.truncate(data, iterations) == shorter
+        assert pillow_rnc.open(io.BytesIO(data), iterations=iterations).tobytes() == opened(shorter).tobytes()
+
+
+@pytest.mark.parametrize("box", [(0, 0, 1, 1), (40, 10, 130, 64), (60, 0, 70, 70)])
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_a_region_is_cut_from_the_whole(mode: str, box: tuple[int, int, int, int]) -> None:
+    data = saved(picture(mode, (130, 70)))
+
+    assert pillow_rnc.open(io.BytesIO(data), region=box).tobytes() == opened(data).crop(box).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGB"])
+def test_what_is_shown_last_is_what_is_loaded(mode: str) -> None:
+    data = saved(picture(mode, (100, 50)))
+    shown: list[bytes] = []
+    im = pillow_rnc.open(io.BytesIO(data), on_iteration=lambda _done, _total, part: shown.append(part.tobytes()))
+
+    assert im.tobytes() == opened(data).tobytes() == shown[-1]
+    assert shown[:3] == [pillow_rnc.open(io.BytesIO(data), iterations=k).tobytes() for k in (1, 2, 3)]
+
+
+def test_unknown_models_are_named() -> None:
+    with pytest.raises(RncOptionError, match=r"model 'nobody' .*allowed are auto.*tiny"):
+        saved(picture("L", (3, 3)), model="nobody")
+    with pytest.raises(RncOptionError, match="device 'abacus'"):
+        saved(picture("L", (3, 3)), device="abacus")
+    with pytest.raises(RncOptionError, match="iterations 5, allowed are 1 to 4"):
+        saved(picture("L", (3, 3)), iterations=5)
+    file = container.parse(saved(picture("L", (3, 3))))
+    strange = container.build(replace(file, header=replace(file.header, model_id=b"\0unknown")))
+    opened(strange).verify()
+    with pytest.raises(UnsupportedError, match=b"\0unknown".hex()):
+        opened(strange).load()
+
+
+def test_what_the_host_set_in_torch_stays_and_does_not_matter() -> None:
+    import torch
+
+    original = picture("RGB", (40, 40))
+    data, pixels = saved(original), opened(saved(original)).tobytes()
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    state = torch.random.get_rng_state()
+    try:
+        with torch.autocast("cpu"), torch.device("meta"):
+            assert saved(original) == data
+            assert opened(data).tobytes() == pixels
+        assert torch.get_default_dtype() is torch.float64
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.equal(torch.random.get_rng_state(), state)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_the_module_is_not_the_fake_one() -> None:
+    from pillow_rnc import codec
+
+    assert codec is sys.modules["pillow_rnc.codec"]
+    assert codec.__name__ == "pillow_rnc.codec"

@@ -1,0 +1,41 @@
+"""A small random codec: every path of the released one in milliseconds, with pictures that mean nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.numpy import save_file
+from tiny_models import tiny_tensors
+
+from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.network import Network
+from pillow_rnc.weights import register
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "tiny"
+CONFIG = ModelConfig(
+    iterations=4,
+    code_channels=4,
+    encoder_channels=8,
+    decoder_channels=8,
+    context_channels=8,
+    entropy_state_channels=8,
+    entropy_hidden_channels=8,
+    passes=((0, 0, 2), (1, 0, 2), (0, 2, 4), (1, 2, 4)),
+)
+
+
+def register_tiny_codec(folder: Path, config: ModelConfig = CONFIG, seed: int = 1) -> Path:
+    """Write the weights of a random model into a folder, make it known as "tiny", and return the file."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = Network(config)
+    tensors = {f"network.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    tensors |= tiny_tensors(seed, passes=config.passes, iterations=config.iterations)
+    path = folder / f"{NAME}.safetensors"
+    save_file(tensors, path, metadata={"config": config.to_json()})
+    register(path)
+    return path
