@@ -16,8 +16,8 @@ import pytest
 import reference_decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save
-from tiny_models import FOUR_PASSES, likely_codes, tiny_tensors
+from safetensors.numpy import load, save
+from tiny_models import FOUR_PASSES, likely_codes, passes_of, tiny_tensors
 
 from pillow_rnc import container, tables
 from pillow_rnc.codestream import decode_tile, encode_tile
@@ -97,6 +97,22 @@ def test_both_decode_the_same_codes(seed: int, width: int, height: int, iteratio
 
 def test_both_decode_the_same_codes_of_many_tiles() -> None:
     assert _same_verdict(_file(1, 150, 70, iterations=3, stops=True))
+
+
+def test_both_decode_the_same_codes_at_the_size_of_a_real_model() -> None:
+    passes = passes_of(32, 2)
+    weights = save(tiny_tensors(4, passes=passes, state=64, hidden=64, iterations=2, spread=12))
+    model = EntropyModel.from_tensors(load(weights), passes)
+    codes = likely_codes(model, 4, 2, 4, 3)
+    tensors, _ = reference_decoder.read_weights(weights)
+    network = reference_decoder.Network(tensors, [list(one) for one in passes], 4, 3)
+    for t, (segment, plane) in enumerate(zip(encode_tile(codes, model), codes, strict=True)):
+        if t:
+            network.update(t, codes[t - 1].reshape(32, -1).tolist())
+        decoded = network.decode(t, reference_decoder.RangeDecoder(segment.payload))
+
+        assert segment.coding is Coding.ENTROPY
+        assert decoded == plane.reshape(32, -1).tolist()
 
 
 def test_both_accept_files_with_metadata() -> None:
