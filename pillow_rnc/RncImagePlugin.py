@@ -248,16 +248,18 @@ def _binary(fp: IO[bytes]) -> IO[bytes]:
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature
     params = im.encoderinfo
     options = SaveOptions.from_encoderinfo(params)
-    iterations = options.encoded_iterations()
+    if options.iterations == "keep":
+        # What could be kept never comes here, see RncImageFile.save.
+        raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, whole and unchanged")
     mode = native_mode(im)
     metadata = metadata_for_save(im, params, keep_icc=keeps_colour_space(im))
 
-    from pillow_rnc import codec
+    from pillow_rnc import codec, weights
 
     pixels, plane = to_pixels(im, mode)
     header, units = codec.encode(
         pixels,
-        iterations=iterations,
+        iterations=options.encoded_iterations(weights.load(options.model).config.iterations),
         model=options.model,
         tile_size=options.tile_size,
         overlap=options.overlap,

@@ -6,7 +6,6 @@ Must not load torch, numpy, construct or Pillow.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
@@ -153,6 +152,8 @@ def truncate(
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder that takes the place of `path` when all went well."""
+    import tempfile  # takes as long to import as half of this package
+
     handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

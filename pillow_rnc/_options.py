@@ -94,22 +94,19 @@ class SaveOptions:
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
         )
 
-    def encoded_iterations(self) -> int:
+    def encoded_iterations(self, most: int) -> int:
         """Return how many iterations to encode; a target encodes all and cuts.
 
-        Raises:
-            RncOptionError: "keep" was asked for, and there is no stream to keep.
+        Args:
+            most: What the model can code; only an explicit ``iterations`` may ask for more, and is refused then.
         """
-        if self.iterations == "keep":
-            msg = "iterations='keep' needs an image opened from an .rnc file, whole and unchanged"
-            raise RncOptionError(msg)
-        if self.iterations is not None:
+        if isinstance(self.iterations, int):
             return self.iterations
         if self.quality is not None:
-            return quality_to_iterations(self.quality)
+            return min(most, quality_to_iterations(self.quality))
         if self.target_size is self.target_bpp is self.target_psnr is None:
-            return DEFAULT_ITERATIONS
-        return MAX_ITERATIONS
+            return min(most, DEFAULT_ITERATIONS)
+        return most
 
     def copied_iterations(self, stored: int) -> int | None:
         """Return how many of the stored iterations to copy, or None to encode anew.

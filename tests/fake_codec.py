@@ -6,16 +6,22 @@ It keeps the signatures of `pillow_rnc.codec`, and counts its calls.
 
 from __future__ import annotations
 
+import sys
 import zlib
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.records import Coding, Header, RncFile, Segment
+import pillow_rnc
+from pillow_rnc import weights
+from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
     from numpy.typing import NDArray
 
     from pillow_rnc.records import Unit
@@ -33,6 +39,13 @@ class FakeCodec:
     def __init__(self) -> None:
         self.encoded = 0
         self.decoded_iterations: list[int] = []
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the codec and its weights."""
+        monkeypatch.setitem(sys.modules, "pillow_rnc.codec", self)
+        monkeypatch.setattr(pillow_rnc, "codec", self, raising=False)
+        model = SimpleNamespace(config=ModelConfig(iterations=MAX_ITERATIONS))
+        monkeypatch.setattr(weights, "load", lambda _model: model)
 
     def encode(
         self,

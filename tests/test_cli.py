@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from pillow_rnc.__main__ import main
 def codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
     """Replace the network."""
     fake = FakeCodec()
-    monkeypatch.setitem(sys.modules, "pillow_rnc.codec", fake)
-    monkeypatch.setattr(pillow_rnc, "codec", fake, raising=False)
+    fake.install(monkeypatch)
     return fake
 
 

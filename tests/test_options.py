@@ -56,7 +56,7 @@ def test_two_rates_together_are_refused() -> None:
 
 
 def test_quality_gives_way_to_every_other_rate() -> None:
-    assert options(quality=100, iterations=3).encoded_iterations() == 3
+    assert options(quality=100, iterations=3).encoded_iterations(16) == 3
     assert options(quality="keep", target_size=9).size_limit(8, 8) == ("target_size", 9)
 
 
@@ -80,8 +80,10 @@ def test_quality_is_monotone_and_reaches_both_ends() -> None:
 
 
 def test_targets_encode_everything_and_the_default_does_not() -> None:
-    assert options().encoded_iterations() == DEFAULT_ITERATIONS
-    assert {options(**{name: 9}).encoded_iterations() for name in ("target_size", "target_bpp", "target_psnr")} == {16}
+    assert options().encoded_iterations(16) == DEFAULT_ITERATIONS
+    assert {options(**{name: 9}).encoded_iterations(16) for name in ("target_size", "target_bpp", "target_psnr")} == {
+        16
+    }
 
 
 def test_bits_per_pixel_count_the_whole_file() -> None:
@@ -109,9 +111,9 @@ def test_a_stored_stream_is_copied_unless_an_option_forces_encoding(params: dict
     assert options(**params).copied_iterations(6) == copied
 
 
-def test_keep_without_a_stream_is_refused() -> None:
-    with pytest.raises(RncOptionError, match="'keep' needs an image opened"):
-        options(iterations="keep").encoded_iterations()
+def test_a_model_of_fewer_iterations_bounds_all_but_the_explicit_count() -> None:
+    assert [options(**given).encoded_iterations(4) for given in ({}, {"quality": 90}, {"target_bpp": 1})] == [4, 4, 4]
+    assert options(iterations=9).encoded_iterations(4) == 9
 
 
 @pytest.mark.parametrize("region", [(0, 0, 0, 1), (0, 0, 5, 4), (-1, 0, 2, 2), (1, 2), "abcd", (0, 0, 1.5, 1), 7])

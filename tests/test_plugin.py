@@ -39,8 +39,7 @@ LOSSLESS = 8
 def codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
     """Replace the network; the only place where these tests say which codec they run."""
     fake = FakeCodec()
-    monkeypatch.setitem(sys.modules, "pillow_rnc.codec", fake)
-    monkeypatch.setattr(pillow_rnc, "codec", fake, raising=False)
+    fake.install(monkeypatch)
     return fake
 
 
