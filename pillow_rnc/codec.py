@@ -1,0 +1,162 @@
+"""Pictures <-> codes: the place where tiles, network and entropy coding meet.
+
+Only here do 8-bit samples become the network's numbers and back. A tile is coded on its own; the encoder runs the
+decoder, and every code it emits is the one that the decoder will read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillow_rnc.codestream import TileDecoder, TileEncoder
+from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.inference import TileNetwork, torch_device
+from pillow_rnc.records import Header, RncFile
+from pillow_rnc.tiling import Blender
+from pillow_rnc.weights import Weights, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from numpy.typing import NDArray
+
+    from pillow_rnc.records import Unit
+    from pillow_rnc.tiling import Tile
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def encode(
+    pixels: NDArray[np.uint8],
+    *,
+    iterations: int,
+    model: str = "auto",
+    tile_size: int = 768,
+    overlap: int = 32,
+    device: str = "cpu",
+) -> tuple[Header, tuple[Unit, ...]]:
+    """Return the header (of mode RGB) and the units of a picture.
+
+    Args:
+        pixels: uint8 [height, width, 3].
+        iterations: How many iterations to code, 1 to those of the model.
+        model: Name of a model, or "auto".
+        tile_size: Side of a tile in pixels.
+        overlap: Pixels that neighbouring tiles share.
+        device: Torch device that runs the network.
+
+    Raises:
+        RncOptionError: The model or device is unknown, or the model has fewer iterations.
+        WeightsError: The weights are missing or altered.
+    """
+    weights = load(model)
+    config = weights.config
+    if not 1 <= iterations <= config.iterations:
+        msg = f"iterations {iterations}, allowed are 1 to {config.iterations} with model {weights.name!r}"
+        raise RncOptionError(msg)
+    height, width, _ = pixels.shape
+    header = Header(
+        width, height, "RGB", iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id
+    )
+    place = torch_device(device)
+    by_tile = []
+    for index, tile in enumerate(header.grid):
+        network = TileNetwork(weights, tile.padded_height, tile.padded_width, place)
+        network.set_target(header.grid.cut(pixels, index))
+        shape = header.code_shape(tile)
+        encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
+        by_tile.append([encoder.encode_next(network.encode()) for _ in range(iterations)])
+    return header, tuple(tuple(unit) for unit in zip(*by_tile, strict=True))
+
+
+def decode(
+    file: RncFile,
+    *,
+    iterations: int | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    device: str = "cpu",
+    on_iteration: Callable[[int, int, NDArray[np.uint8]], None] | None = None,
+) -> NDArray[np.uint8]:
+    """Return the picture of a file.
+
+    Args:
+        file: A parsed file, or as many of its units as are wanted.
+        iterations: How many of the units to decode; all by default.
+        region: Left, top, right, bottom in pixels; only the tiles that it touches are decoded.
+        device: Torch device that runs the network.
+        on_iteration: Called with (done, total, picture) after each iteration; all tiles are then held at once.
+
+    Returns:
+        uint8 [height, width, 3], or [height, width] for modes L and LA; of the region if one is given.
+
+    Raises:
+        UnsupportedError: No installed model has the file's id, or the header does not fit the model.
+        CorruptError: The codes are damaged; the message names tile and iteration.
+        RncOptionError: The region lies outside the picture, or the device cannot be used.
+        WeightsError: The weights are missing or altered.
+    """
+    header = file.header
+    weights = load(header.model_id)
+    _check_fit(header, weights)
+    units = file.units if iterations is None else file.units[:iterations]
+    place = torch_device(device)
+    if on_iteration is None:
+        blender = Blender(header.grid, region)
+        rows = []
+        for index in blender.pending:
+            decoder = _TilePicture(header, weights, index, place)
+            for unit in units:
+                decoder.decode_next(unit)
+            rows.append(_samples(blender.add(decoder.pixels()), header.mode))
+        return np.concatenate(rows)
+    decoders = {index: _TilePicture(header, weights, index, place) for index in Blender(header.grid, region).pending}
+    picture = np.empty(0, np.uint8)
+    for done, unit in enumerate(units, 1):
+        blender = Blender(header.grid, region)
+        rows = []
+        for index in blender.pending:
+            decoders[index].decode_next(unit)
+            rows.append(_samples(blender.add(decoders[index].pixels()), header.mode))
+        picture = np.concatenate(rows)
+        on_iteration(done, len(units), picture)
+    return picture
+
+
+class _TilePicture:
+    """One tile on its way from segments to pixels."""
+
+    def __init__(self, header: Header, weights: Weights, index: int, device: torch.device) -> None:
+        tile: Tile = header.grid[index]
+        shape = header.code_shape(tile)
+        self._index = index
+        self._codes = TileDecoder(weights.entropy_model, shape.height, shape.width, tile=index)
+        self._network = TileNetwork(weights, tile.padded_height, tile.padded_width, device)
+
+    def decode_next(self, unit: Unit) -> None:
+        plane = self._codes.decode_next(unit[self._index])
+        if plane is not None:
+            self._network.decode(plane)
+
+    def pixels(self) -> NDArray[np.float32]:
+        return self._network.pixels()
+
+
+def _check_fit(header: Header, weights: Weights) -> None:
+    config = weights.config
+    found = (header.code_channels, header.code_stride)
+    if found != (config.code_channels, config.code_stride) or header.iterations > config.iterations:
+        msg = (
+            f"{header.code_channels} code channels at stride {header.code_stride}, {header.iterations} iterations; "
+            f"model {weights.name!r} has {config.code_channels} at {config.code_stride}, {config.iterations}"
+        )
+        raise UnsupportedError(msg)
+
+
+def _samples(pixels: NDArray[np.float32], mode: str) -> NDArray[np.uint8]:
+    """Return float32 [h, w, 3] as 8-bit samples, the luma alone for grey modes."""
+    if mode in ("L", "LA"):
+        pixels = pixels @ _LUMA
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

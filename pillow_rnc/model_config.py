@@ -1,0 +1,108 @@
+"""The choices that fix a model's shapes and arithmetic; stored in its weights file.
+
+This module knows neither torch nor numpy, so that a file's model can be looked up before either is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from pillow_rnc.errors import WeightsError
+
+CellName = Literal["gru", "residual_gru", "lstm", "associative_lstm"]
+Framework = Literal["one_shot", "additive", "residual_scaling"]
+Passes = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shapes and variants of one model.
+
+    Attributes:
+        cell: The recurrent cell of encoder and decoder.
+        framework: How the iterations add up to the reconstruction.
+        iterations: The most iterations that the model can code.
+        code_channels: Bits of each code cell and iteration.
+        code_stride: Pixels along each side of a code cell.
+        encoder_channels: Width of the encoder's layer at 1/8 of the resolution.
+        decoder_channels: Width of the decoder's layer at 1/8 of the resolution.
+        context_channels: Width of the decoder's layer at 1/16 of the resolution.
+        separable: Depthwise and 1x1 convolutions in the cells instead of full ones.
+        entropy_state_channels: Width of the entropy network's state.
+        entropy_hidden_channels: Width of its hidden layer.
+        passes: (parity, first channel, stop channel) of each pass of an iteration, in coding order.
+    """
+
+    cell: CellName = "gru"
+    framework: Framework = "residual_scaling"
+    iterations: int = 16
+    code_channels: int = 32
+    code_stride: int = 8
+    encoder_channels: int = 96
+    decoder_channels: int = 128
+    context_channels: int = 128
+    separable: bool = True
+    entropy_state_channels: int = 64
+    entropy_hidden_channels: int = 64
+    passes: Passes = ((0, 0, 16), (1, 0, 16), (0, 16, 32), (1, 16, 32))
+
+    def to_json(self) -> str:
+        """Return the text that a weights file holds."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Return the configuration of a weights file.
+
+        Raises:
+            WeightsError: The text is no JSON object, a key is unknown, or a value has the wrong type.
+        """
+        try:
+            table = json.loads(text)
+        except json.JSONDecodeError as error:
+            msg = f"model configuration is no JSON: {error}"
+            raise WeightsError(msg) from error
+        if not isinstance(table, dict):
+            msg = f"model configuration is a {type(table).__name__}, must be an object"
+            raise WeightsError(msg)
+        return cls.from_mapping(table)
+
+    @classmethod
+    def from_mapping(cls, table: dict[str, Any]) -> ModelConfig:
+        """Return the configuration with the given values, defaults elsewhere.
+
+        Raises:
+            WeightsError: A key is unknown, or a value has the wrong type.
+        """
+        defaults = {f.name: f.default for f in fields(cls)}
+        values = dict(table)
+        for name, value in table.items():
+            if name not in defaults:
+                msg = f"model configuration: unknown key {name!r}, known are {sorted(defaults)}"
+                raise WeightsError(msg)
+            if name == "passes":
+                values[name] = _passes(value)
+            elif type(value) is not type(defaults[name]) or (isinstance(value, int) and not 0 <= value <= _MAX_VALUE):
+                msg = f"model configuration: {name} is {value!r}, must be like {defaults[name]!r}"
+                raise WeightsError(msg)
+        for name, allowed in (("cell", get_args(CellName)), ("framework", get_args(Framework))):
+            if values.get(name, allowed[0]) not in allowed:
+                msg = f"model configuration: {name} is {values[name]!r}, allowed are {allowed}"
+                raise WeightsError(msg)
+        return cls(**values)
+
+
+_MAX_VALUE = 4096
+_PASS_FIELDS = 3
+
+
+def _passes(value: object) -> Passes:
+    sound = isinstance(value, list | tuple) and all(
+        isinstance(p, list | tuple) and len(p) == _PASS_FIELDS and all(type(v) is int for v in p) for p in value
+    )
+    if not sound or not value:
+        msg = f"model configuration: passes is {value!r}, must be a list of [parity, first, stop]"
+        raise WeightsError(msg)
+    return tuple((p[0], p[1], p[2]) for p in value)

@@ -1,0 +1,197 @@
+"""The codec network: encoder, binarizer and decoder, each recurrent over the iterations.
+
+One iteration, in the coefficient domain of ``block_transform`` (y: the picture, y_hat: its reconstruction so far)::
+
+      y - y_hat --x gain--> Encoder --> Binarizer --> bits (+-1) --> Decoder --/ gain--> update of y_hat
+                            [1/8, state]   [1/8]                    [1/8 and 1/16, state]
+
+Encoder and decoder cores are shared by all iterations; binarizer and the decoder's input are own 1x1 convolutions for
+each iteration, each with a direct linear path past the recurrent core. The encoder runs the decoder, so both hold the
+same y_hat. This module does no input or output and chooses no device.
+
+Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling, with the gain read from the decoder's
+state instead of a separate network on the pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
+from pillow_rnc.cells import State, make_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pillow_rnc.model_config import ModelConfig
+
+_SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
+_STRAIGHT_THROUGH = 1.5  # the binarizer passes gradients while its input is inside +-this
+_GAIN_RANGE = 1.0  # spatial gain stays within exp(+-this) of the gain of the iteration
+
+
+class DecoderState(NamedTuple):
+    """What the decoder remembers between iterations; ``None`` before the first."""
+
+    context: State | None = None  # 1/16 of the resolution
+    detail: State | None = None  # 1/8 of the resolution
+    features: Tensor | None = None  # last output of the 1/8 layer, [N, decoder_channels, h, w]
+
+
+class CodecState(NamedTuple):
+    """State of one picture after some iterations."""
+
+    reconstruction: Tensor  # y_hat, [N, 192, h, w]
+    decoder: DecoderState
+
+
+def squash(x: Tensor) -> Tensor:
+    """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
+    return x / (1.0 + x.abs() / _SQUASH)
+
+
+class Binarizer(nn.Module):
+    """Pre-activations to bits +-1; sign(0) = +1. Gradients pass straight through near the threshold."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        bits = torch.where(a >= 0, 1.0, -1.0).to(a.dtype)
+        if not torch.is_grad_enabled():
+            return bits
+        soft = a.clamp(-_STRAIGHT_THROUGH, _STRAIGHT_THROUGH)
+        return soft + (bits - soft).detach()
+
+
+def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn.Conv2d]:
+    """Return ``count`` separate 1x1 convolutions, as a module list with the type of what it holds."""
+    return cast("Sequence[nn.Conv2d]", nn.ModuleList(nn.Conv2d(inputs, outputs, 1, bias=bias) for _ in range(count)))
+
+
+class Encoder(nn.Module):
+    """Scaled residual and reconstruction [N, 192, h, w] each -> pre-activations [N, code_channels, h, w]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c, t = config.encoder_channels, config.iterations
+        self.stem = nn.Conv2d(2 * COEFFICIENTS, c, 1)
+        self.core = make_cell(config.cell, c, c, separable=config.separable)
+        self.heads = _linear(c, config.code_channels, t, bias=False)
+        self.direct = _linear(COEFFICIENTS, config.code_channels, t, bias=True)
+
+    def forward(
+        self, residual: Tensor, reconstruction: Tensor, iteration: int, state: State | None
+    ) -> tuple[Tensor, State]:
+        residual = squash(residual)
+        features, state = self.core(self.stem(torch.cat([residual, squash(reconstruction)], 1)), state)
+        a: Tensor = self.heads[iteration](features) + self.direct[iteration](residual)
+        return a, state
+
+
+class Decoder(nn.Module):
+    """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c, d, t = config.context_channels, config.decoder_channels, config.iterations
+        self.inputs = _linear(config.code_channels, d, t, bias=True)
+        self.down = nn.Conv2d(4 * d, c, 1)
+        self.context = make_cell(config.cell, c, c, separable=config.separable)
+        self.up = nn.Conv2d(c, 4 * d, 1)
+        self.detail = make_cell(config.cell, d, d, separable=config.separable)
+        self.output = nn.Conv2d(d, COEFFICIENTS, 1)
+        self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
+
+    def forward(self, bits: Tensor, iteration: int, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        x = self.inputs[iteration](bits)  # [N, d, h, w]
+        wide, context = self.context(self.down(F.pixel_unshuffle(x, 2)), state.context)  # [N, c, h/2, w/2]
+        x = x + F.pixel_shuffle(self.up(wide), 2)
+        features, detail = self.detail(x, state.detail)
+        update: Tensor = self.output(features) + self.direct[iteration](bits)
+        return update, DecoderState(context, detail, features)
+
+
+class Network(nn.Module):
+    """The whole codec on coefficients; ``transform`` leads to and from pixels."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transform = BlockTransform()
+        self.encoder = Encoder(config)
+        self.binarizer = Binarizer()
+        self.decoder = Decoder(config)
+        # Quantiser step of each iteration, in weighted 8-bit levels; training starts from these.
+        steps = torch.tensor([120.0 * 0.1 ** (t / max(1, config.iterations - 1)) for t in range(config.iterations)])
+        self.log_gain = nn.Parameter(-torch.log(steps))
+        if config.framework == "residual_scaling":
+            self.gain = nn.Conv2d(config.decoder_channels, 1, 1)
+            nn.init.zeros_(self.gain.weight)
+            assert self.gain.bias is not None
+            nn.init.zeros_(self.gain.bias)
+
+    def initial_state(self, batch: int, height: int, width: int) -> CodecState:
+        """Return the state before the first iteration; ``height`` and ``width`` count 8x8 blocks, both even."""
+        parameter = self.log_gain
+        shape = (batch, COEFFICIENTS, height, width)
+        zeros = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+        return CodecState(zeros.contiguous(memory_format=torch.channels_last), DecoderState())
+
+    def gain_map(self, iteration: int, state: CodecState) -> Tensor:
+        """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds."""
+        gain = torch.exp(self.log_gain[iteration]).view(1, 1, 1, 1)
+        if self.config.framework != "residual_scaling" or state.decoder.features is None:
+            return gain
+        return gain * torch.exp(_GAIN_RANGE * torch.tanh(self.gain(state.decoder.features)))
+
+    def encode_step(
+        self, target: Tensor, iteration: int, state: CodecState, memory: State | None
+    ) -> tuple[Tensor, State]:
+        """Return the binarizer's input of one iteration and the encoder's next memory.
+
+        Args:
+            target: Coefficients of the picture, [N, 192, h, w].
+            iteration: Index from 0.
+            state: State after ``iteration`` iterations.
+            memory: The encoder's own state, ``None`` before the first iteration.
+        """
+        gain = self.gain_map(iteration, state)
+        residual = (target - state.reconstruction) * gain
+        a, memory = self.encoder(residual, state.reconstruction * gain, iteration, memory)
+        return a, memory
+
+    def decode_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
+        """Return the state after one more iteration, from its bits +-1, [N, code_channels, h, w]."""
+        gain = self.gain_map(iteration, state)
+        update, decoder = self.decoder(bits, iteration, state.decoder)
+        previous = (
+            torch.zeros_like(state.reconstruction) if self.config.framework == "one_shot" else state.reconstruction
+        )
+        return CodecState(previous + update / gain, decoder)
+
+
+def macs_per_pixel(config: ModelConfig) -> float:
+    """Return multiply-accumulates per pixel and iteration of encoder, decoder and entropy network together.
+
+    Counts separable GRU cells and 1x1 convolutions; the transform and element-wise work are left out.
+    """
+    e, d, c, k = config.encoder_channels, config.decoder_channels, config.context_channels, config.code_channels
+
+    def gru(inputs: int, channels: int) -> float:
+        spatial = 9 * (inputs + channels) if config.separable else 0
+        taps = 1 if config.separable else 9
+        return spatial + taps * (3 * inputs * channels + 3 * channels * channels)
+
+    encoder = 2 * COEFFICIENTS * e + gru(e, e) + (e + COEFFICIENTS) * k
+    decoder = 2 * k * d + gru(d, d) + (d + k) * COEFFICIENTS + (gru(c, c) + 8 * d * c) / 4
+    s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
+    entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
+    return (encoder + decoder + entropy) / config.code_stride**2
+
+
+def nominal_bpp(config: ModelConfig) -> float:
+    """Return the bits per pixel of one iteration before entropy coding."""
+    return config.code_channels / math.pow(config.code_stride, 2)

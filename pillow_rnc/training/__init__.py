@@ -1,0 +1,1 @@
+"""Training of the networks; nothing in the runtime imports this package."""

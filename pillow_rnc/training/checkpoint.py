@@ -1,0 +1,110 @@
+"""Checkpoints: folders of small safetensors files and one JSON file; a kill never loses the one before.
+
+A checkpoint is ``step-NNNNNNNN/`` with ``model``, ``average``, ``moment1``, ``moment2`` (each a safetensors file of the
+parameters' size) and ``state.json``, which names the SHA-256 of each. The folder is complete once it has its final
+name. The newest two are kept; a damaged one is reported and the one before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+_log = logging.getLogger(__name__)
+_PARTS = ("model", "average", "moment1", "moment2")
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Parameters, their average and both moments of Adam by parameter name, and the counters of the run."""
+
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    moment1: dict[str, Tensor]
+    moment2: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint is incomplete or its bytes differ from its digests."""
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint, then remove all but the newest two.
+
+    Raises:
+        OSError: The disk is full or refuses; earlier checkpoints are untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{checkpoint.state['step']:08d}"
+    temporary = folder / (final.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    digests = {}
+    try:
+        for part in _PARTS:
+            data = save({k: v.detach().cpu().contiguous() for k, v in getattr(checkpoint, part).items()})
+            digests[part] = hashlib.sha256(data).hexdigest()
+            _write_through(temporary / f"{part}.safetensors", data)
+        text = json.dumps({**checkpoint.state, "sha256": digests}, indent=1)
+        _write_through(temporary / "state.json", text.encode())
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    for old in _newest_first(folder)[_KEPT:]:
+        shutil.rmtree(old)
+    return final
+
+
+def read_newest(folder: Path) -> Checkpoint | None:
+    """Return the newest checkpoint that is whole, or None if there is none; damaged ones are logged."""
+    for path in _newest_first(folder):
+        try:
+            return _read(path)
+        except (DamagedCheckpointError, OSError) as error:
+            _log.warning("checkpoint %s is damaged, trying the one before: %s", path, error)
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.glob("step-*") if p.suffix != ".part"), reverse=True)
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        digests = state.pop("sha256")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+        msg = f"{path / 'state.json'}: {error}"
+        raise DamagedCheckpointError(msg) from error
+    parts = {}
+    for part in _PARTS:
+        data = (path / f"{part}.safetensors").read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if found != digests.get(part):
+            msg = f"{path / part}.safetensors: SHA-256 {found}, expected {digests.get(part)}"
+            raise DamagedCheckpointError(msg)
+        parts[part] = load(data)
+    return Checkpoint(**parts, state=state)

@@ -1,0 +1,168 @@
+"""The entropy network for training: the integer arithmetic of the format, simulated so that gradients pass.
+
+Values in the forward pass are the very integers of the specification, held in float32 (exact, because every sum stays
+below 2^24); roundings pass gradients straight through. Parameters are kept in units of 1/32 of their integer.
+
+Source: specification, section "Entropy network".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pillow_rnc.model_config import ModelConfig
+
+_KNOWN = 127.0  # value of a known bit and of full state
+_WEIGHT = 32.0  # integer weight per unit of the parameter
+_BIAS = _KNOWN * _WEIGHT  # integer bias per unit of the parameter
+_LOGIT_LIMIT = 127.0 / 16.0
+
+
+def _round(x: Tensor) -> Tensor:
+    return x + (torch.round(x) - x).detach()
+
+
+def _floor(x: Tensor) -> Tensor:
+    return x + (torch.floor(x) - x).detach()
+
+
+def _integer_weight(parameter: Tensor) -> Tensor:
+    return _round((parameter * _WEIGHT).clamp(-127, 127))
+
+
+def _integer_bias(parameter: Tensor) -> Tensor:
+    return _round(parameter * _BIAS)
+
+
+def _with_value(soft: Tensor, hard: Tensor) -> Tensor:
+    """Return ``hard`` in the forward pass and the gradient of ``soft`` in the backward pass."""
+    return soft + (hard - soft).detach()
+
+
+class IntegerParameters(NamedTuple):
+    """The network's integers, as tensors that pass gradients on; lists are indexed by iteration, then by pass."""
+
+    state_in_weight: Sequence[Tensor]
+    state_in_bias: Sequence[Tensor]
+    state_weight: Tensor
+    feature_weight: Tensor
+    feature_bias: Sequence[Sequence[Tensor]]
+    context_weight: Sequence[Sequence[Tensor]]
+    output_weight: Sequence[Sequence[Tensor]]
+    output_bias: Sequence[Sequence[Tensor]]
+
+
+class EntropyNetwork(nn.Module):
+    """Predicts each bit from all earlier iterations and from the earlier passes of its own iteration."""
+
+    masks: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        t, c, p = config.iterations, config.code_channels, len(config.passes)
+        k, f, g = (
+            config.entropy_state_channels,
+            config.entropy_hidden_channels,
+            config.passes[0][2] - config.passes[0][1],
+        )
+
+        def uniform(*shape: int, fan_in: int) -> nn.Parameter:
+            return nn.Parameter((torch.rand(shape) * 2 - 1) / math.sqrt(fan_in))
+
+        self.state_in_weight = uniform(t - 1, 2 * k, c, 3, 3, fan_in=9 * c)
+        self.state_in_bias = nn.Parameter(torch.zeros(t - 1, 2 * k))
+        self.state_weight = uniform(2 * k, k, fan_in=k)
+        self.feature_weight = uniform(f, k, 3, 3, fan_in=9 * k)
+        self.feature_bias = nn.Parameter(torch.rand(t, p, f) * 0.5)
+        self.context_weight = uniform(t, p - 1, f, c, 3, 3, fan_in=9 * c)
+        self.output_weight = uniform(t, p, g, f, fan_in=4 * f)
+        self.output_bias = nn.Parameter(torch.zeros(t, p, g))
+
+    def integers(self) -> IntegerParameters:
+        """Return all parameters rounded to the integers of the format, split by iteration; once for each step.
+
+        Splitting with ``unbind`` matters: indexing would build a full-size gradient for every iteration.
+        """
+        # The hidden unit is 64 per 1.0, half the unit of states: so is the bias of the output.
+        return IntegerParameters(
+            _integer_weight(self.state_in_weight).unbind(),
+            _integer_bias(self.state_in_bias).unbind(),
+            _integer_weight(self.state_weight)[:, :, None, None],
+            _integer_weight(self.feature_weight),
+            [b.unbind() for b in _integer_bias(self.feature_bias).unbind()],
+            [w.unbind() for w in _integer_weight(self.context_weight).unbind()],
+            [w.unbind() for w in _integer_weight(self.output_weight)[..., None, None].unbind()],
+            [b.unbind() for b in _round(self.output_bias * (_BIAS / 2)).unbind()],
+        )
+
+    def advance(self, values: IntegerParameters, bits: Tensor, iteration: int, h: Tensor | None) -> Tensor:
+        """Return the state before ``iteration`` (from 1) from the bits +-1 of the iteration before it."""
+        z = F.conv2d(
+            bits * _KNOWN, values.state_in_weight[iteration - 1], values.state_in_bias[iteration - 1], padding=1
+        )
+        if h is not None:
+            z = z + F.conv2d(h, values.state_weight)
+        z_u, z_n = z.chunk(2, 1)
+        hard_u = torch.round(255 * torch.sigmoid(torch.floor(z_u.detach() / 256).clamp(-128, 127) / 16))
+        u = _with_value(255 * torch.sigmoid(z_u / 4096), hard_u)
+        hard_n = torch.round(127 * torch.tanh(torch.floor(z_n.detach() / 128).clamp(-128, 127) / 32))
+        n = _with_value(127 * torch.tanh(z_n / 4096), hard_n)
+        if h is None:
+            return _floor((u * n + 128) / 256)
+        return h + _floor((u * (n - h) + 128) / 256)
+
+    def logits(self, values: IntegerParameters, bits: Tensor, iteration: int, h: Tensor | None) -> Tensor:
+        """Return the log-odds of bit 1 for every bit of an iteration, [N, C, h, w], all passes together."""
+        n, c, height, width = bits.shape
+        rows = torch.arange(height, device=bits.device)[:, None]
+        parity = (rows + torch.arange(width, device=bits.device)[None]) % 2  # [h, w]
+        f = None if h is None else F.conv2d(h, values.feature_weight, padding=1)
+        known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)
+        out = torch.zeros_like(bits)
+        for p, (wanted, start, stop) in enumerate(self.config.passes):
+            z = values.feature_bias[iteration][p].view(1, -1, 1, 1)
+            if f is not None:
+                z = z + f
+            if p:
+                z = z + F.conv2d(bits * known * _KNOWN, values.context_weight[iteration][p - 1], padding=1)
+            a = _floor(z / 64).clamp(0, 255)
+            sums = F.conv2d(a, values.output_weight[iteration][p], values.output_bias[iteration][p])
+            logit = (_floor(sums / 128) / 16).clamp(-8.0, _LOGIT_LIMIT)
+            cells = (parity == wanted).to(bits.dtype)[None, None]
+            pad = (0, 0, 0, 0, start, c - stop)
+            out = out + F.pad((logit * cells).expand(n, -1, -1, -1), pad)
+            known = known + F.pad(cells.expand(1, stop - start, -1, -1), pad)
+        return out
+
+    def forward(self, values: IntegerParameters, bits: Tensor, iteration: int, h: Tensor | None) -> Tensor:
+        """Return the code length in bits of each picture of the batch for one iteration, float32 [N]."""
+        logit = self.logits(values, bits, iteration, h)
+        return F.softplus(-bits * logit).sum((1, 2, 3)) / math.log(2.0)
+
+    @torch.no_grad()
+    def integer_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the weights file: int8 weights, int32 biases, names of the specification."""
+        weights = {
+            "entropy.state_in.weight": self.state_in_weight,
+            "entropy.state.weight": self.state_weight,
+            "entropy.feature.weight": self.feature_weight,
+            "entropy.context.weight": self.context_weight,
+            "entropy.output.weight": self.output_weight,
+        }
+        biases = {
+            "entropy.state_in.bias": self.state_in_bias * _BIAS,
+            "entropy.feature.bias": self.feature_bias * _BIAS,
+            "entropy.output.bias": self.output_bias * (_BIAS / 2),
+        }
+        out = {name: _integer_weight(p).to(torch.int8).cpu().contiguous() for name, p in weights.items()}
+        out.update({name: torch.round(p).to(torch.int32).cpu().contiguous() for name, p in biases.items()})
+        return out

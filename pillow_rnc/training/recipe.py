@@ -1,0 +1,79 @@
+"""A recipe: every choice of a training run, read from a TOML file and stored beside the weights it made."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from pillow_rnc.model_config import ModelConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Choices of a training run; the TOML file has these keys, and a table ``[model]`` with those of ModelConfig."""
+
+    name: str
+    block_iterations: float = 30e6  # 16x16 blocks times iterations after which the learning rate has fallen to its end
+    batch: int = 4
+    crop_px: int = 128
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.05  # share of the learning rate at the end
+    constant_share: float = 0.4  # part of the run before the cosine fall begins
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    average: float = 0.999  # of the parameters, per step
+    hvs_share: float = 1.0  # weight of the PSNR-HVS distortion
+    ms_ssim_share: float = 0.5
+    ms_ssim_iterations: int = 4  # how many of the iterations of a step are judged by MS-SSIM
+    entropy_learning_rate_factor: float = 2.0  # the entropy network starts from noise, the codec does not
+    rate_free_steps: int = 150  # the codes feel no rate while the entropy network learns to predict them
+    rate_ramp_steps: int = 600
+    rate_weight: float = 1.0
+    first_step: float = 160.0  # quantiser steps of the greedy start, in weighted 8-bit levels
+    last_step: float = 9.0
+    downscaled_share: float = 0.2
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Recipe:
+        """Read a recipe.
+
+        Raises:
+            ValueError: A key is unknown; the message lists the known ones.
+        """
+        return recipe_from_mapping(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values, ready for JSON."""
+        return asdict(self)
+
+
+def recipe_from_mapping(table: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Return a recipe of plain values, as TOML and JSON hold them.
+
+    Raises:
+        ValueError: A key is unknown; the message lists the known ones.
+        WeightsError: The same in the table ``model``.
+    """
+    names = {f.name for f in fields(Recipe)}
+    unknown = sorted(set(table) - names)
+    if unknown:
+        msg = f"{where}: unknown keys {unknown}, known are {sorted(names)}"
+        raise ValueError(msg)
+    values = {**table, "model": ModelConfig.from_mapping(table.get("model", {}))}
+    return Recipe(**values)
+
+
+def target_slope(iteration: int, iterations: int) -> tuple[float, float]:
+    """Return the price of one bit per pixel after an iteration, in decibels of PSNR-HVS and of 1 - MS-SSIM.
+
+    The prices are the slopes of JPEG's mean curves over photographs at the rate where the iteration should end, so
+    that training spends bits where a decibel costs as many as users are used to: 0.125 bpp per iteration, up to 2.
+    """
+    rate = 2.0 * (iteration + 1) / iterations
+    return 9.5 * rate**-0.8, 5.7 * rate**-0.8
