@@ -53,8 +53,8 @@ def info_from_metadata(metadata: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the entries of `Image.info` for the metadata of a file."""
     info: dict[str, Any] = dict(metadata)
     if "exif" in info:
-        # As JPEG has it, so that programs can pass it on to any format.
-        info["exif"] = _EXIF_PREFIX + info["exif"]
+        # As JPEG has it, whether the file has the prefix or not, so that programs can pass it on to any format.
+        info["exif"] = _EXIF_PREFIX + info["exif"].removeprefix(_EXIF_PREFIX)
     if "dpi" in info:
         info["dpi"] = unpack_dpi(info["dpi"])
     return info

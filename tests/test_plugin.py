@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -297,9 +298,9 @@ def test_verify_finds_damage_and_loads_nothing(codec: FakeCodec) -> None:
         opened(data[:-1]).verify()
     file = container.parse(data)
     assert file.alpha is not None
-    wrong = container.build(container.RncFile(file.header, file.metadata, b"\0" + file.alpha[1:], file.units))
+    wrong = container.build(replace(file, alpha=b"\0" + file.alpha[1:]))
     opened(wrong).verify()
-    wrong = container.build(container.RncFile(file.header, file.metadata, b"\4" + file.alpha[1:], file.units))
+    wrong = container.build(replace(file, alpha=b"\4" + file.alpha[1:]))
     with pytest.raises(CorruptError, match="predictor"):
         opened(wrong).verify()
 
@@ -541,6 +542,14 @@ def test_text_is_taken_as_text_or_bytes() -> None:
     assert im.info["xmp"] == "<Grüße/>".encode()
     assert im.info["comment"] == "Grüße".encode()
     assert im.info["exif"] == METADATA["exif"]
+
+
+def test_exif_of_a_file_may_have_its_prefix() -> None:
+    file = container.parse(saved(picture(), exif=METADATA["exif"]))
+    assert not file.metadata["exif"].startswith(b"Exif")
+    other = container.build(replace(file, metadata={"exif": METADATA["exif"]}))
+
+    assert opened(other).info["exif"] == METADATA["exif"]
 
 
 def test_an_exif_object_is_stored_and_left_as_it_was() -> None:

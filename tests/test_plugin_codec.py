@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,24 @@ def test_what_is_shown_last_is_what_is_loaded(mode: str) -> None:
 
     assert im.tobytes() == opened(data).tobytes() == shown[-1]
     assert shown[:3] == [pillow_rnc.open(io.BytesIO(data), iterations=k).tobytes() for k in (1, 2, 3)]
+
+
+def test_threads_decode_the_same() -> None:
+    data = saved(picture("RGB", (70, 40)))
+    with ThreadPoolExecutor(4) as threads:
+        decoded = set(threads.map(lambda _: opened(data).tobytes(), range(12)))
+
+    assert decoded == {opened(data).tobytes()}
+
+
+def test_targets_are_reached_by_cutting() -> None:
+    original = picture("RGB", (40, 40))
+    data = saved(original)
+    smaller = len(saved(original, iterations=2))
+
+    assert saved(original, iterations=None, target_size=smaller) == container.truncate(data, 2)
+    assert opened(saved(original, iterations=None, target_psnr=1)).iterations >= 1
+    assert saved(original, iterations=None, quality=100) == data
 
 
 def test_unknown_models_are_named() -> None:
