@@ -206,7 +206,7 @@ def test_photographs_are_upright_and_carry_no_metadata(tmp_path: Path) -> None:
 def test_command_measures_a_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rate_distortion, "RncCodec", lambda _: StandIn())
+    monkeypatch.setattr(rate_distortion, "RncCodec", lambda *_: StandIn())
     options = ["--iterations", "1-2,4", "--peers", "jpeg420", "--jobs", "1", "--out", str(tmp_path)]
     status = command.main([str(folder), *options])
     output = capsys.readouterr()

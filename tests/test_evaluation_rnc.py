@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import io
-import sys
 
 import numpy as np
 import pytest
 from fake_codec import FakeCodec
 from PIL import Image
+from tiny_codec import register_tiny_codec
 
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
-import pillow_rnc
+from typing import TYPE_CHECKING
+
+from pillow_rnc.evaluation import __main__ as command
 from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, measure_image
+from pillow_rnc.weights import releases
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
 def codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
     fake = FakeCodec()
-    monkeypatch.setitem(sys.modules, "pillow_rnc.codec", fake)
-    monkeypatch.setattr(pillow_rnc, "codec", fake, raising=False)
+    fake.install(monkeypatch)
     return fake
 
 
@@ -52,3 +57,19 @@ def test_measurements_go_through_files(codec: FakeCodec, image: Image.Image) -> 
     assert exact.psnr == 100
     assert result.matched[-1].jpeg is not None
     assert result.matched[-1].jpeg.setting == 100
+
+
+def test_weights_that_are_not_released_can_be_measured(image: Image.Image, tmp_path: Path) -> None:
+    files = RncCodec(weights=register_tiny_codec(tmp_path, seed=77)).encode(image, (1, 4))
+
+    with Image.open(io.BytesIO(files[4])) as opened:
+        assert opened.info["rnc"]["model"] in {release.model_id.hex() for release in releases()}
+        assert opened.convert("RGB").size == image.size
+
+
+def test_missing_weights_are_reported_not_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (170, 170)).save(tmp_path / "a.png")
+    options = ["--weights", str(tmp_path / "absent.safetensors"), "--jobs", "1", "--peers", "none"]
+
+    assert command.main([str(tmp_path), *options]) == 1
+    assert "absent.safetensors" in capsys.readouterr().err

@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes of one thread each (default: %(default)s)",
     )
-    parser.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
+    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
     parser.add_argument(
         "--anchors",
         type=Path,
@@ -94,7 +96,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     missing = [name for name in options.peers if not is_available(PEERS[name])]
     for name in missing:
         print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
-    codec = RncCodec(options.model)
+    codec = RncCodec(options.model, options.weights)
     plan = Plan(
         codec,
         options.iterations,

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str], codec: Codec | None = None) -> int:
         print(f"error: {options.photo}: {error}", file=sys.stderr)
         return 2
     try:
-        show(name, image, options.out, codec or RncCodec(options.model), options.iterations)
+        show(name, image, options.out, codec or RncCodec(options.model, options.weights), options.iterations)
     except (pillow_rnc.RncError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -152,5 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="1,2,...",
         help="iteration counts (default: 1,2,3,4,6,8,12,16)",
     )
-    parser.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
+    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
     return parser

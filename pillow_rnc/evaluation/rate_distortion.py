@@ -48,16 +48,29 @@ class RncCodec:
     """
 
     model: str | None = None  # None leaves the choice to the plugin
+    weights: Path | None = None  # a file that is not released, instead of a model's
 
     @property
     def label(self) -> str:
         """How reports name it."""
-        return "RNC" if self.model is None else f"RNC {self.model}"
+        name = self.model if self.weights is None else self.weights.stem
+        return "RNC" if name is None else f"RNC {name}"
 
     def encode(self, image: Image.Image, settings: Sequence[int]) -> dict[int, bytes]:
-        """Return one file per number of iterations."""
+        """Return one file per number of iterations.
+
+        Raises:
+            OSError: Pillow cannot save or open the file.
+            ValueError: A save option is refused.
+            WeightsError: The weights are missing or damaged.
+        """
         whole = io.BytesIO()
-        chosen = {} if self.model is None else {"model": self.model}
+        model = self.model
+        if self.weights is not None:
+            from pillow_rnc.weights import register
+
+            model = register(self.weights).model_id.hex()  # in each worker process, for later opens too
+        chosen = {} if model is None else {"model": model}
         image.save(whole, "RNC", iterations=max(settings), **chosen)
         files = {}
         for iterations in settings:

@@ -68,6 +68,7 @@ def markdown(evaluation: Evaluation) -> str:
             f"Means over {count} picture{'s' * (count != 1)}; whole files are counted, headers included.\n"
             "PSNR and MS-SSIM on 8-bit RGB, PSNR-HVS on BT.601 luma; PSNR and PSNR-HVS in dB."
         ),
+        _mean_table(evaluation.curves()[evaluation.label]),
         "### Against the best JPEG 4:2:0 of at most the same bytes, picture by picture",
         _matched_table(matched_means(evaluation.pictures)),
         (
@@ -191,6 +192,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def number(value: float, digits: int) -> str:
     """Return a number with fixed digits, or a dash for nan."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _mean_table(curve: Sequence[Point]) -> str:
+    header = ["Iterations", "Bytes", "bpp", *(METRIC_LABELS[metric] for metric in METRICS)]
+    rows = [
+        [
+            str(point.setting),
+            number(point.file_bytes, 0),
+            number(point.bpp, 3),
+            *(number(getattr(point, metric), _DIGITS[metric]) for metric in METRICS),
+        ]
+        for point in curve
+    ]
+    return table(header, rows)
 
 
 def _matched_table(means: Sequence[MatchedMean]) -> str:
