@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from pillow_rnc.pointwise import Pointwise
+
 if TYPE_CHECKING:
     from pillow_rnc.model_config import CellName
 
@@ -34,7 +36,7 @@ class _Gates(nn.Module):
         if separable:
             self.spatial: nn.Module = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels)
             _near_identity(self.spatial)
-            self.mix = nn.Conv2d(channels, outputs, 1, bias=bias)
+            self.mix: nn.Conv2d = Pointwise(channels, outputs, bias=bias)
         else:
             self.spatial = nn.Identity()
             self.mix = nn.Conv2d(channels, outputs, kernel, stride, padding, bias=bias)
@@ -69,19 +71,22 @@ class GRUCell(nn.Module):
         self.channels = channels
         self.input = _Gates(inputs, 3 * channels, kernel=kernel, stride=stride, separable=separable, bias=True)
         self.hidden = _Gates(channels, 2 * channels, kernel=hidden_kernel, stride=1, separable=separable, bias=False)
-        candidate_kernel = 1 if separable else hidden_kernel
-        self.candidate = nn.Conv2d(channels, channels, candidate_kernel, padding=candidate_kernel // 2, bias=False)
+        self.candidate: nn.Conv2d = (
+            Pointwise(channels, channels, bias=False)
+            if separable
+            else nn.Conv2d(channels, channels, hidden_kernel, padding=hidden_kernel // 2, bias=False)
+        )
         nn.init.orthogonal_(self.candidate.weight.view(channels, -1))
 
     def _next(self, x: Tensor, state: State | None) -> Tensor:
         c = self.channels
-        gates = self.input(x)
+        gates, candidate_input = self.input(x).split([2 * c, c], 1)
         if state is None:
-            return torch.sigmoid(gates[:, :c]) * torch.tanh(gates[:, 2 * c :])
+            return torch.sigmoid(gates[:, :c]) * torch.tanh(candidate_input)
         h = state[0]
         mixed = self.hidden.spatial(h)
-        update, reset = torch.sigmoid(gates[:, : 2 * c] + self.hidden.mix(mixed)).chunk(2, 1)
-        candidate = torch.tanh(gates[:, 2 * c :] + self.candidate(reset * mixed))
+        update, reset = torch.sigmoid(gates + self.hidden.mix(mixed)).chunk(2, 1)
+        candidate = torch.tanh(candidate_input + self.candidate(reset * mixed))
         return h + update * (candidate - h)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:

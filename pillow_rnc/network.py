@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.pointwise import Pointwise
 
 _SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
 _STRAIGHT_THROUGH = 1.5  # the binarizer passes gradients while its input is inside +-this
@@ -68,7 +69,7 @@ class Binarizer(nn.Module):
 
 def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn.Conv2d]:
     """Return ``count`` separate 1x1 convolutions, as a module list with the type of what it holds."""
-    return cast("Sequence[nn.Conv2d]", nn.ModuleList(nn.Conv2d(inputs, outputs, 1, bias=bias) for _ in range(count)))
+    return cast("Sequence[nn.Conv2d]", nn.ModuleList(Pointwise(inputs, outputs, bias=bias) for _ in range(count)))
 
 
 class Encoder(nn.Module):
@@ -77,7 +78,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, t = config.encoder_channels, config.iterations
-        self.stem = nn.Conv2d(2 * COEFFICIENTS, c, 1)
+        self.stem = Pointwise(2 * COEFFICIENTS, c)
         self.core = make_cell(config.cell, c, c, separable=config.separable)
         self.heads = _linear(c, config.code_channels, t, bias=False)
         self.direct = _linear(COEFFICIENTS, config.code_channels, t, bias=True)
@@ -98,11 +99,11 @@ class Decoder(nn.Module):
         super().__init__()
         c, d, t = config.context_channels, config.decoder_channels, config.iterations
         self.inputs = _linear(config.code_channels, d, t, bias=True)
-        self.down = nn.Conv2d(4 * d, c, 1)
+        self.down = Pointwise(4 * d, c)
         self.context = make_cell(config.cell, c, c, separable=config.separable)
-        self.up = nn.Conv2d(c, 4 * d, 1)
+        self.up = Pointwise(c, 4 * d)
         self.detail = make_cell(config.cell, d, d, separable=config.separable)
-        self.output = nn.Conv2d(d, COEFFICIENTS, 1)
+        self.output = Pointwise(d, COEFFICIENTS)
         self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
 
     def forward(self, bits: Tensor, iteration: int, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -128,7 +129,7 @@ class Network(nn.Module):
         steps = torch.tensor([120.0 * 0.1 ** (t / max(1, config.iterations - 1)) for t in range(config.iterations)])
         self.log_gain = nn.Parameter(-torch.log(steps))
         if config.framework == "residual_scaling":
-            self.gain = nn.Conv2d(config.decoder_channels, 1, 1)
+            self.gain = Pointwise(config.decoder_channels, 1)
             nn.init.zeros_(self.gain.weight)
             assert self.gain.bias is not None
             nn.init.zeros_(self.gain.bias)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pillow_rnc.pointwise import pointwise
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -96,11 +98,11 @@ class EntropyNetwork(nn.Module):
         return IntegerParameters(
             _integer_weight(self.state_in_weight).unbind(),
             _integer_bias(self.state_in_bias).unbind(),
-            _integer_weight(self.state_weight)[:, :, None, None],
+            _integer_weight(self.state_weight),
             _integer_weight(self.feature_weight),
             [b.unbind() for b in _integer_bias(self.feature_bias).unbind()],
             [w.unbind() for w in _integer_weight(self.context_weight).unbind()],
-            [w.unbind() for w in _integer_weight(self.output_weight)[..., None, None].unbind()],
+            [w.unbind() for w in _integer_weight(self.output_weight).unbind()],
             [b.unbind() for b in _round(self.output_bias * (_BIAS / 2)).unbind()],
         )
 
@@ -110,7 +112,7 @@ class EntropyNetwork(nn.Module):
             bits * _KNOWN, values.state_in_weight[iteration - 1], values.state_in_bias[iteration - 1], padding=1
         )
         if h is not None:
-            z = z + F.conv2d(h, values.state_weight)
+            z = z + pointwise(h, values.state_weight)
         z_u, z_n = z.chunk(2, 1)
         hard_u = torch.round(255 * torch.sigmoid(torch.floor(z_u.detach() / 256).clamp(-128, 127) / 16))
         u = _with_value(255 * torch.sigmoid(z_u / 4096), hard_u)
@@ -135,7 +137,7 @@ class EntropyNetwork(nn.Module):
             if p:
                 z = z + F.conv2d(bits * known * _KNOWN, values.context_weight[iteration][p - 1], padding=1)
             a = _floor(z / 64).clamp(0, 255)
-            sums = F.conv2d(a, values.output_weight[iteration][p], values.output_bias[iteration][p])
+            sums = pointwise(a, values.output_weight[iteration][p], values.output_bias[iteration][p])
             logit = (_floor(sums / 128) / 16).clamp(-8.0, _LOGIT_LIMIT)
             cells = (parity == wanted).to(bits.dtype)[None, None]
             pad = (0, 0, 0, 0, start, c - stop)
