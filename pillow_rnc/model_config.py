@@ -99,10 +99,9 @@ _PASS_FIELDS = 3
 
 
 def _passes(value: object) -> Passes:
-    sound = isinstance(value, list | tuple) and all(
-        isinstance(p, list | tuple) and len(p) == _PASS_FIELDS and all(type(v) is int for v in p) for p in value
-    )
-    if not sound or not value:
+    rows = [tuple(row) for row in value if isinstance(row, list | tuple)] if isinstance(value, list | tuple) else []
+    sound = all(len(row) == _PASS_FIELDS and all(type(field) is int for field in row) for row in rows)
+    if not isinstance(value, list | tuple) or not rows or len(rows) != len(value) or not sound:
         msg = f"model configuration: passes is {value!r}, must be a list of [parity, first, stop]"
         raise WeightsError(msg)
-    return tuple((p[0], p[1], p[2]) for p in value)
+    return tuple((row[0], row[1], row[2]) for row in rows)
