@@ -5,10 +5,11 @@ This is the interface behind which another runtime can stand; it knows no files 
 
 from __future__ import annotations
 
+import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -24,22 +25,80 @@ if TYPE_CHECKING:
 
     from pillow_rnc.cells import State
 
-_precision_lock = threading.RLock()
+
+class _Setting(Protocol):
+    """One of the places in torch.backends where a host may allow products of fewer bits."""
+
+    fp32_precision: str
+
+
+class _FullPrecision:
+    """Keeps torch's products in float32 for as long as any thread computes, then gives back what the host had set.
+
+    The settings hold for the whole process, so the lock is taken only to count who needs them: threads compute side
+    by side. A host that changes a setting meanwhile is obeyed once the last thread is done.
+
+    Args:
+        settings: Objects of torch.backends whose `fp32_precision` matters.
+    """
+
+    def __init__(self, *settings: _Setting) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._users = 0
+        self._found: dict[int, str] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._restart)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            for index, setting in enumerate(self._settings):
+                precision = setting.fp32_precision
+                if precision not in _PLAIN:
+                    self._found[index] = precision
+                    setting.fp32_precision = "ieee"
+            self._users += 1
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        for index, precision in self._found.items():
+            setting = self._settings[index]
+            if setting.fp32_precision == "ieee":
+                # What a setting inherits reads as its own; only when it does not come back so, it is set.
+                setting.fp32_precision = "none"
+                if setting.fp32_precision != precision:
+                    setting.fp32_precision = precision
+        self._found = {}
+
+    def _restart(self) -> None:
+        """Begin anew in a forked child, where the threads that were counted do not exist."""
+        self._lock = threading.Lock()
+        self._users = 0
+        self._give_back()
+
+
+_PLAIN = ("none", "ieee")
+_backends: Any = torch.backends  # its precisions are not in the type stubs
+_full_precision = {
+    "cpu": _FullPrecision(_backends.mkldnn.matmul, _backends.mkldnn.conv),
+    "cuda": _FullPrecision(_backends.cuda.matmul, _backends.cudnn.conv),
+}
 
 
 @contextmanager
 def settled_torch(device: torch.device) -> Iterator[None]:
     """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it."""
-    with _precision_lock:
-        precision = torch.get_float32_matmul_precision()
-        if precision != "highest":
-            torch.set_float32_matmul_precision("highest")
-        try:
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-                yield
-        finally:
-            if precision != "highest":
-                torch.set_float32_matmul_precision(precision)
+    with (
+        _full_precision.get(device.type, nullcontext()),
+        torch.inference_mode(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield
 
 
 def torch_device(name: str) -> torch.device:
@@ -57,8 +116,16 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
-@cache
+_network_lock = threading.Lock()
+
+
 def _network(model_id: bytes, device: torch.device) -> Network:
+    with _network_lock:  # building one draws random numbers and takes them back, which threads must not do at once
+        return _built_network(model_id, device)
+
+
+@cache
+def _built_network(model_id: bytes, device: torch.device) -> Network:
     weights = load(model_id)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = Network(weights.config)

@@ -1,0 +1,136 @@
+"""What the host set in torch stays, whoever computes when; and nobody waits for anybody."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from pillow_rnc.inference import settled_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CPU = torch.device("cpu")
+BACKENDS: Any = torch.backends
+LEAVES = (BACKENDS.mkldnn.matmul, BACKENDS.mkldnn.conv)
+
+
+@pytest.fixture(autouse=True)
+def _usual_settings() -> Iterator[None]:
+    """Give torch its usual precision before and after."""
+    _unset()
+    yield
+    _unset()
+
+
+def _unset() -> None:
+    BACKENDS.fp32_precision = "none"
+    for leaf in LEAVES:
+        leaf.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+
+
+def _precisions() -> list[str]:
+    return [leaf.fp32_precision for leaf in LEAVES]
+
+
+def _legacy() -> None:
+    torch.set_float32_matmul_precision("medium")
+
+
+def _one_backend() -> None:
+    BACKENDS.mkldnn.matmul.fp32_precision = "bf16"
+
+
+def _all_backends() -> None:
+    BACKENDS.mkldnn.matmul.fp32_precision = "none"
+    BACKENDS.fp32_precision = "bf16"
+
+
+@pytest.mark.parametrize("host", [_legacy, _one_backend, _all_backends])
+def test_products_are_in_float32_however_the_host_asked_for_less(host: Callable[[], None]) -> None:
+    host()
+    before = _precisions()
+    assert "bf16" in before
+    with settled_torch(CPU):
+        assert set(_precisions()) <= {"none", "ieee"}
+        assert torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+
+    assert _precisions() == before
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_what_was_inherited_is_inherited_again() -> None:
+    _all_backends()
+    with settled_torch(CPU):
+        pass
+    BACKENDS.fp32_precision = "ieee"
+
+    assert BACKENDS.mkldnn.conv.fp32_precision == "ieee"
+
+
+def test_an_error_inside_gives_the_settings_back() -> None:
+    _one_backend()
+    with pytest.raises(KeyboardInterrupt), settled_torch(CPU):
+        raise KeyboardInterrupt
+
+    assert _precisions()[0] == "bf16"
+
+
+def test_threads_compute_at_the_same_time_and_the_last_one_gives_back() -> None:
+    _one_backend()
+    inside, seen = threading.Barrier(3), threading.Barrier(3)
+    first_left = threading.Event()
+
+    def compute(index: int) -> str:
+        with settled_torch(CPU):
+            inside.wait(10)
+            seen.wait(10)
+            if index:
+                first_left.wait(10)
+            return _precisions()[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(compute, 0), pool.submit(compute, 1)
+        inside.wait(10)
+        assert _precisions()[0] == "ieee"
+        seen.wait(10)
+        first.result()
+        assert _precisions()[0] == "ieee"
+        first_left.set()
+        assert second.result() == "ieee"
+
+    assert _precisions()[0] == "bf16"
+
+
+def test_a_host_that_changes_its_mind_meanwhile_is_obeyed() -> None:
+    with settled_torch(CPU):
+        _one_backend()
+        with settled_torch(CPU):
+            assert _precisions()[0] == "ieee"
+    assert _precisions()[0] == "bf16"
+
+    with settled_torch(CPU):
+        BACKENDS.mkldnn.matmul.fp32_precision = "tf32"
+    assert _precisions()[0] == "tf32"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to test without fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_in_the_middle_finds_the_settings_of_the_host() -> None:
+    _one_backend()
+    with settled_torch(CPU):
+        child = os.fork()
+        if not child:
+            with settled_torch(CPU):
+                pass
+            os._exit(_precisions() != ["bf16", "none"])
+        _, status = os.waitpid(child, 0)
+
+    assert status == 0
