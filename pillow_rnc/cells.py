@@ -1,7 +1,8 @@
 """The four recurrent cells of the codec: GRU, residual GRU, LSTM, associative LSTM.
 
 Each cell is convolutional: a map ``x`` [N, in, h, w] and the state of the step before give an output map
-[N, out, h, w] and the next state. ``None`` stands for the zero state, so that no caller needs to know its shape.
+[N, out, h, w] and the next state. ``None`` stands for "nothing seen yet", so that no caller needs to know its shape:
+the hidden side then adds nothing, which in a full cell equals a state of zeros.
 
 Every gate is an input map ``W x + b`` plus a hidden map ``U h``. In a *full* cell both are plain convolutions. In a
 *separable* cell each is a 3x3 depthwise convolution, shared by all gates, followed by one 1x1 convolution per gate.

@@ -28,7 +28,7 @@ from pillow_rnc.cells import State, make_cell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pillow_rnc.model_config import ModelConfig
+    from pillow_rnc.model_config import CellName, ModelConfig
 from pillow_rnc.pointwise import Pointwise
 
 _SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
@@ -79,7 +79,9 @@ class Encoder(nn.Module):
         super().__init__()
         c, t = config.encoder_channels, config.iterations
         self.stem = Pointwise(2 * COEFFICIENTS, c)
-        self.core = make_cell(config.cell, c, c, separable=config.separable)
+        # As published: associative memory helped in the decoder alone.
+        cell: CellName = "lstm" if config.cell == "associative_lstm" else config.cell
+        self.core = make_cell(cell, c, c, separable=config.separable)
         self.heads = _linear(c, config.code_channels, t, bias=False)
         self.direct = _linear(COEFFICIENTS, config.code_channels, t, bias=True)
 
@@ -166,12 +168,10 @@ class Network(nn.Module):
 
     def decode_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
         """Return the state after one more iteration, from its bits +-1, [N, code_channels, h, w]."""
-        gain = self.gain_map(iteration, state)
         update, decoder = self.decoder(bits, iteration, state.decoder)
-        previous = (
-            torch.zeros_like(state.reconstruction) if self.config.framework == "one_shot" else state.reconstruction
-        )
-        return CodecState(previous + update / gain, decoder)
+        if self.config.framework == "one_shot":  # every update is a whole picture, so all have the units of the first
+            return CodecState(update / torch.exp(self.log_gain[0]), decoder)
+        return CodecState(state.reconstruction + update / self.gain_map(iteration, state), decoder)
 
 
 def macs_per_pixel(config: ModelConfig) -> float:

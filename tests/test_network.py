@@ -1,0 +1,146 @@
+"""Frameworks, binarizer and gains of the codec network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_args
+
+import pytest
+import torch
+from tiny_codec import CONFIG
+
+from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
+from pillow_rnc.model_config import CellName, Framework, ModelConfig
+from pillow_rnc.network import Binarizer, CodecState, Network, macs_per_pixel, nominal_bpp
+
+FRAMEWORKS = get_args(Framework)
+
+
+def network_of(config: ModelConfig) -> Network:
+    torch.manual_seed(11)
+    network = Network(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.3)
+    return network
+
+
+def coefficients(network: Network, seed: int = 2) -> torch.Tensor:
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) * 255
+    target: torch.Tensor = network.transform(pixels)
+    return target
+
+
+def unrolled(network: Network, target: torch.Tensor, iterations: int) -> list[CodecState]:
+    """Return the states before the first and after each iteration."""
+    states, memory = [network.initial_state(len(target), *target.shape[2:])], None
+    for t in range(iterations):
+        a, memory = network.encode_step(target, t, states[-1], memory)
+        states.append(network.decode_step(network.binarizer(a), t, states[-1]))
+    return states
+
+
+def test_sign_of_zero_is_plus_one() -> None:
+    a = torch.tensor([-2.0, -0.0, 0.0, 1e-30, -1e-30])
+
+    assert Binarizer()(a).tolist() == [-1, 1, 1, 1, -1]
+    with torch.no_grad():
+        assert Binarizer()(a).tolist() == [-1, 1, 1, 1, -1]
+
+
+def test_gradients_pass_the_binarizer_near_its_threshold_alone() -> None:
+    a = torch.tensor([-3.0, -1.4, 0.0, 1.4, 3.0], requires_grad=True)
+    (Binarizer()(a) * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])).sum().backward()
+
+    assert a.grad is not None
+    assert a.grad.tolist() == [0, 2, 3, 4, 0]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_encoder_is_fed_the_picture_less_its_reconstruction(framework: Framework) -> None:
+    """One-shot: x - D(b), as the equations say, and not the residual before less D(b)."""
+    network = network_of(dataclasses.replace(CONFIG, framework=framework))
+    target = coefficients(network)
+    fed: list[tuple[torch.Tensor, torch.Tensor]] = []
+    network.encoder.register_forward_pre_hook(lambda _, inputs: fed.append((inputs[0], inputs[1])))
+    states = unrolled(network, target, 3)
+
+    for t, (residual, seen) in enumerate(fed):
+        gain = network.gain_map(t, states[t])
+        torch.testing.assert_close(residual, (target - states[t].reconstruction) * gain)
+        torch.testing.assert_close(seen, states[t].reconstruction * gain)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_updates_add_up_unless_the_framework_is_one_shot(framework: Framework) -> None:
+    network = network_of(dataclasses.replace(CONFIG, framework=framework))
+    state = unrolled(network, coefficients(network), 2)[-1]
+    shift = torch.randn_like(state.reconstruction)
+    moved = CodecState(state.reconstruction + shift, state.decoder)
+    bits = torch.ones(1, CONFIG.code_channels, 4, 4)
+    difference = network.decode_step(bits, 2, moved).reconstruction - network.decode_step(bits, 2, state).reconstruction
+
+    expected = torch.zeros_like(shift) if framework == "one_shot" else shift
+    torch.testing.assert_close(difference, expected, atol=1e-3, rtol=0)
+
+
+def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
+    network = network_of(dataclasses.replace(CONFIG, framework="residual_scaling"))
+    state = unrolled(network, coefficients(network), 2)[-1]
+    bits = torch.ones(1, CONFIG.code_channels, 4, 4)
+    update, _ = network.decoder(bits, 2, state.decoder)
+    gain = network.gain_map(2, state)
+    base = torch.exp(network.log_gain[2])
+
+    assert gain.shape == (1, 1, 4, 4)
+    assert bool(((gain > base / 2.72) & (gain < base * 2.72)).all()), "the gain is bounded"
+    assert gain.std() > 0, "the gain follows the decoder's state"
+    torch.testing.assert_close(network.decode_step(bits, 2, state).reconstruction, state.reconstruction + update / gain)
+
+
+@pytest.mark.parametrize(
+    ("framework", "cell"),
+    [(framework, "gru") for framework in FRAMEWORKS]
+    + [("residual_scaling", cell) for cell in get_args(CellName) if cell != "gru"],
+)
+def test_a_patch_can_be_learned_by_heart(framework: Framework, cell: CellName) -> None:
+    config = dataclasses.replace(
+        CONFIG, framework=framework, cell=cell, iterations=3, encoder_channels=16, decoder_channels=16, code_channels=8
+    )
+    network = network_of(config)
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    pixels = torch.stack([4 * x + 3 * y, 255 - 6 * y, 128 + 100 * torch.sin(x / 4)])[None]
+    target = network.transform(pixels).detach()
+    optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
+
+    def errors() -> list[torch.Tensor]:
+        return [(s.reconstruction - target).square().mean() for s in unrolled(network, target, 3)[1:]]
+
+    before = [float(e.detach()) for e in errors()]
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = torch.stack([torch.log(e) for e in errors()]).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+    after = [float(e.detach()) for e in errors()]
+
+    assert after[-1] < 0.25 * before[-1]
+    assert after[2] < after[0], "later iterations add detail"
+
+
+def test_associative_memory_is_for_the_decoder_alone() -> None:
+    network = network_of(dataclasses.replace(CONFIG, cell="associative_lstm"))
+
+    assert isinstance(network.encoder.core, LSTMCell)
+    assert isinstance(network.decoder.detail, AssociativeLSTMCell)
+    assert isinstance(network.decoder.context, AssociativeLSTMCell)
+
+
+def test_what_a_step_costs_is_counted() -> None:
+    default = ModelConfig()
+
+    assert macs_per_pixel(default) < 10_000, "the budget of the default profile"
+    assert macs_per_pixel(dataclasses.replace(default, separable=False)) > 2 * macs_per_pixel(default)
+    assert nominal_bpp(default) == 0.5

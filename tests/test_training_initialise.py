@@ -1,0 +1,42 @@
+"""The start of training is already a codec."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from tiny_codec import CONFIG
+from tiny_training import photograph
+
+from pillow_rnc.network import Network
+from pillow_rnc.training.initialise import greedy_quantiser
+
+
+def test_errors_fall_from_iteration_to_iteration() -> None:
+    config = dataclasses.replace(CONFIG, code_channels=16, iterations=4)
+    network = Network(config)
+    pixels = torch.stack([torch.from_numpy(photograph(i)).permute(2, 0, 1).float() for i in range(3)])
+    target = network.transform(pixels)
+    blocks = target.permute(0, 2, 3, 1).reshape(-1, 192)
+    errors = greedy_quantiser(network, blocks, 120.0, 20.0)
+
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] < float(blocks.square().sum(1).mean() / 64)
+    assert errors[-1] < 0.5 * errors[0]
+
+
+def test_the_network_reaches_what_the_quantiser_promised() -> None:
+    torch.manual_seed(3)
+    network = Network(dataclasses.replace(CONFIG, code_channels=16, framework="additive"))
+    pixels = torch.stack([torch.from_numpy(photograph(i)).permute(2, 0, 1).float() for i in range(3)])
+    target = network.transform(pixels)
+    promised = greedy_quantiser(network, target.permute(0, 2, 3, 1).reshape(-1, 192), 120.0, 20.0)
+    state, memory, found = network.initial_state(*target[:, 0].shape), None, []
+    with torch.no_grad():
+        for t in range(4):
+            a, memory = network.encode_step(target, t, state, memory)
+            state = network.decode_step(network.binarizer(a), t, state)
+            found.append(float((state.reconstruction - target).square().sum(1).mean() / 64))
+
+    # The recurrent paths start small but not at zero.
+    assert all(f < 1.25 * p for f, p in zip(found, promised, strict=True))

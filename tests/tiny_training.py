@@ -1,0 +1,44 @@
+"""A recipe and photographs small enough that a training step takes milliseconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from tiny_codec import CONFIG
+
+from pillow_rnc.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def tiny_recipe(**changes: Any) -> Recipe:  # noqa: ANN401 -- fields of the recipe
+    """Return a recipe of 4 iterations and 8 channels; ``changes`` are its fields."""
+    values: dict[str, Any] = {
+        "name": "tiny", "block_iterations": 1e6, "batch": 2, "crop_px": 32, "warmup_steps": 2, "ms_ssim_iterations": 2,
+        "rate_free_steps": 3, "rate_ramp_steps": 4, "model": CONFIG,
+    }  # fmt: skip
+    return Recipe(**(values | changes))
+
+
+def photograph(seed: int, width: int = 96, height: int = 80) -> NDArray[np.uint8]:
+    """Return pixels uint8 [height, width, 3] with gradients, an edge and noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / rng.uniform(3, 20) + y / rng.uniform(3, 20)) for _ in range(3)]
+    edge = 60.0 * (x + y > rng.uniform(40, 120))
+    planes = [128 + 70 * wave + edge + rng.normal(0, 4, wave.shape) for wave in waves]
+    pixels: NDArray[np.uint8] = np.clip(np.stack(planes, 2), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def write_photographs(folder: Path, count: int = 4) -> Path:
+    """Write lossless photographs into a folder and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        Image.fromarray(photograph(index)).save(folder / f"photo-{index}.png")
+    return folder
