@@ -18,7 +18,7 @@ from pillow_rnc.tiling import Blender
 from pillow_rnc.weights import Weights, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     import torch
     from numpy.typing import NDArray
@@ -112,17 +112,41 @@ def decode(
                 decoder.decode_next(unit)
             rows.append(_samples(blender.add(decoder.pixels()), header.mode))
         return np.concatenate(rows)
-    decoders = {index: _TilePicture(header, weights, index, place) for index in Blender(header.grid, region).pending}
     picture = np.empty(0, np.uint8)
-    for done, unit in enumerate(units, 1):
+    for done, picture in enumerate(pictures(header, units, region=region, device=device), 1):
+        on_iteration(done, len(units), picture)
+    return picture
+
+
+def pictures(
+    header: Header,
+    units: Iterable[Unit],
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    device: str = "cpu",
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the picture after each unit, as soon as the unit is there; all tiles are held at once.
+
+    Args:
+        header: Header of the file.
+        units: Its units in order; a generator is asked for one at a time.
+        region: As for `decode`.
+        device: Torch device that runs the network.
+
+    Raises:
+        RncError: As `decode`.
+    """
+    weights = load(header.model_id)
+    _check_fit(header, weights)
+    place = torch_device(device)
+    decoders = {index: _TilePicture(header, weights, index, place) for index in Blender(header.grid, region).pending}
+    for unit in units:
         blender = Blender(header.grid, region)
         rows = []
         for index in blender.pending:
             decoders[index].decode_next(unit)
             rows.append(_samples(blender.add(decoders[index].pixels()), header.mode))
-        picture = np.concatenate(rows)
-        on_iteration(done, len(units), picture)
-    return picture
+        yield np.concatenate(rows)
 
 
 class _TilePicture:

@@ -19,7 +19,7 @@ from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     import pytest
     from numpy.typing import NDArray
@@ -81,6 +81,21 @@ class FakeCodec:
             for done in range(1, total + 1):
                 on_iteration(done, total, _decode(file, done, region))
         return _decode(file, total, region)
+
+    def pictures(
+        self,
+        header: Header,
+        units: Iterable[Unit],
+        *,
+        region: tuple[int, int, int, int] | None = None,
+        device: str = "cpu",
+    ) -> Iterator[Pixels]:
+        assert device == "cpu"
+        so_far: list[Unit] = []
+        for unit in units:
+            so_far.append(unit)
+            self.decoded_iterations.append(len(so_far))
+            yield _decode(RncFile(header, {}, None, tuple(so_far)), len(so_far), region)
 
 
 def _decode(file: RncFile, iterations: int, region: tuple[int, int, int, int] | None) -> Pixels:
