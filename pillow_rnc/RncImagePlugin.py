@@ -16,17 +16,18 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from PIL import Image, ImageFile
 
-from pillow_rnc import alpha, container
+from pillow_rnc import _defaults, alpha, container
 from pillow_rnc._metadata import info_from_metadata, metadata_for_save
-from pillow_rnc._modes import from_pixels, keeps_colour_space, native_mode, to_pixels
+from pillow_rnc._modes import keeps_colour_space, native_mode, to_pixels
 from pillow_rnc._options import LoadOptions, SaveOptions, check_iterations
+from pillow_rnc._pictures import decode_samples, iterate_images
 from pillow_rnc._rates import cut, cut_to_psnr, cut_to_size
 from pillow_rnc.errors import RncOptionError, SignatureError
 from pillow_rnc.records import RncFile
 
 if TYPE_CHECKING:
-    from numpy import uint8
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
+
     from PIL._imaging import PixelAccess
     from PIL._typing import StrOrBytesPath
 
@@ -128,7 +129,7 @@ class RncImageFile(ImageFile.ImageFile):
     def load(self) -> PixelAccess | None:
         """Decode the picture at the first call."""
         if self.tile and self._head is not None and self._digest is None:
-            samples = self._decode().tobytes()
+            samples = decode_samples(self._read(), self._options).tobytes()
             self._digest = _digest(samples)
             if self._exclusive_fp and self.fp is not None:
                 self.fp.close()
@@ -162,52 +163,30 @@ class RncImageFile(ImageFile.ImageFile):
             self._size = right - left, lower - upper
             self._describe_pixels()
 
+    def progressive(self) -> Iterator[Image.Image]:
+        """Yield the picture after each iteration, reading the file no further than that; see `iter_progressive`."""
+        if self.fp is None or self._head is None:
+            msg = "operation on closed image"
+            raise ValueError(msg)
+        units = container.iter_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
+        for image in iterate_images(self._head.header, self._head.alpha, units, self._options):
+            image.info = dict(self.info)
+            yield image
+
+    def _allows_truncated(self) -> bool:
+        return self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES
+
     def _read(self) -> RncFile:
         """Return the file with the iterations that are wanted, reading no further."""
         if self._source is None or len(self._source.units) < self.iterations:
             if self.fp is None or self._head is None:
                 msg = "operation on closed image"
                 raise ValueError(msg)
-            units = container.read_units(
-                self.fp,
-                self._head,
-                self.iterations,
-                allow_truncated=self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES,
-            )
+            units = container.read_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
             self._options = replace(self._options, iterations=len(units))
             header = replace(self._head.header, iterations=len(units))
             self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
         return cut(self._source, self.iterations)
-
-    def _decode(self) -> NDArray[uint8]:
-        """Return the samples of the picture, uint8 [height, width, bands]."""
-        from pillow_rnc import codec
-
-        file = self._read()
-        header, options = file.header, self._options
-        plane = None
-        if file.alpha is not None:
-            plane = alpha.decode_alpha(file.alpha, header.width, header.height)
-            if options.region is not None:
-                left, upper, right, lower = options.region
-                plane = plane[upper:lower, left:right]
-
-        def samples(pixels: NDArray[uint8]) -> NDArray[uint8]:
-            return from_pixels(pixels, plane, header.mode)
-
-        def show(done: int, total: int, pixels: NDArray[uint8]) -> None:
-            assert options.on_iteration is not None
-            image = Image.frombytes(self.mode, self.size, samples(pixels).tobytes())
-            options.on_iteration(done, total, image)
-
-        return samples(
-            codec.decode(
-                file,
-                region=options.region,
-                device=options.device,
-                on_iteration=show if options.on_iteration else None,
-            )
-        )
 
     def _copied_file(self, params: dict[str, Any]) -> RncFile | None:
         """Return the file to write without encoding, or None if that is not possible."""
@@ -256,6 +235,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
 
     from pillow_rnc import codec, weights
 
+    device = options.device or _defaults.current().device
     pixels, plane = to_pixels(im, mode)
     header, units = codec.encode(
         pixels,
@@ -263,13 +243,13 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
         model=options.model,
         tile_size=options.tile_size,
         overlap=options.overlap,
-        device=options.device,
+        device=device,
     )
     blob = None if plane is None else alpha.encode_alpha(plane)
     file = RncFile(replace(header, mode=mode), metadata, blob, tuple(units))
     file = cut_to_size(file, options)
     if options.target_psnr is not None:
-        file = cut_to_psnr(file, pixels, options.target_psnr, device=options.device)
+        file = cut_to_psnr(file, pixels, options.target_psnr, device=device)
     # Once, so that an error above leaves nothing behind in the stream.
     fp.write(container.build(file))
 
@@ -281,8 +261,13 @@ def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     _save(im, fp, filename)
 
 
-Image.register_open(FORMAT, RncImageFile, _accept)
-Image.register_save(FORMAT, _save)
-Image.register_save_all(FORMAT, _save_all)
-Image.register_extension(FORMAT, EXTENSION)
-Image.register_mime(FORMAT, MIME_TYPE)
+def register() -> None:
+    """Make Pillow know the format; a second time changes nothing."""
+    Image.register_open(FORMAT, RncImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
+    Image.register_extension(FORMAT, EXTENSION)
+    Image.register_mime(FORMAT, MIME_TYPE)
+
+
+register()

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from pillow_rnc._files import FileInfo, check, info, truncate
+from pillow_rnc._open import iter_progressive
 from pillow_rnc._open import open_image as open  # noqa: A004 -- read as pillow_rnc.open
+from pillow_rnc._registration import register_rnc_opener, use_options
 from pillow_rnc.errors import (
     CorruptError,
     RncError,
@@ -35,6 +37,9 @@ __all__ = [
     "__version__",
     "check",
     "info",
+    "iter_progressive",
     "open",
+    "register_rnc_opener",
     "truncate",
+    "use_options",
 ]

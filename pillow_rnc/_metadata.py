@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
+from pillow_rnc import _defaults
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.records import MAX_METADATA_BYTES, MAX_METADATA_TOTAL_BYTES, pack_dpi, unpack_dpi
 
@@ -32,6 +33,9 @@ def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: b
         RncOptionError: A value has the wrong type or is too long.
     """
     carried = {**im.info, "exif": _current_exif(im)}
+    if not _defaults.current().keep_metadata:
+        # Without its profile a picture would change its colours.
+        carried = {"icc_profile": carried.get("icc_profile")}
     if not keep_icc:
         carried.pop("icc_profile", None)
     metadata = {}

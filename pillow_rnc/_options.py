@@ -13,6 +13,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pillow_rnc import _defaults
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.records import MAX_ITERATIONS, TILE_SIZES
 from pillow_rnc.tiling import TILE_ALIGNMENT
@@ -46,7 +47,7 @@ class SaveOptions:
         model: Name or id of a bundled model.
         tile_size: Side of a tile in pixels.
         overlap: Overlap of neighbouring tiles in pixels.
-        device: Torch device that runs the network.
+        device: Torch device that runs the network, or None for the default.
         recode: A coding option was given, so a stored stream must not be copied.
     """
 
@@ -58,7 +59,7 @@ class SaveOptions:
     model: str = "auto"
     tile_size: int = DEFAULT_TILE_SIZE_PX
     overlap: int = DEFAULT_OVERLAP_PX
-    device: str = "cpu"
+    device: str | None = None
     recode: bool = False
 
     @classmethod
@@ -90,7 +91,7 @@ class SaveOptions:
             model=_text("model", given.get("model", "auto")),
             tile_size=tile_size,
             overlap=_overlap(given.get("overlap"), tile_size),
-            device=_text("device", given.get("device", "cpu")),
+            device=None if "device" not in given else check_device(given["device"]),
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
         )
 
@@ -105,7 +106,7 @@ class SaveOptions:
         if self.quality is not None:
             return min(most, quality_to_iterations(self.quality))
         if self.target_size is self.target_bpp is self.target_psnr is None:
-            return min(most, DEFAULT_ITERATIONS)
+            return min(most, _defaults.current().iterations or DEFAULT_ITERATIONS)
         return most
 
     def copied_iterations(self, stored: int) -> int | None:
@@ -137,14 +138,14 @@ class LoadOptions:
     Attributes:
         iterations: Decode at most this many, or None for all.
         region: Decode this box only.
-        device: Torch device that runs the network.
+        device: Torch device that runs the network, or None for the default.
         allow_truncated: Decode the whole iterations of a cut file.
         on_iteration: Called with the count so far, the count in all, and the picture.
     """
 
     iterations: int | None = None
     region: Region | None = None
-    device: str = "cpu"
+    device: str | None = None
     allow_truncated: bool = False
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
 
@@ -161,6 +162,15 @@ def check_iterations(value: object) -> int:
         RncOptionError: It is not an integer, or outside.
     """
     return _integer("iterations", value, 1, MAX_ITERATIONS)
+
+
+def check_device(value: object) -> str:
+    """Return the name of a device, which only torch can tell to exist.
+
+    Raises:
+        RncOptionError: It is no name.
+    """
+    return _text("device", value)
 
 
 def check_target_size(value: object) -> int:

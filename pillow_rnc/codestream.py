@@ -130,8 +130,9 @@ class TileDecoder:
         self._tile = tile
         self._iteration = 0
         self._stopped = False
-        # Planes that the network has not seen yet: raw segments do not need it.
-        self._unseen: list[NDArray[np.uint8] | None] = [None]
+        # Planes eight codes to a byte, and how many the network has seen: raw segments do not need it.
+        self._planes: list[NDArray[np.uint8]] = []
+        self._begun = 0
 
     def decode_next(self, segment: Segment) -> NDArray[np.uint8] | None:
         """Return the codes of the next iteration.
@@ -165,18 +166,31 @@ class TileDecoder:
             msg = f"{place}: {error}"
             raise CorruptError(msg) from error
         self._iteration += 1
-        self._unseen.append(plane)
+        self._planes.append(np.packbits(plane))
         return plane
 
     def _decode(self, segment: Segment) -> NDArray[np.uint8]:
         """Return the plane of a running tile's segment, checked."""
         if segment.coding is Coding.RAW:
-            packed = np.frombuffer(segment.payload, dtype=np.uint8)
-            return np.unpackbits(packed, count=self.shape.bits).reshape(self.shape)
-        first = self._iteration + 1 - len(self._unseen)
-        for iteration, previous in enumerate(self._unseen, first):
-            self._state.begin(iteration, previous)
-        self._unseen = []
+            return self._unpacked(np.frombuffer(segment.payload, dtype=np.uint8))
+        try:
+            return self._decode_entropy(segment)
+        except CorruptError:
+            # The payload is as it was written, so either its writer or our arithmetic is at fault: the latter can be
+            # asked again, once.
+            state = self._model.second_opinion(*self.shape[1:])
+            if state is None:
+                raise
+            self._state, self._begun = state, 0
+        plane = self._decode_entropy(segment)
+        self._model.distrust_float32()
+        return plane
+
+    def _decode_entropy(self, segment: Segment) -> NDArray[np.uint8]:
+        """Return the plane of an entropy-coded segment, the CRC of its codes compared."""
+        for iteration in range(self._begun, self._iteration + 1):
+            self._state.begin(iteration, self._unpacked(self._planes[iteration - 1]) if iteration else None)
+        self._begun = self._iteration + 1
         plane = np.empty(self.shape, dtype=np.uint8)
         decoder = SegmentDecoder(segment.payload)
         for index, one in enumerate(self._model.passes):
@@ -189,3 +203,6 @@ class TileDecoder:
             msg = f"codes CRC {found:#010x}, expected {segment.codes_crc:#010x}"
             raise CorruptError(msg)
         return plane
+
+    def _unpacked(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.unpackbits(packed, count=self.shape.bits).reshape(self.shape)

@@ -1,8 +1,9 @@
-"""The entropy network in float32 matrix products: the same integers, a hundred times faster.
+"""The entropy network in matrix products of floats: the same integers, a hundred times faster.
 
 Weights carry the shift that follows them as a factor 2^-s. A power of two changes no significand, so
 all sums stay exact below 2^24, and `>> s` is what `floor` leaves. Rows of every matrix are cells,
 columns are taps times channels; bits and states are kept with the channel last for that reason.
+float32 is enough; float64 is there to ask again, where float32 is under suspicion.
 
 Source: spec, section "Entropy network", for the values; nothing here is normative.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from pillow_rnc.entropy_reference import (
     CANDIDATE_SHIFT,
@@ -32,7 +34,7 @@ from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+Floats = NDArray[np.floating[Any]]
 
 # Cells per matrix product: the gathered taps of a strip stay in the second-level cache.
 _STRIP_CELLS = 768
@@ -45,73 +47,80 @@ _CANDIDATE = TANH.astype(np.float32)
 class _PassWeights(NamedTuple):
     """Operands of one pass: context [taps * G, F], hidden bias [F], output [G, F], its bias [G, 1]."""
 
-    context: NDArray[np.float32]
-    hidden_bias: NDArray[np.float32]
-    output: NDArray[np.float32]
-    output_bias: NDArray[np.float32]
+    context: Floats
+    hidden_bias: Floats
+    output: Floats
+    output_bias: Floats
 
 
 class FastTensors:
-    """The tensors of a network as operands of float32 products; made when first needed."""
+    """The tensors of a network as operands of products; made when first needed.
 
-    def __init__(self, tensors: EntropyTensors) -> None:
+    Args:
+        tensors: The integers.
+        dtype: float32 or float64.
+    """
+
+    def __init__(self, tensors: EntropyTensors, dtype: type[np.float32 | np.float64] = np.float32) -> None:
         self.tensors = tensors
-        self.feature = _columns(tensors.feature_weight) * np.float32(2.0**-FEATURE_SHIFT)  # [9 * K, F]
-        self._gates: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self.dtype = dtype
+        self.feature: Floats = (_columns(tensors.feature_weight) * 2.0**-FEATURE_SHIFT).astype(dtype)  # [9 * K, F]
+        self._gates: dict[int, tuple[Floats, Floats]] = {}
         self._passes: dict[tuple[int, int], _PassWeights] = {}
 
-    def gates(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def gates(self, t: int) -> tuple[Floats, Floats]:
         """Return the weights [2, 9 * C + K, K] and biases [2, 1, K] of u and n before iteration t."""
         if t not in self._gates:
             tensors = self.tensors
             rows = np.concatenate([_columns(tensors.state_in_weight[t - 1]), tensors.state_weight.T])
-            scale = np.array([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], dtype=np.float32).reshape(2, 1, 1)
+            scale = np.array([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT]).reshape(2, 1, 1)
             weight = rows.reshape(len(rows), 2, -1).transpose(1, 0, 2) * scale
-            bias = tensors.state_in_bias[t - 1].reshape(2, 1, -1) * scale + np.float32(TABLE_CENTRE)
-            self._gates[t] = (np.ascontiguousarray(weight), bias.astype(np.float32))
+            bias = tensors.state_in_bias[t - 1].reshape(2, 1, -1) * scale + TABLE_CENTRE
+            self._gates[t] = (np.ascontiguousarray(weight, self.dtype), bias.astype(self.dtype))
         return self._gates[t]
 
     def pass_weights(self, t: int, index: int) -> _PassWeights:
         """Return the operands of one pass of iteration t."""
         if (t, index) not in self._passes:
-            tensors, scale = self.tensors, np.float32(2.0**-LOGIT_SHIFT)
+            tensors, dtype = self.tensors, self.dtype
             columns: list[NDArray[Any]] = [
                 tensors.context_weight[t, index - 1, :, seen.first : seen.stop, 1 + dy, 1 + dx].T
                 for seen, (dy, dx) in _seen_taps(tensors.passes, index)
             ]
             self._passes[t, index] = _PassWeights(
-                np.concatenate(columns or [np.empty((0, tensors.hidden_channels))]).astype(np.float32)
-                * np.float32(2.0**-FEATURE_SHIFT),
-                tensors.feature_bias[t, index] * np.float32(2.0**-FEATURE_SHIFT),
-                tensors.output_weight[t, index] * scale,
-                (tensors.output_bias[t, index] * scale + np.float32(TABLE_CENTRE))[:, None],
+                (np.concatenate(columns or [np.empty((0, tensors.hidden_channels))]) * 2.0**-FEATURE_SHIFT).astype(
+                    dtype
+                ),
+                (tensors.feature_bias[t, index] * 2.0**-FEATURE_SHIFT).astype(dtype),
+                (tensors.output_weight[t, index] * 2.0**-LOGIT_SHIFT).astype(dtype),
+                (tensors.output_bias[t, index] * 2.0**-LOGIT_SHIFT + TABLE_CENTRE).astype(dtype)[:, None],
             )
         return self._passes[t, index]
 
 
 class FastState:
-    """The network at work on one tile, in float32."""
+    """The network at work on one tile, in floats of the type of its weights."""
 
     def __init__(self, weights: FastTensors, grid_h: int, grid_w: int) -> None:
-        tensors = weights.tensors
+        tensors, dtype = weights.tensors, weights.dtype
         self._weights = weights
         self._grid = (grid_h, grid_w)
         self._iteration = -1
         # One cell of zeros on every side stands for what lies outside the tile.
         padded = (grid_h + 2, grid_w + 2)
-        self._bits = np.zeros((*padded, tensors.code_channels), dtype=np.float32)
-        self._state = np.zeros((*padded, tensors.state_channels), dtype=np.float32)
-        self._features: list[NDArray[np.float32]] = []
+        self._bits = np.zeros((*padded, tensors.code_channels), dtype=dtype)
+        self._state = np.zeros((*padded, tensors.state_channels), dtype=dtype)
+        self._features: list[Floats] = []
         # Room for one strip: fresh memory would cost as much as the sums.
         self._strip_rows = min(grid_h, max(1, _STRIP_CELLS // grid_w))
         cells, k = self._strip_rows * grid_w, tensors.state_channels
-        self._scratch = np.empty(cells * max(9 * tensors.code_channels + k, 9 * k), dtype=np.float32)
-        self._gates = np.empty((2, cells, k), dtype=np.float32)
+        self._scratch = np.empty(cells * max(9 * tensors.code_channels + k, 9 * k), dtype=dtype)
+        self._gates = np.empty((2, cells, k), dtype=dtype)
         self._entries = np.empty((2, cells, k), dtype=np.intp)
         # Bits of this iteration, a row per cell and pass, and a last row of zeros.
         group = tensors.passes[0].stop - tensors.passes[0].first
         self._starts, rows = _row_starts(tensors.passes, grid_h, grid_w)
-        self._known = np.zeros((rows + 1, group), dtype=np.float32)
+        self._known = np.zeros((rows + 1, group), dtype=dtype)
 
     def begin(self, iteration: int, previous: NDArray[np.uint8] | None) -> None:
         """Move on to the next iteration; see `EntropyState.begin`."""
@@ -149,7 +158,7 @@ class FastState:
         start = self._starts[index]
         values = bits.reshape(self._known.shape[1], -1).T
         rows = self._known[start : start + len(values)]
-        np.multiply(values, np.float32(2 * KNOWN_BIT), out=rows)
+        np.multiply(values, rows.dtype.type(2 * KNOWN_BIT), out=rows)
         rows -= KNOWN_BIT
 
     def _strips(self) -> Iterator[slice]:
@@ -181,7 +190,7 @@ class FastState:
     def _compute_features(self) -> None:
         grid_h, grid_w = self._grid
         weight = self._weights.feature
-        feature = np.empty((grid_h * grid_w, weight.shape[1]), dtype=np.float32)
+        feature = np.empty((grid_h * grid_w, weight.shape[1]), dtype=weight.dtype)
         for strip in self._strips():
             rows = strip.stop - strip.start
             inputs = self._scratch[: rows * grid_w * len(weight)].reshape(rows, grid_w, -1)
@@ -210,20 +219,18 @@ def products_are_exact() -> bool:
     return True
 
 
-def _matmul(
-    left: NDArray[np.float32], right: NDArray[np.float32], out: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
+def _matmul(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
     """Return the matrix product; the one place where sums are formed."""
-    product: NDArray[np.float32] = np.matmul(left, right, out=out)
+    product: Floats = np.matmul(left, right, out=out)
     return product
 
 
-def _columns(weight: NDArray[np.int8]) -> NDArray[np.float32]:
+def _columns(weight: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return weight [out, in, 3, 3] as a right operand [9 * in, out], taps before channels."""
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, len(weight)), dtype=np.float32)
+    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, len(weight)))
 
 
-def _gather_taps(padded: NDArray[np.float32], strip: slice, out: NDArray[np.float32]) -> None:
+def _gather_taps(padded: Floats, strip: slice, out: Floats) -> None:
     """Write the 3x3 neighbourhoods of rows of cells, [rows, w, 9 * channels], of padded [h+2, w+2, channels]."""
     windows = sliding_window_view(padded[strip.start : strip.stop + 2], (3, 3), axis=(0, 1))
     out.reshape(*out.shape[:2], 3, 3, padded.shape[-1])[...] = windows.transpose(0, 1, 3, 4, 2)

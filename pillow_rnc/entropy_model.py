@@ -62,6 +62,7 @@ class EntropyModel:
         self.iterations = tensors.iterations
         self._tensors = tensors
         self._fast = FastTensors(tensors)
+        self._careful: FastTensors | None = None
         self._fast_is_exact: bool | None = None
 
     @classmethod
@@ -83,8 +84,22 @@ class EntropyModel:
             self._fast_is_exact = products_are_exact() and self._rehearse()
         if self._fast_is_exact:
             return FastState(self._fast, grid_h, grid_w)
-        _warn_once()
+        _warn_once("float32 matrix products are inexact here: codes are computed in slow integer arithmetic")
         return ReferenceState(self._tensors, grid_h, grid_w)
+
+    def second_opinion(self, grid_h: int, grid_w: int) -> EntropyState | None:
+        """Return what `start` does, in float64; None if `start` does not rely on float32."""
+        if not self._fast_is_exact or self._fast.dtype is not np.float32:
+            return None
+        if self._careful is None:
+            self._careful = FastTensors(self._tensors, np.float64)
+        return FastState(self._careful, grid_h, grid_w)
+
+    def distrust_float32(self) -> None:
+        """Use float64 from now on, because a second opinion was right where float32 was not."""
+        assert self._careful is not None
+        self._fast = self._careful
+        _warn_once("float32 matrix products failed after they had passed their test: codes are computed in float64")
 
     def _rehearse(self) -> bool:
         """Return whether both paths agree on the first iterations of a small tile."""
@@ -105,7 +120,6 @@ class EntropyModel:
 
 
 @cache
-def _warn_once() -> None:
-    """Say, once in a process, that the slow path is taken."""
-    msg = "float32 matrix products are inexact here: codes are computed in slow integer arithmetic"
-    warnings.warn(msg, RuntimeWarning, stacklevel=3)
+def _warn_once(message: str) -> None:
+    """Say, once in a process, that a slow path is taken."""
+    warnings.warn(message, RuntimeWarning, stacklevel=3)

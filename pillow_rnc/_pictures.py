@@ -1,0 +1,70 @@
+"""From the units of a file to samples and images of its mode: colours decoded, alpha beside them.
+
+The codec is imported when the first picture is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from pillow_rnc import _defaults, alpha
+from pillow_rnc._modes import from_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+    from pillow_rnc._options import LoadOptions
+    from pillow_rnc.records import Header, RncFile, Unit
+
+
+def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
+    """Return the samples of a picture, uint8 [height, width, bands], and show it on the way if that is wanted."""
+    from pillow_rnc import codec
+
+    header = file.header
+    plane = _alpha_plane(header, file.alpha, options)
+
+    def show(done: int, total: int, pixels: NDArray[uint8]) -> None:
+        assert options.on_iteration is not None
+        options.on_iteration(done, total, _image(header.mode, pixels, plane))
+
+    pixels = codec.decode(
+        file,
+        region=options.region,
+        device=options.device or _defaults.current().device,
+        on_iteration=show if options.on_iteration else None,
+    )
+    return from_pixels(pixels, plane, header.mode)
+
+
+def iterate_images(
+    header: Header, blob: bytes | None, units: Iterable[Unit], options: LoadOptions
+) -> Iterator[Image.Image]:
+    """Yield the picture after each unit; a unit is asked for when its picture is."""
+    from pillow_rnc import codec
+
+    plane = _alpha_plane(header, blob, options)
+    device = options.device or _defaults.current().device
+    for pixels in codec.pictures(header, units, region=options.region, device=device):
+        yield _image(header.mode, pixels, plane)
+
+
+def _alpha_plane(header: Header, blob: bytes | None, options: LoadOptions) -> NDArray[uint8] | None:
+    """Return the alpha of the picture or of its region, uint8 [height, width]."""
+    if blob is None:
+        return None
+    plane = alpha.decode_alpha(blob, header.width, header.height)
+    if options.region is None:
+        return plane
+    left, upper, right, lower = options.region
+    return plane[upper:lower, left:right]
+
+
+def _image(mode: str, pixels: NDArray[uint8], plane: NDArray[uint8] | None) -> Image.Image:
+    height, width = pixels.shape[:2]
+    return Image.frombytes(mode, (width, height), from_pixels(pixels, plane, mode).tobytes())

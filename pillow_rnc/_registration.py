@@ -1,0 +1,71 @@
+"""Explicit registration with Pillow, and the defaults that a program sets once.
+
+Importing `pillow_rnc` registers the format already; a call says so in a way that no linter deletes.
+"""
+
+from __future__ import annotations
+
+import mimetypes as mimetypes_of_python
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pillow_rnc import _defaults
+from pillow_rnc._options import check_device, check_iterations
+from pillow_rnc.RncImagePlugin import EXTENSION, MIME_TYPE, register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def register_rnc_opener(
+    *,
+    iterations: int | None = None,
+    device: str = "cpu",
+    keep_metadata: bool = True,
+    mimetypes: bool = False,
+) -> None:
+    """Make Pillow know the format, and set the defaults of this process; may be called again at any time.
+
+    Args:
+        iterations: What ``save`` stores when no rate is given, 1 to 16; 8 when None.
+        device: Torch device that runs the network.
+        keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile always is.
+        mimetypes: Tell Python's own `mimetypes` about the extension, which it may know as RELAX NG.
+
+    Raises:
+        RncOptionError: A value is not allowed.
+    """
+    defaults = _checked(_defaults.Defaults(keep_metadata=keep_metadata), iterations, device)
+    register()
+    if mimetypes:
+        mimetypes_of_python.add_type(MIME_TYPE, EXTENSION)
+    _defaults.set_for_process(defaults)
+
+
+@contextmanager
+def use_options(
+    *, iterations: int | None = None, device: str | None = None, keep_metadata: bool | None = None
+) -> Iterator[None]:
+    """Within this block, in this thread or task, use other defaults; what is None stays as it is.
+
+    Args:
+        iterations: As for `register_rnc_opener`.
+        device: As for `register_rnc_opener`.
+        keep_metadata: As for `register_rnc_opener`.
+
+    Raises:
+        RncOptionError: A value is not allowed.
+    """
+    defaults = _checked(_defaults.current(), iterations, device)
+    if keep_metadata is not None:
+        defaults = replace(defaults, keep_metadata=keep_metadata)
+    with _defaults.set_for_block(defaults):
+        yield
+
+
+def _checked(base: _defaults.Defaults, iterations: int | None, device: str | None) -> _defaults.Defaults:
+    """Return other defaults in which what is not None replaces what was there."""
+    if iterations is not None:
+        base = replace(base, iterations=check_iterations(iterations))
+    return base if device is None else replace(base, device=check_device(device))
