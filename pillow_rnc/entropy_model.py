@@ -88,8 +88,8 @@ class EntropyModel:
         return ReferenceState(self._tensors, grid_h, grid_w)
 
     def second_opinion(self, grid_h: int, grid_w: int) -> EntropyState | None:
-        """Return what `start` does, in float64; None if `start` does not rely on float32."""
-        if not self._fast_is_exact or self._fast.dtype is not np.float32:
+        """Return what `start` does, in float64; None if `start` does not rely on products of floats."""
+        if not self._fast_is_exact:
             return None
         if self._careful is None:
             self._careful = FastTensors(self._tensors, np.float64)

@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_models import likely_codes, tiny_model
 
+from pillow_rnc import entropy_fast, entropy_model
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile, encode_tile
+from pillow_rnc.entropy_model import EntropyModel
 from pillow_rnc.errors import CorruptError, UnsupportedError
 from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
 
 if TYPE_CHECKING:
-    from pillow_rnc.entropy_model import EntropyModel
+    from collections.abc import Iterator
+
+    from pillow_rnc.entropy_fast import Floats
+    from pillow_rnc.entropy_model import EntropyState
 
 Codes = NDArray[np.uint8]
 MODELS = [tiny_model(seed) for seed in range(3)]
@@ -148,6 +153,79 @@ def test_a_tile_stops_for_good_and_not_at_once(order: str, message: str) -> None
 
     with pytest.raises(CorruptError, match=message):
         decode_tile([places[letter] for letter in order], MODELS[0], (6, 6))
+
+
+@pytest.fixture
+def _forgetful() -> Iterator[None]:
+    """Let the warning come afresh, before and after."""
+    entropy_model._warn_once.cache_clear()
+    yield
+    entropy_model._warn_once.cache_clear()
+
+
+def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
+    """Make float32 products wrong, as a fault that comes after the known-answer test; return the types of sums."""
+    sums: list[type] = []
+    right = entropy_fast._matmul
+
+    def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
+        product = right(left, factor, out=out)
+        sums.append(product.dtype.type)
+        if product.dtype == np.float32 and product.size:
+            product.reshape(-1)[0] += 40
+        return product
+
+    monkeypatch.setattr(entropy_fast, "_matmul", wrong)
+    return sums
+
+
+@pytest.mark.usefixtures("_forgetful")
+@pytest.mark.parametrize("raw", [(), (0, 2)])
+def test_a_machine_that_goes_wrong_costs_time_and_no_codes(
+    raw: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, segments = _likely_codes(7, 9, 8)
+    for iteration in raw:
+        packed = np.packbits(codes[iteration]).tobytes()
+        segments[iteration] = Segment(Coding.RAW, packed, zlib.crc32(packed))
+    model = tiny_model(0)
+    model.start(1, 1)
+    sums = _break_float32(monkeypatch)
+    with pytest.warns(RuntimeWarning, match="computed in float64"):
+        decoded = decode_tile(segments, model, (9, 8))
+    sums.clear()
+    again = decode_tile(segments, model, (9, 8))
+
+    assert decoded.tolist() == again.tolist() == codes.tolist()
+    assert set(sums) == {np.float64}
+
+
+def test_damaged_codes_are_asked_for_a_second_time_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, segments = _likely_codes(8, 9, 8)
+    segments[3] = dataclasses.replace(segments[3], codes_crc=segments[3].codes_crc ^ 1)
+    model = tiny_model(0)
+    asked: list[int] = []
+
+    def counted(grid_h: int, grid_w: int) -> EntropyState | None:
+        asked.append(grid_h * grid_w)
+        return EntropyModel.second_opinion(model, grid_h, grid_w)
+
+    monkeypatch.setattr(model, "second_opinion", counted)
+
+    with pytest.raises(CorruptError, match="tile 0, iteration 3: codes CRC"):
+        decode_tile(segments, model, (9, 8))
+    assert asked == [72]
+
+
+def test_the_reference_needs_no_second_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, segments = _likely_codes(8, 3, 3)
+    segments[0] = dataclasses.replace(segments[0], codes_crc=segments[0].codes_crc ^ 1)
+    model = tiny_model(0)
+    monkeypatch.setattr(model, "_fast_is_exact", False)
+    monkeypatch.setattr(entropy_model, "_warn_once", lambda _message: None)
+
+    with pytest.raises(CorruptError, match="codes CRC"):
+        decode_tile(segments, model, (3, 3))
 
 
 def test_spare_bits_of_a_raw_segment_must_be_zero() -> None:
