@@ -18,6 +18,7 @@ from pillow_rnc.errors import (
     TruncatedError,
     UnsupportedError,
     WeightsError,
+    WorkLimitError,
 )
 from pillow_rnc.RncImagePlugin import RncImageFile
 
@@ -34,6 +35,7 @@ __all__ = [
     "TruncatedError",
     "UnsupportedError",
     "WeightsError",
+    "WorkLimitError",
     "__version__",
     "check",
     "info",

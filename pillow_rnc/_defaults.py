@@ -5,11 +5,14 @@ The block's settings live in a context variable, so threads and tasks do not see
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +26,19 @@ class Defaults:
         iterations: Iterations to store, or None for the format's own default.
         device: Torch device that runs the network.
         keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile is always.
+        max_work: Most pixels times iterations to decode, or None for `max_work` below.
     """
 
     iterations: int | None = None
     device: str = "cpu"
     keep_metadata: bool = True
+    max_work: int | None = None
 
+
+MAX_WORK = 16 * 89_478_485
+"""All iterations of the largest picture that Pillow opens without a warning."""
+MAX_WORK_VARIABLE = "PILLOW_RNC_MAX_WORK"
+"""Name of the environment variable that sets another limit."""
 
 _lock = threading.Lock()
 _process = [Defaults()]
@@ -38,6 +48,22 @@ _block: ContextVar[Defaults | None] = ContextVar("pillow_rnc_defaults", default=
 def current() -> Defaults:
     """Return what holds here and now."""
     return _block.get() or _process[0]
+
+
+def max_work() -> int:
+    """Return the most pixels times iterations that may be decoded: of the defaults, the environment, or `MAX_WORK`.
+
+    Raises:
+        RncOptionError: The environment variable is no number of at least 1.
+    """
+    limit = current().max_work
+    if limit is not None:
+        return limit
+    text = os.environ.get(MAX_WORK_VARIABLE, str(MAX_WORK))
+    if not (text.isascii() and text.isdigit() and int(text)):
+        msg = f"environment variable {MAX_WORK_VARIABLE} is {text!r}, allowed are integers of at least 1"
+        raise RncOptionError(msg)
+    return int(text)
 
 
 def set_for_process(defaults: Defaults) -> None:

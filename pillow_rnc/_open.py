@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
-from pillow_rnc._options import LoadOptions, check_iterations, check_region
+from pillow_rnc._options import LoadOptions, check_iterations, check_max_work, check_region
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.RncImagePlugin import RncImageFile
 
@@ -29,6 +29,7 @@ def open_image(
     device: str | None = None,
     allow_truncated: bool = False,
     max_pixels: int | None = None,
+    max_work: int | None = None,
     on_iteration: Callable[[int, int, Image.Image], None] | None = None,
 ) -> RncImageFile:
     """Open an `.rnc` file as `Image.open` does, with control over the decoding.
@@ -40,14 +41,17 @@ def open_image(
         device: Torch device that runs the network; "cpu" unless `register_rnc_opener` set another.
         allow_truncated: Show the whole iterations of a file that ends too early.
         max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
+        max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
         on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
 
     Raises:
-        RncFileError: The file is damaged, or needs something that is not known here.
+        RncFileError: The file is damaged, needs something that is not known here, or too much work.
         RncOptionError: An argument is not allowed.
     """
     if iterations is not None:
         check_iterations(iterations)
+    if max_work is not None:
+        check_max_work(max_work)
     try:
         im = RncImageFile(_seekable(fp))
     except SyntaxError as error:
@@ -61,6 +65,7 @@ def open_image(
                 device=device,
                 allow_truncated=allow_truncated,
                 on_iteration=on_iteration,
+                max_work=max_work,
             )
         )
     except BaseException:
@@ -78,6 +83,7 @@ def iter_progressive(
     device: str | None = None,
     allow_truncated: bool = False,
     max_pixels: int | None = None,
+    max_work: int | None = None,
 ) -> Iterator[Image.Image]:
     """Yield the picture after 1, 2, ... iterations, each refined from the one before.
 
@@ -91,12 +97,13 @@ def iter_progressive(
         device: Torch device that runs the network.
         allow_truncated: End quietly where a cut file ends.
         max_pixels: Largest image to open.
+        max_work: Most pixels times iterations to decode.
 
     Yields:
         A new image each time, with the metadata of the file.
 
     Raises:
-        RncFileError: The file is damaged, or needs something that is not known here.
+        RncFileError: The file is damaged, needs something that is not known here, or too much work.
         RncOptionError: An argument is not allowed.
     """
     with open_image(
@@ -106,6 +113,7 @@ def iter_progressive(
         device=device,
         allow_truncated=allow_truncated,
         max_pixels=max_pixels,
+        max_work=max_work,
     ) as im:
         yield from im.progressive()
 

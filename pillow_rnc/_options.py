@@ -141,6 +141,7 @@ class LoadOptions:
         device: Torch device that runs the network, or None for the default.
         allow_truncated: Decode the whole iterations of a cut file.
         on_iteration: Called with the count so far, the count in all, and the picture.
+        max_work: Most pixels times iterations to decode, or None for the default.
     """
 
     iterations: int | None = None
@@ -148,6 +149,7 @@ class LoadOptions:
     device: str | None = None
     allow_truncated: bool = False
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
+    max_work: int | None = None
 
 
 def quality_to_iterations(quality: float) -> int:
@@ -171,6 +173,15 @@ def check_device(value: object) -> str:
         RncOptionError: It is no name.
     """
     return _text("device", value)
+
+
+def check_max_work(value: object) -> int:
+    """Return a limit of work of at least 1.
+
+    Raises:
+        RncOptionError: It is not an integer, or less.
+    """
+    return _integer("max_work", value, 1, None)
 
 
 def check_target_size(value: object) -> int:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pillow_rnc import _defaults, alpha
 from pillow_rnc._modes import from_pixels
+from pillow_rnc.errors import WorkLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
     from pillow_rnc import codec
 
     header = file.header
+    _check_work(header, len(file.units), options)
     plane = _alpha_plane(header, file.alpha, options)
 
     def show(done: int, total: int, pixels: NDArray[uint8]) -> None:
@@ -48,10 +50,23 @@ def iterate_images(
     """Yield the picture after each unit; a unit is asked for when its picture is."""
     from pillow_rnc import codec
 
+    _check_work(header, min(header.iterations, options.iterations or header.iterations), options)
     plane = _alpha_plane(header, blob, options)
     device = options.device or _defaults.current().device
     for pixels in codec.pictures(header, units, region=options.region, device=device):
         yield _image(header.mode, pixels, plane)
+
+
+def _check_work(header: Header, iterations: int, options: LoadOptions) -> None:
+    """Raise unless decoding stays within the limit; known before anything is allocated for it."""
+    pixels = header.grid.padded_pixels(options.region)
+    limit = _defaults.max_work() if options.max_work is None else options.max_work
+    if pixels * iterations > limit:
+        msg = (
+            f"decoding {pixels} pixels of tiles in {iterations} iterations takes {pixels * iterations} units of work, "
+            f"could be a decompression bomb; max_work allows {limit}"
+        )
+        raise WorkLimitError(msg)
 
 
 def _alpha_plane(header: Header, blob: bytes | None, options: LoadOptions) -> NDArray[uint8] | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pillow_rnc import _defaults
-from pillow_rnc._options import check_device, check_iterations
+from pillow_rnc._options import check_device, check_iterations, check_max_work
 from pillow_rnc.RncImagePlugin import EXTENSION, MIME_TYPE, register
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def register_rnc_opener(
     iterations: int | None = None,
     device: str = "cpu",
     keep_metadata: bool = True,
+    max_work: int | None = None,
     mimetypes: bool = False,
 ) -> None:
     """Make Pillow know the format, and set the defaults of this process; may be called again at any time.
@@ -31,12 +32,14 @@ def register_rnc_opener(
         iterations: What ``save`` stores when no rate is given, 1 to 16; 8 when None.
         device: Torch device that runs the network.
         keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile always is.
+        max_work: Most pixels times iterations that a file may take to decode; when None, what the environment
+            variable PILLOW_RNC_MAX_WORK says, or all iterations of the largest picture that Pillow opens unwarned.
         mimetypes: Tell Python's own `mimetypes` about the extension, which it may know as RELAX NG.
 
     Raises:
         RncOptionError: A value is not allowed.
     """
-    defaults = _checked(_defaults.Defaults(keep_metadata=keep_metadata), iterations, device)
+    defaults = _checked(_defaults.Defaults(keep_metadata=keep_metadata), iterations, device, max_work)
     register()
     if mimetypes:
         mimetypes_of_python.add_type(MIME_TYPE, EXTENSION)
@@ -45,7 +48,11 @@ def register_rnc_opener(
 
 @contextmanager
 def use_options(
-    *, iterations: int | None = None, device: str | None = None, keep_metadata: bool | None = None
+    *,
+    iterations: int | None = None,
+    device: str | None = None,
+    keep_metadata: bool | None = None,
+    max_work: int | None = None,
 ) -> Iterator[None]:
     """Within this block, in this thread or task, use other defaults; what is None stays as it is.
 
@@ -53,19 +60,24 @@ def use_options(
         iterations: As for `register_rnc_opener`.
         device: As for `register_rnc_opener`.
         keep_metadata: As for `register_rnc_opener`.
+        max_work: As for `register_rnc_opener`.
 
     Raises:
         RncOptionError: A value is not allowed.
     """
-    defaults = _checked(_defaults.current(), iterations, device)
+    defaults = _checked(_defaults.current(), iterations, device, max_work)
     if keep_metadata is not None:
         defaults = replace(defaults, keep_metadata=keep_metadata)
     with _defaults.set_for_block(defaults):
         yield
 
 
-def _checked(base: _defaults.Defaults, iterations: int | None, device: str | None) -> _defaults.Defaults:
+def _checked(
+    base: _defaults.Defaults, iterations: int | None, device: str | None, max_work: int | None
+) -> _defaults.Defaults:
     """Return other defaults in which what is not None replaces what was there."""
+    if max_work is not None:
+        base = replace(base, max_work=check_max_work(max_work))
     if iterations is not None:
         base = replace(base, iterations=check_iterations(iterations))
     return base if device is None else replace(base, device=check_device(device))

@@ -45,6 +45,10 @@ class TruncatedError(RncFileError):
         self.decodable_iterations = decodable_iterations
 
 
+class WorkLimitError(RncFileError):
+    """The file is sound as far as it was read, but decoding it would take more work than is allowed."""
+
+
 class RncOptionError(RncError, ValueError):
     """An argument of a call, such as `save(..., iterations=...)`, is not allowed."""
 

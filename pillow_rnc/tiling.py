@@ -115,6 +115,20 @@ class TileGrid:
             row * self.columns + column for row in self._touching(self.height, top, bottom) for column in columns
         )
 
+    def padded_pixels(self, region: tuple[int, int, int, int] | None = None) -> int:
+        """Return how many pixels the tiles have in all, padding and overlap counted.
+
+        Args:
+            region: Count only the tiles that share a pixel with this box; all by default.
+
+        Raises:
+            RncOptionError: As `tiles_touching` does.
+        """
+        left, top, right, bottom = checked_region(self, region or (0, 0, self.width, self.height))
+        columns, rows = self._touching(self.width, left, right), self._touching(self.height, top, bottom)
+        padded_width = sum(_aligned(self._span(self.width, column).length) for column in columns)
+        return padded_width * sum(_aligned(self._span(self.height, row).length) for row in rows)
+
     def split(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         """Return every tile, padded by repeating its last column and row.
 

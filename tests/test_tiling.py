@@ -94,6 +94,16 @@ def test_a_region_needs_only_its_tiles_and_equals_the_whole_there(grid: TileGrid
     np.testing.assert_array_equal(rows, grid.blend(tiles)[top:bottom, left:right])
 
 
+@given(grids(), st.data())
+def test_padded_pixels_are_those_of_the_tiles_that_a_region_touches(grid: TileGrid, data: st.DataObject) -> None:
+    left, top = data.draw(st.integers(0, grid.width - 1)), data.draw(st.integers(0, grid.height - 1))
+    region = (left, top, data.draw(st.integers(left + 1, grid.width)), data.draw(st.integers(top + 1, grid.height)))
+    areas = [tile.padded_width * tile.padded_height for tile in grid]
+
+    assert grid.padded_pixels() == sum(areas)
+    assert grid.padded_pixels(region) == sum(areas[index] for index in grid.tiles_touching(region))
+
+
 def test_the_weight_of_a_tile_falls_linearly_across_the_overlap() -> None:
     grid = TileGrid(112, 64, 64, 16)
     white, black = np.ones((64, 64, 1), np.float32), np.zeros((64, 64, 1), np.float32)
