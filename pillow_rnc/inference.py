@@ -90,10 +90,39 @@ _full_precision = {
 }
 
 
+class _Threads:
+    """Keeps torch to one thread in a forked child: the threads that its parent's had started wait there for ever."""
+
+    def __init__(self) -> None:
+        self._forked = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._note_fork)
+
+    def _note_fork(self) -> None:
+        self._forked = True
+
+    @contextmanager
+    def safe(self) -> Iterator[None]:
+        """Within this block torch can compute in this process, and afterwards its number of threads is as it was."""
+        threads = torch.get_num_threads()
+        if not self._forked or threads == 1:
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+_threads = _Threads()
+
+
 @contextmanager
 def settled_torch(device: torch.device) -> Iterator[None]:
     """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it."""
     with (
+        _threads.safe(),
         _full_precision.get(device.type, nullcontext()),
         torch.inference_mode(),
         torch.autocast(device.type, enabled=False),

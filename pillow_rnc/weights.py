@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +57,16 @@ class Weights:
 
 _registered: dict[bytes, Release] = {}
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Begin anew in a forked child: a thread that held the lock does not exist there."""
+    global _lock  # noqa: PLW0603 -- there is one per process
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def register(path: Path | str) -> Release:
