@@ -224,6 +224,17 @@ def test_copies_live_without_the_file() -> None:
     assert len(list(ImageSequence.Iterator(im))) == 1
 
 
+def test_copies_of_what_was_not_loaded_yet_are_whole() -> None:
+    data = saved(picture("LA"))
+    pixels = np.asarray(opened(data))
+    for duplicate in (copy.deepcopy, lambda im: pickle.loads(pickle.dumps(im)), Image.Image.copy):  # noqa: S301
+        assert np.array_equal(np.asarray(duplicate(opened(data))), pixels)
+    im = pickle.loads(pickle.dumps(opened(data)))  # noqa: S301 -- our own
+    assert isinstance(im, RncImageFile)
+    assert im.info["rnc"] == opened(data).info["rnc"]
+    im.close()
+
+
 def test_threads_decode_side_by_side() -> None:
     data = saved(picture())
     expected = np.asarray(opened(data)).tobytes()

@@ -57,6 +57,15 @@ def test_any_size_and_mode_is_there_and_back(mode: str, size: tuple[int, int]) -
     assert opened(data).tobytes() == im.tobytes()
 
 
+@pytest.mark.parametrize("size", [(65535, 1), (1, 65535)])
+def test_the_longest_sides_are_there_and_back(size: tuple[int, int]) -> None:
+    original = picture("LA", size)
+    im = opened(saved(original, iterations=1, tile_size=4096))
+
+    assert (im.mode, im.size) == ("LA", size)
+    assert im.getchannel("A").tobytes() == original.getchannel("A").tobytes()
+
+
 def test_a_cut_is_what_fewer_iterations_encode() -> None:
     original = picture("RGB", (130, 70))
     data = saved(original)

@@ -1,0 +1,139 @@
+"""Defaults hold for the process or for a block, and give way to every argument of a call."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from fake_codec import FakeCodec
+from PIL import Image
+
+import pillow_rnc
+from pillow_rnc import RncOptionError, register_rnc_opener, use_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+METADATA = {"exif": b"II*\0\x08\0\0\0\0\0\0\0\0\0", "icc_profile": b"profile", "comment": b"c", "dpi": (72, 72)}
+
+
+@pytest.fixture(autouse=True)
+def codec(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCodec]:
+    """Replace the network, and forget afterwards what was registered."""
+    fake = FakeCodec()
+    fake.install(monkeypatch)
+    yield fake
+    register_rnc_opener()
+
+
+def saved(**params: object) -> bytes:
+    fp = io.BytesIO()
+    Image.linear_gradient("L").resize((20, 20)).save(fp, "RNC", **params)
+    return fp.getvalue()
+
+
+def iterations_of(data: bytes) -> int:
+    return pillow_rnc.info(io.BytesIO(data))["iterations"]
+
+
+def test_registering_again_changes_nothing_in_pillow() -> None:
+    before = list(Image.ID), dict(Image.EXTENSION), dict(Image.MIME), set(Image.OPEN), set(Image.SAVE)
+    register_rnc_opener()
+
+    assert (list(Image.ID), dict(Image.EXTENSION), dict(Image.MIME), set(Image.OPEN), set(Image.SAVE)) == before
+
+
+def test_registering_repairs_what_another_program_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved()
+    monkeypatch.delitem(Image.EXTENSION, ".rnc")
+    monkeypatch.delitem(Image.OPEN, "RNC")
+    register_rnc_opener()
+
+    assert Image.EXTENSION[".rnc"] == "RNC"
+    assert Image.open(io.BytesIO(data)).format == "RNC"
+
+
+def test_defaults_come_after_every_rate_of_a_call() -> None:
+    register_rnc_opener(iterations=5)
+    size = len(saved(iterations=3))
+
+    assert iterations_of(saved()) == 5
+    assert iterations_of(saved(quality=100)) == 16
+    assert iterations_of(saved(iterations=2)) == 2
+    assert iterations_of(saved(iterations=2, quality=100)) == 2
+    assert iterations_of(saved(target_size=size)) == 3
+    assert iterations_of(saved(target_size=size, quality=100)) == 3
+    register_rnc_opener()
+    assert iterations_of(saved()) == 8
+
+
+def test_a_default_cuts_no_stored_file() -> None:
+    data = saved(iterations=6)
+    register_rnc_opener(iterations=2)
+    fp = io.BytesIO()
+    Image.open(io.BytesIO(data)).save(fp, "RNC")
+
+    assert fp.getvalue() == data
+
+
+def test_a_block_has_its_own_defaults_in_its_own_thread() -> None:
+    register_rnc_opener(iterations=5)
+    with use_options(iterations=4), ThreadPoolExecutor(1) as pool:
+        assert iterations_of(saved()) == 4
+        with use_options(keep_metadata=False):
+            assert iterations_of(saved()) == 4
+        assert iterations_of(pool.submit(saved).result()) == 5
+    assert iterations_of(saved()) == 5
+
+
+def test_a_device_is_named_once_or_for_a_call() -> None:
+    data = saved()
+    register_rnc_opener(device="abacus")
+    # The fake codec takes no device but the CPU.
+    with pytest.raises(AssertionError):
+        saved()
+    with pytest.raises(AssertionError):
+        pillow_rnc.open(io.BytesIO(data)).load()
+    assert saved(device="cpu") == data
+    pillow_rnc.open(io.BytesIO(data), device="cpu").load()
+    with use_options(device="cpu"):
+        assert saved() == data
+        next(pillow_rnc.iter_progressive(io.BytesIO(data)))
+
+
+def test_metadata_but_the_profile_can_be_left_out_by_default() -> None:
+    im = Image.new("L", (3, 3))
+    im.info.update(METADATA)
+    register_rnc_opener(keep_metadata=False)
+    fp = io.BytesIO()
+    im.save(fp, "RNC", comment=b"mine")
+
+    fp.seek(0)
+    assert pillow_rnc.info(fp)["metadata_bytes"] == {"icc_profile": 7, "comment": 4}
+
+
+def test_wrong_options_change_nothing() -> None:
+    register_rnc_opener(iterations=5)
+    with pytest.raises(RncOptionError, match="from 1 to 16"):
+        register_rnc_opener(iterations=17)
+    with pytest.raises(RncOptionError, match="device"), use_options(device=""):
+        pass
+    with pytest.raises(TypeError, match="quality"):
+        register_rnc_opener(quality=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="quality"), use_options(quality=3):  # type: ignore[call-arg]
+        pass
+
+    assert iterations_of(saved()) == 5
+
+
+def test_python_learns_our_media_type_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimetypes, "_db", mimetypes.MimeTypes())
+    monkeypatch.setattr(mimetypes, "inited", True)
+    register_rnc_opener()
+    assert mimetypes.guess_type("a.rnc")[0] != "image/x-rnc"
+    register_rnc_opener(mimetypes=True)
+
+    assert mimetypes.guess_type("a.rnc")[0] == "image/x-rnc"
