@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageFile
 
@@ -20,6 +19,7 @@ from pillow_rnc import _defaults, alpha, container
 from pillow_rnc._metadata import info_from_metadata, metadata_for_save
 from pillow_rnc._modes import keeps_colour_space, native_mode, to_pixels
 from pillow_rnc._options import LoadOptions, SaveOptions, check_iterations
+from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._pictures import decode_samples, iterate_images
 from pillow_rnc._rates import cut, cut_to_psnr, cut_to_size
 from pillow_rnc.errors import RncOptionError, SignatureError
@@ -148,9 +148,9 @@ class RncImageFile(ImageFile.ImageFile):
         # Complete before the target is opened, which may be the file that this image came from.
         data = container.build(file)
         if isinstance(fp, (str, bytes, os.PathLike)):
-            Path(os.fsdecode(fp)).write_bytes(data)
+            write_path(Path(os.fsdecode(fp)), data)
         else:
-            _binary(fp).write(data)
+            write_stream(fp, data)
 
     def _describe_pixels(self) -> None:
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
@@ -219,11 +219,6 @@ def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
     return isinstance(name, (str, bytes, os.PathLike)) and os.fsdecode(name).lower().endswith(EXTENSION)
 
 
-def _binary(fp: IO[bytes]) -> IO[bytes]:
-    """Return the binary stream behind standard output, as Pillow does, and any other stream itself."""
-    return cast("IO[bytes]", getattr(fp, "buffer", fp)) if cast("object", fp) is sys.stdout else fp
-
-
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature
     params = im.encoderinfo
     options = SaveOptions.from_encoderinfo(params)
@@ -244,6 +239,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
         tile_size=options.tile_size,
         overlap=options.overlap,
         device=device,
+        verify=options.verify,
     )
     blob = None if plane is None else alpha.encode_alpha(plane)
     file = RncFile(replace(header, mode=mode), metadata, blob, tuple(units))
@@ -251,7 +247,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
     if options.target_psnr is not None:
         file = cut_to_psnr(file, pixels, options.target_psnr, device=device)
     # Once, so that an error above leaves nothing behind in the stream.
-    fp.write(container.build(file))
+    write_stream(fp, container.build(file))
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pillow_rnc import _files, weights
 from pillow_rnc._open import open_image
+from pillow_rnc._output import replacing
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
 
@@ -55,7 +56,7 @@ def encode(path: Path, arguments: argparse.Namespace) -> Record:
     }
     kinds = _STRIPPED if "all" in arguments.strip else arguments.strip
     params |= {_STRIPPED[kind]: None for kind in kinds}
-    with Image.open(path) as im, _files.replacing(target) as temporary:
+    with Image.open(path) as im, replacing(target) as temporary:
         im.save(temporary, FORMAT, **params)
     said = _files.info(target)
     return {
@@ -80,7 +81,7 @@ def decode(path: Path, arguments: argparse.Namespace) -> Record:
         im.load()
         # Most formats of Pillow store only what they are given, and without EXIF a picture may lie on its side.
         metadata = {name: im.info[name] for name in ("exif", "icc_profile", "xmp", "dpi") if name in im.info}
-        with _files.replacing(target) as temporary:
+        with replacing(target) as temporary:
             im.save(temporary, **metadata)
         return {"output": str(target), "iterations": im.iterations, "width": im.width, "height": im.height}
 

@@ -6,12 +6,13 @@ Must not load torch, numpy, construct or Pillow.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
 from pillow_rnc import alpha, container
 from pillow_rnc._options import check_iterations, check_target_size
+from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._rates import file_sizes, iterations_within
 from pillow_rnc.errors import RncOptionError
 
@@ -142,36 +143,10 @@ def truncate(
             kept = check_iterations(iterations)
         data = container.truncate(source.read(), kept)
     if isinstance(dst, (str, os.PathLike)):
-        with replacing(Path(dst)) as temporary:
-            temporary.write_bytes(data)
+        write_path(Path(dst), data)
     else:
-        dst.write(data)
+        write_stream(dst, data)
     return kept
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder that takes the place of `path` when all went well."""
-    import tempfile  # takes as long to import as half of this package
-
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        # mkstemp makes the file private; the result is as open as any new file, or as the one it replaces.
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-        yield temporary
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _umask() -> int:
-    # Python can read it only by setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager

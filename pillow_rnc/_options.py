@@ -48,6 +48,7 @@ class SaveOptions:
         tile_size: Side of a tile in pixels.
         overlap: Overlap of neighbouring tiles in pixels.
         device: Torch device that runs the network, or None for the default.
+        verify: Decode all codes before anything is written.
         recode: A coding option was given, so a stored stream must not be copied.
     """
 
@@ -60,6 +61,7 @@ class SaveOptions:
     tile_size: int = DEFAULT_TILE_SIZE_PX
     overlap: int = DEFAULT_OVERLAP_PX
     device: str | None = None
+    verify: bool = False
     recode: bool = False
 
     @classmethod
@@ -92,6 +94,7 @@ class SaveOptions:
             tile_size=tile_size,
             overlap=_overlap(given.get("overlap"), tile_size),
             device=None if "device" not in given else check_device(given["device"]),
+            verify=_boolean("verify", given.get("verify", False)),
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
         )
 
@@ -234,6 +237,13 @@ def _multiple(name: str, value: int) -> int:
         msg = f"{name} {value} is not allowed, give a multiple of {TILE_ALIGNMENT}"
         raise RncOptionError(msg)
     return value
+
+
+def _boolean(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    msg = f"{name} {value!r} is not allowed, give True or False"
+    raise RncOptionError(msg)
 
 
 def _text(name: str, value: object) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.codestream import TileDecoder, TileEncoder
-from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile
+from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError
 from pillow_rnc.inference import TileNetwork, torch_device
 from pillow_rnc.records import Header, RncFile
 from pillow_rnc.tiling import Blender
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from pillow_rnc.records import Unit
+    from pillow_rnc.records import Segment, Unit
     from pillow_rnc.tiling import Tile
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -37,6 +37,7 @@ def encode(
     tile_size: int = 768,
     overlap: int = 32,
     device: str = "cpu",
+    verify: bool = False,
 ) -> tuple[Header, tuple[Unit, ...]]:
     """Return the header (of mode RGB) and the units of a picture.
 
@@ -47,10 +48,12 @@ def encode(
         tile_size: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
         device: Torch device that runs the network.
+        verify: Decode all codes, as a reader will, and compare; about a third more time.
 
     Raises:
         RncOptionError: The model or device is unknown, or the model has fewer iterations.
         WeightsError: The weights are missing or altered.
+        RncError: The codes do not decode to what was encoded.
     """
     weights = load(model)
     config = weights.config
@@ -68,7 +71,10 @@ def encode(
         network.set_target(header.grid.cut(pixels, index))
         shape = header.code_shape(tile)
         encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
-        by_tile.append([encoder.encode_next(network.encode()) for _ in range(iterations)])
+        planes = [network.encode() for _ in range(iterations)]
+        by_tile.append([encoder.encode_next(plane) for plane in planes])
+        if verify:
+            _verify(by_tile[-1], planes, weights, index)
     return header, tuple(tuple(unit) for unit in zip(*by_tile, strict=True))
 
 
@@ -147,6 +153,18 @@ def pictures(
             decoders[index].decode_next(unit)
             rows.append(_samples(blender.add(decoders[index].pixels()), header.mode))
         yield np.concatenate(rows)
+
+
+def _verify(segments: list[Segment], planes: list[NDArray[np.uint8]], weights: Weights, index: int) -> None:
+    """Raise unless the segments of a tile decode to the planes that they were made of."""
+    try:
+        same = np.array_equal(decode_tile(segments, weights.entropy_model, planes[0].shape[1:], tile=index), planes)
+    except CorruptError as error:
+        msg = f"what was just encoded cannot be decoded, nothing is saved: {error}"
+        raise RncError(msg) from error
+    if not same:
+        msg = f"tile {index}: what was just encoded decodes to other codes, nothing is saved"
+        raise RncError(msg)
 
 
 class _TilePicture:

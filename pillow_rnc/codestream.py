@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.entropy_reference import bits_of_pass, place_bits
-from pillow_rnc.errors import CorruptError, UnsupportedError
+from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 from pillow_rnc.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.records import CodeShape, Coding, Segment
 from pillow_rnc.rules import segment_faults
@@ -91,23 +91,42 @@ class TileEncoder:
 
         Raises:
             ValueError: A code is not 0 or 1, or the model has no such channels or iteration.
+            RncError: The range decoder does not give the codes back.
         """
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
         plane = np.ascontiguousarray(plane)
         encoder = SegmentEncoder()
+        coded = []
         self._state.begin(self._iteration, self._previous)
         for index, one in enumerate(self._model.passes):
-            bits = bits_of_pass(plane, one)
-            encoder.encode(bits, self._state.probabilities(index))
-            self._state.reveal(index, bits)
+            coded.append((bits_of_pass(plane, one), self._state.probabilities(index)))
+            encoder.encode(*coded[-1])
+            self._state.reveal(index, coded[-1][0])
+        payload, raw = encoder.finish(), np.packbits(plane).tobytes()
+        if len(payload) > len(raw):
+            segment = Segment(Coding.RAW, raw, zlib.crc32(raw))
+        else:
+            segment = Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
+            _check_payload(payload, coded, f"iteration {self._iteration}")
         self._iteration += 1
         self._previous = plane
-        payload, raw = encoder.finish(), np.packbits(plane).tobytes()
-        if len(payload) <= len(raw):
-            return Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
-        return Segment(Coding.RAW, raw, zlib.crc32(raw))
+        return segment
+
+
+def _check_payload(payload: bytes, coded: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
+    """Raise unless a payload decodes to the bits that were coded under the same probabilities."""
+    decoder = SegmentDecoder(payload)
+    try:
+        same = all(np.array_equal(decoder.decode(k), bits) for bits, k in coded)
+        decoder.finish()
+    except CorruptError as error:
+        msg = f"{place}: the payload just written cannot be read, nothing is saved"
+        raise RncError(msg) from error
+    if not same:
+        msg = f"{place}: the payload just written gives other codes, nothing is saved"
+        raise RncError(msg)
 
 
 class TileDecoder:

@@ -56,8 +56,9 @@ class FakeCodec:
         tile_size: int = 768,
         overlap: int = 32,
         device: str = "cpu",
+        verify: bool = False,
     ) -> tuple[Header, tuple[Unit, ...]]:
-        assert (model, device) == ("auto", "cpu")
+        assert (model, device, verify) == ("auto", "cpu", False)
         assert pixels.dtype == np.uint8
         self.encoded += 1
         height, width, _ = pixels.shape

@@ -16,7 +16,8 @@ from tiny_models import likely_codes, tiny_model
 from pillow_rnc import entropy_fast, entropy_model
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile, encode_tile
 from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.errors import CorruptError, UnsupportedError
+from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
+from pillow_rnc.range_coder import SegmentEncoder
 from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
 
 if TYPE_CHECKING:
@@ -226,6 +227,30 @@ def test_the_reference_needs_no_second_opinion(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(CorruptError, match="codes CRC"):
         decode_tile(segments, model, (3, 3))
+
+
+def test_an_encoder_that_writes_what_cannot_be_read_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, _ = _likely_codes(9, 8, 8)
+    right, calls = SegmentEncoder.finish, iter((b"\0\0\0\0", b"", b"", b"", b""))
+    monkeypatch.setattr(SegmentEncoder, "finish", lambda encoder: right(encoder) + next(calls))
+
+    with pytest.raises(RncError, match="iteration 0: the payload just written cannot be read"):
+        TileEncoder(MODELS[0], 8, 8).encode_next(codes[0])
+
+
+def test_an_encoder_that_writes_other_codes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, _ = _likely_codes(9, 8, 8)
+    right = SegmentEncoder.encode
+
+    def other(encoder: SegmentEncoder, bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> None:
+        bits = bits.copy()
+        bits[-1] ^= 1
+        right(encoder, bits, k)
+
+    monkeypatch.setattr(SegmentEncoder, "encode", other)
+
+    with pytest.raises(RncError, match="iteration 0: the payload just written gives other codes"):
+        TileEncoder(MODELS[0], 8, 8).encode_next(codes[0])
 
 
 def test_spare_bits_of_a_raw_segment_must_be_zero() -> None:

@@ -34,6 +34,7 @@ def options(**params: object) -> SaveOptions:
         ("target_psnr", float("inf"), "of at least 0"),
         ("target_psnr", [30], "of at least 0"),
         ("lossless", True, "allowed is False"),
+        ("verify", 1, "give True or False"),
         ("model", 3, "give a name"),
         ("model", "", "give a name"),
         ("device", 0, "give a name"),

@@ -1,0 +1,76 @@
+"""Writing bytes so that they are all there, or an error says that they are not.
+
+Must not load torch, numpy, construct or Pillow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def write_stream(fp: IO[bytes], data: bytes) -> None:
+    """Write all of `data`, also to a raw stream that takes only a part at a time.
+
+    Args:
+        fp: Stream opened for writing; standard output stands for its bytes, as with Pillow.
+        data: What is to be written.
+
+    Raises:
+        OSError: The stream failed, or takes no more.
+    """
+    if cast("object", fp) is sys.stdout:
+        fp = cast("IO[bytes]", getattr(fp, "buffer", fp))
+    written = cast("object", fp.write(data))
+    # What is no count, such as None of a stream written for Pillow, means that there is nothing to complain about.
+    while isinstance(written, int) and written < len(data):
+        if written <= 0:
+            msg = f"stream takes no more, {len(data)} bytes are left to write"
+            raise OSError(msg)
+        data = data[written:]
+        written = cast("object", fp.write(data))
+
+
+def write_path(path: Path, data: bytes) -> None:
+    """Make `data` the content of a file; if that fails, an old file is as it was and no new one is there.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        target.write_bytes(data)  # a device or a pipe cannot be replaced
+        return
+    with replacing(target) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder that takes the place of `path` when all went well."""
+    import tempfile  # takes as long to import as half of this package
+
+    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=".rnc-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # mkstemp makes the file private; the result is as open as any new file, or as the one it replaces.
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _umask() -> int:
+    # Python can read it only by setting it.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
