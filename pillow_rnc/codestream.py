@@ -20,7 +20,7 @@ from pillow_rnc.records import CodeShape, Coding, Segment
 from pillow_rnc.rules import segment_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -115,16 +115,16 @@ class TileEncoder:
         return segment
 
 
-def _check_payload(payload: bytes, coded: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
+def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
     """Raise unless a payload decodes to the bits that were coded under the same probabilities."""
     decoder = SegmentDecoder(payload)
     try:
-        same = all(np.array_equal(decoder.decode(k), bits) for bits, k in coded)
+        decoded = [decoder.decode(k) for _, k in coded]
         decoder.finish()
     except CorruptError as error:
         msg = f"{place}: the payload just written cannot be read, nothing is saved"
         raise RncError(msg) from error
-    if not same:
+    if not all(np.array_equal(back, bits) for back, (bits, _) in zip(decoded, coded, strict=True)):
         msg = f"{place}: the payload just written gives other codes, nothing is saved"
         raise RncError(msg)
 
