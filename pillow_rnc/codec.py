@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile
-from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError
+from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
 from pillow_rnc.inference import TileNetwork, torch_device
 from pillow_rnc.records import Header, RncFile
 from pillow_rnc.tiling import Blender
@@ -102,7 +102,7 @@ def decode(
         UnsupportedError: No installed model has the file's id, or the header does not fit the model.
         CorruptError: The codes are damaged; the message names tile and iteration.
         RncOptionError: The region lies outside the picture, or the device cannot be used.
-        WeightsError: The weights are missing or altered.
+        WeightsError: The weights are missing or altered, or make numbers that are not finite.
     """
     header = file.header
     weights = load(header.model_id)
@@ -116,7 +116,7 @@ def decode(
             decoder = _TilePicture(header, weights, index, place)
             for unit in units:
                 decoder.decode_next(unit)
-            rows.append(_samples(blender.add(decoder.pixels()), header.mode))
+            rows.append(_samples(blender, decoder.pixels(), header.mode))
         return np.concatenate(rows)
     picture = np.empty(0, np.uint8)
     for done, picture in enumerate(pictures(header, units, region=region, device=device), 1):
@@ -151,7 +151,7 @@ def pictures(
         rows = []
         for index in blender.pending:
             decoders[index].decode_next(unit)
-            rows.append(_samples(blender.add(decoders[index].pixels()), header.mode))
+            rows.append(_samples(blender, decoders[index].pixels(), header.mode))
         yield np.concatenate(rows)
 
 
@@ -197,8 +197,12 @@ def _check_fit(header: Header, weights: Weights) -> None:
         raise UnsupportedError(msg)
 
 
-def _samples(pixels: NDArray[np.float32], mode: str) -> NDArray[np.uint8]:
-    """Return float32 [h, w, 3] as 8-bit samples, the luma alone for grey modes."""
+@np.errstate(all="ignore")
+def _samples(blender: Blender, tile: NDArray[np.float32], mode: str) -> NDArray[np.uint8]:
+    """Add a tile float32 [h, w, 3]; return the rows that are final as 8-bit samples, luma alone for grey modes."""
+    if not np.isfinite(tile).all():
+        raise WeightsError("the model's samples are not finite numbers")
+    pixels = blender.add(tile)
     if mode in ("L", "LA"):
         pixels = pixels @ _LUMA
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
