@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pillow_rnc.model_config import CellName, ModelConfig
-from pillow_rnc.pointwise import Pointwise
+from pillow_rnc.pointwise import Pointwise, pointwise
 
 _SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
 _STRAIGHT_THROUGH = 1.5  # the binarizer passes gradients while its input is inside +-this
@@ -49,6 +49,19 @@ class CodecState(NamedTuple):
 
     reconstruction: Tensor  # y_hat, [N, 192, h, w]
     decoder: DecoderState
+
+
+class IterationWeights(NamedTuple):
+    """What belongs to one iteration alone: its gains and 1x1 maps. All else is shared by all iterations."""
+
+    log_gain: Tensor
+    log_update_gain: Tensor  # of the decoder's output; the same unless every update is a whole picture
+    head: Tensor
+    encoder_direct: Tensor
+    encoder_bias: Tensor
+    input: Tensor
+    input_bias: Tensor
+    decoder_direct: Tensor
 
 
 def squash(x: Tensor) -> Tensor:
@@ -72,6 +85,11 @@ def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn
     return cast("Sequence[nn.Conv2d]", nn.ModuleList(Pointwise(inputs, outputs, bias=bias) for _ in range(count)))
 
 
+def _encoder_cell(config: ModelConfig) -> CellName:
+    """Return the encoder's cell: as published, associative memory is for the decoder alone."""
+    return "lstm" if config.cell == "associative_lstm" else config.cell
+
+
 class Encoder(nn.Module):
     """Scaled residual and reconstruction [N, 192, h, w] each -> pre-activations [N, code_channels, h, w]."""
 
@@ -79,18 +97,16 @@ class Encoder(nn.Module):
         super().__init__()
         c, t = config.encoder_channels, config.iterations
         self.stem = Pointwise(2 * COEFFICIENTS, c)
-        # As published: associative memory helped in the decoder alone.
-        cell: CellName = "lstm" if config.cell == "associative_lstm" else config.cell
-        self.core = make_cell(cell, c, c, separable=config.separable)
+        self.core = make_cell(_encoder_cell(config), c, c, separable=config.separable)
         self.heads = _linear(c, config.code_channels, t, bias=False)
         self.direct = _linear(COEFFICIENTS, config.code_channels, t, bias=True)
 
     def forward(
-        self, residual: Tensor, reconstruction: Tensor, iteration: int, state: State | None
+        self, residual: Tensor, reconstruction: Tensor, weights: IterationWeights, state: State | None
     ) -> tuple[Tensor, State]:
         residual = squash(residual)
         features, state = self.core(self.stem(torch.cat([residual, squash(reconstruction)], 1)), state)
-        a: Tensor = self.heads[iteration](features) + self.direct[iteration](residual)
+        a = pointwise(features, weights.head) + pointwise(residual, weights.encoder_direct, weights.encoder_bias)
         return a, state
 
 
@@ -108,12 +124,12 @@ class Decoder(nn.Module):
         self.output = Pointwise(d, COEFFICIENTS)
         self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
 
-    def forward(self, bits: Tensor, iteration: int, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        x = self.inputs[iteration](bits)  # [N, d, h, w]
+    def forward(self, bits: Tensor, weights: IterationWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
         wide, context = self.context(self.down(F.pixel_unshuffle(x, 2)), state.context)  # [N, c, h/2, w/2]
         x = x + F.pixel_shuffle(self.up(wide), 2)
         features, detail = self.detail(x, state.detail)
-        update: Tensor = self.output(features) + self.direct[iteration](bits)
+        update: Tensor = self.output(features) + pointwise(bits, weights.decoder_direct)
         return update, DecoderState(context, detail, features)
 
 
@@ -143,12 +159,47 @@ class Network(nn.Module):
         zeros = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
         return CodecState(zeros.contiguous(memory_format=torch.channels_last), DecoderState())
 
-    def gain_map(self, iteration: int, state: CodecState) -> Tensor:
+    def weights_of(self, iteration: int) -> IterationWeights:
+        """Return what belongs to one iteration alone; index from 0."""
+        encoder_direct, inputs = self.encoder.direct[iteration], self.decoder.inputs[iteration]
+        assert encoder_direct.bias is not None
+        assert inputs.bias is not None
+        log_gain = self.log_gain[iteration]
+        return IterationWeights(
+            log_gain,
+            self.log_gain[0] if self.config.framework == "one_shot" else log_gain,
+            self.encoder.heads[iteration].weight,
+            encoder_direct.weight,
+            encoder_direct.bias,
+            inputs.weight,
+            inputs.bias,
+            self.decoder.direct[iteration].weight,
+        )
+
+    def gain_map(self, log_gain: Tensor, state: CodecState) -> Tensor:
         """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds."""
-        gain = torch.exp(self.log_gain[iteration]).view(1, 1, 1, 1)
+        gain = torch.exp(log_gain).view(1, 1, 1, 1)
         if self.config.framework != "residual_scaling" or state.decoder.features is None:
             return gain
-        return gain * torch.exp(_GAIN_RANGE * torch.tanh(self.gain(state.decoder.features)))
+        return gain * torch.exp(_GAIN_RANGE * torch.tanh(self.gain(state.decoder.features).float()))
+
+    def encode(
+        self, target: Tensor, weights: IterationWeights, state: CodecState, memory: State | None
+    ) -> tuple[Tensor, State]:
+        """Return the binarizer's input and the encoder's next memory; see `encode_step`."""
+        gain = self.gain_map(weights.log_gain, state)
+        a, memory = self.encoder(
+            (target - state.reconstruction) * gain, state.reconstruction * gain, weights, memory
+        )  # fmt: skip
+        return a, memory
+
+    def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
+        """Return the state after one more iteration; see `decode_step`."""
+        update, decoder = self.decoder(bits, weights, state.decoder)
+        update = update / self.gain_map(weights.log_update_gain, state)
+        if self.config.framework == "one_shot":
+            return CodecState(update, decoder)
+        return CodecState(state.reconstruction + update, decoder)
 
     def encode_step(
         self, target: Tensor, iteration: int, state: CodecState, memory: State | None
@@ -161,33 +212,31 @@ class Network(nn.Module):
             state: State after ``iteration`` iterations.
             memory: The encoder's own state, ``None`` before the first iteration.
         """
-        gain = self.gain_map(iteration, state)
-        residual = (target - state.reconstruction) * gain
-        a, memory = self.encoder(residual, state.reconstruction * gain, iteration, memory)
-        return a, memory
+        return self.encode(target, self.weights_of(iteration), state, memory)
 
     def decode_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
         """Return the state after one more iteration, from its bits +-1, [N, code_channels, h, w]."""
-        update, decoder = self.decoder(bits, iteration, state.decoder)
-        if self.config.framework == "one_shot":  # every update is a whole picture, so all have the units of the first
-            return CodecState(update / torch.exp(self.log_gain[0]), decoder)
-        return CodecState(state.reconstruction + update / self.gain_map(iteration, state), decoder)
+        return self.decode(bits, self.weights_of(iteration), state)
+
+
+_GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 4.5}
+"""Linear maps of a cell from its input, and as many from its state, in units of the cell's width."""
 
 
 def macs_per_pixel(config: ModelConfig) -> float:
     """Return multiply-accumulates per pixel and iteration of encoder, decoder and entropy network together.
 
-    Counts separable GRU cells and 1x1 convolutions; the transform and element-wise work are left out.
+    Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
     """
     e, d, c, k = config.encoder_channels, config.decoder_channels, config.context_channels, config.code_channels
 
-    def gru(inputs: int, channels: int) -> float:
-        spatial = 9 * (inputs + channels) if config.separable else 0
+    def cell(channels: int, name: CellName) -> float:
+        spatial = 9 * 2 * channels if config.separable else 0
         taps = 1 if config.separable else 9
-        return spatial + taps * (3 * inputs * channels + 3 * channels * channels)
+        return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
 
-    encoder = 2 * COEFFICIENTS * e + gru(e, e) + (e + COEFFICIENTS) * k
-    decoder = 2 * k * d + gru(d, d) + (d + k) * COEFFICIENTS + (gru(c, c) + 8 * d * c) / 4
+    encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + COEFFICIENTS) * k
+    decoder = 2 * k * d + cell(d, config.cell) + (d + k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
     s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
     entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
     return (encoder + decoder + entropy) / config.code_stride**2

@@ -67,7 +67,7 @@ def test_the_encoder_is_fed_the_picture_less_its_reconstruction(framework: Frame
     states = unrolled(network, target, 3)
 
     for t, (residual, seen) in enumerate(fed):
-        gain = network.gain_map(t, states[t])
+        gain = network.gain_map(network.log_gain[t], states[t])
         torch.testing.assert_close(residual, (target - states[t].reconstruction) * gain)
         torch.testing.assert_close(seen, states[t].reconstruction * gain)
 
@@ -89,8 +89,8 @@ def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
     network = network_of(dataclasses.replace(CONFIG, framework="residual_scaling"))
     state = unrolled(network, coefficients(network), 2)[-1]
     bits = torch.ones(1, CONFIG.code_channels, 4, 4)
-    update, _ = network.decoder(bits, 2, state.decoder)
-    gain = network.gain_map(2, state)
+    update, _ = network.decoder(bits, network.weights_of(2), state.decoder)
+    gain = network.gain_map(network.log_gain[2], state)
     base = torch.exp(network.log_gain[2])
 
     assert gain.shape == (1, 1, 4, 4)
