@@ -156,19 +156,22 @@ def _network(model_id: bytes, device: torch.device) -> Network:
 @cache
 def _built_network(model_id: bytes, device: torch.device) -> Network:
     weights = load(model_id)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = Network(weights.config)
     state = {
         name.removeprefix("network."): torch.from_numpy(tensor.copy())
         for name, tensor in weights.tensors.items()
         if name.startswith("network.")
     }
+    with torch.device("meta"):  # shapes alone, because a configuration can ask for more memory than there is
+        expected = {name: tuple(tensor.shape) for name, tensor in Network(weights.config).state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if found != expected:
+        wrong = sorted(name for name in found | expected if found.get(name) != expected.get(name))
+        msg = f"weights {weights.name!r} do not fit their own configuration in {', '.join(wrong)}"
+        raise WeightsError(msg)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network = Network(weights.config)
     network.float()
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        msg = f"weights {weights.name!r} do not fit their own configuration: {error}"
-        raise WeightsError(msg) from error
+    network.load_state_dict(state)
     network.eval().requires_grad_(requires_grad=False)
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

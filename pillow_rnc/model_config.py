@@ -61,7 +61,7 @@ class ModelConfig:
         """
         try:
             table = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             msg = f"model configuration is no JSON: {error}"
             raise WeightsError(msg) from error
         if not isinstance(table, dict):
@@ -84,23 +84,33 @@ class ModelConfig:
                 raise WeightsError(msg)
             if name == "passes":
                 values[name] = _passes(value)
-            elif type(value) is not type(defaults[name]) or (isinstance(value, int) and not 0 <= value <= _MAX_VALUE):
+            elif type(value) is not type(defaults[name]) or (type(value) is int and not 1 <= value <= _MAX_VALUE):
                 msg = f"model configuration: {name} is {value!r}, must be like {defaults[name]!r}"
                 raise WeightsError(msg)
-        for name, allowed in (("cell", get_args(CellName)), ("framework", get_args(Framework))):
-            if values.get(name, allowed[0]) not in allowed:
+        for name, allowed in _CHOICES.items():
+            if values.get(name, defaults[name]) not in allowed:
                 msg = f"model configuration: {name} is {values[name]!r}, allowed are {allowed}"
                 raise WeightsError(msg)
         return cls(**values)
 
 
 _MAX_VALUE = 4096
+_MAX_PASSES = 64
 _PASS_FIELDS = 3
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "cell": get_args(CellName),
+    "framework": get_args(Framework),
+    "iterations": tuple(range(1, 16 + 1)),
+    "code_stride": (8,),  # the network works on blocks of 8x8
+}
 
 
 def _passes(value: object) -> Passes:
     rows = [tuple(row) for row in value if isinstance(row, list | tuple)] if isinstance(value, list | tuple) else []
-    sound = all(len(row) == _PASS_FIELDS and all(type(field) is int for field in row) for row in rows)
+    sound = len(rows) <= _MAX_PASSES and all(
+        len(row) == _PASS_FIELDS and all(type(field) is int and 0 <= field <= _MAX_VALUE for field in row)
+        for row in rows
+    )
     if not isinstance(value, list | tuple) or not rows or len(rows) != len(value) or not sound:
         msg = f"model configuration: passes is {value!r}, must be a list of [parity, first, stop]"
         raise WeightsError(msg)
