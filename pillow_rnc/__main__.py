@@ -1,147 +1,115 @@
 """Command line: ``rnc`` or ``python -m pillow_rnc``.
 
-Exit status: 0 when every file went well, 1 when one did not, 2 for wrong usage.
+Exit status: 0 when every file went well, 1 when one did not, 2 for wrong usage, 130 when interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 import pillow_rnc
-from pillow_rnc import _commands
-from pillow_rnc.errors import RncError
+from pillow_rnc._arguments import argument_parser
+from pillow_rnc._commands import STANDARD_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from pillow_rnc._commands import Record
 
-# Whatever Pillow's plugins raise for a bad file or a bad option, beside our own.
-_FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-_SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    parser = _parser()
+    parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
     arguments = parser.parse_args(argv)
+    if hasattr(arguments, "output"):
+        _check_output(parser, arguments)
+    try:
+        succeeded = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read our output has seen enough; what is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        succeeded = False
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return 0 if succeeded else 1
+
+
+def _run(arguments: argparse.Namespace) -> bool:
+    """Run a command, print what it did, and return whether all went well."""
     if arguments.command == "doctor":
-        _report(_commands.doctor(), as_json=arguments.json)
-        return 0
-    output: Path | None = getattr(arguments, "output", None)
-    if output is not None and len(arguments.files) > 1 and not output.is_dir():
-        parser.error("--output must be an existing folder when there are several files")
-    command: Callable[[Path, argparse.Namespace], Record] = getattr(_commands, arguments.command)
-    status = 0
-    for path in arguments.files:
-        try:
-            record = command(path, arguments)
-        except _FILE_ERRORS as error:
-            status = 1
-            record = {"error": str(error), "error_type": type(error).__name__}
-        _report({"file": str(path)} | record, as_json=arguments.json)
-    return status
+        from pillow_rnc import _doctor
+
+        record = _doctor.examine(run=arguments.run)
+        _report(record, arguments)
+        return not record["problems"]
+    if arguments.command == "autoload":
+        return _run_autoload(arguments)
+    from pillow_rnc._batch import run_batch
+
+    return run_batch(arguments, lambda record: _report(record, arguments))
 
 
-def _report(record: Record, *, as_json: bool) -> None:
+def _run_autoload(arguments: argparse.Namespace) -> bool:
+    from pillow_rnc import _autoload
+
+    try:
+        status = getattr(_autoload, arguments.action)()
+    except OSError as error:
+        _report({"error": str(error), "error_type": type(error).__name__}, arguments)
+        return False
+    _report(dict(status), arguments)
+    return arguments.action != "enable" or bool(status["works"])
+
+
+def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse several files for one place, and standard input or output for several."""
+    output: Path | None = arguments.output
+    if len(arguments.files) > 1:
+        if output is not None and not output.is_dir():
+            parser.error("--output must be an existing folder when there are several files")
+        if output is None and STANDARD_STREAM in arguments.files:
+            parser.error("- goes to standard output, which holds one file")
+
+
+def _report(record: Record, arguments: argparse.Namespace) -> None:
     """Print what was done with one file: one line of JSON, or lines to read."""
-    if as_json:
-        print(json.dumps(record))
+    stream = sys.stderr if _writes_to_standard_output(arguments) else sys.stdout
+    if arguments.json:
+        print(json.dumps(record), file=stream)
     elif "error" in record:
-        print(f"rnc: {record['file']}: {record['error']}", file=sys.stderr)
-    else:
+        print(": ".join(["rnc", *([record["file"]] if "file" in record else []), record["error"]]), file=sys.stderr)
+    elif not getattr(arguments, "quiet", False):
         if "file" in record:
-            print(record.pop("file"))
+            print(record["file"], file=stream)
         for name, value in record.items():
-            print(f"  {name.replace('_', ' ')}: {_readable(value)}")
+            if name != "file":
+                print(f"  {name.replace('_', ' ')}: {_readable(value)}", file=stream)
+
+
+def _writes_to_standard_output(arguments: argparse.Namespace) -> bool:
+    """Whether standard output belongs to a picture."""
+    if not hasattr(arguments, "output"):
+        return False
+    target: Path = arguments.files[0] if arguments.output is None else arguments.output
+    return target == STANDARD_STREAM
 
 
 def _readable(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
+        return ", ".join(f"{name} {_readable(entry)}" for name, entry in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "none"
     return str(value)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("rnc", description="Read and write .rnc pictures.")
-    parser.add_argument("-V", "--version", action="version", version=f"pillow-rnc {pillow_rnc.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    _add(commands, "info", "show the header and the bytes of each iteration")
-    _add(commands, "verify", "compare every checksum, without decoding")
-
-    truncate = _add(commands, "truncate", "cut files to fewer iterations, without decoding")
-    _add_output(truncate)
-    rate = truncate.add_mutually_exclusive_group(required=True)
-    rate.add_argument("-i", "--iterations", type=int, metavar="N", help="iterations to keep")
-    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
-
-    encode = _add(commands, "encode", "write pictures of any format as .rnc")
-    _add_output(encode)
-    rate = encode.add_mutually_exclusive_group()
-    rate.add_argument("-i", "--iterations", type=_count_or_keep, metavar="N", help="1 to 16, or keep")
-    rate.add_argument("-q", "--quality", type=float, help="0 to 100")
-    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
-    rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest file in bits per pixel")
-    rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
-    encode.add_argument("--model", help="name or id of a model")
-    encode.add_argument("--device", help="torch device, such as cpu or cuda")
-    encode.add_argument(
-        "--strip",
-        action="append",
-        default=[],
-        choices=["exif", "xmp", "icc", "comment", "all"],
-        help="leave out metadata",
-    )
-
-    decode = _add(commands, "decode", "write .rnc files in another format")
-    _add_output(decode)
-    decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
-    decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels")
-    decode.add_argument("--device", help="torch device, such as cpu or cuda")
-    decode.add_argument("--allow-truncated", action="store_true", help="show what is whole of a cut file")
-
-    doctor = commands.add_parser("doctor", help="show versions and whether the format is registered")
-    doctor.add_argument("--json", action="store_true", help="print JSON")
-    return parser
-
-
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text)
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    command.add_argument("--json", action="store_true", help="print one JSON object per file")
-    return command
-
-
-def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-o", "--output", type=Path, help="file, or folder; beside the input by default")
-    command.add_argument("--no-overwrite", action="store_true", help="refuse to replace files")
-
-
-def _size(text: str) -> int:
-    number = text.rstrip("kKmMiI")
-    unit = text[len(number) :].lower()
-    return int(float(number) * _SIZE_UNITS[unit]) if unit in _SIZE_UNITS else int(text)
-
-
-def _count_or_keep(text: str) -> int | str:
-    return text if text == "keep" else int(text)
-
-
-def _region(text: str) -> tuple[int, ...]:
-    return tuple(int(side) for side in text.split(","))
 
 
 if __name__ == "__main__":

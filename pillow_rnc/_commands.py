@@ -1,4 +1,4 @@
-"""The commands of ``rnc``, one function each: a file in, a record of what was done out.
+"""The commands of ``rnc`` for files, one function each: a file in, a record of what was done out.
 
 `info`, `verify` and `truncate` load neither torch nor numpy.
 Whatever is written goes to a temporary file first, so a failed run never harms an old file.
@@ -6,97 +6,137 @@ Whatever is written goes to a temporary file first, so a failed run never harms 
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-from typing import TYPE_CHECKING, Any
+import sys
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
 from pillow_rnc import _files, weights
-from pillow_rnc._open import open_image
-from pillow_rnc._output import replacing
+from pillow_rnc._open import iter_progressive, open_image
+from pillow_rnc._output import replacing, write_stream
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
+    from collections.abc import Iterator
 
 Record = dict[str, Any]
 
+STANDARD_STREAM = Path("-")
+"""Stands for standard input and standard output."""
+
 _STRIPPED = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
-_LIBRARIES = ("pillow-rnc", "pillow", "torch", "numpy", "constriction", "construct", "safetensors")
+_DECODED_FORMAT = "PNG"
 
 
 def info(path: Path, _arguments: argparse.Namespace) -> Record:
     """Return what the header says and how long each iteration is."""
-    return dict(_files.info(path))
+    return dict(_files.info(_source(path)))
 
 
 def verify(path: Path, _arguments: argparse.Namespace) -> Record:
     """Compare every checksum."""
-    _files.check(path)
+    _files.check(_source(path))
     return {"verified": True}
 
 
 def truncate(path: Path, arguments: argparse.Namespace) -> Record:
     """Cut a file without decoding it."""
     target = target_path(path, EXTENSION, arguments)
-    kept = _files.truncate(path, target, iterations=arguments.iterations, target_size=arguments.target_size)
-    return {"output": str(target), "iterations": kept, "file_bytes": target.stat().st_size}
+    cut = BytesIO()
+    kept = _files.truncate(_source(path), cut, iterations=arguments.iterations, target_size=arguments.target_size)
+    with _written(target) as fp:
+        fp.write(cut.getbuffer())
+    return {"output": str(target), "iterations": kept, "file_bytes": len(cut.getvalue())}
 
 
 def encode(path: Path, arguments: argparse.Namespace) -> Record:
     """Write a picture of any format as `.rnc`."""
     target = target_path(path, EXTENSION, arguments)
+    _know_model(arguments)
     params = {
         name: getattr(arguments, name)
-        for name in ("iterations", "quality", "target_size", "target_bpp", "target_psnr", "model", "device")
+        for name in ("iterations", "quality", "target_size", "target_bpp", "target_psnr", "device")
         if getattr(arguments, name) is not None
     }
+    if arguments.model is not None:
+        params["model"] = _model_name(arguments.model)
     kinds = _STRIPPED if "all" in arguments.strip else arguments.strip
     params |= {_STRIPPED[kind]: None for kind in kinds}
-    with Image.open(path) as im, replacing(target) as temporary:
-        im.save(temporary, FORMAT, **params)
-    said = _files.info(target)
-    return {
+    source, encoded = _source(path), BytesIO()
+    with Image.open(source) as im:
+        im.save(encoded, FORMAT, **params)
+    with _written(target) as fp:
+        fp.write(encoded.getbuffer())
+    encoded.seek(0)
+    said = _files.info(encoded)
+    input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
+    record = {
         "output": str(target),
         "iterations": said["iterations"],
         "file_bytes": said["file_bytes"],
-        "input_bytes": path.stat().st_size,
+        "input_bytes": input_bytes,
         "bpp": said["bpp"],
     }
+    if said["file_bytes"] > input_bytes:
+        record["warning"] = "larger than the input"
+    return record
 
 
 def decode(path: Path, arguments: argparse.Namespace) -> Record:
-    """Write an `.rnc` file in another format, chosen by the name of the output."""
-    target = target_path(path, ".png", arguments)
+    """Write an `.rnc` file in another format, chosen by the name of the output or by ``--format``."""
+    target = target_path(path, _suffix(arguments.format), arguments)
+    _know_model(arguments)
+    if arguments.steps:
+        return _decode_steps(path, target, arguments)
     with open_image(
-        path,
+        _source(path),
         iterations=arguments.iterations,
         region=arguments.region,
-        device=arguments.device or "cpu",
+        device=arguments.device,
         allow_truncated=arguments.allow_truncated,
     ) as im:
         im.load()
-        # Most formats of Pillow store only what they are given, and without EXIF a picture may lie on its side.
-        metadata = {name: im.info[name] for name in ("exif", "icc_profile", "xmp", "dpi") if name in im.info}
-        with replacing(target) as temporary:
-            im.save(temporary, **metadata)
+        _save(im, target, arguments)
         return {"output": str(target), "iterations": im.iterations, "width": im.width, "height": im.height}
 
 
-def doctor() -> Record:
-    """Return what is installed, and whether the format is registered."""
-    record: Record = {"python": platform.python_version(), "platform": platform.platform()}
-    for library in _LIBRARIES:
-        try:
-            record[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            record[library] = None
-    record["registered"] = FORMAT in Image.SAVE and FORMAT in Image.OPEN
-    record["models"] = {release.name: release.model_id.hex() for release in weights.releases()}
-    return record
+def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Record:
+    """Write the picture after each iteration: ``a-01.png``, ``a-02.png``, ..."""
+    if target == STANDARD_STREAM:
+        raise RncOptionError("--steps writes several pictures, standard output holds one")
+    written = []
+    for done, im in enumerate(
+        iter_progressive(
+            _source(path),
+            iterations=arguments.iterations,
+            region=arguments.region,
+            device=arguments.device,
+            allow_truncated=arguments.allow_truncated,
+        ),
+        1,
+    ):
+        step = target.with_stem(f"{target.stem}-{done:02}")
+        _refuse_to_replace(step, arguments)
+        _save(im, step, arguments)
+        written.append(str(step))
+    return {"outputs": written, "iterations": len(written)}
+
+
+def _save(im: Image.Image, target: Path, arguments: argparse.Namespace) -> None:
+    # Most formats of Pillow store only what they are given, and without EXIF a picture may lie on its side.
+    metadata = {name: im.info[name] for name in ("exif", "icc_profile", "xmp", "dpi") if name in im.info}
+    if target == STANDARD_STREAM:
+        encoded = BytesIO()
+        im.save(encoded, arguments.format or _DECODED_FORMAT, **metadata)
+        write_stream(sys.stdout.buffer, encoded.getvalue())
+    else:
+        with replacing(target) as temporary:
+            im.save(temporary, arguments.format, **metadata)
 
 
 def target_path(path: Path, suffix: str, arguments: argparse.Namespace) -> Path:
@@ -107,11 +147,58 @@ def target_path(path: Path, suffix: str, arguments: argparse.Namespace) -> Path:
     """
     output: Path | None = arguments.output
     if output is None:
-        target = path.with_suffix(suffix)
-        if target == path:
+        target = path if path == STANDARD_STREAM else path.with_suffix(suffix)
+        if target == path != STANDARD_STREAM:
             raise RncOptionError(f"output for {path} is the input itself, name it with --output")
+    elif output.is_dir():
+        name = "stdin" if path == STANDARD_STREAM else path.name
+        target = output / Path(name).with_suffix(suffix)
     else:
-        target = output / path.with_suffix(suffix).name if output.is_dir() else output
-    if arguments.no_overwrite and target.exists():
-        raise RncOptionError(f"output {target} exists")
+        target = output
+    _refuse_to_replace(target, arguments)
     return target
+
+
+def _refuse_to_replace(target: Path, arguments: argparse.Namespace) -> None:
+    if arguments.no_overwrite and target != STANDARD_STREAM and target.exists():
+        raise RncOptionError(f"output {target} exists")
+
+
+def _source(path: Path) -> Path | BytesIO:
+    """Return what to read: the path, or all of standard input."""
+    return BytesIO(sys.stdin.buffer.read()) if path == STANDARD_STREAM else path
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[IO[bytes]]:
+    """Give a stream whose bytes become the target when all went well."""
+    content = BytesIO()
+    yield content
+    if target == STANDARD_STREAM:
+        write_stream(sys.stdout.buffer, content.getvalue())
+    else:
+        with replacing(target) as temporary:
+            temporary.write_bytes(content.getvalue())
+
+
+def _suffix(format_name: str | None) -> str:
+    """Return how the name of a decoded file ends.
+
+    Raises:
+        RncOptionError: Pillow cannot write the format.
+    """
+    wanted = format_name or _DECODED_FORMAT
+    for suffix, name in Image.registered_extensions().items():
+        if name == wanted and name in Image.SAVE:
+            return f".{wanted.lower()}" if f".{wanted.lower()}" in Image.EXTENSION else suffix
+    raise RncOptionError(f"format {wanted} cannot be written by this Pillow")
+
+
+def _know_model(arguments: argparse.Namespace) -> None:
+    """Make the model known, if it is named by its file."""
+    if arguments.model and arguments.model.endswith(".safetensors"):
+        weights.register(arguments.model)
+
+
+def _model_name(model: str) -> str:
+    return Path(model).stem if model.endswith(".safetensors") else model

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def write_stream(fp: IO[bytes], data: bytes) -> None:
@@ -54,23 +54,14 @@ def write_path(path: Path, data: bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder that takes the place of `path` when all went well."""
-    import tempfile  # takes as long to import as half of this package
-
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=".rnc-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # Made by open, so that the umask holds without being read, which would change it for other threads for a moment.
+    temporary = path.with_name(f".rnc-{os.urandom(8).hex()}{path.suffix}")
+    temporary.open("xb").close()
     try:
-        # mkstemp makes the file private; the result is as open as any new file, or as the one it replaces.
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o777)
         yield temporary
         temporary.replace(path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
-
-
-def _umask() -> int:
-    # Python can read it only by setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -7,18 +7,17 @@ import os
 import re
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from small_file import write_small_file
 
 from pillow_rnc import container
-from pillow_rnc.records import Coding, Header, RncFile, Segment
 
 PACKAGE = Path(container.__file__).parent
-THIRD_PARTY = {"PIL", "constriction", "construct", "numpy", "safetensors", "torch"}
-LEAVES = {"training", "evaluation"}
+THIRD_PARTY = {"PIL", "constriction", "construct", "numpy", "safetensors", "torch", "tqdm"}
+LEAVES = {"contrib", "training", "evaluation"}
 """Subpackages that may import everything, and that nothing imports."""
 
 
@@ -120,14 +119,7 @@ def test_no_module_is_longer_than_400_lines() -> None:
 
 @pytest.fixture
 def small_file(tmp_path: Path) -> Path:
-    """Return a file that no codec is needed to make."""
-    header = Header(5, 7, "LA", 2, 1, 8, 64, 16, b"anything")
-    payload = b"\x50"
-    unit = (Segment(Coding.RAW, payload, zlib.crc32(payload)),)
-    alpha = b"\0" + zlib.compress(bytes(35))
-    path = tmp_path / "small.rnc"
-    path.write_bytes(container.build(RncFile(header, {"comment": b"c"}, alpha, (unit, unit))))
-    return path
+    return write_small_file(tmp_path / "small.rnc")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +133,8 @@ def small_file(tmp_path: Path) -> Path:
         "pillow_rnc.truncate(path, path + '.short', iterations=1)",
         "from pillow_rnc.__main__ import main; main(['info', path]); main(['verify', '--json', path])",
         "from pillow_rnc.__main__ import main; main(['doctor'])",
+        "from pillow_rnc.__main__ import main; main(['autoload', 'status'])",
+        "from pillow_rnc.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from pillow_rnc.__main__ import main; main(['truncate', '-i', '1', '-o', path + '.short', path])",
     ],
 )

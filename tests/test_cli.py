@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fake_codec import FakeCodec
 from PIL import ExifTags, Image
 
 import pillow_rnc
+from pillow_rnc import _commands, container, weights
 from pillow_rnc.__main__ import main
 
 
@@ -140,14 +145,194 @@ def test_a_cut_file_is_decoded_only_when_asked(stored: Path, capsys: pytest.Capt
 def test_doctor_names_the_libraries(capsys: pytest.CaptureFixture[str]) -> None:
     status, (record,) = run(capsys, "doctor")
 
-    assert status == 0
     assert record["registered"]
     assert record["torch"]
-    assert main(["doctor"]) == 0
+    assert status == bool(record["problems"])
+    assert main(["doctor"]) == status
     assert "registered: True" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["encode"], ["truncate", "x.rnc"], ["decode", "--region", "1,a", "x.rnc"]])
+def test_doctor_tries_each_device(capsys: pytest.CaptureFixture[str]) -> None:
+    _, (record,) = run(capsys, "doctor", "--run")
+
+    assert record["seconds"]["cpu"] >= 0
+    assert not [problem for problem in record["problems"] if "cpu" in problem]
+
+
+def test_doctor_tells_what_is_wrong(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Image.EXTENSION, ".rnc", "RELAX")
+    monkeypatch.setattr(weights, "releases", tuple)
+    status, (record,) = run(capsys, "doctor")
+
+    assert status == 1
+    assert {"another plugin has taken RNC or .rnc in Pillow", "no weights are installed"} <= set(record["problems"])
+
+
+# Many files, streams and terminals
+
+
+@pytest.fixture
+def photos(photo: Path) -> list[Path]:
+    """Return six inputs, of which the third is damaged."""
+    paths = [photo.with_name(f"{number}.png") for number in range(6)]
+    for path in paths:
+        path.write_bytes(b"damaged" if path.stem == "2" else photo.read_bytes())
+    return paths
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 4])
+def test_files_at_the_same_time_are_reported_in_order(
+    jobs: int, photos: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    status, records = run(capsys, "encode", "-j", jobs, "--keep-going", *photos)
+
+    assert status == 1
+    assert [record["file"] for record in records] == list(map(str, photos))
+    assert [path.stem for path in photos if not path.with_suffix(".rnc").exists()] == ["2"]
+    one = photos[0].with_suffix(".rnc").read_bytes()
+    assert {path.with_suffix(".rnc").read_bytes() for path in photos if path.stem != "2"} == {one}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_ends_the_work_unless_told_to_go_on(
+    jobs: int, photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, records = run(capsys, "encode", "-j", jobs, *photos)
+
+    assert status == 1
+    assert ["error" in record for record in records] == [False, False, True]
+    if jobs == 1:
+        assert not photos[3].with_suffix(".rnc").exists()
+
+
+class Stream(io.TextIOWrapper):
+    """A standard stream over bytes, that may say it is a terminal."""
+
+    def __init__(self, data: bytes = b"", *, terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(data), write_through=True)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    @property
+    def content(self) -> bytes:
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue()
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, data: bytes, *arguments: str) -> tuple[int, bytes, bytes]:
+    """Run a command on standard input, and return its status, its output and what it said."""
+    monkeypatch.setattr(sys, "stdin", Stream(data))
+    out, err = Stream(), Stream()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    status = main(list(arguments))
+    return status, out.content, err.content
+
+
+def test_pictures_go_through_pipes(photo: Path, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, encoded, said = piped(monkeypatch, photo.read_bytes(), "encode", "-i", "4", "-")
+    assert (status, encoded) == (0, stored.read_bytes())
+    assert json.loads(piped(monkeypatch, photo.read_bytes(), "encode", "-", "--json")[2])["output"] == "-"
+    assert b"iterations: 4" in said
+
+    status, cut, _ = piped(monkeypatch, encoded, "truncate", "-i", "2", "-o", "-", "-")
+    assert (status, cut) == (0, container.truncate(encoded, 2))
+    assert piped(monkeypatch, cut, "verify", "-")[0] == 0
+    status, said, _ = piped(monkeypatch, cut, "info", "--json", "-")
+    assert json.loads(said)["iterations"] == 2
+
+    status, decoded, _ = piped(monkeypatch, encoded, "decode", "-", "--quiet")
+    assert Image.open(io.BytesIO(decoded)).format == "PNG"
+    status, decoded, _ = piped(monkeypatch, b"", "decode", "-o", "-", "-f", "bmp", str(stored))
+    assert Image.open(io.BytesIO(decoded)).format == "BMP"
+    status, nothing, said = piped(monkeypatch, encoded[:-1], "decode", "-", "--json")
+    assert (status, nothing) == (1, b"")
+    assert json.loads(said)["error_type"] == "TruncatedError"
+    assert piped(monkeypatch, encoded, "decode", "-o", str(photo.parent), "-")[0] == 0
+    assert photo.with_name("stdin.png").exists()
+
+
+def test_standard_output_holds_one_file(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["-o", "-", stored, stored], ["-", stored]):
+        with pytest.raises(SystemExit) as caught:
+            main(["decode", *map(str, arguments)])
+        assert caught.value.code == 2
+    capsys.readouterr()
+    assert run(capsys, "decode", "--steps", "-o", "-", stored)[0] == 1
+
+
+def test_the_format_of_a_decoded_file_can_be_named(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, (record,) = run(capsys, "decode", "-f", "webp", stored)
+    assert (status, Path(record["output"]).name) == (0, "stored.webp")
+    status, (record,) = run(capsys, "decode", "-f", "nothing", stored)
+    assert status == 1
+    assert "format NOTHING cannot be written" in record["error"]
+
+
+def test_each_iteration_can_be_written(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, (record,) = run(capsys, "decode", "--steps", "-i", 3, stored)
+
+    assert (status, record["iterations"]) == (0, 3)
+    assert [Path(name).name for name in record["outputs"]] == [f"stored-0{k}.png" for k in (1, 2, 3)]
+    with Image.open(record["outputs"][1]) as im, pillow_rnc.open(stored, iterations=2) as expected:
+        assert im.tobytes() == expected.tobytes()
+    status, (record,) = run(capsys, "decode", "--steps", "--no-overwrite", stored)
+    assert status == 1
+    assert "exists" in record["error"]
+
+
+def test_a_file_that_grows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flat.png"
+    Image.new("L", (64, 64)).save(path)
+
+    assert run(capsys, "encode", path)[1][0]["warning"] == "larger than the input"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_shown_on_a_terminal_only(terminal: bool, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for quiet in ([], ["--quiet"]):
+        monkeypatch.setattr(sys, "stderr", Stream(terminal=terminal))
+        main(["encode", *quiet, *map(str, photos[:2])])
+        assert (b"file" in cast("Stream", sys.stderr).content) == (terminal and not quiet)
+
+
+def test_quiet_says_nothing_but_errors(photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", "--quiet", *map(str, photos)]) == 1
+    captured = capsys.readouterr()
+
+    assert captured.out == ""
+    assert captured.err.startswith(f"rnc: {photos[2]}: cannot identify")
+
+
+def test_an_interrupt_has_its_own_status(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_commands, "encode", interrupt)
+
+    assert main(["encode", str(photo)]) == 130
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(stored: Path) -> None:
+    command = [sys.executable, "-m", "pillow_rnc", "info", *[str(stored)] * 400]
+    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["encode"], ["truncate", "x.rnc"], ["decode", "--region", "1,a", "x.rnc"], ["encode", "-j", "-1", "x"]],
+)
 def test_wrong_usage_has_its_own_status(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -1,0 +1,117 @@
+"""The arguments of ``rnc``: commands, options, and what their values look like."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
+
+
+def argument_parser(version: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser("rnc", description="Read and write .rnc pictures; FILE may be - everywhere.")
+    parser.add_argument("-V", "--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    _add(commands, "info", "show the header and the bytes of each iteration")
+    _add(commands, "verify", "compare every checksum, without decoding")
+    _add_truncate(commands)
+    _add_encode(commands)
+    _add_decode(commands)
+
+    doctor = commands.add_parser("doctor", help="show versions, models, registration, and what is wrong with them")
+    doctor.add_argument("--run", action="store_true", help="also encode and decode a small picture on each device")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+    autoload = commands.add_parser("autoload", help="let every program of this Python know the format, or no longer")
+    autoload.add_argument("action", choices=["enable", "disable", "status"])
+    autoload.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _add_truncate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    truncate = _add(commands, "truncate", "cut files to fewer iterations, without decoding")
+    _add_output(truncate)
+    rate = truncate.add_mutually_exclusive_group(required=True)
+    rate.add_argument("-i", "--iterations", type=int, metavar="N", help="iterations to keep")
+    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
+
+
+def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    encode = _add(commands, "encode", "write pictures of any format as .rnc")
+    _add_output(encode)
+    _add_work(encode)
+    rate = encode.add_mutually_exclusive_group()
+    rate.add_argument("-i", "--iterations", type=_count_or_keep, metavar="N", help="1 to 16, or keep")
+    rate.add_argument("-q", "--quality", type=float, help="0 to 100")
+    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
+    rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest file in bits per pixel")
+    rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
+    encode.add_argument(
+        "--strip",
+        action="append",
+        default=[],
+        choices=["exif", "xmp", "icc", "comment", "all"],
+        help="leave out metadata",
+    )
+
+
+def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    decode = _add(commands, "decode", "write .rnc files in another format")
+    _add_output(decode)
+    _add_work(decode)
+    decode.add_argument("-f", "--format", type=str.upper, help="such as PNG; by default what the output's name says")
+    decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
+    decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels")
+    decode.add_argument("--allow-truncated", action="store_true", help="show what is whole of a cut file")
+    decode.add_argument(
+        "--steps", action="store_true", help="write the picture after each iteration, the number added to the name"
+    )
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text)
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="- is standard input")
+    command.add_argument("--json", action="store_true", help="print one JSON object per file")
+    command.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", type=Path, help="file, folder, or - for standard output; beside the input by default"
+    )
+    command.add_argument("--no-overwrite", action="store_true", help="refuse to replace files")
+    command.add_argument("-k", "--keep-going", action="store_true", help="go on with the next file after an error")
+
+
+def _add_work(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at the same time; 0 is one for each core"
+    )
+    command.add_argument("--model", help="name, id, or .safetensors file of a model")
+    command.add_argument("--device", help="torch device, such as cpu or cuda")
+
+
+def _size(text: str) -> int:
+    number = text.rstrip("kKmMiI")
+    unit = text[len(number) :].lower()
+    return int(float(number) * _SIZE_UNITS[unit]) if unit in _SIZE_UNITS else int(text)
+
+
+def _count_or_keep(text: str) -> int | str:
+    return text if text == "keep" else int(text)
+
+
+def _jobs(text: str) -> int:
+    jobs = int(text)
+    if jobs < 0:
+        raise ValueError
+    return jobs
+
+
+def _region(text: str) -> tuple[int, ...]:
+    return tuple(int(side) for side in text.split(","))
