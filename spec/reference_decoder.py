@@ -2,9 +2,12 @@
 
 It needs nothing but the Python standard library, shares no code with the package and follows the
 specification in its order. It is written to be read and checked, not to be fast.
-Reconstruction of pixels is not part of it: codes are what must be exact.
+Codes and alpha plane are what must be exact; the pixels are left to `reference_network.py`.
 
-    python reference_decoder.py FILE WEIGHTS
+    python reference_decoder.py WEIGHTS FILE
+
+prints a line for each tile and iteration, as `decoder.c` does: iteration, tile, coding, CRC-32 of the packed code
+plane. The last line names the fault, if there is one; of a truncated file the whole iterations are printed first.
 """
 
 from __future__ import annotations
@@ -26,23 +29,34 @@ BIT_64 = (1 << 64) - 1
 
 
 class Rejected(Exception):  # noqa: N818
-    """The file must be rejected."""
+    """The file must be rejected; the class of the fault has the name that the specification gives it."""
+
+    fault = ""
 
 
 class SignatureError(Rejected):
     """It is no .rnc file."""
 
+    fault = "signature"
+
 
 class UnsupportedError(Rejected):
     """It asks for something this version does not define."""
+
+    fault = "unsupported"
 
 
 class CorruptError(Rejected):
     """It breaks a rule."""
 
+    fault = "corrupt"
+
 
 class TruncatedError(Rejected):
-    """It ends early."""
+    """It ends early, after so many whole iterations."""
+
+    fault = "truncated"
+    whole_iterations = 0
 
 
 def require(holds: bool, what: str, error: type[Rejected] = CorruptError) -> None:
@@ -143,6 +157,7 @@ def read_optional_chunks(source: Input, header: Header) -> dict[bytes, bytes]:
             found[kind] = value
         else:
             require(kind.isalpha(), "chunk type")
+            require(kind != b"HEAD", "place of the header")
             require(bool(kind[0] & 0x20), f"critical chunk {kind!r}", UnsupportedError)
     require(all(found.values()), "empty chunk")
     density = found.get(b"dens", struct.pack("<4I", 1, 1, 1, 1))
@@ -235,10 +250,10 @@ class Tensor(NamedTuple):
 
 
 def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the integer tensors and the metadata of a safetensors file."""
+    """Return the integer tensors and the configuration of a weights file."""
     (size,) = struct.unpack("<Q", data[:8])
     description = json.loads(data[8 : 8 + size])
-    metadata = description.pop("__metadata__", {})
+    config = json.loads(description.pop("__metadata__")["config"])
     tensors = {}
     for name, entry in description.items():
         start, stop = (8 + size + offset for offset in entry["data_offsets"])
@@ -246,7 +261,7 @@ def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if name.startswith("entropy.") and code:
             values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
             tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
-    return tensors, metadata
+    return tensors, config
 
 
 def table(text: str, crc: int, code: str) -> tuple[int, ...]:
@@ -442,7 +457,23 @@ def pack_bits(codes: Plane) -> bytes:
     return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
 
 
-def decode(data: bytes, weights: bytes, passes: list[list[int]]) -> tuple[Header, list[list[Plane]]]:
+def read_units(source: Input, header: Header, *, tolerant: bool) -> list[list[Segment]]:
+    """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
+    stopped: set[int] = set()
+    units: list[list[Segment]] = []
+    while len(units) < header.iterations:
+        try:
+            units.append(read_unit(source, header, stopped, not units))
+        except TruncatedError as error:
+            if tolerant and units:
+                return units
+            error.whole_iterations = len(units)
+            raise
+    require(tolerant or source.position == len(source.data), "spare bytes after the last unit")
+    return units
+
+
+def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Header, list[list[Plane]]]:
     """Return the header and the codes [tile][iteration][channel][cell] of a file.
 
     Raises:
@@ -451,41 +482,86 @@ def decode(data: bytes, weights: bytes, passes: list[list[int]]) -> tuple[Header
     source = Input(data)
     header = read_header(source)
     read_optional_chunks(source, header)
-    stopped: set[int] = set()
-    units = [read_unit(source, header, stopped, n == 0) for n in range(header.iterations)]
-    require(source.position == len(data), "spare bytes after the last unit")
+    units = read_units(source, header, tolerant=tolerant)
     require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
-    tensors, _ = read_weights(weights)
-    model_iterations, channels = tensors["feature.bias"].shape[0], max(stop for _, _, stop in passes)
-    require(header.code_channels == channels, "code channels are not those of the model")
+    tensors, config = read_weights(weights)
+    same_codes = (header.code_channels, header.code_stride) == (config["code_channels"], config["code_stride"])
+    require(same_codes, "code channels or stride are not those of the model", UnsupportedError)
+    require(header.iterations <= config["iterations"], "more iterations than the model has", UnsupportedError)
     codes: list[list[Plane]] = []
     for tile, (rows, columns) in enumerate(code_grids(header)):
-        network = Network(tensors, passes, rows, columns)
+        network = Network(tensors, config["passes"], rows, columns)
         codes.append([])
         for t, unit in enumerate(units):
             segment = unit[tile]
             if segment.coding == STOPPED:
                 break
-            require(t < model_iterations, "more iterations than the model has", UnsupportedError)
             if t:
                 network.update(t, codes[tile][-1])
             if segment.coding == RAW:
-                codes[tile].append(unpack_bits(segment.payload, channels, rows * columns))
+                codes[tile].append(unpack_bits(segment.payload, header.code_channels, rows * columns))
                 continue
             codes[tile].append(network.decode(t, RangeDecoder(segment.payload)))
             require(zlib.crc32(pack_bits(codes[tile][-1])) == segment.codes_crc, f"codes CRC of tile {tile}")
     return header, codes
 
 
+# --- Alpha -----------------------------------------------------------------------------------------------------
+
+
+def decode_alpha(data: bytes) -> bytes | None:
+    """Return the alpha plane of a file, one byte for each pixel by rows, or None where every pixel is opaque."""
+    source = Input(data)
+    header = read_header(source)
+    value = read_optional_chunks(source, header).get(b"ALPH")
+    if value is None:
+        return None
+    require(value[0] <= 3, "predictor")
+    stream = zlib.decompressobj()
+    try:
+        plane = bytearray(stream.decompress(value[1:], header.width * header.height + 1))
+    except zlib.error as error:
+        raise CorruptError(str(error)) from error
+    whole = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
+    require(whole, "alpha stream has another length")
+    for n in range(len(plane)):
+        if value[0] & 1 and n % header.width:
+            plane[n] = (plane[n] + plane[n - 1]) & 255
+    for n in range(header.width, len(plane)):
+        if value[0] & 2:
+            plane[n] = (plane[n] + plane[n - header.width]) & 255
+    return bytes(plane)
+
+
+def report(weights: bytes, data: bytes) -> list[str]:
+    """Return the lines of output for one file."""
+    fault = []
+    try:
+        try:
+            _, codes = decode(data, weights)
+        except TruncatedError as error:
+            fault = [f"truncated: {error.whole_iterations} whole iterations"]
+            if not error.whole_iterations:
+                return fault
+            _, codes = decode(data, weights, tolerant=True)
+        decode_alpha(data)
+    except Rejected as error:
+        return [f"{error.fault}: {error}"]
+    lines = []
+    source = Input(data)
+    header = read_header(source)
+    read_optional_chunks(source, header)
+    for t, unit in enumerate(read_units(source, header, tolerant=True)):
+        for tile, segment in enumerate(unit):
+            crc = zlib.crc32(pack_bits(codes[tile][t])) if t < len(codes[tile]) else 0
+            lines.append(f"{t} {tile} {('entropy', 'raw', 'stopped')[segment.coding]} {crc:08x}")
+    return lines + fault
+
+
 def main(arguments: list[str]) -> None:
-    """Print the header and a digest of the codes of each tile."""
-    file, weights = (Path(name).read_bytes() for name in arguments)
-    _, metadata = read_weights(weights)
-    header, codes = decode(file, weights, json.loads(metadata["config"])["passes"])
-    print(header)
-    for tile, planes in enumerate(codes):
-        digest = hashlib.sha256(b"".join(map(pack_bits, planes))).hexdigest()
-        print(f"tile {tile}: {len(planes)} iterations, SHA-256 of the codes {digest}")
+    """Print what a file holds."""
+    weights, data = (Path(name).read_bytes() for name in arguments)
+    print("\n".join(report(weights, data)))
 
 
 if __name__ == "__main__":

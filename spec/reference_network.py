@@ -1,0 +1,287 @@
+"""From codes to pixels: the decoder network, blending and rounding of the specification, written in its order.
+
+It needs nothing but the Python standard library and shares no code with the package. Numbers are Python's floats of
+64 bits, so its samples are those that the tolerance of the specification is measured from. It is slow: a few seconds
+for a picture of 64 x 64 pixels and a small model.
+
+    python reference_network.py WEIGHTS FILE > PICTURE.ppm
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import sys
+from operator import mul
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reference_decoder import Header, Plane, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Map: TypeAlias = "list[list[float]]"  # per channel, the cells in row-major order
+
+# --- Weights file ---------------------------------------------------------------------------------------
+
+
+class Model:
+    """Configuration and float tensors of a weights file; the tensors flat, the last index fastest."""
+
+    def __init__(self, data: bytes) -> None:
+        (size,) = struct.unpack("<Q", data[:8])
+        description = json.loads(data[8 : 8 + size])
+        self.config: dict[str, Any] = json.loads(description.pop("__metadata__")["config"])
+        self.tensors: dict[str, tuple[float, ...]] = {}
+        for name, entry in description.items():
+            start, stop = (8 + size + offset for offset in entry["data_offsets"])
+            if entry["dtype"] == "F32":
+                self.tensors[name] = struct.unpack(f"<{(stop - start) // 4}f", data[start:stop])
+        if self.config["cell"] != "gru" or self.config["code_stride"] != 8:
+            raise NotImplementedError(f"{self.config['cell']} at stride {self.config['code_stride']}")
+
+    def get(self, name: str) -> tuple[float, ...]:
+        """Return the tensor `network.decoder.NAME`."""
+        return self.tensors[f"network.decoder.{name}"]
+
+
+# --- Operations -------------------------------------------------------------------------------------------
+
+
+def linear(weight: Sequence[float], bias: Sequence[float] | None, x: Map) -> Map:
+    """Return W x + b at each cell; the weight is [outputs, inputs]."""
+    inputs, cells = len(x), list(zip(*x, strict=True))
+    rows = [weight[n : n + inputs] for n in range(0, len(weight), inputs)]
+    return [[sum(map(mul, row, cell)) + (bias[o] if bias else 0.0) for cell in cells] for o, row in enumerate(rows)]
+
+
+def convolve(weight: Sequence[float], x: list[float], width: int) -> list[float]:
+    """Return one channel under a 3x3 kernel, 0 outside."""
+    height = len(x) // width
+    out = []
+    for row in range(height):
+        for column in range(width):
+            total = 0.0
+            for a in range(max(0, 1 - row), min(3, height + 1 - row)):
+                for b in range(max(0, 1 - column), min(3, width + 1 - column)):
+                    total += weight[3 * a + b] * x[(row + a - 1) * width + column + b - 1]
+            out.append(total)
+    return out
+
+
+def each(function: Callable[..., float], *maps: Map) -> Map:
+    """Return a function of the values of maps, value by value."""
+    return [[function(*values) for values in zip(*rows, strict=True)] for rows in zip(*maps, strict=True)]
+
+
+def add(x: Map, y: Map) -> Map:
+    """Return x + y."""
+    return each(float.__add__, x, y)
+
+
+def sigmoid(a: float) -> float:
+    """Return 1 / (1 + exp(-a))."""
+    return 1 / (1 + math.exp(-a)) if a >= 0 else math.exp(a) / (1 + math.exp(a))
+
+
+def fold(x: Map, width: int) -> Map:
+    """Return the map with four channels for one and half the height and width."""
+    height = len(x[0]) // width
+    return [
+        [channel[(2 * row + a) * width + 2 * column + b] for row in range(height // 2) for column in range(width // 2)]
+        for channel in x
+        for a in (0, 1)
+        for b in (0, 1)
+    ]
+
+
+def unfold(x: Map, width: int) -> Map:
+    """Return the inverse of `fold`; `width` is that of the result."""
+    height = 4 * len(x[0]) // width
+    return [
+        [
+            x[4 * c + 2 * (row % 2) + column % 2][row // 2 * (width // 2) + column // 2]
+            for row in range(height)
+            for column in range(width)
+        ]
+        for c in range(len(x) // 4)
+    ]
+
+
+# --- Cell ---------------------------------------------------------------------------------------------------
+
+
+def gru(model: Model, name: str, x: Map, h: Map | None, width: int) -> Map:
+    """Return the next state of a recurrent cell, which is also its output."""
+
+    def spatial(part: str, x: Map) -> Map:
+        if not model.config["separable"]:
+            return x
+        weight, bias = model.get(f"{name}.{part}.spatial.weight"), model.get(f"{name}.{part}.spatial.bias")
+        maps = [convolve(weight[9 * c : 9 * c + 9], channel, width) for c, channel in enumerate(x)]
+        return [[value + bias[c] for value in channel] for c, channel in enumerate(maps)]
+
+    def mix(part: str, x: Map, bias: Sequence[float] | None = None) -> Map:
+        weight = model.get(f"{name}.{part}.weight")
+        if model.config["separable"]:
+            return linear(weight, bias, x)
+        out = []
+        for o in range(len(weight) // (9 * len(x))):
+            kernels = weight[9 * len(x) * o :]
+            parts = [convolve(kernels[9 * i : 9 * i + 9], channel, width) for i, channel in enumerate(x)]
+            out.append([sum(values) + (bias[o] if bias else 0.0) for values in zip(*parts, strict=True)])
+        return out
+
+    v = mix("input.mix", spatial("input", x), model.get(f"{name}.input.mix.bias"))
+    n = len(v) // 3
+    v_z, v_r, v_q = v[:n], v[n : 2 * n], v[2 * n :]
+    if h is None:
+        return each(lambda z, q: sigmoid(z) * math.tanh(q), v_z, v_q)
+    m = spatial("hidden", h)
+    gates = mix("hidden.mix", m)
+    r = each(lambda a, b: sigmoid(a + b), v_r, gates[n:])
+    q = each(lambda a, b: math.tanh(a + b), v_q, mix("candidate", each(float.__mul__, r, m)))
+    z = each(lambda a, b: sigmoid(a + b), v_z, gates[:n])
+    return each(lambda h, z, q: h + z * (q - h), h, z, q)
+
+
+# --- Decoder network ------------------------------------------------------------------------------------------
+
+
+def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
+    """Return the 192 coefficients of each cell of a tile after all its iterations."""
+    cells = len(planes[0][0])
+    y: Map = [[0.0] * cells for _ in range(192)]
+    context: Map | None = None
+    detail: Map | None = None
+    for t, plane in enumerate(planes):
+        bits = [[1.0 if bit else -1.0 for bit in channel] for channel in plane]
+        gain = [math.exp(model.tensors["network.log_gain"][t])] * cells
+        if model.config["framework"] == "residual_scaling" and detail is not None:
+            (field,) = linear(model.tensors["network.gain.weight"], model.tensors["network.gain.bias"], detail)
+            gain = [g * math.exp(math.tanh(a)) for g, a in zip(gain, field, strict=True)]
+        x = linear(model.get(f"inputs.{t}.weight"), model.get(f"inputs.{t}.bias"), bits)
+        wide = linear(model.get("down.weight"), model.get("down.bias"), fold(x, width))
+        context = gru(model, "context", wide, context, width // 2)
+        x = add(x, unfold(linear(model.get("up.weight"), model.get("up.bias"), context), width))
+        detail = gru(model, "detail", x, detail, width)
+        update = add(
+            linear(model.get("output.weight"), model.get("output.bias"), detail),
+            linear(model.get(f"direct.{t}.weight"), None, bits),
+        )
+        if model.config["framework"] == "one_shot":
+            y = [[0.0] * cells for _ in range(192)]
+        y = [
+            [value + step / g for value, step, g in zip(*rows, gain, strict=True)]
+            for rows in zip(y, update, strict=True)
+        ]
+    return y
+
+
+# --- Coefficients to samples -----------------------------------------------------------------------------------
+
+STEPS = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+COSINES = [
+    [math.cos(math.pi * (2 * i + 1) * u / 16) / 2 / (math.sqrt(2) if u == 0 else 1) for i in range(8)] for u in range(8)
+]
+YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+
+
+def inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return the inverse of a 3x3 matrix, by cofactors."""
+
+    def minor(i: int, j: int) -> float:
+        a, b = ((i + 1) % 3, (i + 2) % 3), ((j + 1) % 3, (j + 2) % 3)
+        return matrix[a[0]][b[0]] * matrix[a[1]][b[1]] - matrix[a[0]][b[1]] * matrix[a[1]][b[0]]
+
+    determinant = sum(matrix[0][j] * minor(0, j) for j in range(3))
+    return [[minor(j, i) / determinant for j in range(3)] for i in range(3)]
+
+
+def pixels(y: Map, width: int) -> list[list[tuple[float, ...]]]:
+    """Return the R, G, B of a tile by rows, neither limited nor rounded."""
+    to_rgb = inverse(YCBCR)
+    rows: list[list[tuple[float, ...]]] = [[(0.0,)] * (8 * width) for _ in range(8 * len(y[0]) // width)]
+    for cell in range(len(y[0])):
+        planes = []
+        for channel in range(3):
+            block = [[0.0] * 8 for _ in range(8)]
+            for u in range(8):
+                for v in range(8):
+                    weight = (25.735 / STEPS[u][v]) ** 0.75 * (0.5 if channel else 1.0)
+                    value = y[64 * channel + 8 * u + v][cell] / weight
+                    for i in range(8):
+                        for j in range(8):
+                            block[i][j] += value * COSINES[u][i] * COSINES[v][j]
+            planes.append(block)
+        row, column = divmod(cell, width)
+        for i in range(8):
+            for j in range(8):
+                ycc = [plane[i][j] for plane in planes]
+                rows[8 * row + i][8 * column + j] = tuple(sum(map(mul, line, ycc)) + 128 for line in to_rgb)
+    return rows
+
+
+# --- Overlap and blending ------------------------------------------------------------------------------------
+
+
+def ramps(extent: int, header: Header) -> list[tuple[int, list[float]]]:
+    """Return start and weights of each tile along one axis."""
+    step, overlap = header.tile_size - header.overlap, header.overlap
+    out = []
+    for start in range(0, max(1, extent - overlap), step):
+        length = min(header.tile_size, extent - start)
+        weights = [1.0] * length
+        for i in range(overlap):
+            if start:
+                weights[i] = (2 * i + 1) / (2 * overlap)
+            if start + length < extent:
+                weights[length - overlap + i] = 1 - (2 * i + 1) / (2 * overlap)
+        out.append((start, weights))
+    return out
+
+
+def samples(weights: bytes, data: bytes, *, tolerant: bool = False) -> tuple[Header, bytes]:
+    """Return the header and the samples of a file by rows: one byte for each pixel of grey modes, else three."""
+    model = Model(weights)
+    header, codes = decode(data, weights, tolerant=tolerant)
+    picture = [[[0.0, 0.0, 0.0] for _ in range(header.width)] for _ in range(header.height)]
+    tile = 0
+    for top, down in ramps(header.height, header):
+        for left, across in ramps(header.width, header):
+            width = -(-len(across) // 16) * 16 // header.code_stride
+            rows = pixels(coefficients(model, codes[tile], width), width)
+            for i, y_weight in enumerate(down):
+                for j, x_weight in enumerate(across):
+                    pixel = picture[top + i][left + j]
+                    for channel in range(3):
+                        pixel[channel] += y_weight * x_weight * rows[i][j][channel]
+            tile += 1
+    out = bytearray()
+    for row in picture:
+        for pixel in row:
+            values = [sum(map(mul, YCBCR[0], pixel))] if header.mode < 2 else pixel
+            out += bytes(min(255, max(0, math.floor(value + 0.5))) for value in values)
+    return header, bytes(out)
+
+
+def main(arguments: list[str]) -> None:
+    """Write the picture as PGM or PPM."""
+    header, out = samples(*(Path(name).read_bytes() for name in arguments))
+    kind = "P5" if header.mode < 2 else "P6"
+    sys.stdout.buffer.write(f"{kind} {header.width} {header.height} 255\n".encode() + out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

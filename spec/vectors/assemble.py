@@ -1,0 +1,168 @@
+"""Bytes of .rnc files put together by hand, so that every field can be made wrong; used by `generate.py` only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import load
+
+from pillow_rnc.codestream import TileEncoder
+from pillow_rnc.entropy_model import EntropyModel
+from pillow_rnc.entropy_reference import place_bits
+from pillow_rnc.records import STOPPED_SEGMENT, Coding, Header, Segment
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from numpy.typing import NDArray
+
+
+SIGNATURE = b"\x8aRNC\r\n\x1a\n"
+
+
+class Plan:
+    """How the codes of a file are chosen and stored.
+
+    Args:
+        rule: "likely" draws each bit with its own probability, "noise" with one half; "surest" and "unlikely" take the
+            bit of greater and of less probability; "zeros", "ones" and "alternating" do not ask.
+        raw: Segments that are stored raw even if coding would make them shorter: "none", "all" or "odd" iterations.
+        stops: The iteration from which on a tile is stopped, by tile.
+    """
+
+    def __init__(self, rule: str = "likely", *, raw: str = "none", stops: dict[int, int] | None = None) -> None:
+        self.rule, self.raw, self.stops = rule, raw, stops or {}
+
+    def bit(self, k: int, n: int, random: Random) -> int:
+        """Return bit number n of a pass, of which the chance of a one is k / 65536."""
+        match self.rule:
+            case "likely":
+                return int(random.random() * 65536 < k)
+            case "noise":
+                return int(random.random() < 0.5)
+            case "surest":
+                return int(k >= 32768)
+            case "unlikely":
+                return int(k < 32768)
+            case "alternating":
+                return n % 2
+        return int(self.rule == "ones")
+
+    def is_raw(self, iteration: int) -> bool:
+        return self.raw == "all" or (self.raw == "odd" and iteration % 2 == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the codes of a file need; unlike the package's loader it asks for no decoder network."""
+
+    model_id: bytes
+    code_channels: int
+    code_stride: int
+    entropy_model: EntropyModel
+
+
+def read_model(weights: bytes) -> Model:
+    """Return the model of a weights file."""
+    tensors = load(weights)
+    config = json.loads(json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])["__metadata__"]["config"])
+    network = EntropyModel.from_tensors(tensors, config["passes"])
+    return Model(hashlib.sha256(weights).digest()[:8], config["code_channels"], config["code_stride"], network)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One segment with everything that its table entry says; each value may be a lie."""
+
+    coding: int
+    payload: bytes
+    codes_crc: int
+    length: int | None = None
+    payload_crc: int | None = None
+
+    def table(self) -> bytes:
+        length = len(self.payload) if self.length is None else self.length
+        crc = zlib.crc32(self.payload) if self.payload_crc is None else self.payload_crc
+        return struct.pack("<BIII", self.coding, length, crc, self.codes_crc)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file before it becomes bytes."""
+
+    header: Header
+    chunks: tuple[bytes, ...] = ()
+    units: tuple[tuple[Entry, ...], ...] = ()
+    head: dict[int, bytes] = field(default_factory=dict)  # bytes of HEAD to overwrite, by offset
+
+    def head_data(self) -> bytes:
+        h = self.header
+        mode = ("L", "LA", "RGB", "RGBA").index(h.mode)
+        start = struct.pack("<BBHHBB", *h.version, h.width, h.height, mode, h.iterations)
+        end = struct.pack("<BBHBB8s", h.code_channels, h.code_stride, h.tile_size, h.overlap, 0, h.model_id)
+        data = bytearray(start + end)
+        for offset, value in self.head.items():
+            data[offset : offset + len(value)] = value
+        return bytes(data)
+
+    def bytes(self) -> bytes:
+        parts = [SIGNATURE, chunk(b"HEAD", self.head_data()), *self.chunks]
+        return b"".join(parts + [chunk(b"ITER", unit_data(unit)) for unit in self.units])
+
+    def with_entry(self, iteration: int, tile: int, **changes: object) -> Draft:
+        units = [list(unit) for unit in self.units]
+        units[iteration][tile] = replace(units[iteration][tile], **changes)  # type: ignore[arg-type]
+        return replace(self, units=tuple(map(tuple, units)))
+
+
+def chunk(kind: bytes, data: bytes, *, crc_change: int = 0) -> bytes:
+    """Return a whole chunk."""
+    start = struct.pack("<4sI", kind, len(data)) + data
+    return start + struct.pack("<I", zlib.crc32(start) ^ crc_change)
+
+
+def unit_data(unit: tuple[Entry, ...]) -> bytes:
+    """Return the data of an ITER chunk."""
+    return b"".join(entry.table() for entry in unit) + b"".join(entry.payload for entry in unit)
+
+
+def stored_zlib(data: bytes, *block_lengths: int) -> bytes:
+    """Return a zlib stream of stored blocks, the same from every library; the last block takes the rest."""
+    out, position = b"\x78\x01", 0
+    for length in (*block_lengths, None):
+        block = data[position:] if length is None else data[position : position + length]
+        position += len(block)
+        out += struct.pack("<BHH", length is None, len(block), 0xFFFF ^ len(block)) + block
+    return out + zlib.adler32(data).to_bytes(4, "big")
+
+
+def code_units(header: Header, model: EntropyModel, random: Random, plan: Plan) -> tuple[tuple[Entry, ...], ...]:
+    """Return the units of a picture of which only the codes matter."""
+    columns = []
+    for index, tile in enumerate(header.grid):
+        shape = header.code_shape(tile)
+        encoder = TileEncoder(model, shape.height, shape.width)
+        state, previous, segments = model.start(shape.height, shape.width), None, []
+        for iteration in range(min(header.iterations, plan.stops.get(index, header.iterations))):
+            state.begin(iteration, previous)
+            plane: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+            for number, one in enumerate(model.passes):
+                chances = state.probabilities(number).tolist()
+                bits = np.array([plan.bit(k, n, random) for n, k in enumerate(chances)], np.uint8)
+                state.reveal(number, bits)
+                place_bits(plane, one, bits)
+            segment, previous = encoder.encode_next(plane), plane
+            if plan.is_raw(iteration):
+                segment = Segment(Coding.RAW, np.packbits(plane).tobytes(), segment.codes_crc)
+            segments.append(segment)
+        columns.append(segments + [STOPPED_SEGMENT] * (header.iterations - len(segments)))
+    return tuple(
+        tuple(Entry(int(segment.coding), segment.payload, segment.codes_crc) for segment in unit)
+        for unit in zip(*columns, strict=True)
+    )

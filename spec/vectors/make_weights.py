@@ -1,0 +1,142 @@
+"""The two small random models of the vectors, as weights files; used by `generate.py` only.
+
+`whole` is a whole model: 4 code channels, 6 iterations, decoder network included.
+`odd` has an entropy network alone, with numbers that do not divide well: 3 code channels at stride 16, 16 iterations.
+Every number comes from `random.Random`, whose sequence Python promises to keep.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from random import Random
+from typing import Any, TypeAlias
+
+Config: TypeAlias = "dict[str, Any]"
+
+WHOLE_CONFIG: Config = {
+    "cell": "gru",
+    "code_channels": 4,
+    "code_stride": 8,
+    "context_channels": 4,
+    "decoder_channels": 4,
+    "encoder_channels": 1,
+    "entropy_hidden_channels": 5,
+    "entropy_state_channels": 4,
+    "framework": "residual_scaling",
+    "iterations": 6,
+    "passes": [[0, 0, 2], [1, 0, 2], [0, 2, 4], [1, 2, 4]],
+    "separable": True,
+}
+ODD_CONFIG: Config = WHOLE_CONFIG | {
+    "code_channels": 3,
+    "code_stride": 16,
+    "entropy_hidden_channels": 3,
+    "entropy_state_channels": 3,
+    "iterations": 16,
+    "passes": [[1, 0, 1], [0, 0, 1], [0, 2, 3], [0, 1, 2], [1, 2, 3], [1, 1, 2]],
+}
+_INT8, _INT32, _FLOAT = "I8", "I32", "F32"
+_FORMATS = {_INT8: "b", _INT32: "i", _FLOAT: "f"}
+_GRID = 1024  # float weights are multiples of 1/1024, so they are exact in every type
+
+
+class _Tensors:
+    """Collects tensors and becomes a safetensors file."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)  # noqa: S311 -- to be repeated, not to be secret
+        self.entries: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
+
+    def put(self, name: str, kind: str, shape: tuple[int, ...], values: list[float]) -> None:
+        self.entries[name] = (kind, shape, struct.pack(f"<{len(values)}{_FORMATS[kind]}", *values))
+
+    def spread(self, name: str, kind: str, shape: tuple[int, ...], size: float, *, centre: float = 0) -> None:
+        """Fill a tensor with values that cluster round a centre."""
+        count = math.prod(shape)
+        values = [centre + size * (sum(self.random.random() for _ in range(4)) - 2) for _ in range(count)]
+        if kind == _FLOAT:
+            self.put(name, kind, shape, [round(value * _GRID) / _GRID for value in values])
+        else:
+            limit = 127 if kind == _INT8 else 1 << 20
+            self.put(name, kind, shape, [max(-limit, min(limit, round(value))) for value in values])
+
+    def bytes(self, config: Config) -> bytes:
+        description: dict[str, object] = {"__metadata__": {"config": json.dumps(config, sort_keys=True)}}
+        position = 0
+        for name, (kind, shape, data) in self.entries.items():
+            offsets = [position, position := position + len(data)]
+            description[name] = {"dtype": kind, "shape": list(shape), "data_offsets": offsets}
+        text = json.dumps(description, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        return struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in self.entries.values())
+
+
+def _entropy(tensors: _Tensors, config: Config) -> None:
+    t, c, k = (
+        config["iterations"],
+        config["code_channels"],
+        config["entropy_state_channels"],
+    )
+    passes = config["passes"]
+    f, p, g = config["entropy_hidden_channels"], len(passes), passes[0][2] - passes[0][1]
+    for name, kind, shape, size in (
+        ("state_in.bias", _INT32, (t - 1, 2 * k), 12000),
+        ("feature.bias", _INT32, (t, p, f), 9000),
+        ("output.bias", _INT32, (t, p, g), 9000),
+        ("state_in.weight", _INT8, (t - 1, 2 * k, c, 3, 3), 60),
+        ("state.weight", _INT8, (2 * k, k), 60),
+        ("feature.weight", _INT8, (f, k, 3, 3), 60),
+        ("context.weight", _INT8, (t, p - 1, f, c, 3, 3), 60),
+        ("output.weight", _INT8, (t, p, g, f), 90),
+    ):
+        tensors.spread(f"entropy.{name}", kind, shape, size)
+
+
+def _cell(tensors: _Tensors, name: str, n: int) -> None:
+    for part, outputs in (("input", 3 * n), ("hidden", 2 * n)):
+        tensors.spread(f"{name}.{part}.spatial.weight", _FLOAT, (n, 1, 3, 3), 0.8)
+        tensors.spread(f"{name}.{part}.spatial.bias", _FLOAT, (n,), 0.5)
+        tensors.spread(f"{name}.{part}.mix.weight", _FLOAT, (outputs, n, 1, 1), 2)
+    tensors.spread(f"{name}.input.mix.bias", _FLOAT, (3 * n,), 1)
+    tensors.spread(f"{name}.candidate.weight", _FLOAT, (n, n, 1, 1), 2)
+
+
+def _network(tensors: _Tensors, config: Config) -> None:
+    t, c = config["iterations"], config["code_channels"]
+    e, d, n = (config[f"{part}_channels"] for part in ("encoder", "decoder", "context"))
+    steps = [round(-math.log(100 / 2**i) * _GRID) / _GRID for i in range(t)]
+    tensors.put("network.log_gain", _FLOAT, (t,), steps)
+    tensors.spread("network.gain.weight", _FLOAT, (1, d, 1, 1), 1)
+    tensors.spread("network.gain.bias", _FLOAT, (1,), 0.5)
+    tensors.spread("network.encoder.stem.weight", _FLOAT, (e, 384, 1, 1), 0.2)
+    tensors.spread("network.encoder.stem.bias", _FLOAT, (e,), 0.2)
+    _cell(tensors, "network.encoder.core", e)
+    for i in range(t):
+        tensors.spread(f"network.encoder.heads.{i}.weight", _FLOAT, (c, e, 1, 1), 1)
+        tensors.spread(f"network.encoder.direct.{i}.weight", _FLOAT, (c, 192, 1, 1), 0.5)
+        tensors.spread(f"network.encoder.direct.{i}.bias", _FLOAT, (c,), 0.1)
+        tensors.spread(f"network.decoder.inputs.{i}.weight", _FLOAT, (d, c, 1, 1), 1.5)
+        tensors.spread(f"network.decoder.inputs.{i}.bias", _FLOAT, (d,), 0.3)
+        tensors.spread(f"network.decoder.direct.{i}.weight", _FLOAT, (192, c, 1, 1), 0.3)
+    for name, shape in (("down", (n, 4 * d, 1, 1)), ("up", (4 * d, n, 1, 1)), ("output", (192, d, 1, 1))):
+        tensors.spread(f"network.decoder.{name}.weight", _FLOAT, shape, 0.5)
+        tensors.spread(f"network.decoder.{name}.bias", _FLOAT, shape[:1], 0.1)
+    _cell(tensors, "network.decoder.context", n)
+    _cell(tensors, "network.decoder.detail", d)
+
+
+def whole_weights() -> bytes:
+    """Return the file of the whole model."""
+    tensors = _Tensors(1)
+    _entropy(tensors, WHOLE_CONFIG)
+    _network(tensors, WHOLE_CONFIG)
+    return tensors.bytes(WHOLE_CONFIG)
+
+
+def odd_weights() -> bytes:
+    """Return the file of the model without a decoder network."""
+    tensors = _Tensors(2)
+    _entropy(tensors, ODD_CONFIG)
+    return tensors.bytes(ODD_CONFIG)

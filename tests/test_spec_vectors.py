@@ -1,0 +1,272 @@
+"""Every vector of the specification through the package, the reference decoder and the C decoder."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import reference_decoder
+from vectors import generate
+from vectors.assemble import chunk, read_model
+
+from pillow_rnc import codec, container
+from pillow_rnc.alpha import decode_alpha
+from pillow_rnc.codestream import decode_tile
+from pillow_rnc.errors import CorruptError, RncFileError, SignatureError, TruncatedError, UnsupportedError
+from pillow_rnc.weights import register
+
+if TYPE_CHECKING:
+    from pillow_rnc.container import RncFile
+    from pillow_rnc.entropy_model import EntropyModel
+
+SPEC = Path(__file__).parent.parent / "spec"
+VECTORS = SPEC / "vectors"
+VALID, INVALID = sorted((VECTORS / "valid").glob("*.rnc")), sorted((VECTORS / "invalid").glob("*.rnc"))
+RELEASED = sorted((VECTORS / "released").glob("*/*.rnc"))
+CLASSES = {
+    "signature": SignatureError,
+    "unsupported": UnsupportedError,
+    "corrupt": CorruptError,
+    "truncated": TruncatedError,
+}
+
+valid = pytest.mark.parametrize("path", [*VALID, *RELEASED], ids=lambda path: f"{path.parent.name}-{path.stem}")
+invalid = pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _models() -> None:
+    for path in (*VECTORS.glob("*.safetensors"), *VECTORS.glob("released/*/*.safetensors")):
+        register(path)
+
+
+@pytest.fixture(scope="module")
+def c_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the compiled C decoder; only where there is no compiler, and this is not CI, it is left out."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None and "CI" not in os.environ:
+        pytest.skip("no C compiler")
+    program = tmp_path_factory.mktemp("decoder") / "decoder"
+    strict = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    subprocess.run([str(compiler), *strict, "-O2", "-o", str(program), str(SPEC / "decoder.c")], check=True)
+    return program
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return facts
+
+
+def weights_of(path: Path) -> Path:
+    folder = path.parent if path.parent.parent.name == "released" else VECTORS
+    return folder / str(facts_of(path)["weights"])
+
+
+def model_of(path: Path) -> EntropyModel:
+    return read_model(weights_of(path).read_bytes()).entropy_model
+
+
+def expected_lines(facts: dict[str, Any]) -> list[str]:
+    return [f"{t} {tile} {text}" for t, unit in enumerate(facts["segments"]) for tile, text in enumerate(unit)]
+
+
+def code_lines(file: RncFile, model: EntropyModel) -> list[str]:
+    """Decode all codes and return them in the form of the other decoders' output."""
+    header = file.header
+    lines = {}
+    for index, tile in enumerate(header.grid):
+        shape = header.code_shape(tile)
+        segments = [unit[index] for unit in file.units]
+        codes = decode_tile(segments, model, shape[1:], tile=index)
+        for t, segment in enumerate(segments):
+            crc = zlib.crc32(np.packbits(codes[t]).tobytes()) if t < len(codes) else 0
+            lines[t, index] = f"{t} {index} {segment.coding.name.lower()} {crc:08x}"
+    return [lines[place] for place in sorted(lines)]
+
+
+def test_there_are_enough_vectors_and_all_have_a_sidecar() -> None:
+    assert len(VALID) >= 50
+    assert len(INVALID) >= 30
+    for path in (*VALID, *INVALID, *RELEASED):
+        assert facts_of(path)["comment"]
+        assert path.stat().st_size <= 2048
+
+
+def test_the_generator_writes_these_files_again(tmp_path: Path) -> None:
+    generate.generate(tmp_path)
+    written = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
+    kept = {
+        path.relative_to(VECTORS): path.read_bytes()
+        for folder in (".", "valid", "invalid")
+        for path in (VECTORS / folder).glob("*.*")
+        if path.suffix in (".rnc", ".json", ".safetensors")
+    }
+
+    assert written.keys() == kept.keys()
+    assert [name for name in kept if kept[name] != written[name]] == []
+
+
+@valid
+def test_the_package_decodes_a_valid_file(path: Path) -> None:
+    data, facts = path.read_bytes(), facts_of(path)
+    file = container.parse(data)
+    header = asdict(file.header) | {"model_id": file.header.model_id.hex(), "version": list(file.header.version)}
+
+    assert container.verify(data) == file.header
+    assert header == facts["header"]
+    assert code_lines(file, model_of(path)) == expected_lines(facts)
+    plane = None if file.alpha is None else decode_alpha(file.alpha, file.header.width, file.header.height)
+    assert facts["alpha_crc"] == (None if plane is None else f"{zlib.crc32(plane.tobytes()):08x}")
+
+
+@valid
+def test_a_valid_file_without_unknown_chunks_is_canonical(path: Path) -> None:
+    data = path.read_bytes()
+    names = {kind for kind in (b"aaaa", b"abcd", b"zzzZ", b"neWz", b"drwn") if kind in data}
+
+    assert bool(names) != (container.build(container.parse(data)) == data)
+
+
+@pytest.mark.parametrize("path", [path for path in VALID if "samples" in facts_of(path)], ids=lambda path: path.stem)
+def test_samples_are_within_the_tolerance(path: Path) -> None:
+    found = codec.decode(container.parse(path.read_bytes())).astype(int)
+    expected = np.frombuffer(bytes.fromhex(facts_of(path)["samples"]), np.uint8)
+
+    assert np.abs(found.reshape(-1) - expected).max() <= 1
+
+
+@valid
+def test_the_reference_decoder_decodes_a_valid_file(path: Path) -> None:
+    data, facts = path.read_bytes(), facts_of(path)
+    plane = reference_decoder.decode_alpha(data)
+
+    assert reference_decoder.report(weights_of(path).read_bytes(), data) == expected_lines(facts)
+    assert facts["alpha_crc"] == (None if plane is None else f"{zlib.crc32(plane):08x}")
+
+
+@valid
+def test_the_c_decoder_decodes_a_valid_file(path: Path, c_decoder: Path) -> None:
+    assert run(c_decoder, path) == expected_lines(facts_of(path))
+
+
+@invalid
+def test_the_package_rejects_an_invalid_file(path: Path) -> None:
+    data, facts = path.read_bytes(), facts_of(path)
+    with pytest.raises(RncFileError) as caught:
+        decode_all(data)
+
+    assert caught.type is CLASSES[facts["expect"]]
+    if isinstance(caught.value, TruncatedError):
+        assert caught.value.decodable_iterations == facts["whole_iterations"]
+    if facts["found_in"] == "file":
+        with pytest.raises(CLASSES[facts["expect"]]):
+            container.verify(data)
+
+
+def decode_all(data: bytes) -> None:
+    """Decode pixels and alpha, as `Image.load` does."""
+    file = container.parse(data)
+    codec.decode(file)
+    if file.alpha is not None:
+        decode_alpha(file.alpha, file.header.width, file.header.height)
+
+
+@invalid
+def test_the_reference_decoder_rejects_an_invalid_file(path: Path) -> None:
+    check_verdict(reference_decoder.report(weights_of(path).read_bytes(), path.read_bytes()), facts_of(path))
+
+
+@invalid
+def test_the_c_decoder_rejects_an_invalid_file(path: Path, c_decoder: Path) -> None:
+    facts = facts_of(path)
+    if facts["found_in"] == "alpha" and path.stem != "alpha-predictor":
+        assert len(run(c_decoder, path)) == 3  # iterations; it leaves the stream unexpanded, as it says
+    else:
+        check_verdict(run(c_decoder, path), facts)
+
+
+def test_both_decoders_written_from_the_text_judge_damage_alike(c_decoder: Path, tmp_path: Path) -> None:
+    """A cut at every byte, and one flipped bit in every byte, of a file with metadata."""
+    source = VECTORS / "valid" / "chunk-all.rnc"
+    weights, data = weights_of(source).read_bytes(), source.read_bytes()
+    path = tmp_path / source.name
+    damaged = [data[:length] for length in range(len(data))]
+    for position in range(len(data)):
+        flipped = data[position] ^ 1 << (5 * position) % 8
+        damaged.append(data[:position] + bytes([flipped]) + data[position + 1 :])
+    for one in damaged:
+        path.write_bytes(one)
+        found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(weights, one)
+        assert len(expected) == len(found)
+        assert expected[-1].split(":")[0] == found[-1].split(":")[0] != ""
+
+
+def check_verdict(lines: list[str], facts: dict[str, Any]) -> None:
+    assert lines[-1].split(":")[0] == facts["expect"]
+    if facts["expect"] == "truncated":
+        assert lines[-1] == f"truncated: {facts['whole_iterations']} whole iterations"
+        whole = {int(line.split()[0]) for line in lines[:-1]}
+        assert whole == set(range(facts["whole_iterations"]))
+    else:
+        assert len(lines) == 1
+
+
+def run(program: Path, path: Path, weights: Path | None = None) -> list[str]:
+    done = subprocess.run(
+        [program, weights or weights_of(path), path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.returncode in (0, 2, 3, 4, 5)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("path", [p for p in INVALID if facts_of(p)["expect"] == "truncated"], ids=lambda p: p.stem)
+def test_a_truncated_file_decodes_like_one_with_fewer_iterations(path: Path) -> None:
+    data, whole = path.read_bytes(), facts_of(path)["whole_iterations"]
+    if not whole:
+        with pytest.raises(TruncatedError):
+            container.parse(data, allow_truncated=True)
+        return
+    cut = container.truncate(data, whole)
+
+    kept = container.parse(data, allow_truncated=True)
+    assert code_lines(container.parse(cut), model_of(path)) == code_lines(kept, model_of(path))
+
+
+def test_a_later_minor_version_with_unknown_chunks_is_read_and_cut() -> None:
+    data = (VECTORS / "valid" / "minor-9.rnc").read_bytes()
+    head = container.read_head(io.BytesIO(data))
+
+    assert head.header.version == (1, 9)
+    assert set(head.metadata) == {"dpi"}
+    assert container.truncate(data, 1) == data
+
+
+def test_unknown_chunks_stay_or_go_in_a_cut_as_their_fourth_letter_says() -> None:
+    data = (VECTORS / "valid" / "drawn-100.rnc").read_bytes()
+    head, rest = data[:42], data[42:]
+    extra = [chunk(b"keep", b"1"), chunk(b"looS", b"2")]
+    data = head + b"".join(extra) + rest
+
+    cut = container.truncate(data, 1)
+
+    assert container.parse(data).header.iterations > 1
+    assert (extra[0] in cut, extra[1] in cut) == (True, False)
+
+
+def test_released_files_are_never_edited() -> None:
+    for folder in (VECTORS / "released").iterdir():
+        if folder.is_dir():
+            lines = (folder / "CRC32").read_text(encoding="utf-8").splitlines()
+            listed = {name: int(crc, 16) for crc, name in (line.split() for line in lines)}
+            found = {path.name: zlib.crc32(path.read_bytes()) for path in folder.iterdir() if path.name != "CRC32"}
+            assert found == listed
