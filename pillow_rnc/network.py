@@ -48,6 +48,7 @@ class CodecState(NamedTuple):
     """State of one picture after some iterations."""
 
     reconstruction: Tensor  # y_hat, [N, 192, h, w]
+    coded: Tensor  # the part of y_hat that the direct paths carried, [N, 192, h, w]
     decoder: DecoderState
 
 
@@ -59,14 +60,25 @@ class IterationWeights(NamedTuple):
     head: Tensor
     encoder_direct: Tensor
     encoder_bias: Tensor
+    encoder_significance: Tensor
     input: Tensor
     input_bias: Tensor
     decoder_direct: Tensor
+    decoder_refinement: Tensor
 
 
 def squash(x: Tensor) -> Tensor:
     """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
     return x / (1.0 + x.abs() / _SQUASH)
+
+
+def significance(coded: Tensor, gain: Tensor) -> Tensor:
+    """Return how far each coefficient is significant, 0 to 1: 1 once a whole quantiser step of it has been coded.
+
+    Embedded coders of transform coefficients live by this distinction: what is still zero needs a wide dead zone,
+    what is significant needs its interval halved.
+    """
+    return (coded * gain).abs().clamp(max=1.0)
 
 
 class Binarizer(nn.Module):
@@ -100,18 +112,28 @@ class Encoder(nn.Module):
         self.core = make_cell(_encoder_cell(config), c, c, separable=config.separable)
         self.heads = _linear(c, config.code_channels, t, bias=False)
         self.direct = _linear(COEFFICIENTS, config.code_channels, t, bias=True)
+        self.significance = _linear(COEFFICIENTS, config.code_channels, t, bias=False)
 
     def forward(
-        self, residual: Tensor, reconstruction: Tensor, weights: IterationWeights, state: State | None
+        self,
+        residual: Tensor,
+        reconstruction: Tensor,
+        significant: Tensor,
+        weights: IterationWeights,
+        state: State | None,
     ) -> tuple[Tensor, State]:
         residual = squash(residual)
         features, state = self.core(self.stem(torch.cat([residual, squash(reconstruction)], 1)), state)
         a = pointwise(features, weights.head) + pointwise(residual, weights.encoder_direct, weights.encoder_bias)
-        return a, state
+        return a + pointwise(significant, weights.encoder_significance), state
 
 
 class Decoder(nn.Module):
-    """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w]."""
+    """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w].
+
+    The update comes in two parts: that of the recurrent path, which predicts, and that of the direct path, which
+    carries what the bits say. The step that a bit stands for depends on whether its coefficient is significant.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -123,14 +145,17 @@ class Decoder(nn.Module):
         self.detail = make_cell(config.cell, d, d, separable=config.separable)
         self.output = Pointwise(d, COEFFICIENTS)
         self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
+        self.refinement = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
 
-    def forward(self, bits: Tensor, weights: IterationWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def forward(
+        self, bits: Tensor, significant: Tensor, weights: IterationWeights, state: DecoderState
+    ) -> tuple[Tensor, Tensor, DecoderState]:
         x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
         wide, context = self.context(self.down(F.pixel_unshuffle(x, 2)), state.context)  # [N, c, h/2, w/2]
         x = x + F.pixel_shuffle(self.up(wide), 2)
         features, detail = self.detail(x, state.detail)
-        update: Tensor = self.output(features) + pointwise(bits, weights.decoder_direct)
-        return update, DecoderState(context, detail, features)
+        coded = pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
+        return self.output(features), coded, DecoderState(context, detail, features)
 
 
 class Network(nn.Module):
@@ -157,7 +182,8 @@ class Network(nn.Module):
         parameter = self.log_gain
         shape = (batch, COEFFICIENTS, height, width)
         zeros = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
-        return CodecState(zeros.contiguous(memory_format=torch.channels_last), DecoderState())
+        zeros = zeros.contiguous(memory_format=torch.channels_last)
+        return CodecState(zeros, zeros, DecoderState())
 
     def weights_of(self, iteration: int) -> IterationWeights:
         """Return what belongs to one iteration alone; index from 0."""
@@ -171,9 +197,11 @@ class Network(nn.Module):
             self.encoder.heads[iteration].weight,
             encoder_direct.weight,
             encoder_direct.bias,
+            self.encoder.significance[iteration].weight,
             inputs.weight,
             inputs.bias,
             self.decoder.direct[iteration].weight,
+            self.decoder.refinement[iteration].weight,
         )
 
     def gain_map(self, log_gain: Tensor, state: CodecState) -> Tensor:
@@ -188,18 +216,20 @@ class Network(nn.Module):
     ) -> tuple[Tensor, State]:
         """Return the binarizer's input and the encoder's next memory; see `encode_step`."""
         gain = self.gain_map(weights.log_gain, state)
-        a, memory = self.encoder(
-            (target - state.reconstruction) * gain, state.reconstruction * gain, weights, memory
-        )  # fmt: skip
-        return a, memory
+        significant = significance(state.coded, gain)
+        residual = (target - state.reconstruction) * gain
+        return self.encoder(residual, state.reconstruction * gain, significant, weights, memory)  # type: ignore[no-any-return]
 
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
-        update, decoder = self.decoder(bits, weights, state.decoder)
-        update = update / self.gain_map(weights.log_update_gain, state)
+        gain = self.gain_map(weights.log_update_gain, state)
+        significant = significance(state.coded, gain)
+        predicted, coded, decoder = self.decoder(bits, significant, weights, state.decoder)
+        coded = coded / gain
+        update = predicted / gain + coded
         if self.config.framework == "one_shot":
-            return CodecState(update, decoder)
-        return CodecState(state.reconstruction + update, decoder)
+            return CodecState(update, coded, decoder)
+        return CodecState(state.reconstruction + update, state.coded + coded, decoder)
 
     def encode_step(
         self, target: Tensor, iteration: int, state: CodecState, memory: State | None
@@ -235,8 +265,8 @@ def macs_per_pixel(config: ModelConfig) -> float:
         taps = 1 if config.separable else 9
         return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
 
-    encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + COEFFICIENTS) * k
-    decoder = 2 * k * d + cell(d, config.cell) + (d + k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
+    encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + 2 * COEFFICIENTS) * k
+    decoder = 2 * k * d + cell(d, config.cell) + (d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
     s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
     entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
     return (encoder + decoder + entropy) / config.code_stride**2

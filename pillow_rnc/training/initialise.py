@@ -1,66 +1,163 @@
 """The starting point of training: an embedded dead-zone quantiser of DCT coefficients, found greedily.
 
-Each iteration has a quantiser step; its code channels are spent in pairs, "above +threshold" and "below -threshold" of
-one coefficient, on those coefficients where a pair lowers distortion + lambda * entropy most. Several pairs on one
-coefficient form a thermometer code. Such codes are mostly zeros, which the entropy network codes almost for nothing:
-the rate goes where the picture has detail, which one sign per component cannot do.
+Code channels come in pairs: "above" and "below" of one coefficient at one level. While a coefficient is not yet
+significant, a pair fires outside a dead zone; once it is, the first pair says in which half of its interval the
+coefficient lies, as bit-plane coders do. Further levels of a coefficient form a thermometer code for large values.
+Each iteration spends its pairs where they lower squared error + price * bits most, at a price that falls from
+iteration to iteration. Most codes are then zeros, which the entropy network codes almost for nothing: the rate goes
+where the picture has detail, and a prefix of the codes is close to the best quantiser of its rate.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pillow_rnc.network import Network, squash
+from pillow_rnc.network import squash
 
-_DEAD_ZONE = 0.6  # first threshold, in steps; the next ones lie one step apart
-_LEVELS = 6
+if TYPE_CHECKING:
+    from pillow_rnc.network import Network
+
+_DEAD_ZONE = 0.8  # first threshold of a coefficient that is not significant, in steps
+_LEVELS = 8
+_FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not considered
 _SHARPNESS = 2.0  # slope of the binarizer's input per step at the threshold
+_FRESH_LIMITS, _KNOWN_LIMITS = (1.0, 1.6), (0.3, 0.7)  # reconstruction points of a first level, in steps
+_SILENT = -1.3  # bias of a channel without a task: off, but within reach of training
+_SLOT_PRICE = 0.5  # makes a visit with few levels win over one with many of equal merit per level
+
+
+class Start(NamedTuple):
+    """What the start is worth on its sample: squared error per pixel, and how often each channel fires."""
+
+    errors: list[float]
+    ones: Tensor  # [iterations, code_channels]
+
+
+class _Level(NamedTuple):
+    """One pair of channels: a level of one coefficient, at a step of its own."""
+
+    merit: float
+    coefficient: int
+    level: int
+    step: float
+
+
+class _Sample:
+    """The blocks that the start is fitted to, on their way through the iterations."""
+
+    def __init__(self, coefficients: Tensor) -> None:
+        self.residual = coefficients.clone()  # [blocks, 192]
+        self.coded = torch.zeros_like(coefficients)
+        self.steps: list[float | None] = [None] * coefficients.shape[1]
+
+    def fires(self, one: _Level) -> tuple[Tensor, Tensor]:
+        """Return where a pair fires, bool [blocks] each: among blocks not yet significant, and among the others."""
+        significant = self.coded[:, one.coefficient] != 0
+        dead_zone = torch.where(significant, 0.0, _DEAD_ZONE)
+        fires = self.residual[:, one.coefficient].abs() > (one.level - 1 + dead_zone) * one.step
+        return fires & ~significant, fires & significant
 
 
 def _entropy(p: Tensor) -> Tensor:
-    p = p.clamp(1e-9, 1 - 1e-9)
+    p = p.clamp(1e-6, 1 - 1e-6)
     return -(p * p.log2() + (1 - p) * (1 - p).log2())
 
 
-def _best_pairs(residual: Tensor, step: float, pairs: int) -> list[tuple[int, int]]:
-    """Return (coefficient, level) of the pairs that lower the Lagrangian most, levels of a coefficient in order."""
-    slope = step * step / 6  # of squared error per bit where a uniform quantiser of this step is efficient
-    candidates: list[tuple[float, int, int]] = []
-    magnitude = residual.abs()
-    reached_by = torch.ones(residual.shape[1], device=residual.device)  # share of blocks at the level below
-    for level in range(_LEVELS):
-        beyond = magnitude > (_DEAD_ZONE + level) * step
-        left = magnitude - level * step
-        gain = torch.where(beyond, left**2 - (left - step) ** 2, torch.zeros_like(left)).mean(0)
-        p = beyond.float().mean(0)
-        sign_bits = p if level == 0 else torch.zeros_like(p)
-        bits = reached_by * _entropy(p / reached_by.clamp_min(1e-9)) + sign_bits
-        reached_by = p
-        candidates += [(score, i, level) for i, score in enumerate((gain - slope * bits).tolist()) if score > 0]
-    chosen: list[tuple[int, int]] = []
-    reached = dict.fromkeys(range(residual.shape[1]), 0)
+def _event_bits(event: Tensor, among: Tensor, significant: Tensor) -> Tensor:
+    """Return the bits per block that say where an event happens, significance being known."""
+    bits = torch.zeros(())
+    for group in (among & significant, among & ~significant):
+        share = group.float().mean()
+        if share > 0:
+            bits = bits + share * _entropy((event & group).float().mean() / share)
+    return bits
+
+
+def _visit(sample: _Sample, coefficient: int, step: float, price: float) -> list[_Level]:
+    """Return the levels of one coefficient that pay at a step, in order."""
+    magnitude = sample.residual[:, coefficient].abs()
+    significant = sample.coded[:, coefficient] != 0
+    among, value = torch.ones_like(significant), torch.zeros_like(magnitude)
+    levels = []
+    for level in range(1, _LEVELS + 1):
+        fresh, known = sample.fires(_Level(0.0, coefficient, level, step))
+        event = (fresh | known) & among
+        if int(event.sum()) < _FEWEST_BLOCKS:
+            break
+        better = torch.where(event, value + step, value)
+        bits = _event_bits(event, among, significant)
+        if level == 1:
+            for group, limits in ((fresh, _FRESH_LIMITS), (known, _KNOWN_LIMITS)):
+                better = torch.where(group, _amount(magnitude, group, step, limits) * step, better)
+            bits = bits + event.float().mean()  # the sign
+        gain = ((magnitude - value) ** 2 - (magnitude - better) ** 2).mean()
+        merit = float(gain - price * bits)
+        if merit <= 0:
+            break
+        levels.append(_Level(merit, coefficient, level, step))
+        among, value = event, better
+    return levels
+
+
+def _amount(magnitude: Tensor, group: Tensor, step: float, limits: tuple[float, float]) -> float:
+    """Return the reconstruction point of a group of blocks, in steps."""
+    low, high = limits
+    if not bool(group.any()):
+        return (low + high) / 2
+    return min(max(float(magnitude[group].clamp(max=(high + 0.3) * step).mean()) / step, low), high)
+
+
+def _choose(sample: _Sample, step: float, pairs: int) -> list[_Level]:
+    """Return the levels that an iteration spends its pairs on; of each coefficient the lower levels first."""
+    price = step * step * math.log(2) / 6  # of a bit, where a uniform quantiser of this step is efficient
+    candidates: list[_Level] = []
+    for coefficient, own in enumerate(sample.steps):
+        options = (step, 2 * step, 4 * step) if own is None else (own, own / 2, own / 4)
+        visits = [_visit(sample, coefficient, option, price) for option in options]
+        candidates += max(visits, key=lambda levels: sum(one.merit for one in levels) / (len(levels) + _SLOT_PRICE))
     candidates.sort(reverse=True)
-    progress = True
-    while len(chosen) < pairs and progress:
-        progress = False
-        for _, coefficient, level in candidates:
-            if reached[coefficient] == level:
-                chosen.append((coefficient, level))
-                reached[coefficient] += 1
-                progress = True
-                break
-    if len(chosen) < pairs:  # nothing else pays yet: spend the rest on the strongest coefficients
-        spare = residual.square().mean(0).argsort(descending=True).tolist()
-        chosen += [(i, reached[i]) for i in spare if reached[i] < _LEVELS][: pairs - len(chosen)]
+    chosen: list[_Level] = []
+    reached = [0] * len(sample.steps)
+    while len(chosen) < pairs:
+        found = next((one for one in candidates if one.level == reached[one.coefficient] + 1), None)
+        if found is None:
+            break
+        chosen.append(found)
+        reached[found.coefficient] = found.level
     return chosen
 
 
+def _bent(threshold: float) -> float:
+    return float(squash(torch.tensor(threshold)))
+
+
+def _set_pair(network: Network, iteration: int, slot: int, one: _Level, amounts: list[float]) -> None:
+    """Write one pair into the direct paths; ``amounts`` are the steps it stands for, fresh and known."""
+    pairs = network.config.code_channels // 2
+    encoder, bias = network.encoder.direct[iteration].weight, network.encoder.direct[iteration].bias
+    widening, direct = network.encoder.significance[iteration].weight, network.decoder.direct[iteration].weight
+    refinement = network.decoder.refinement[iteration].weight
+    assert bias is not None
+    scale = one.step * math.exp(float(network.log_gain[iteration]))  # thresholds in units of the gain
+    fresh, known = ((one.level - 1 + zone) * scale for zone in (_DEAD_ZONE, 0.0))
+    slope = _SHARPNESS / scale * (fresh / _bent(fresh)) ** 2  # squash flattens as 1 / (1 + |x| / limit)^2
+    for sign, channel in ((1.0, slot), (-1.0, slot + pairs)):
+        encoder[channel, :, 0, 0] = 0.0
+        encoder[channel, one.coefficient, 0, 0] = sign * slope
+        bias[channel] = -slope * _bent(fresh)
+        widening[channel, one.coefficient, 0, 0] = slope * (_bent(fresh) - _bent(known))
+        direct[:, channel, 0, 0] = 0.0
+        direct[one.coefficient, channel, 0, 0] = sign * amounts[0] * scale / 2
+        refinement[one.coefficient, channel, 0, 0] = sign * (amounts[1] - amounts[0]) * scale / 2
+
+
 @torch.no_grad()
-def greedy_quantiser(network: Network, coefficients: Tensor, first_step: float, last_step: float) -> list[float]:
-    """Set the direct paths and gains of ``network``; return the mean squared error after each iteration.
+def greedy_quantiser(network: Network, coefficients: Tensor, first_step: float, last_step: float) -> Start:
+    """Set the direct paths and gains of ``network``; return what they are worth.
 
     Args:
         network: Changed in place; iteration t gets a step on the geometric line between the two steps.
@@ -69,40 +166,39 @@ def greedy_quantiser(network: Network, coefficients: Tensor, first_step: float, 
         last_step: Quantiser step of the last iteration.
     """
     config = network.config
-    residual = coefficients.clone()
-    errors = []
+    pairs = config.code_channels // 2
+    sample = _Sample(coefficients)
+    errors, ones = [], torch.zeros(config.iterations, config.code_channels)
     for t in range(config.iterations):
         step = first_step * (last_step / first_step) ** (t / max(1, config.iterations - 1))
         network.log_gain[t] = -math.log(step)
-        encoder, bias, decoder = (
-            network.encoder.direct[t].weight,
-            network.encoder.direct[t].bias,
-            network.decoder.direct[t].weight,
-        )
-        encoder.mul_(0.05)
+        bias = network.encoder.direct[t].bias
         assert bias is not None
-        bias.fill_(-3.0)
-        decoder.mul_(0.02)
-        update = torch.zeros_like(residual)
-        for slot, (coefficient, level) in enumerate(_best_pairs(residual, step, config.code_channels // 2)):
-            threshold = _DEAD_ZONE + level
-            bent = float(squash(torch.tensor(threshold)))
-            slope = _SHARPNESS * (threshold / bent) ** 2  # squash flattens as 1 / (1 + |x| / limit)^2
-            value = residual[:, coefficient]
-            beyond = value.abs() > threshold * step
-            amount = float((value.abs()[beyond] / step - level).mean()) if bool(beyond.any()) else 1.0
-            amount = min(max(amount, 0.8), 1.3)
-            for sign, channel in ((1.0, slot), (-1.0, slot + config.code_channels // 2)):
-                encoder[channel, :, 0, 0] = 0.0
-                encoder[channel, coefficient, 0, 0] = sign * slope
-                bias[channel] = -slope * bent
-                decoder[:, channel, 0, 0] = 0.0
-                decoder[coefficient, channel, 0, 0] = sign * amount / 2
-            update[:, coefficient] += torch.where(beyond, value.sign() * amount * step, torch.zeros_like(value))
-        residual -= update
-        errors.append(float(residual.square().sum(1).mean() / 64))
+        bias.fill_(_SILENT)
+        network.encoder.direct[t].weight.mul_(0.05)
+        network.encoder.significance[t].weight.zero_()
         network.encoder.heads[t].weight.mul_(0.1)
+        network.decoder.direct[t].weight.mul_(0.02)
+        network.decoder.refinement[t].weight.zero_()
+        update = torch.zeros_like(sample.residual)
+        for slot, one in enumerate(_choose(sample, step, pairs)):
+            fresh, known = sample.fires(one)
+            magnitude, amounts = sample.residual[:, one.coefficient].abs(), [1.0, 1.0]
+            if one.level == 1:
+                amounts = [
+                    _amount(magnitude, group, one.step, limits)
+                    for group, limits in ((fresh, _FRESH_LIMITS), (known, _KNOWN_LIMITS))
+                ]
+            _set_pair(network, t, slot, one, amounts)
+            sign = sample.residual[:, one.coefficient].sign()
+            update[:, one.coefficient] += sign * (fresh * amounts[0] + known * amounts[1]) * one.step
+            sample.steps[one.coefficient] = one.step
+            for channel, half in ((slot, sign > 0), (slot + pairs, sign < 0)):
+                ones[t, channel] = ((fresh | known) & half).float().mean()
+        sample.residual -= update
+        sample.coded += update
+        errors.append(float(sample.residual.square().sum(1).mean() / 64))
     network.decoder.output.weight.mul_(0.02)
     assert network.decoder.output.bias is not None
     network.decoder.output.bias.zero_()
-    return errors
+    return Start(errors, ones)
