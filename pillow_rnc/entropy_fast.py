@@ -2,7 +2,8 @@
 
 Weights carry the shift that follows them as a factor 2^-s. A power of two changes no significand, so
 all sums stay exact below 2^24, and `>> s` is what `floor` leaves. Rows of every matrix are cells,
-columns are taps times channels; bits and states are kept with the channel last for that reason.
+columns are taps times channels; bits, states and tallies are kept with the channel last for that reason.
+Bits are +1 and -1 here and their value of 127 is in the weights, so that tallies add up from them too.
 float32 is enough; float64 is there to ask again, where float32 is under suspicion.
 
 Source: spec, section "Entropy network", for the values; nothing here is normative.
@@ -10,23 +11,23 @@ Source: spec, section "Entropy network", for the values; nothing here is normati
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from pillow_rnc.entropy_bounds import FEATURE_MAX, KNOWN_BIT, TALLY_MAX
+from pillow_rnc.entropy_context import context_rows, row_starts, seen_taps
 from pillow_rnc.entropy_reference import (
     CANDIDATE_SHIFT,
-    FEATURE_MAX,
     FEATURE_SHIFT,
-    KNOWN_BIT,
     LOGIT_SHIFT,
     TABLE_CENTRE,
+    TALLY_SHIFT,
     UPDATE_SHIFT,
     EntropyTensors,
-    Pass,
     cells_of,
 )
 from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
@@ -37,11 +38,19 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 
 # Cells per matrix product: the gathered taps of a strip stay in the second-level cache.
-_STRIP_CELLS = 768
-_TAPS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+_STRIP_CELLS = 512
 _TABLE_TOP = 255.0
 _UPDATE = SIGMOID.astype(np.float32) / 256
 _CANDIDATE = TANH.astype(np.float32)
+
+
+# Rows, length and number of sums, and the largest factors; row counts reach the kernels for small and large products.
+# 255 * 127 * 518 and 32767 * 512 are just short of 2^24.
+_KNOWN_PRODUCTS = (
+    (1, 64, 16, 255, 127), (33, 80, 64, 255, 127), (200, 352, 64, 255, 127), (130, 518, 64, 255, 127),
+    (120, 544, 64, 127, 127), (32, 192, 200, 127, 127),  # state and output, with tallies
+    (120, 32, 96, 1, 32767), (7, 512, 96, 1, 32767),  # tallies
+)  # fmt: skip
 
 
 class _PassWeights(NamedTuple):
@@ -51,6 +60,14 @@ class _PassWeights(NamedTuple):
     hidden_bias: Floats
     output: Floats
     output_bias: Floats
+
+
+class _TallyWeights(NamedTuple):
+    """Operands of the tallies: weight [C, S], scale, output [2S, P * G]."""
+
+    weight: Floats
+    scale: Floats
+    output: Floats
 
 
 class FastTensors:
@@ -67,17 +84,30 @@ class FastTensors:
         self.feature: Floats = (_columns(tensors.feature_weight) * 2.0**-FEATURE_SHIFT).astype(dtype)  # [9 * K, F]
         self._gates: dict[int, tuple[Floats, Floats]] = {}
         self._passes: dict[tuple[int, int], _PassWeights] = {}
+        self._tallies: dict[int, _TallyWeights] = {}
 
     def gates(self, t: int) -> tuple[Floats, Floats]:
-        """Return the weights [2, 9 * C + K, K] and biases [2, 1, K] of u and n before iteration t."""
+        """Return the weights [9 * C + K + 2S, 2K] and biases [2K] of u and n before iteration t."""
         if t not in self._gates:
             tensors = self.tensors
-            rows = np.concatenate([_columns(tensors.state_in_weight[t - 1]), tensors.state_weight.T])
-            scale = np.array([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT]).reshape(2, 1, 1)
-            weight = rows.reshape(len(rows), 2, -1).transpose(1, 0, 2) * scale
-            bias = tensors.state_in_bias[t - 1].reshape(2, 1, -1) * scale + TABLE_CENTRE
-            self._gates[t] = (np.ascontiguousarray(weight, self.dtype), bias.astype(self.dtype))
+            bits = _columns(tensors.state_in_weight[t - 1]) * np.int16(KNOWN_BIT)
+            rows = np.concatenate([bits, tensors.state_weight.T, tensors.tally_input_weight.T])
+            scale = np.repeat([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], tensors.state_channels)
+            bias = tensors.state_in_bias[t - 1] * scale + TABLE_CENTRE
+            self._gates[t] = ((rows * scale).astype(self.dtype), bias.astype(self.dtype))
         return self._gates[t]
+
+    def tallies(self, t: int) -> _TallyWeights:
+        """Return the operands of the tallies before iteration t and in its passes."""
+        if t not in self._tallies:
+            tensors, dtype = self.tensors, self.dtype
+            output = tensors.tally_output_weight[t - 1].reshape(-1, 2 * tensors.tallies).T * 2.0**-LOGIT_SHIFT
+            self._tallies[t] = _TallyWeights(
+                tensors.tally_weight[t - 1].T.astype(dtype),
+                (tensors.tally_scale[t - 1] * 2.0**-TALLY_SHIFT).astype(dtype),
+                np.ascontiguousarray(output, dtype),
+            )
+        return self._tallies[t]
 
     def pass_weights(self, t: int, index: int) -> _PassWeights:
         """Return the operands of one pass of iteration t."""
@@ -85,7 +115,7 @@ class FastTensors:
             tensors, dtype = self.tensors, self.dtype
             columns: list[NDArray[Any]] = [
                 tensors.context_weight[t, index - 1, :, seen.first : seen.stop, 1 + dy, 1 + dx].T
-                for seen, (dy, dx) in _seen_taps(tensors.passes, index)
+                for seen, (dy, dx) in seen_taps(tensors.passes, index)
             ]
             self._passes[t, index] = _PassWeights(
                 (np.concatenate(columns or [np.empty((0, tensors.hidden_channels))]) * 2.0**-FEATURE_SHIFT).astype(
@@ -110,16 +140,20 @@ class FastState:
         padded = (grid_h + 2, grid_w + 2)
         self._bits = np.zeros((*padded, tensors.code_channels), dtype=dtype)
         self._state = np.zeros((*padded, tensors.state_channels), dtype=dtype)
+        self._tally = np.zeros((grid_h * grid_w, tensors.tallies), dtype=dtype)
         self._features: list[Floats] = []
+        group = tensors.passes[0].stop - tensors.passes[0].first
+        self._tally_logits = np.zeros((grid_h * grid_w, len(tensors.passes) * group), dtype=dtype)
         # Room for one strip: fresh memory would cost as much as the sums.
         self._strip_rows = min(grid_h, max(1, _STRIP_CELLS // grid_w))
         cells, k = self._strip_rows * grid_w, tensors.state_channels
-        self._scratch = np.empty(cells * max(9 * tensors.code_channels + k, 9 * k), dtype=dtype)
-        self._gates = np.empty((2, cells, k), dtype=dtype)
+        width = 9 * tensors.code_channels + k + 2 * tensors.tallies
+        self._scratch = np.empty(cells * max(width, 9 * k), dtype=dtype)
+        self._added = np.empty((cells, tensors.tallies), dtype=dtype)
+        self._gates = np.empty((cells, 2 * k), dtype=dtype)
         self._entries = np.empty((2, cells, k), dtype=np.intp)
         # Bits of this iteration, a row per cell and pass, and a last row of zeros.
-        group = tensors.passes[0].stop - tensors.passes[0].first
-        self._starts, rows = _row_starts(tensors.passes, grid_h, grid_w)
+        self._starts, rows = row_starts(tensors.passes, grid_h, grid_w)
         self._known = np.zeros((rows + 1, group), dtype=dtype)
 
     def begin(self, iteration: int, previous: NDArray[np.uint8] | None) -> None:
@@ -130,8 +164,8 @@ class FastState:
             raise ValueError(msg)
         if previous is not None:
             self._bits[1:-1, 1:-1] = previous.transpose(1, 2, 0)
-            self._bits[1:-1, 1:-1] *= 2 * KNOWN_BIT
-            self._bits[1:-1, 1:-1] -= KNOWN_BIT
+            self._bits[1:-1, 1:-1] *= 2
+            self._bits[1:-1, 1:-1] -= 1
             self._update_state()
         self._features = []
 
@@ -143,13 +177,17 @@ class FastState:
             self._compute_features()
         z = self._features[tensors.passes[index].parity] + weights.hidden_bias  # [n, F]
         if index:
-            rows = _context_rows(tensors.passes, index, *self._grid)
+            rows = context_rows(tensors.passes, index, *self._grid)
             context = self._known.take(rows, axis=0, mode="clip").reshape(-1, len(weights.context))
             z += _matmul(context, weights.context)
         np.clip(z, 0, FEATURE_MAX, out=z)
         np.floor(z, out=z)
         logits = _matmul(weights.output, z.T)  # [G, n]: coding order
         logits += weights.output_bias
+        if self._iteration:
+            group = len(logits)
+            added = self._tally_logits[:, index * group : (index + 1) * group]
+            logits += added.take(cells_of(tensors.passes[index].parity, *self._grid), axis=0).T
         np.clip(logits, 0, _TABLE_TOP, out=logits)
         return PROBABILITY.take(logits.ravel().astype(np.intp), mode="clip")
 
@@ -168,24 +206,40 @@ class FastState:
 
     def _update_state(self) -> None:
         weight, bias = self._weights.gates(self._iteration)
-        width, taps = weight.shape[1], 9 * self._bits.shape[-1]
+        width, taps = len(weight), 9 * self._bits.shape[-1]
         for strip in self._strips():
             h = self._state[1:-1, 1:-1][strip]
             inputs = self._scratch[: h[..., 0].size * width].reshape(*h.shape[:2], width)
             _gather_taps(self._bits, strip, inputs[..., :taps])
-            inputs[..., taps:] = h
-            z = self._gates[:, : h[..., 0].size]
-            _matmul(inputs.reshape(-1, width), weight, out=z)  # [2, n, K]
+            inputs[..., taps : taps + h.shape[-1]] = h
+            self._count(strip, inputs.reshape(-1, width))
+            z = self._gates[: h[..., 0].size]
+            _matmul(inputs.reshape(-1, width), weight, out=z)  # [n, 2K]
             z += bias
             np.clip(z, 0, _TABLE_TOP, out=z)
-            entry = self._entries[:, : h[..., 0].size]
-            np.copyto(entry, z, casting="unsafe")
+            entry = self._entries[:, : len(z)]
+            np.copyto(entry, z.reshape(len(z), 2, -1).transpose(1, 0, 2), casting="unsafe")
             step = _CANDIDATE.take(entry[1], mode="clip").reshape(h.shape)
             step -= h
             step *= _UPDATE.take(entry[0], mode="clip").reshape(h.shape)
             step += np.float32(0.5)
             np.floor(step, out=step)
             h += step
+
+    def _count(self, strip: slice, inputs: Floats) -> None:
+        """Add the bits of a strip, the middle tap of its inputs, to the tallies, and write what is seen of them."""
+        tensors, weights = self._weights.tensors, self._weights.tallies(self._iteration)
+        c, s = tensors.code_channels, tensors.tallies
+        added = _matmul(inputs[:, 4 * c : 5 * c], weights.weight, out=self._added[: len(inputs)])
+        cells = slice(strip.start * self._grid[1], strip.stop * self._grid[1])
+        tally = self._tally[cells]
+        tally += added
+        # A product that is rounded is far beyond the clamp.
+        v = np.multiply(tally, weights.scale, out=added)
+        np.clip(v, -TALLY_MAX, TALLY_MAX, out=v)
+        np.floor(v, out=inputs[:, -2 * s : -s])
+        np.abs(inputs[:, -2 * s : -s], out=inputs[:, -s:])
+        _matmul(inputs[:, -2 * s :], weights.output, out=self._tally_logits[cells])
 
     def _compute_features(self) -> None:
         grid_h, grid_w = self._grid
@@ -203,11 +257,10 @@ class FastState:
 @cache
 def products_are_exact() -> bool:
     """Return whether float32 products give exact integers here, at the largest legal sums."""
-    # 255 * 127 * 518 is 1786 short of 2^24; row counts reach the kernels for small and for large products.
-    for rows, inner, outputs in ((1, 64, 16), (33, 80, 64), (200, 352, 64), (130, 518, 64)):
+    for rows, inner, outputs, left_max, right_max in _KNOWN_PRODUCTS:
         sample = np.arange(8)[:, None] * 37 + np.arange(inner) * 11
-        left = 255 - sample % 7
-        right = 127 - (np.arange(inner)[:, None] * 5 + np.arange(outputs) * 3) % 3
+        left = left_max - sample % 7 % (left_max + 1)
+        right = right_max - (np.arange(inner)[:, None] * 5 + np.arange(outputs) * 3) % 3
         for signs in (np.ones(inner, dtype=np.int64), 1 - 2 * (np.arange(inner) * 3 // 7 % 2)):
             signed = right * signs[:, None]
             expected = np.resize((left @ signed).astype(np.float32), (rows, outputs))
@@ -234,36 +287,3 @@ def _gather_taps(padded: Floats, strip: slice, out: Floats) -> None:
     """Write the 3x3 neighbourhoods of rows of cells, [rows, w, 9 * channels], of padded [h+2, w+2, channels]."""
     windows = sliding_window_view(padded[strip.start : strip.stop + 2], (3, 3), axis=(0, 1))
     out.reshape(*out.shape[:2], 3, 3, padded.shape[-1])[...] = windows.transpose(0, 1, 3, 4, 2)
-
-
-def _row_starts(passes: tuple[Pass, ...], grid_h: int, grid_w: int) -> tuple[list[int], int]:
-    """Return the first row of each pass among the known bits, and the number of rows."""
-    starts, rows = [], 0
-    for one in passes:
-        starts.append(rows)
-        rows += cells_of(one.parity, grid_h, grid_w).size
-    return starts, rows
-
-
-def _seen_taps(passes: tuple[Pass, ...], index: int) -> Iterator[tuple[Pass, tuple[int, int]]]:
-    """Yield each earlier pass with the taps at which pass ``index`` meets its bits."""
-    for seen in passes[:index]:
-        for dy, dx in _TAPS:
-            if (passes[index].parity + dy + dx - seen.parity) % 2 == 0:
-                yield seen, (dy, dx)
-
-
-@lru_cache(maxsize=32)
-def _context_rows(passes: tuple[Pass, ...], index: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
-    """Return where the context of pass ``index`` lies among the known bits: intp [n, taps]."""
-    starts, zeros = _row_starts(passes, grid_h, grid_w)
-    centre = cells_of(passes[index].parity, grid_h, grid_w)
-    rows = []
-    for seen, (dy, dx) in _seen_taps(passes, index):
-        place = np.full((grid_h + 2, grid_w + 2), zeros)
-        cells = cells_of(seen.parity, grid_h, grid_w)
-        inner = np.full(grid_h * grid_w, zeros)
-        inner[cells] = starts[passes.index(seen)] + np.arange(cells.size)
-        place[1:-1, 1:-1] = inner.reshape(grid_h, grid_w)
-        rows.append(place[1 + dy :, 1 + dx :][:grid_h, :grid_w].ravel()[centre])
-    return np.ascontiguousarray(np.stack(rows, axis=1), dtype=np.intp)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _REHEARSAL_GRID = (3, 4)
-_REHEARSAL_ITERATIONS = 2
+_REHEARSAL_ITERATIONS = 3  # tallies are first added up in the third
 
 
 class EntropyState(Protocol):

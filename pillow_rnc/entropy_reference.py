@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pillow_rnc.entropy_bounds import FEATURE_MAX, KNOWN_BIT, TALLY_MAX, check_sums, check_values
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
 
@@ -22,12 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KNOWN_BIT = 127  # a one is +127, a zero is -127, an unknown bit is 0
-FEATURE_MAX = 255
-UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT = 8, 7, 6, 7
+UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT, TALLY_SHIFT = 8, 7, 6, 7, 10
 TABLE_CENTRE = 128
-# float32 holds every integer up to here, so sums in any order are exact.
-LARGEST_SUM = 2**24 - 1
 
 _PREFIX = "entropy."
 
@@ -44,7 +41,7 @@ class Pass(NamedTuple):
 class EntropyTensors:
     """Checked integers of one entropy network, in the names and shapes of the weights file.
 
-    C code channels, K state channels, F hidden channels, P passes of G channels, T iterations.
+    C code channels, K state channels, F hidden channels, S tallies, P passes of G channels, T iterations.
 
     Attributes:
         passes: The P passes, in coding order.
@@ -56,6 +53,10 @@ class EntropyTensors:
         context_weight: int8 [T, P-1, F, C, 3, 3].
         output_weight: int8 [T, P, G, F].
         output_bias: int32 [T, P, G].
+        tally_weight: int16 [T-1, S, C].
+        tally_scale: int32 [T-1].
+        tally_input_weight: int8 [2K, 2S].
+        tally_output_weight: int8 [T-1, P, G, 2S].
     """
 
     passes: tuple[Pass, ...]
@@ -67,6 +68,10 @@ class EntropyTensors:
     context_weight: NDArray[np.int8]
     output_weight: NDArray[np.int8]
     output_bias: NDArray[np.int32]
+    tally_weight: NDArray[np.int16]
+    tally_scale: NDArray[np.int32]
+    tally_input_weight: NDArray[np.int8]
+    tally_output_weight: NDArray[np.int8]
 
     @classmethod
     def from_mapping(cls, tensors: Mapping[str, NDArray[Any]], passes: Iterable[Sequence[int]]) -> EntropyTensors:
@@ -78,20 +83,20 @@ class EntropyTensors:
 
         Raises:
             WeightsError: A tensor is missing, unknown or of another type or shape, the passes do not
-                code every bit once, or a sum could reach 2^24.
+                code every bit once, or a sum could leave its bound.
         """
         own = {name.removeprefix(_PREFIX): array for name, array in tensors.items() if name.startswith(_PREFIX)}
-        expected_names = {name.replace("_weight", ".weight").replace("_bias", ".bias") for name in _TENSOR_FIELDS}
-        if own.keys() != expected_names:
-            msg = f"entropy tensors {sorted(own)}, expected {sorted(expected_names)}"
+        names = {field: ".".join(field.rsplit("_", 1)) for field in _TENSOR_FIELDS}
+        if own.keys() != set(names.values()):
+            msg = f"entropy tensors {sorted(own)}, expected {sorted(names.values())}"
             raise WeightsError(msg)
         checked = cls(
             passes=tuple(Pass(*map(int, one)) for one in passes),
-            **{field: own[field.replace("_weight", ".weight").replace("_bias", ".bias")] for field in _TENSOR_FIELDS},
+            **{field: own[name] for field, name in names.items()},
         )
         checked._check_passes()
         checked._check_layout()
-        checked._check_sums()
+        check_sums(checked)
         return checked
 
     @property
@@ -110,6 +115,11 @@ class EntropyTensors:
         return int(self.feature_weight.shape[0])
 
     @property
+    def tallies(self) -> int:
+        """S, the sums of codes over all iterations that are kept of each cell."""
+        return int(self.tally_weight.shape[1])
+
+    @property
     def iterations(self) -> int:
         """T, the iterations that the network can code."""
         return int(self.feature_bias.shape[0])
@@ -124,51 +134,25 @@ class EntropyTensors:
             raise WeightsError(msg)
 
     def _check_layout(self) -> None:
-        if self.state_weight.ndim != 2 or self.feature_weight.ndim != 4 or self.feature_bias.ndim != 3:  # noqa: PLR2004
+        dimensions = {"state_weight": 2, "feature_weight": 4, "feature_bias": 3, "tally_weight": 3}
+        if any(getattr(self, name).ndim != count for name, count in dimensions.items()):
             msg = "entropy tensors have the wrong number of dimensions"
             raise WeightsError(msg)
-        c, k, f = self.code_channels, self.state_channels, self.hidden_channels
+        c, k, f, s = self.code_channels, self.state_channels, self.hidden_channels, self.tallies
         p, t, g = len(self.passes), self.iterations, self.passes[0].stop - self.passes[0].first
+        if min(t, k, f, s) < 1:
+            msg = f"entropy network of sizes T {t}, K {k}, F {f}, S {s}, expected at least 1 of each"
+            raise WeightsError(msg)
         shapes = (
             (t - 1, 2 * k, c, 3, 3), (t - 1, 2 * k), (2 * k, k), (f, k, 3, 3),
             (t, p, f), (t, p - 1, f, c, 3, 3), (t, p, g, f), (t, p, g),
+            (t - 1, s, c), (t - 1,), (2 * k, 2 * s), (t - 1, p, g, 2 * s),
         )  # fmt: skip
-        if min(t, k, f) < 1:
-            msg = f"entropy network of {t} iterations, {k} state and {f} hidden channels, expected at least 1 of each"
-            raise WeightsError(msg)
         for name, shape in zip(_TENSOR_FIELDS, shapes, strict=True):
-            array = getattr(self, name)
-            dtype = np.int8 if name.endswith("weight") else np.int32
-            if array.dtype != dtype or array.shape != shape:
-                msg = f"entropy {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
-                raise WeightsError(msg)
-            if dtype is np.int8 and array.size and array.min() < -KNOWN_BIT:
-                msg = f"entropy {name} holds {array.min()}, expected -127 to 127"
-                raise WeightsError(msg)
-
-    def _check_sums(self) -> None:
-        hidden = np.tile(_reach(self.feature_weight, 3), (*self.feature_bias.shape[:2], 1))
-        hidden[:, 1:] += _reach(self.context_weight, 3)
-        state = _reach(self.state_in_weight, 3) + _reach(self.state_weight, 1)
-        sums = {
-            "state": _reach(self.state_in_bias, 0) + KNOWN_BIT * state,
-            "hidden": _reach(self.feature_bias, 0) + KNOWN_BIT * hidden,
-            "output": _reach(self.output_bias, 0) + FEATURE_MAX * _reach(self.output_weight, 1),
-        }
-        for name, largest in sums.items():
-            if largest.size and largest.max() > LARGEST_SUM:
-                msg = f"entropy {name} sums reach {largest.max()}, allowed are {LARGEST_SUM}"
-                raise WeightsError(msg)
+            check_values(name, getattr(self, name), shape)
 
 
 _TENSOR_FIELDS = tuple(name for name in EntropyTensors.__dataclass_fields__ if name != "passes")
-
-
-def _reach(terms: NDArray[np.int8] | NDArray[np.int32], axes: int) -> NDArray[np.int64]:
-    """Return the sums of absolute values over the last axes: the largest sum that inputs of 1 can make."""
-    wider = np.abs(terms.astype(np.int16 if terms.dtype == np.int8 else np.int64))
-    sums: NDArray[np.int64] = wider.sum(axis=tuple(range(-axes, 0)), dtype=np.int64)
-    return sums
 
 
 @lru_cache(maxsize=16)
@@ -202,6 +186,8 @@ class ReferenceState:
         self._shape = (tensors.code_channels, grid_h, grid_w)
         self._iteration = -1
         self._state = np.zeros((tensors.state_channels, grid_h, grid_w), dtype=np.int64)
+        self._tally = np.zeros((tensors.tallies, grid_h, grid_w), dtype=np.int64)
+        self._counted: NDArray[np.int64] | None = None
         self._feature: NDArray[np.int64] | None = None
         self._known = np.zeros(self._shape, dtype=np.int64)
 
@@ -212,7 +198,9 @@ class ReferenceState:
             msg = f"iteration {iteration} begun, expected {self._iteration}"
             raise ValueError(msg)
         if previous is not None:
-            self._update_state(2 * KNOWN_BIT * previous.astype(np.int64) - KNOWN_BIT)
+            signs = 2 * previous.astype(np.int64) - 1
+            self._counted = self._count(signs)
+            self._update_state(KNOWN_BIT * signs, self._counted)
         self._feature = None
         self._known = np.zeros(self._shape, dtype=np.int64)
 
@@ -226,6 +214,8 @@ class ReferenceState:
             z = z + _convolve(tensors.context_weight[t, index - 1], self._known)
         hidden = np.clip(z >> FEATURE_SHIFT, 0, FEATURE_MAX)
         logits = tensors.output_bias[t, index][:, None, None] + _mix(tensors.output_weight[t, index], hidden)
+        if self._counted is not None:
+            logits = logits + _mix(tensors.tally_output_weight[t - 1, index], self._counted)
         k = PROBABILITY[_table_index(logits >> LOGIT_SHIFT)]
         cells = cells_of(one.parity, *self._shape[1:])
         return k.reshape(len(k), -1)[:, cells].ravel()
@@ -237,10 +227,17 @@ class ReferenceState:
         values = 2 * KNOWN_BIT * bits.astype(np.int64).reshape(one.stop - one.first, cells.size) - KNOWN_BIT
         self._known.reshape(self._shape[0], -1)[one.first : one.stop, cells] = values
 
-    def _update_state(self, x: NDArray[np.int64]) -> None:
+    def _count(self, signs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Add codes of +1 and -1 to the tallies and return what is seen of them: int64 [2S, h, w]."""
+        tensors, t = self._tensors, self._iteration
+        self._tally = self._tally + _mix(tensors.tally_weight[t - 1], signs)
+        v = np.clip((self._tally * int(tensors.tally_scale[t - 1])) >> TALLY_SHIFT, -TALLY_MAX, TALLY_MAX)
+        return np.concatenate([v, np.abs(v)])
+
+    def _update_state(self, x: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
         tensors, t = self._tensors, self._iteration
         z = tensors.state_in_bias[t - 1][:, None, None] + _convolve(tensors.state_in_weight[t - 1], x)
-        z = z + _mix(tensors.state_weight, self._state)
+        z = z + _mix(tensors.state_weight, self._state) + _mix(tensors.tally_input_weight, counted)
         half = tensors.state_channels
         u = SIGMOID[_table_index(z[:half] >> UPDATE_SHIFT)].astype(np.int64)
         n = TANH[_table_index(z[half:] >> CANDIDATE_SHIFT)].astype(np.int64)
@@ -251,7 +248,7 @@ def _table_index(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.clip(values, -TABLE_CENTRE, TABLE_CENTRE - 1) + TABLE_CENTRE
 
 
-def _mix(weight: NDArray[np.int8], x: NDArray[np.int64]) -> NDArray[np.int64]:
+def _mix(weight: NDArray[np.int8] | NDArray[np.int16], x: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the 1x1 convolution [out, h, w] of x [in, h, w] with weight [out, in]."""
     mixed: NDArray[np.int64] = weight.astype(np.int64) @ x.reshape(len(x), -1)
     return mixed.reshape(len(weight), *x.shape[1:])

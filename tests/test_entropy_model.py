@@ -16,6 +16,7 @@ from pillow_rnc.entropy_fast import FastState, FastTensors
 from pillow_rnc.entropy_model import EntropyModel, EntropyState
 from pillow_rnc.entropy_reference import EntropyTensors, Pass, ReferenceState, bits_of_pass, place_bits
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.tables import PROBABILITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,23 +82,43 @@ def test_fast_path_equals_the_reference_at_real_size_and_over_several_strips() -
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_fast_path_is_exact_at_the_largest_legal_sums(sign: int) -> None:
-    """All weights +-127 and biases that fill the bound up to 2^24 - 1 exactly."""
+    """All weights as far as they go and biases that fill the bound up to 2^24 - 1 exactly."""
     tensors = tiny_tensors(0)
     for name, array in tensors.items():
         if name.endswith("weight"):
-            array[...] = 127 * sign
-    state = 127 * 127 * (9 * 4 + 8)
+            array[...] = np.iinfo(array.dtype).max * sign
+    tensors["entropy.tally.scale"][...] = (2**31 - 1) // (32767 * 4 * np.arange(1, 4))
+    state = 127 * 127 * (9 * 4 + 8 + 12)
     hidden = 127 * 127 * 9 * 8
     context = 127 * 127 * 9 * 4
     tensors["entropy.state_in.bias"][...] = sign * (2**24 - 1 - state)
     tensors["entropy.feature.bias"][:, 0] = sign * (2**24 - 1 - hidden)
     tensors["entropy.feature.bias"][:, 1:] = sign * (2**24 - 1 - hidden - context)
-    tensors["entropy.output.bias"][...] = sign * (2**24 - 1 - 255 * 127 * 8)
+    tensors["entropy.output.bias"][0] = sign * (2**24 - 1 - 255 * 127 * 8)
+    tensors["entropy.output.bias"][1:] = sign * (2**24 - 1 - 255 * 127 * 8 - 127 * 127 * 12)
     checked = EntropyTensors.from_mapping(tensors, PASSES)
     for codes in (np.ones((4, 4, 5, 7), dtype=np.uint8), _planes(3, 4, 4, 5, 7)):
         fast, reference = _both(checked, 5, 7)
 
         assert _probabilities(fast, codes, checked.passes) == _probabilities(reference, codes, checked.passes)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_tallies_are_sums_of_all_iterations_scaled_and_clamped(fast: bool) -> None:
+    """One pass sees one tally alone, so the definition can be followed by hand."""
+    passes = ((0, 0, 1), (1, 0, 1))
+    tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, tallies=1).items()}
+    tensors["entropy.tally.weight"][:, 0, 0] = (1000, -300, 5)
+    tensors["entropy.tally.scale"][...] = (100, 90, 65535)
+    tensors["entropy.tally_output.weight"][:, 1, 0] = (127, 50)
+    checked = EntropyTensors.from_mapping(tensors, passes)
+    codes = np.array([1, 0, 0, 1], dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2), dtype=np.uint8)
+    said = _probabilities(_both(checked, 1, 2)[0 if fast else 1], codes, checked.passes)
+
+    # q is 1000, 1300 and 1295; times the scale over 1024 that is 97, 114 and beyond 127.
+    seen = [127 * v + 50 * v >> 7 for v in (97, 114, 127)]
+    assert [said[2 * t + 1] for t in range(4)] == [[PROBABILITY[128 + min(v, 127)]] for v in (0, *seen)]
+    assert [said[2 * t] for t in range(4)] == [[PROBABILITY[128]]] * 4
 
 
 @given(st.integers(0, 2**32), st.integers(0, 3), st.sampled_from(LAYOUTS))
@@ -159,6 +180,13 @@ def test_tensors_of_other_networks_are_left_alone() -> None:
     EntropyModel.from_tensors({**tiny_tensors(), "encoder.weight": np.zeros(3)}, PASSES)
 
 
+def _zeros() -> dict[str, NDArray[Any]]:
+    """Return legal tensors that say nothing."""
+    tensors = {key: np.zeros_like(array) for key, array in tiny_tensors().items()}
+    tensors["entropy.tally.scale"][...] = 1
+    return tensors
+
+
 def _replace(name: str, array: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
     tensors = tiny_tensors()
     del tensors[name]
@@ -176,8 +204,20 @@ def _replace(name: str, array: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
         (_replace("entropy.state.weight", np.zeros(16, dtype=np.int8)), "dimensions"),
         (_replace("entropy.state.weight", np.zeros((0, 0), dtype=np.int8)), "at least 1"),
         (_replace("entropy.state.weight", np.full((16, 8), -128, dtype=np.int8)), "-128"),
+        (_replace("entropy.tally.weight", np.zeros((3, 6, 4), dtype=np.int8)), "expected int16"),
+        (_replace("entropy.tally.weight", np.full((3, 6, 4), -32768, dtype=np.int16)), "-32768"),
+        (_replace("entropy.tally.weight", np.zeros((3, 0, 4), dtype=np.int16)), "at least 1"),
+        (_replace("entropy.tally.weight", np.zeros((6, 4), dtype=np.int16)), "dimensions"),
+        (_replace("entropy.tally.scale", np.zeros(3, dtype=np.int32)), "expected 1 to 65535"),
+        (_replace("entropy.tally.scale", np.full(3, 65536, dtype=np.int32)), "expected 1 to 65535"),
+        (_replace("entropy.tally_input.weight", np.zeros((16, 6), dtype=np.int8)), r"\(16, 12\)"),
+        (_replace("entropy.tally_output.weight", np.full((3, 4, 2, 12), -128, dtype=np.int8)), "-128"),
     ],
-    ids=["missing", "unknown", "float", "int64", "shape", "dimensions", "empty", "-128"],
+    ids=[
+        *("missing", "unknown", "float", "int64", "shape", "dimensions", "empty", "-128"),
+        *("tally type", "tally -32768", "no tally", "tally dimensions"),
+        *("scale 0", "scale 65536", "input shape", "output -128"),
+    ],
 )
 def test_unlawful_tensors_are_refused(tensors: dict[str, NDArray[Any]], message: str) -> None:
     with pytest.raises(WeightsError, match=message):
@@ -204,7 +244,7 @@ def test_passes_that_do_not_code_every_bit_once_are_refused(passes: Passes) -> N
 @pytest.mark.parametrize("name", ["state_in", "feature", "output"])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_sum_of_2_to_the_24_is_refused(name: str, sign: int) -> None:
-    tensors = {key: np.zeros_like(array) for key, array in tiny_tensors().items()}
+    tensors = _zeros()
     bias = tensors[f"entropy.{name}.bias"]
     bias[-1, ..., -1] = sign * (2**24 - 1)
     EntropyModel.from_tensors(tensors, PASSES)
@@ -221,8 +261,10 @@ def test_every_weight_counts_in_the_bound() -> None:
         ("feature.weight", "feature.bias", 127),
         ("context.weight", "feature.bias", 127),
         ("output.weight", "output.bias", 255),
+        ("tally_input.weight", "state_in.bias", 127),
+        ("tally_output.weight", "output.bias", 127),
     ):
-        tensors = {key: np.zeros_like(array) for key, array in tiny_tensors().items()}
+        tensors = _zeros()
         tensors[f"entropy.{bias}"][...] = 2**24 - 1 - reach
         tensors[f"entropy.{name}"][...] = 0
         tensors[f"entropy.{name}"].reshape(-1)[-1] = -1
@@ -231,6 +273,35 @@ def test_every_weight_counts_in_the_bound() -> None:
 
         with pytest.raises(WeightsError, match="sums reach"):
             EntropyModel.from_tensors(tensors, PASSES)
+
+
+def test_a_tally_of_2_to_the_24_is_refused() -> None:
+    """Of all iterations together, not of one."""
+    passes = passes_of(256, 1)
+    tensors = tiny_tensors(passes=passes, state=1, hidden=1, spread=0)
+    weight = tensors["entropy.tally.weight"]
+    weight[...] = 0
+    weight[0, -1, :] = -32767
+    weight[1, -1, :] = 32767
+    weight[2, -1, -1] = 2**24 - 1 - 512 * 32767
+    tensors["entropy.tally.scale"][...] = 1
+    EntropyModel.from_tensors(tensors, passes)
+    weight[2, -1, -1] += 1
+
+    with pytest.raises(WeightsError, match="tally sums reach 16777216"):
+        EntropyModel.from_tensors(tensors, passes)
+
+
+def test_a_scaled_tally_of_more_than_32_bits_is_refused() -> None:
+    tensors = _zeros()
+    tensors["entropy.tally.scale"][-1] = 65535
+    tensors["entropy.tally.weight"][0, -1, 0] = -32767
+    tensors["entropy.tally.weight"][1, -1, 1] = 1
+    EntropyModel.from_tensors(tensors, PASSES)
+    tensors["entropy.tally.weight"][2, -1, 1] = 1
+
+    with pytest.raises(WeightsError, match="scaled tally sums reach 2147516415"):
+        EntropyModel.from_tensors(tensors, PASSES)
 
 
 @pytest.fixture

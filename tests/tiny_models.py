@@ -29,6 +29,7 @@ def tiny_tensors(
     passes: Passes = FOUR_PASSES,
     state: int = 8,
     hidden: int = 8,
+    tallies: int = 6,
     iterations: int = 4,
     spread: float = 40.0,
 ) -> dict[str, NDArray[Any]]:
@@ -52,6 +53,10 @@ def tiny_tensors(
         "entropy.context.weight": weight(t, p - 1, hidden, c, 3, 3),
         "entropy.output.weight": weight(t, p, g, hidden),
         "entropy.output.bias": bias(9000, t, p, g),
+        "entropy.tally.weight": np.rint(random.normal(0, 5 * spread, (t - 1, tallies, c))).astype(np.int16),
+        "entropy.tally.scale": random.integers(20, 300, t - 1).astype(np.int32),
+        "entropy.tally_input.weight": weight(2 * state, 2 * tallies),
+        "entropy.tally_output.weight": weight(t - 1, p, g, 2 * tallies),
     }
 
 
