@@ -76,9 +76,10 @@ def significance(coded: Tensor, gain: Tensor) -> Tensor:
     """Return how far each coefficient is significant, 0 to 1: 1 once a whole quantiser step of it has been coded.
 
     Embedded coders of transform coefficients live by this distinction: what is still zero needs a wide dead zone,
-    what is significant needs its interval halved.
+    what is significant needs its interval halved. Below half a step it is 0, so that small stray updates which
+    training brings do not add up to significance.
     """
-    return (coded * gain).abs().clamp(max=1.0)
+    return (2.0 * (coded * gain).abs() - 1.0).clamp(0.0, 1.0)
 
 
 class Binarizer(nn.Module):
