@@ -22,8 +22,8 @@ def convert(source: Path, target: Path) -> int:
     Image.open(source).save(target, "RNC", iterations=6)
     with pillow_rnc.open(target, iterations=3, region=(0, 0, 8, 8), on_iteration=show, max_pixels=10**6) as im:
         assert_type(im, pillow_rnc.RncImageFile)
-        im.iterations = 2
         assert_type(im.iterations, int)
+        im.iterations = 2
         im.load()
     pictures = pillow_rnc.iter_progressive(target, device="cpu", allow_truncated=True)
     assert_type(pictures, Iterator[Image.Image])
