@@ -48,8 +48,11 @@ def _accept(prefix: bytes) -> bool:
 class RncImageFile(ImageFile.ImageFile):
     """An image of the `.rnc` format, decoded when its pixels are asked for."""
 
-    format = FORMAT
-    format_description = "Learned progressive image"
+    # Types as in Pillow, so that no checker has to guess which of two holds.
+    format: str | None = FORMAT
+    format_description: str | None = "Learned progressive image"
+    fp: IO[bytes] | None
+    tile: list[ImageFile._Tile]
     n_frames = 1
     is_animated = False
 

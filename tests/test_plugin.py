@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_codec import FakeCodec
-from PIL import ExifTags, Image, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError, features
 
 import pillow_rnc
 from pillow_rnc import (
@@ -32,6 +33,7 @@ from pillow_rnc import (
     container,
 )
 
+SRGB = ImageCms.createProfile("sRGB")
 LOSSLESS = 8
 """Iterations after which the fake codec has lost nothing."""
 
@@ -680,6 +682,40 @@ def test_import_registers_everything_once() -> None:
     assert Image.MIME["RNC"] == "image/x-rnc"
     assert Image.ID.count("RNC") == 1
     assert {"RNC"} <= set(Image.SAVE) & set(Image.SAVE_ALL) & set(Image.OPEN)
+
+
+def test_pillow_lists_us_among_its_formats() -> None:
+    out = io.StringIO()
+    features.pilinfo(out, supported_formats=True)
+
+    assert "RNC image/x-rnc" in out.getvalue()
+    assert "Extensions: .rnc" in out.getvalue()
+    assert Image.registered_extensions()[".rnc"] == "RNC"
+
+
+def test_members_of_archives_are_opened_in_place() -> None:
+    data = saved(picture(), iterations=4)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as out:
+        out.writestr("a.rnc", data)
+    with zipfile.ZipFile(archive) as members, members.open("a.rnc") as fp:
+        assert pillow_rnc.open(fp, iterations=2).tobytes() == opened(container.truncate(data, 2)).tobytes()
+    with zipfile.ZipFile(archive) as members, members.open("a.rnc") as fp, Image.open(fp) as im:
+        assert im.tobytes() == opened(data).tobytes()
+
+
+def test_programs_that_use_pillow_in_other_ways_find_what_they_expect() -> None:
+    im = opened(saved(picture(), iterations=LOSSLESS, icc_profile=ImageCms.ImageCmsProfile(SRGB).tobytes()))
+
+    converted = ImageCms.profileToProfile(im, io.BytesIO(im.info["icc_profile"]), SRGB)
+    assert converted is not None
+    assert converted.size == im.size
+    assert ImageOps.fit(im, (8, 8)).size == (8, 8)
+    assert im.crop((3, 3, 9, 9)).tobytes() == picture().crop((3, 3, 9, 9)).tobytes()
+    im.seek(0)
+    assert im.tell() == 0
+    with pytest.raises(EOFError):
+        im.seek(1)
 
 
 def test_loading_leaves_no_open_file(tmp_path: Path) -> None:

@@ -62,8 +62,10 @@ def main() -> None:
         rnc("decode", path, status=1)  # no model has its id
         tiny = register_tiny_codec(folder)
         there_and_back("tiny")
-        Image.linear_gradient("L").save(folder / "photo.png")
-        rnc("encode", "--model", tiny, "-i", 2, folder / "photo.png")
+        photos = [folder / name for name in ("photo.png", "other.png", "third.png")]
+        for photo in photos:
+            Image.linear_gradient("L").save(photo)
+        rnc("encode", "-j", 2, "--model", tiny, "-i", 2, *photos)
         rnc("decode", "--model", tiny, "-o", folder / "again.png", folder / "photo.rnc")
         for release in released:
             there_and_back(release.name)

@@ -12,7 +12,7 @@ from django.conf import settings
 from pillow_rnc import register_rnc_opener
 
 
-class RncConfig(AppConfig):  # type: ignore[misc] -- Django ships no types
+class RncConfig(AppConfig):  # type: ignore[misc]  # Django ships no types
     """Registers the format when Django has loaded its settings."""
 
     name = "pillow_rnc"
