@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from pillow_rnc import (
     RncOptionError,
     SignatureError,
     TruncatedError,
+    UnsupportedError,
     container,
 )
 
@@ -222,6 +224,7 @@ def test_copies_live_without_the_file() -> None:
 
     assert all(np.array_equal(np.asarray(other), pixels) for other in copies)
     assert opened(saved(copies[-1])).mode == "LA"
+    assert im.__arrow_c_array__()
     assert (im._repr_png_() or b"").startswith(b"\x89PNG")
     assert len(list(ImageSequence.Iterator(im))) == 1
 
@@ -291,6 +294,18 @@ def test_every_cut_is_an_error_that_counts_the_iterations() -> None:
     for length in range(len(container.SIGNATURE), len(data)):
         with pytest.raises(TruncatedError, match=r"truncated \((no header|[01] of 2 iterations)\)"):
             Image.open(io.BytesIO(data[:length])).load()
+
+
+def test_a_version_of_the_future_is_told_by_every_way_of_opening() -> None:
+    data = bytearray(saved(picture()))
+    head = len(container.SIGNATURE)
+    length = int.from_bytes(data[head + 4 : head + 8], "little")
+    data[head + 8] += 1
+    end = head + 8 + length
+    data[end : end + 4] = zlib.crc32(data[head:end]).to_bytes(4, "little")
+    for opener in (Image.open, pillow_rnc.open):
+        with pytest.raises(UnsupportedError, match="version 2"):
+            opener(io.BytesIO(bytes(data)))
 
 
 def test_every_flipped_bit_is_an_error() -> None:
