@@ -87,7 +87,7 @@ def content_type(port: int) -> str:
     url = f"http://127.0.0.1:{port}/picture.rnc"
     for _ in range(100):
         try:
-            with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 -- our own server
+            with urllib.request.urlopen(url, timeout=5) as reply:
                 return str(reply.headers["Content-Type"])
         except urllib.error.URLError:
             time.sleep(0.05)
