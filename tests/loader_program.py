@@ -48,7 +48,7 @@ def main(method: str, path: Path, folder: Path) -> None:
     loader = DataLoader(
         pictures,
         batch_size=1,
-        num_workers=2,
+        num_workers=2 if method == "fork" else 1,  # a spawned one loads torch anew
         multiprocessing_context=method,
         worker_init_fn=partial(start_worker, path=path),
         timeout=90,
