@@ -11,6 +11,7 @@ from pillow_rnc import alpha, container
 from pillow_rnc.chunks import pack_chunk
 from pillow_rnc.codestream import TileEncoder
 from pillow_rnc.container import pack_dpi
+from pillow_rnc.entropy_reference import place_bits
 from pillow_rnc.records import MAX_METADATA_BYTES, MODES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pillow_rnc.entropy_model import EntropyModel
     from pillow_rnc.records import CodeShape, Unit
     from pillow_rnc.weights import Weights
+
+    Codes = NDArray[np.uint8]
 
 SIDES = (1, 2, 15, 16, 17, 63, 64, 65, 100, 129)
 MAX_TILES = 24
@@ -35,19 +39,20 @@ def generate(source: random.Random, weights: Weights, *, largest_side: int = SID
     """
     header = _header(source, weights, largest_side)
     stops = [source.choice((1, header.iterations, 99)) for _ in header.grid]
-    kind = source.choice(("zeros", "ones", "noise", "likely", "mixed"))
+    kind = source.choice(("likely", "likely", "mixed", "mixed", "zeros", "ones", "noise"))
     by_tile = []
     for tile, stop in zip(header.grid, stops, strict=True):
         shape = header.code_shape(tile)
         encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
+        expected = _Expected(weights.entropy_model, shape, np.random.default_rng(source.getrandbits(64)))
         segments = []
         for iteration in range(header.iterations):
             if iteration >= stop:
                 segments.append(STOPPED_SEGMENT)
                 continue
-            plane = _plane(source, shape, kind)
+            plane = _plane(source, expected, kind)
             segment = encoder.encode_next(plane)
-            segments.append(_as_raw(plane) if source.random() < 0.2 else segment)
+            segments.append(_as_raw(plane) if source.random() < 0.1 else segment)
         by_tile.append(segments)
     units: tuple[Unit, ...] = tuple(zip(*by_tile, strict=True))
     return RncFile(header, _metadata(source), _alpha(source, header), units)
@@ -87,18 +92,48 @@ def _header(source: random.Random, weights: Weights, largest_side: int) -> Heade
             return header
 
 
-def _plane(source: random.Random, shape: CodeShape, kind: str) -> NDArray[np.uint8]:
+class _Expected:
+    """Draws codes from what the model expects after what it has seen, so that entropy coding pays."""
+
+    def __init__(self, model: EntropyModel, shape: CodeShape, generator: np.random.Generator) -> None:
+        self.shape = shape
+        self.generator = generator
+        self._model = model
+        self._state = model.start(shape.height, shape.width)
+        self._seen: list[Codes] = []
+
+    def draw(self) -> Codes:
+        """Return codes of the next iteration."""
+        self._state.begin(len(self._seen), self._seen[-1] if self._seen else None)
+        plane = np.zeros(self.shape, np.uint8)
+        for index, one in enumerate(self._model.passes):
+            k = self._state.probabilities(index)
+            bits = (self.generator.random(k.size) * 65_536 < k).astype(np.uint8)
+            self._state.reveal(index, bits)
+            place_bits(plane, one, bits)
+        self._seen.append(plane)
+        return plane
+
+    def replace(self, plane: Codes) -> None:
+        """Say that the last iteration has other codes."""
+        self._seen[-1] = plane
+
+
+def _plane(source: random.Random, expected: _Expected, kind: str) -> Codes:
     if kind == "mixed":
-        kind = source.choice(("zeros", "ones", "noise", "likely"))
+        kind = source.choice(("zeros", "ones", "noise", "likely", "likely", "likely"))
+    plane = expected.draw()
     if kind == "zeros":
-        return np.zeros(shape, np.uint8)
-    if kind == "ones":
-        return np.ones(shape, np.uint8)
-    random_bits = np.random.default_rng(source.getrandbits(64)).random(shape)
-    return (random_bits < (0.5 if kind == "noise" else source.choice((0.02, 0.98)))).astype(np.uint8)
+        plane = np.zeros(expected.shape, np.uint8)
+    elif kind == "ones":
+        plane = np.ones(expected.shape, np.uint8)
+    elif kind == "noise":
+        plane = expected.generator.integers(0, 2, expected.shape, np.uint8)
+    expected.replace(plane)
+    return plane
 
 
-def _as_raw(plane: NDArray[np.uint8]) -> Segment:
+def _as_raw(plane: Codes) -> Segment:
     packed = np.packbits(plane).tobytes()
     return Segment(Coding.RAW, packed, zlib.crc32(packed))
 

@@ -40,7 +40,7 @@ def test_golden_codes_are_what_they_were(path: Path) -> None:
 def test_settings_of_a_host_change_no_code_and_stay_as_they_are() -> None:
     said: list[str] = []
 
-    assert determinism.check([model.GOLDEN / "picture.rnc"], quick=True, say=said.append) == 0
+    assert determinism.check([model.GOLDEN / "tiles.rnc"], quick=True, say=said.append) == 0
     assert said[-1].startswith("68 comparisons, 0 differ")
 
 
@@ -58,5 +58,5 @@ def test_a_difference_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(determinism, "codes_alone", wrong)
     said: list[str] = []
 
-    assert determinism.check([model.GOLDEN / "picture.rnc"], quick=True, say=said.append) == 1
+    assert determinism.check([model.GOLDEN / "tiles.rnc"], quick=True, say=said.append) == 1
     assert "order='random'" in said[0]
