@@ -155,7 +155,7 @@ def test_the_package_is_loaded_when_the_first_file_needs_it(enabled: Environment
     assert enabled.run("-c", program, path).startswith("False <function")
     for action in (
         "Image.open(sys.argv[1]).close()",
-        "try: Image.new('I', (1, 1)).save(sys.argv[1] + '.rnc')\nexcept OSError as error: assert 'mode I' in str(error)",
+        "try: Image.new('I', (1, 1)).save(sys.argv[1] + '.rnc')\nexcept OSError as e: assert 'mode I' in str(e)",
         "try: Image.new('I', (1, 1)).save(sys.argv[1] + '.rnc', save_all=True)\nexcept OSError: pass",
     ):
         assert enabled.run("-c", f"{program}{action}\n{loaded}", path).endswith(
