@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imageio.config import FileExtension, known_extensions
 
-from pillow_rnc.RncImagePlugin import EXTENSION, RncImageFile, register
+from pillow_rnc.RncImagePlugin import EXTENSION, register
 
 
 def register_extension() -> None:
@@ -12,5 +12,5 @@ def register_extension() -> None:
     register()
     if EXTENSION not in known_extensions:
         known_extensions[EXTENSION] = [
-            FileExtension(name=RncImageFile.format_description, extension=EXTENSION, priority=["pillow"])
+            FileExtension(name="Learned progressive image", extension=EXTENSION, priority=["pillow"])
         ]
