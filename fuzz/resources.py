@@ -57,7 +57,7 @@ class Size(NamedTuple):
     sides: tuple[int, ...]
 
 
-SIZES = {"ci": Size(60, 60, 4, (256, 768)), "release": Size(2000, 1000, 20, (256, 512, 1024, 2048))}
+SIZES = {"ci": Size(60, 60, 2, (256, 768)), "release": Size(2000, 1000, 20, (256, 512, 1024, 2048))}
 
 
 def head(_size: Size) -> str:
