@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -48,8 +49,11 @@ def _accept(prefix: bytes) -> bool:
 class RncImageFile(ImageFile.ImageFile):
     """An image of the `.rnc` format, decoded when its pixels are asked for."""
 
-    format = FORMAT
-    format_description = "Learned progressive image"
+    # Types as in Pillow, so that no checker has to guess which of two holds.
+    format: str | None = FORMAT
+    format_description: str | None = "Learned progressive image"
+    fp: IO[bytes] | None
+    tile: list[ImageFile._Tile]
     n_frames = 1
     is_animated = False
 
@@ -58,9 +62,11 @@ class RncImageFile(ImageFile.ImageFile):
     _source: RncFile | None = None
     _digest: bytes | None = None
     _options = LoadOptions()
+    _loading = threading.RLock()
 
     def _open(self) -> None:
         assert self.fp is not None
+        self._loading = threading.RLock()
         try:
             self._head = container.read_head(self.fp)
         except SignatureError as error:
@@ -127,14 +133,15 @@ class RncImageFile(ImageFile.ImageFile):
         super().verify()
 
     def load(self) -> PixelAccess | None:
-        """Decode the picture at the first call."""
-        if self.tile and self._head is not None and self._digest is None:
-            samples = decode_samples(self._read(), self._options).tobytes()
-            self._digest = _digest(samples)
-            if self._exclusive_fp and self.fp is not None:
-                self.fp.close()
-            self.fp = BytesIO(samples)
-        return super().load()
+        """Decode the picture at the first call; threads that share the image wait for each other."""
+        with self._loading:
+            if self.tile and self._head is not None and self._digest is None:
+                samples = decode_samples(self._read(), self._options).tobytes()
+                self._digest = _digest(samples)
+                if self._exclusive_fp and self.fp is not None:
+                    self.fp.close()
+                self.fp = BytesIO(samples)
+            return super().load()
 
     def load_seek(self, pos: int) -> None:
         """Do nothing: there is one descriptor, at the start; makes `ImageFile.Parser` wait for the whole file."""

@@ -19,7 +19,7 @@ _STARTERS = {
     f"{_NAME}.pth": f"import {_NAME}; {_NAME}.install()\n",
     f"{_NAME}.start": f"{_NAME}:install\n",
 }
-_PROBE = "import sys\nfrom PIL import Image\nsys.exit('RNC' not in Image.OPEN)"
+_PROBE = "import sys\nfrom PIL import Image\nknown = 'RNC' in Image.OPEN\nimport pillow_rnc\nsys.exit(not known)"
 _PATIENCE_S = 60
 
 

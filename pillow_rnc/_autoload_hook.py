@@ -20,25 +20,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TARGET = "PIL.Image"
+_PACKAGE = "pillow_rnc"
 _SWITCH = "PILLOW_RNC_AUTOLOAD"
 
-_ANY_FAULT = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    Warning,
-)
-"""What the import of a package that is broken, half removed or too old for its Pillow can raise."""
+# As in the plugin, which is imported when the first file needs it: most programs that import Pillow meet none of ours.
+FORMAT = "RNC"
+EXTENSION = ".rnc"
+MIME_TYPE = "image/x-rnc"
+SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 
 
 def install() -> None:
@@ -89,11 +78,40 @@ class _Loader:
 
 
 def _register() -> None:
-    """Register the format; a program that is importing us already does that on its own."""
-    try:
-        if "pillow_rnc" not in sys.modules:
-            import pillow_rnc  # noqa: F401 -- importing it registers
-        else:
-            getattr(sys.modules.get("pillow_rnc.RncImagePlugin"), "register", lambda: None)()
-    except _ANY_FAULT:
+    """Make Pillow know what brings the plugin, if that is still installed."""
+    register = getattr(sys.modules.get(f"{_PACKAGE}.RncImagePlugin"), "register", None)
+    if register is not None:
+        register()
         return
+    if not any(finder.find_spec(_PACKAGE, None) for finder in sys.meta_path if hasattr(finder, "find_spec")):
+        return
+    image: Any = sys.modules[_TARGET]
+    image.register_open(FORMAT, _open, _accept)
+    image.register_save(FORMAT, _save)
+    image.register_save_all(FORMAT, _save_all)
+    image.register_extension(FORMAT, EXTENSION)
+    image.register_mime(FORMAT, MIME_TYPE)
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(SIGNATURE)
+
+
+def _open(fp: Any, filename: Any) -> Any:  # noqa: ANN401 -- as Pillow gives and takes them
+    return _plugin_entry("OPEN")[0](fp, filename)
+
+
+def _save(im: Any, fp: Any, filename: Any) -> None:  # noqa: ANN401 -- as above
+    _plugin_entry("SAVE")(im, fp, filename)
+
+
+def _save_all(im: Any, fp: Any, filename: Any) -> None:  # noqa: ANN401 -- as above
+    _plugin_entry("SAVE_ALL")(im, fp, filename)
+
+
+def _plugin_entry(table: str) -> Any:  # noqa: ANN401 -- a class or a function
+    """Return what the plugin puts into a table of Pillow, in place of ours."""
+    from pillow_rnc.RncImagePlugin import register
+
+    register()
+    return getattr(sys.modules[_TARGET], table)[FORMAT]

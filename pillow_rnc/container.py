@@ -30,6 +30,7 @@ from pillow_rnc.records import (
     HEAD_TYPE,
     MAX_METADATA_BYTES,
     MAX_METADATA_TOTAL_BYTES,
+    MAX_OPTIONAL_CHUNKS,
     METADATA_TYPES,
     SIGNATURE,
     STOPPED_SEGMENT,
@@ -254,13 +255,16 @@ def verify(source: bytes | bytearray | memoryview | ByteSource) -> Header:
 def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, bytes], int]:
     """Return the values of the known chunks between header and units by type, and where the units begin."""
     values: dict[bytes, bytes] = {}
-    last_place = total_bytes = 0
+    last_place = total_bytes = count = 0
     while True:
         units_offset = reader.position
         prefix = reader.take(CHUNK_PREFIX.size)
         chunk_type, length = CHUNK_PREFIX.unpack(prefix)
         if chunk_type == UNIT_TYPE:
             return values, units_offset
+        count += 1
+        if count > MAX_OPTIONAL_CHUNKS:
+            raise CorruptError(f"more than {MAX_OPTIONAL_CHUNKS} chunks before the first iteration")
         limit = MAX_METADATA_BYTES
         if chunk_type == ALPHA_TYPE:
             limit = max_alpha_bytes(header)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from pillow_rnc.errors import RncOptionError, WeightsError
+from pillow_rnc.errors import RncError, RncOptionError, WeightsError
 from pillow_rnc.network import CodecState, Network
 from pillow_rnc.weights import Weights, load
 
@@ -83,6 +83,7 @@ class _FullPrecision:
 
 
 _PLAIN = ("none", "ieee")
+_NO_MEMORY = "can't allocate memory"
 _backends: Any = torch.backends  # its precisions are not in the type stubs
 _full_precision = {
     "cpu": _FullPrecision(_backends.mkldnn.matmul, _backends.mkldnn.conv),
@@ -120,14 +121,25 @@ _threads = _Threads()
 
 @contextmanager
 def settled_torch(device: torch.device) -> Iterator[None]:
-    """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it."""
+    """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it.
+
+    Raises:
+        RncError: The device has not enough memory.
+    """
     with (
         _threads.safe(),
         _full_precision.get(device.type, nullcontext()),
         torch.inference_mode(),
         torch.autocast(device.type, enabled=False),
     ):
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            # Of a processor this is no class of its own.
+            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+                msg = f"device {device} has not enough memory"
+                raise RncError(msg) from error
+            raise
 
 
 def torch_device(name: str) -> torch.device:

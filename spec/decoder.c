@@ -209,7 +209,7 @@ static void read_unit(const uint8_t *data) {
 static int read_chunks(const uint8_t *data, size_t size) {
     static const char order[][5] = {"HEAD", "iccp", "exif", "xmpp", "comm", "dens", "ALPH", "ITER"};
     enum { HEAD, DENS = 5, ALPH = 6, ITER = 7, UNKNOWN = 8 };
-    size_t at = 8, metadata = 0;
+    size_t at = 8, metadata = 0, optional = 0;
     int previous = -1;
     if (size < 8 || memcmp(data, "\x8aRNC\r\n\x1a\n", 8)) fail(SIGNATURE, "not an .rnc file");
     while (previous != ITER || whole < head.iterations) {
@@ -221,6 +221,7 @@ static int read_chunks(const uint8_t *data, size_t size) {
         /* Checks of Type and Length, before the rest is looked at */
         if (previous == -1 && known != HEAD) fail(CORRUPT, "first chunk is not HEAD");
         if (previous == ITER && known != ITER) fail(CORRUPT, "chunk after ITER");
+        if (known != HEAD && known != ITER && ++optional > 64) fail(CORRUPT, "more than 64 chunks before ITER");
         if (known == ALPH) {
             if (length > 2 * (uint64_t)head.width * head.height + 1024) fail(CORRUPT, "ALPH too long");
         } else if (known != ITER) {

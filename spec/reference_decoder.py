@@ -140,11 +140,12 @@ def read_optional_chunks(source: Input, header: Header) -> dict[bytes, bytes]:
     """Return the chunks between header and units; the position is then that of the first unit."""
     found: dict[bytes, bytes] = {}
     total = 0
-    while True:
+    for count in range(65):
         kind, length = struct.unpack("<4sI", source.take(8))
         if kind == b"ITER":
             source.position -= 8
             break
+        require(count < 64, "more than 64 chunks before the first unit")
         limit = MEBIBYTE
         if kind == b"ALPH":
             limit = 2 * header.width * header.height + 1024

@@ -472,6 +472,14 @@ def test_a_chunk_that_breaks_a_rule_is_rejected(optional: bytes, error: type[Exc
         container.parse(small_with(after_head=optional))
 
 
+def test_there_are_at_most_64_chunks_before_the_first_unit() -> None:
+    assert container.parse(small_with(after_head=64 * chunk(b"abcd", b""))).header == HEADER
+    with pytest.raises(CorruptError, match="more than 64 chunks"):
+        container.parse(small_with(after_head=65 * chunk(b"abcd", b"")))
+    with pytest.raises(CorruptError, match="more than 64 chunks"):
+        container.parse(small_with(after_head=64 * chunk(b"abcd", b"") + struct.pack("<4sI", b"abcd", 1 << 20)))
+
+
 def test_alpha_needs_a_mode_with_alpha() -> None:
     with pytest.raises(CorruptError, match="mode RGB"):
         container.parse(small_with(header=head(mode=2), after_head=chunk(b"ALPH", b"1")))

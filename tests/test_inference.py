@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from pillow_rnc.errors import RncError
 from pillow_rnc.inference import settled_torch
 
 if TYPE_CHECKING:
@@ -107,6 +108,15 @@ def test_threads_compute_at_the_same_time_and_the_last_one_gives_back() -> None:
         assert second.result() == "ieee"
 
     assert _precisions()[0] == "bf16"
+
+
+def test_a_device_without_memory_is_named() -> None:
+    with pytest.raises(RncError, match="device cpu has not enough memory"), settled_torch(CPU):
+        torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(RncError, match="not enough memory"), settled_torch(CPU):
+        raise torch.OutOfMemoryError
+    with pytest.raises(RuntimeError, match="shape"), settled_torch(CPU):
+        torch.zeros(2) @ torch.zeros(3, 3)
 
 
 def test_a_host_that_changes_its_mind_meanwhile_is_obeyed() -> None:

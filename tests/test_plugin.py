@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import warnings
+import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_codec import FakeCodec
-from PIL import ExifTags, Image, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError, features
 
 import pillow_rnc
 from pillow_rnc import (
@@ -29,9 +31,11 @@ from pillow_rnc import (
     RncOptionError,
     SignatureError,
     TruncatedError,
+    UnsupportedError,
     container,
 )
 
+SRGB = ImageCms.createProfile("sRGB")
 LOSSLESS = 8
 """Iterations after which the fake codec has lost nothing."""
 
@@ -220,6 +224,7 @@ def test_copies_live_without_the_file() -> None:
 
     assert all(np.array_equal(np.asarray(other), pixels) for other in copies)
     assert opened(saved(copies[-1])).mode == "LA"
+    assert im.__arrow_c_array__()
     assert (im._repr_png_() or b"").startswith(b"\x89PNG")
     assert len(list(ImageSequence.Iterator(im))) == 1
 
@@ -289,6 +294,18 @@ def test_every_cut_is_an_error_that_counts_the_iterations() -> None:
     for length in range(len(container.SIGNATURE), len(data)):
         with pytest.raises(TruncatedError, match=r"truncated \((no header|[01] of 2 iterations)\)"):
             Image.open(io.BytesIO(data[:length])).load()
+
+
+def test_a_version_of_the_future_is_told_by_every_way_of_opening() -> None:
+    data = bytearray(saved(picture()))
+    head = len(container.SIGNATURE)
+    length = int.from_bytes(data[head + 4 : head + 8], "little")
+    data[head + 8] += 1
+    end = head + 8 + length
+    data[end : end + 4] = zlib.crc32(data[head:end]).to_bytes(4, "little")
+    for opener in (Image.open, pillow_rnc.open):
+        with pytest.raises(UnsupportedError, match="version 2"):
+            opener(io.BytesIO(bytes(data)))
 
 
 def test_every_flipped_bit_is_an_error() -> None:
@@ -680,6 +697,40 @@ def test_import_registers_everything_once() -> None:
     assert Image.MIME["RNC"] == "image/x-rnc"
     assert Image.ID.count("RNC") == 1
     assert {"RNC"} <= set(Image.SAVE) & set(Image.SAVE_ALL) & set(Image.OPEN)
+
+
+def test_pillow_lists_us_among_its_formats() -> None:
+    out = io.StringIO()
+    features.pilinfo(out, supported_formats=True)
+
+    assert "RNC image/x-rnc" in out.getvalue()
+    assert "Extensions: .rnc" in out.getvalue()
+    assert Image.registered_extensions()[".rnc"] == "RNC"
+
+
+def test_members_of_archives_are_opened_in_place() -> None:
+    data = saved(picture(), iterations=4)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as out:
+        out.writestr("a.rnc", data)
+    with zipfile.ZipFile(archive) as members, members.open("a.rnc") as fp:
+        assert pillow_rnc.open(fp, iterations=2).tobytes() == opened(container.truncate(data, 2)).tobytes()
+    with zipfile.ZipFile(archive) as members, members.open("a.rnc") as fp, Image.open(fp) as im:
+        assert im.tobytes() == opened(data).tobytes()
+
+
+def test_programs_that_use_pillow_in_other_ways_find_what_they_expect() -> None:
+    im = opened(saved(picture(), iterations=LOSSLESS, icc_profile=ImageCms.ImageCmsProfile(SRGB).tobytes()))
+
+    converted = ImageCms.profileToProfile(im, io.BytesIO(im.info["icc_profile"]), SRGB)
+    assert converted is not None
+    assert converted.size == im.size
+    assert ImageOps.fit(im, (8, 8)).size == (8, 8)
+    assert im.crop((3, 3, 9, 9)).tobytes() == picture().crop((3, 3, 9, 9)).tobytes()
+    im.seek(0)
+    assert im.tell() == 0
+    with pytest.raises(EOFError):
+        im.seek(1)
 
 
 def test_loading_leaves_no_open_file(tmp_path: Path) -> None:

@@ -102,6 +102,15 @@ def test_threads_decode_the_same() -> None:
     assert decoded == {opened(data).tobytes()}
 
 
+def test_threads_may_share_an_image() -> None:
+    data = saved(picture("RGBA", (70, 40)))
+    expected = opened(data).tobytes()
+    for _ in range(5):
+        im = opened(data)
+        with ThreadPoolExecutor(4) as threads:
+            assert set(threads.map(lambda _, im=im: im.tobytes(), range(4))) == {expected}
+
+
 def test_targets_are_reached_by_cutting() -> None:
     original = picture("RGB", (40, 40))
     data = saved(original)

@@ -17,11 +17,13 @@ TESTS = Path(__file__).parent
 PACKAGE_FOLDER = Path(pillow_rnc.__file__).parents[1]
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_workers_decode_as_their_parent(method: str, tmp_path: Path) -> None:
-    weights = register_tiny_codec(tmp_path)
+METHODS = multiprocessing.get_all_start_methods()
+
+
+def run(program: str, *arguments: object) -> None:
+    """Run a program that says that all its workers agree."""
     result = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", TESTS / "worker_program.py", method, weights],
+        [sys.executable, "-W", "error::ResourceWarning", TESTS / program, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGE_FOLDER, TESTS)))},
         capture_output=True,
         text=True,
@@ -31,3 +33,13 @@ def test_workers_decode_as_their_parent(method: str, tmp_path: Path) -> None:
 
     assert result.stderr == ""
     assert result.stdout == "the same everywhere\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_decode_as_their_parent(method: str, tmp_path: Path) -> None:
+    run("worker_program.py", method, register_tiny_codec(tmp_path))
+
+
+@pytest.mark.parametrize("method", sorted({"fork", "spawn"} & set(METHODS)))
+def test_workers_of_torch_load_what_their_parent_loads(method: str, tmp_path: Path) -> None:
+    run("loader_program.py", method, register_tiny_codec(tmp_path), tmp_path)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from pillow_rnc import container, schema
+import numpy as np
+import pytest
+import reference_decoder
+import reference_network
+
+from pillow_rnc import block_transform, container, records, schema, tables
 from pillow_rnc.chunks import HEAD_FIELDS
 from pillow_rnc.container import Coding, Header, RncFile, Segment
+from pillow_rnc.model_config import ModelConfig
 
+FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
 
 
@@ -76,3 +86,107 @@ def test_the_signature_is_the_one_in_the_text() -> None:
 
 def test_the_check_value_of_the_crc_is_right() -> None:
     assert f"{zlib.crc32(b'123456789'):#010x}" in section("Conventions")
+
+
+def test_the_example_is_sound_for_the_reference_decoder() -> None:
+    source = reference_decoder.Input(example_bytes())
+    header = reference_decoder.read_header(source)
+    reference_decoder.read_optional_chunks(source, header)
+    (unit,) = reference_decoder.read_units(source, header, tolerant=False)
+    first, second, third, fourth = reference_decoder.unpack_bits(unit[0].payload, 4, 4)
+
+    assert (first, second, third, fourth) == ([1, 0, 1, 0], [0, 1, 0, 1], [1] * 4, [0] * 4)
+
+
+def test_the_tables_of_the_entropy_network_are_those_of_the_package() -> None:
+    for name, table in (("SIGMOID", tables.SIGMOID), ("TANH", tables.TANH), ("PROBABILITY", tables.PROBABILITY)):
+        found = re.search(rf"^`{name}\[i\]`.*\n.*\n\n((?:    .*\n)+)", section("Tables"), re.MULTILINE)
+        assert found is not None
+        assert [int(word) for word in found[1].split()] == table.tolist()
+        assert f"{zlib.crc32(table.tobytes()):#010X}".replace("0X", "0x") in section("Tables")
+
+
+def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() -> None:
+    text = section("Coefficients")
+    table = re.findall(r"^ +((?:\d+ +){7}\d+)$", text, re.MULTILINE)
+    rows_of_steps = tuple(tuple(map(int, row.split())) for row in table)
+    colours = [
+        tuple(float(sign + number) for sign, number in re.findall(r"(-?) ?(\d\.\d+) +[RGB]", line.replace("+", "")))
+        for line in re.findall(r"^    [YC][br ]? += (.*)$", text, re.MULTILINE)
+    ]
+
+    assert rows_of_steps == block_transform._LUMINANCE_STEPS == reference_network.STEPS
+    assert tuple(colours) == block_transform._YCBCR
+
+
+def weights_header(name: str) -> dict[str, Any]:
+    data = (FOLDER / "vectors" / name).read_bytes()
+    description: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return description
+
+
+def test_the_config_table_lists_every_member() -> None:
+    names = {name for name, _, _ in rows("Weights file")}
+
+    assert names == {field.name for field in fields(ModelConfig)}
+    assert names == set(json.loads(weights_header("whole.safetensors")["__metadata__"]["config"]))
+
+
+@pytest.mark.parametrize("name", ["whole.safetensors", "odd.safetensors"])
+def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
+    description = weights_header(name)
+    config = json.loads(description.pop("__metadata__")["config"])
+    passes = config["passes"]
+    sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
+    sizes |= {"F": config["entropy_hidden_channels"], "P": len(passes), "G": passes[0][2] - passes[0][1]}
+    sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
+    found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}
+
+    expected = {tensor: shape_of(shape, sizes) for tensor, _, shape in rows("Tensors")}
+    if any(tensor.startswith("network.") for tensor in found):
+        table = [row for row in rows("Tensors of the decoder") if len(row) == 2]
+        for tensor, shape in table:
+            for t in range(sizes["T"]) if ".t." in tensor else (0,):
+                expected[tensor.replace(".t.", f".{t}.")] = shape_of(shape, sizes)
+        cells = re.findall(r"^\| `(\.\w+[^`]*)` \| ([^|]*) \| [^|]* \|$", SPEC, re.MULTILINE)
+        for cell, n in (("context", sizes["E"]), ("detail", sizes["D"])):
+            expected |= {f"network.decoder.{cell}{name}": shape_of(shape, {"n": n}) for name, shape in cells}
+
+    assert expected == found
+
+
+def shape_of(text: str, sizes: dict[str, int]) -> list[int]:
+    """Return the sizes of a text such as `T - 1, 2K, 3, 3`."""
+    terms = [re.sub(r"(\d)([A-Zn])", r"\1 * \2", term) for term in text.split(", ")]
+    return [product_minus(term, sizes) for term in terms]
+
+
+def product_minus(term: str, sizes: dict[str, int]) -> int:
+    product, *less = term.split(" - ")
+    factors = [sizes[word] if word in sizes else int(word) for word in product.split(" * ")]
+    return int(np.prod(factors)) - sum(map(int, less))
+
+
+def test_the_limits_of_the_text_are_those_of_the_package() -> None:
+    for number in (records.MAX_METADATA_BYTES, records.MAX_METADATA_TOTAL_BYTES):
+        assert f"{number:,}".replace(",", " ") in section("Metadata")
+        assert f"{number:,}".replace(",", " ") in section("Chunks")
+
+
+def test_every_fault_is_a_class_of_both_decoders() -> None:
+    faults = [name for name, _ in rows("Conventions")]
+
+    assert sorted(faults) == sorted(one.fault for one in reference_decoder.Rejected.__subclasses__())
+    assert all(f'"{name}"' in (FOLDER / "decoder.c").read_text(encoding="utf-8") for name in faults)
+
+
+def test_chunks_of_the_text_are_those_of_the_package_in_their_order() -> None:
+    types = [row[0].encode() for row in rows("Chunks") if row[-1] in ("yes", "no") or "times" in row[-1]]
+
+    assert types == [records.HEAD_TYPE, *records.METADATA_TYPES.values(), records.ALPHA_TYPE, records.UNIT_TYPE]
+
+
+def test_every_must_is_written_in_capitals() -> None:
+    normative = SPEC[: SPEC.index("## Commentary")].replace(section("Encoding"), "")
+
+    assert re.findall(r".*\b(?:must|shall|should)\b.*", normative) == []

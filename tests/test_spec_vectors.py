@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import agreement
 import numpy as np
 import pytest
 import reference_decoder
@@ -261,6 +262,10 @@ def test_unknown_chunks_stay_or_go_in_a_cut_as_their_fourth_letter_says() -> Non
 
     assert container.parse(data).header.iterations > 1
     assert (extra[0] in cut, extra[1] in cut) == (True, False)
+
+
+def test_package_and_reference_decoder_agree_on_random_codes() -> None:
+    assert agreement.compare(bits=20_000, seed=0) >= 20_000
 
 
 def test_released_files_are_never_edited() -> None:

@@ -43,14 +43,14 @@ def trained_like(config: ModelConfig, spread: float, seed: int = 0) -> EntropyNe
 
 def simulated_k(entropy: EntropyNetwork, codes: NDArray[np.uint8]) -> list[NDArray[np.uint16]]:
     """Return k of every bit, uint16 [C, h, w] for each iteration, from the logits of the simulation."""
-    values, hidden, out = entropy.integers(), None, []
+    (shared, integers), hidden, out = entropy.integers(), None, []
     with torch.no_grad():
         for t, plane in enumerate(codes):
             bits = torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1
             if t:
                 before = torch.from_numpy(codes[t - 1].astype(np.float32))[None] * 2 - 1
-                hidden = entropy.advance(values, before, t, hidden)
-            index = entropy.logits(values, bits, t, hidden)[0].numpy() * 16 + 128
+                hidden = entropy.advance(shared, integers[t], before, hidden)
+            index = entropy.logits(shared, integers[t], bits, hidden)[0].numpy() * 16 + 128
             assert (index == np.rint(index)).all(), "logits are integers over 16"
             out.append(PROBABILITY[index.astype(np.int64)])
     return out
@@ -83,23 +83,23 @@ def test_rate_is_the_ideal_code_length() -> None:
     codes = (np.random.default_rng(5).random((2, 4, 6, 6)) < 0.5).astype(np.uint8)
     k = [plane.astype(np.float64) / 65536 for plane in simulated_k(entropy, codes)]
     ideal = [-np.log2(np.where(bits == 1, p, 1 - p)).sum() for bits, p in zip(codes, k, strict=True)]
-    values = entropy.integers()
+    shared, integers = entropy.integers()
     bits = [torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1 for plane in codes]
-    hidden = entropy.advance(values, bits[0], 1, None)
+    hidden = entropy.advance(shared, integers[1], bits[0], None)
 
     # The table is clamped at 32 / 65536 and rounded, the simulated sigmoid is not.
-    assert float(entropy(values, bits[0], 0, None).detach()) == pytest.approx(ideal[0], rel=2e-3)
-    assert float(entropy(values, bits[1], 1, hidden).detach()) == pytest.approx(ideal[1], rel=2e-3)
+    assert float(entropy(shared, integers[0], bits[0], None).detach()) == pytest.approx(ideal[0], rel=2e-3)
+    assert float(entropy(shared, integers[1], bits[1], hidden).detach()) == pytest.approx(ideal[1], rel=2e-3)
 
 
 def test_every_parameter_learns() -> None:
     entropy = EntropyNetwork(CONFIG)
-    values, hidden, previous, rate = entropy.integers(), None, None, torch.zeros(())
+    (shared, integers), hidden, previous, rate = entropy.integers(), None, None, torch.zeros(())
     for t in range(CONFIG.iterations):
         bits = torch.where(torch.rand(2, 4, 8, 8) < 0.3, 1.0, -1.0)
         if previous is not None:
-            hidden = entropy.advance(values, previous, t, hidden)
-        rate = rate + entropy(values, bits, t, hidden).sum()
+            hidden = entropy.advance(shared, integers[t], previous, hidden)
+        rate = rate + entropy(shared, integers[t], bits, hidden).sum()
         previous = bits
     rate.backward()  # type: ignore[no-untyped-call]
 
@@ -109,7 +109,8 @@ def test_every_parameter_learns() -> None:
 def test_bits_feel_the_rate() -> None:
     entropy = trained_like(CONFIG, 1.0)
     bits = torch.where(torch.rand(1, 4, 6, 6) < 0.3, 1.0, -1.0).requires_grad_()
-    entropy(entropy.integers(), bits, 0, None).sum().backward()
+    shared, integers = entropy.integers()
+    entropy(shared, integers[0], bits, None).sum().backward()
 
     assert bits.grad is not None
     assert bool(bits.grad.any())

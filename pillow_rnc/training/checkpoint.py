@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PARTS = ("model", "average", "moment1", "moment2")
 _KEPT = 2
+_OF_STATE = "sha256_of_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,17 @@ class DamagedCheckpointError(ValueError):
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint, then remove all but the newest two.
+    """Write a checkpoint, then remove all but this one and the one before it.
+
+    A whole checkpoint of the same step is left as it is: there is no moment at which a kill could lose it.
 
     Raises:
         OSError: The disk is full or refuses; earlier checkpoints are untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{checkpoint.state['step']:08d}"
+    if final.exists() and _is_whole(final):
+        return final
     temporary = folder / (final.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -59,16 +64,39 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             data = save({k: v.detach().cpu().contiguous() for k, v in getattr(checkpoint, part).items()})
             digests[part] = hashlib.sha256(data).hexdigest()
             _write_through(temporary / f"{part}.safetensors", data)
-        text = json.dumps({**checkpoint.state, "sha256": digests}, indent=1)
+        state = {**checkpoint.state, "sha256": digests}
+        text = json.dumps({**state, _OF_STATE: _digest_of_state(state)}, indent=1)
         _write_through(temporary / "state.json", text.encode())
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
+    for path in _newest_first(folder):
+        if path > final:  # damaged, or of a line of training that was given up: it must not count as the newest
+            _set_aside(path)
     for old in _newest_first(folder)[_KEPT:]:
         shutil.rmtree(old)
     return final
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a checkpoint that is not to be used, so that it can still be looked at; keep the last one only."""
+    aside = path.parent / "set-aside"
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read(path)
+    except (DamagedCheckpointError, OSError):
+        return False
+    return True
+
+
+def _digest_of_state(state: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def read_newest(folder: Path) -> Checkpoint | None:
@@ -95,10 +123,16 @@ def _write_through(path: Path, data: bytes) -> None:
 def _read(path: Path) -> Checkpoint:
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        digests = state.pop("sha256")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+        found, wanted = None, state.pop(_OF_STATE, None)  # older checkpoints have none
+        if wanted is not None:
+            found = _digest_of_state(state)
+        digests = dict(state.pop("sha256"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"{path / 'state.json'}: {error}"
         raise DamagedCheckpointError(msg) from error
+    if found != wanted:
+        msg = f"{path / 'state.json'}: SHA-256 {found}, expected {wanted}"
+        raise DamagedCheckpointError(msg)
     parts = {}
     for part in _PARTS:
         data = (path / f"{part}.safetensors").read_bytes()

@@ -1,26 +1,28 @@
-"""Training photographs: read once, held as uint8, cut into random crops.
+"""Training photographs: read once from a folder or a pack, some of them held back for validation.
 
-Crops depend on the seed and the step alone, so that a resumed run sees what an uninterrupted one would have seen.
+A pack is a zip file of the photographs as they are: one file to carry to another machine. It is written by
+``python -m pillow_rnc.training.pack``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from PIL import Image
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
+_DEEP_MODES = ("I", "F")  # more than 8 bits a channel: converting would clip them
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,56 @@ class Photographs:
     skipped: list[str]
 
 
+class SourceFile(NamedTuple):
+    """A file of a folder or pack: its name without folders, what to call it in messages, and how to open it."""
+
+    name: str
+    label: str
+    open: Callable[[], IO[bytes]]
+
+
 def is_held_back(name: str, share: float) -> bool:
     """Return whether a file of this name is kept for validation: fixed by the name alone, on every machine."""
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     return digest < share * 2**32
 
 
-def load_photographs(folder: Path, *, smallest_px: int, held_back_share: float = 0.05) -> Photographs:
-    """Read every picture of a folder.
+def source_files(source: Path) -> Iterator[SourceFile]:
+    """Yield every file of a folder, searched recursively, or of a pack, in the order of their paths.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        zipfile.BadZipFile: The file is no pack.
+    """
+    if not source.is_dir():
+        with zipfile.ZipFile(source) as pack:
+            for member in sorted(pack.namelist()):
+                if not member.endswith("/"):
+                    yield SourceFile(PurePosixPath(member).name, f"{source}/{member}", lambda m=member: pack.open(m))  # type: ignore[misc]
+        return
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        yield SourceFile(path.name, str(path), lambda p=path: p.open("rb"))  # type: ignore[misc]
+
+
+def read_pixels(file: SourceFile) -> NDArray[np.uint8] | None:
+    """Return the pixels uint8 [H, W, 3] of a file; None, and a warning that names it, if it is no sound picture."""
+    try:
+        with file.open() as data, Image.open(data) as image:
+            if image.mode.startswith(_DEEP_MODES):
+                _log.warning("skipped %s: mode %s has more than 8 bits", file.label, image.mode)
+                return None
+            return np.asarray(image.convert("RGB"))
+    except (OSError, EOFError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+        _log.warning("skipped %s: %s", file.label, error)
+        return None
+
+
+def load_photographs(source: Path, *, smallest_px: int, held_back_share: float = 0.05) -> Photographs:
+    """Read every picture of a folder or pack.
 
     Args:
-        folder: Searched recursively; files that are no pictures are named in a warning and counted.
+        source: A folder, searched recursively, or a pack. Files that are no pictures are named in a warning and
+            counted.
         smallest_px: Pictures with a shorter side are skipped.
         held_back_share: Part of the files kept for validation, by name.
 
@@ -50,65 +91,18 @@ def load_photographs(folder: Path, *, smallest_px: int, held_back_share: float =
         FileNotFoundError: The folder holds no usable picture.
     """
     photographs = Photographs([], [], [])
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            _log.warning("skipped %s: %s", path, error)
-            photographs.skipped.append(str(path))
-            continue
-        if min(pixels.shape[:2]) < smallest_px:
-            _log.warning("skipped %s: %dx%d, smaller than %d", path, pixels.shape[1], pixels.shape[0], smallest_px)
-            photographs.skipped.append(str(path))
-            continue
-        (photographs.held_back if is_held_back(path.name, held_back_share) else photographs.training).append(pixels)
+    for file in source_files(source):
+        pixels = read_pixels(file)
+        if pixels is not None and min(pixels.shape[:2]) < smallest_px:
+            height, width = pixels.shape[:2]
+            _log.warning("skipped %s: %dx%d, smaller than %d", file.label, width, height, smallest_px)
+            pixels = None
+        if pixels is None:
+            photographs.skipped.append(file.label)
+        else:
+            held_back = is_held_back(file.name, held_back_share)
+            (photographs.held_back if held_back else photographs.training).append(pixels)
     if not photographs.training:
-        msg = f"{folder}: no usable picture of at least {smallest_px} pixels a side, {len(photographs.skipped)} skipped"
+        msg = f"{source}: no usable picture of at least {smallest_px} pixels a side, {len(photographs.skipped)} skipped"
         raise FileNotFoundError(msg)
     return photographs
-
-
-class CropSampler:
-    """Random square crops, flipped and turned, a share of them from pictures scaled down."""
-
-    def __init__(
-        self, pictures: list[NDArray[np.uint8]], *, crop_px: int, seed: int, downscaled_share: float = 0.0
-    ) -> None:
-        self.crop_px = crop_px
-        self.seed = seed
-        self.downscaled_share = downscaled_share
-        self.pictures = pictures
-        self.halves = [self._half(p) for p in pictures if min(p.shape[:2]) >= 2 * crop_px] if downscaled_share else []
-        self.weights = self._weights(pictures)
-        self.half_weights = self._weights(self.halves) if self.halves else None
-
-    @staticmethod
-    def _half(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(pixels).reduce(2))
-
-    @staticmethod
-    def _weights(pictures: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        areas = np.array([p.shape[0] * p.shape[1] for p in pictures], np.float64)
-        return np.asarray(areas / areas.sum())
-
-    def batch(self, step: int, size: int) -> Tensor:
-        """Return crops of one step, float32 [size, 3, crop_px, crop_px] in 0..255."""
-        rng = np.random.default_rng([self.seed, step])
-        n = self.crop_px
-        crops = np.empty((size, n, n, 3), np.uint8)
-        for i in range(size):
-            if self.halves and rng.random() < self.downscaled_share:
-                picture = self.halves[rng.choice(len(self.halves), p=self.half_weights)]
-            else:
-                picture = self.pictures[rng.choice(len(self.pictures), p=self.weights)]
-            y, x = rng.integers(picture.shape[0] - n + 1), rng.integers(picture.shape[1] - n + 1)
-            crop = picture[y : y + n, x : x + n]
-            if rng.random() < 0.5:
-                crop = crop[:, ::-1]
-            if rng.random() < 0.5:
-                crop = crop[::-1]
-            if rng.random() < 0.5:
-                crop = crop.transpose(1, 0, 2)
-            crops[i] = crop
-        return torch.from_numpy(crops).permute(0, 3, 1, 2).float()

@@ -9,7 +9,7 @@ Source: specification, section "Entropy network".
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from pillow_rnc.pointwise import pointwise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pillow_rnc.model_config import ModelConfig
+
+Hidden: TypeAlias = "Tensor | None"
+"""State of the network, integers [N, K, h, w]; None in the first iteration, where it is zero."""
 
 _KNOWN = 127.0  # value of a known bit and of full state
 _WEIGHT = 32.0  # integer weight per unit of the parameter
@@ -49,17 +50,22 @@ def _with_value(soft: Tensor, hard: Tensor) -> Tensor:
     return soft + (hard - soft).detach()
 
 
-class IntegerParameters(NamedTuple):
-    """The network's integers, as tensors that pass gradients on; lists are indexed by iteration, then by pass."""
+class SharedIntegers(NamedTuple):
+    """The integers that all iterations share, as tensors that pass gradients on."""
 
-    state_in_weight: Sequence[Tensor]
-    state_in_bias: Sequence[Tensor]
     state_weight: Tensor
     feature_weight: Tensor
-    feature_bias: Sequence[Sequence[Tensor]]
-    context_weight: Sequence[Sequence[Tensor]]
-    output_weight: Sequence[Sequence[Tensor]]
-    output_bias: Sequence[Sequence[Tensor]]
+
+
+class IterationIntegers(NamedTuple):
+    """The integers of one iteration, as tensors that pass gradients on; the first dimension counts passes."""
+
+    state_in_weight: Tensor | None  # None for the first iteration: nothing comes before it
+    state_in_bias: Tensor | None
+    feature_bias: Tensor
+    context_weight: Tensor  # of the passes after the first
+    output_weight: Tensor
+    output_bias: Tensor
 
 
 class EntropyNetwork(nn.Module):
@@ -89,30 +95,29 @@ class EntropyNetwork(nn.Module):
         self.output_weight = uniform(t, p, g, f, fan_in=4 * f)
         self.output_bias = nn.Parameter(torch.zeros(t, p, g))
 
-    def integers(self) -> IntegerParameters:
+    def integers(self) -> tuple[SharedIntegers, list[IterationIntegers]]:
         """Return all parameters rounded to the integers of the format, split by iteration; once for each step.
 
         Splitting with ``unbind`` matters: indexing would build a full-size gradient for every iteration.
         """
         # The hidden unit is 64 per 1.0, half the unit of states: so is the bias of the output.
-        return IntegerParameters(
-            _integer_weight(self.state_in_weight).unbind(),
-            _integer_bias(self.state_in_bias).unbind(),
-            _integer_weight(self.state_weight),
-            _integer_weight(self.feature_weight),
-            [b.unbind() for b in _integer_bias(self.feature_bias).unbind()],
-            [w.unbind() for w in _integer_weight(self.context_weight).unbind()],
-            [w.unbind() for w in _integer_weight(self.output_weight).unbind()],
-            [b.unbind() for b in _round(self.output_bias * (_BIAS / 2)).unbind()],
+        own = (
+            (None, *_integer_weight(self.state_in_weight).unbind()),
+            (None, *_integer_bias(self.state_in_bias).unbind()),
+            _integer_bias(self.feature_bias).unbind(),
+            _integer_weight(self.context_weight).unbind(),
+            _integer_weight(self.output_weight).unbind(),
+            _round(self.output_bias * (_BIAS / 2)).unbind(),
         )
+        shared = SharedIntegers(_integer_weight(self.state_weight), _integer_weight(self.feature_weight))
+        return shared, [IterationIntegers(*values) for values in zip(*own, strict=True)]
 
-    def advance(self, values: IntegerParameters, bits: Tensor, iteration: int, h: Tensor | None) -> Tensor:
-        """Return the state before ``iteration`` (from 1) from the bits +-1 of the iteration before it."""
-        z = F.conv2d(
-            bits * _KNOWN, values.state_in_weight[iteration - 1], values.state_in_bias[iteration - 1], padding=1
-        )
+    def advance(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, h: Hidden) -> Tensor:
+        """Return the state before an iteration (not the first) from the bits +-1 and the state of the one before."""
+        assert values.state_in_weight is not None
+        z = F.conv2d(bits * _KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
         if h is not None:
-            z = z + pointwise(h, values.state_weight)
+            z = z + pointwise(h, shared.state_weight)
         z_u, z_n = z.chunk(2, 1)
         hard_u = torch.round(255 * torch.sigmoid(torch.floor(z_u.detach() / 256).clamp(-128, 127) / 16))
         u = _with_value(255 * torch.sigmoid(z_u / 4096), hard_u)
@@ -122,22 +127,24 @@ class EntropyNetwork(nn.Module):
             return _floor((u * n + 128) / 256)
         return h + _floor((u * (n - h) + 128) / 256)
 
-    def logits(self, values: IntegerParameters, bits: Tensor, iteration: int, h: Tensor | None) -> Tensor:
+    def logits(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, h: Hidden) -> Tensor:
         """Return the log-odds of bit 1 for every bit of an iteration, [N, C, h, w], all passes together."""
         n, c, height, width = bits.shape
         rows = torch.arange(height, device=bits.device)[:, None]
         parity = (rows + torch.arange(width, device=bits.device)[None]) % 2  # [h, w]
-        f = None if h is None else F.conv2d(h, values.feature_weight, padding=1)
+        f = None if h is None else F.conv2d(h, shared.feature_weight, padding=1)
         known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)
         out = torch.zeros_like(bits)
+        feature_bias, output_weight = values.feature_bias.unbind(), values.output_weight.unbind()
+        output_bias, context_weight = values.output_bias.unbind(), values.context_weight.unbind()
         for p, (wanted, start, stop) in enumerate(self.config.passes):
-            z = values.feature_bias[iteration][p].view(1, -1, 1, 1)
+            z = feature_bias[p].view(1, -1, 1, 1)
             if f is not None:
                 z = z + f
             if p:
-                z = z + F.conv2d(bits * known * _KNOWN, values.context_weight[iteration][p - 1], padding=1)
+                z = z + F.conv2d(bits * known * _KNOWN, context_weight[p - 1], padding=1)
             a = _floor(z / 64).clamp(0, 255)
-            sums = pointwise(a, values.output_weight[iteration][p], values.output_bias[iteration][p])
+            sums = pointwise(a, output_weight[p], output_bias[p])
             logit = (_floor(sums / 128) / 16).clamp(-8.0, _LOGIT_LIMIT)
             cells = (parity == wanted).to(bits.dtype)[None, None]
             pad = (0, 0, 0, 0, start, c - stop)
@@ -145,9 +152,9 @@ class EntropyNetwork(nn.Module):
             known = known + F.pad(cells.expand(1, stop - start, -1, -1), pad)
         return out
 
-    def forward(self, values: IntegerParameters, bits: Tensor, iteration: int, h: Tensor | None) -> Tensor:
+    def forward(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, h: Hidden) -> Tensor:
         """Return the code length in bits of each picture of the batch for one iteration, float32 [N]."""
-        logit = self.logits(values, bits, iteration, h)
+        logit = self.logits(shared, values, bits, h)
         return F.softplus(-bits * logit).sum((1, 2, 3)) / math.log(2.0)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ in the mean curves by which the codec is judged.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,33 +22,40 @@ _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def hvs_db(transform: BlockTransform, difference: Tensor) -> Tensor:
+def hvs_scale(transform: BlockTransform) -> Tensor:
+    """Return what turns weighted coefficients of an error into visible ones, float32 [1, 192, 1, 1]."""
+    luma = hvs_weights().to(transform.weight)
+    chroma = math.sqrt(_CHROMA_SHARE) * luma
+    return (torch.cat([luma, chroma, chroma]) / transform.weight).view(1, -1, 1, 1)
+
+
+def hvs_db(difference: Tensor, scale: Tensor) -> Tensor:
     """Return 10 log10 of the perceptually weighted squared error, float32 [N]; lower is better.
 
     Args:
-        transform: Gives the weights that ``difference`` carries.
         difference: Weighted coefficients of the error, [N, 192, h, w].
+        scale: Of the transform they come from, by ``hvs_scale``.
 
     Source: PSNR-HVS, Egiazarian et al. 2006, without masking; chroma added with a small share.
     """
     h, w = difference.shape[2:]
-    csf = hvs_weights().to(difference)
-    scale = torch.cat([csf, math.sqrt(_CHROMA_SHARE) * csf, math.sqrt(_CHROMA_SHARE) * csf]) / transform.weight
-    squared = (difference * scale.view(1, -1, 1, 1)).square().sum((1, 2, 3)) / (64 * h * w)
+    squared = (difference * scale).square().sum((1, 2, 3)) / (64 * h * w)
     return 10 * torch.log10(squared + _FLOOR_HVS)
 
 
-def _smoothing_matrix(size: int, like: Tensor) -> Tensor:
+@cache
+def _smoothing_matrix(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the 11-tap Gaussian filter without borders as a banded matrix [size - 10, size].
 
-    Matrix products use the cores far better than convolutions of a single channel.
+    Matrix products use the cores far better than convolutions of a single channel. Kept, because a step that is
+    captured as a graph must not copy from the host.
     """
     taps = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
     taps = taps / taps.sum()
     matrix = torch.zeros(size - 10, size)
     for row in range(size - 10):
         matrix[row, row : row + 11] = taps
-    return matrix.to(like)
+    return matrix.to(device, dtype)
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
@@ -61,13 +69,12 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     n = x.shape[0]
     levels = min(5, int(math.log2(min(x.shape[2:]) / 11)) + 1)
-    weights = torch.tensor(_MS_SSIM_WEIGHTS[:levels], dtype=x.dtype, device=x.device)
-    weights = weights / weights.sum()
+    weights = [weight / sum(_MS_SSIM_WEIGHTS[:levels]) for weight in _MS_SSIM_WEIGHTS[:levels]]
     x, y = x.flatten(0, 1), y.flatten(0, 1)  # [3 N, H, W]
     out = torch.ones(n, dtype=x.dtype, device=x.device)
     for level in range(levels):
-        rows, columns = _smoothing_matrix(x.shape[1], x), _smoothing_matrix(x.shape[2], x).T
-        maps = rows @ (torch.cat([x, y, x * x + y * y, x * y]) @ columns)
+        rows, columns = (_smoothing_matrix(size, x.device, x.dtype) for size in x.shape[1:])
+        maps = rows @ (torch.cat([x, y, x * x + y * y, x * y]) @ columns.T)
         mu_x, mu_y, energy, product = maps.chunk(4)
         mu_xy, mu_sq = mu_x * mu_y, mu_x * mu_x + mu_y * mu_y
         contrast = (2 * (product - mu_xy) + _C2) / (energy - mu_sq + _C2)

@@ -2,75 +2,172 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.network import Network
-from pillow_rnc.training.entropy_network import EntropyNetwork
-from pillow_rnc.training.losses import hvs_db, ms_ssim, ms_ssim_db
+from pillow_rnc.network import CodecState, IterationWeights, Network
+from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
+from pillow_rnc.training.losses import hvs_db, hvs_scale, ms_ssim, ms_ssim_db
 from pillow_rnc.training.recipe import Recipe, target_slope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pillow_rnc.cells import State
+
+
+class StepInputs(NamedTuple):
+    """What a step needs beside the parameters.
+
+    Attributes:
+        pixels: float32 [N, 3, H, W] in 0..255; H and W multiples of 16.
+        ramp: float32 scalar, 0 to 1: how much of the rate the codes feel.
+        judged: Which iterations MS-SSIM judges: indices on the host, or int64 on the device where a captured graph
+            must read them there.
+    """
+
+    pixels: Tensor
+    ramp: Tensor
+    judged: Sequence[int] | Tensor
+
+
+class StepLoss(NamedTuple):
+    """Loss to minimise, and means over the batch after each iteration, float32 [iterations], for the log."""
+
+    loss: Tensor
+    bpp: Tensor
+    hvs_db: Tensor
+
+
+class CodecOutput(NamedTuple):
+    """One iteration of the codec: bits +-1, what it remembers, and its error in decibels, [N]."""
+
+    bits: Tensor
+    state: CodecState
+    memory: State
+    error: Tensor
+
+
+class RateOutput(NamedTuple):
+    """One iteration of the entropy network: its state and the code length of each picture in bits, [N]."""
+
+    hidden: Hidden
+    rate: Tensor
+
+
+def codec_iteration(
+    network: Network,
+    target: Tensor,
+    weights: IterationWeights,
+    state: CodecState,
+    memory: State | None,
+    *,
+    scale: Tensor,
+) -> CodecOutput:
+    """Code one iteration of a batch; ``scale`` is that of ``hvs_db``."""
+    a, memory = network.encode(target, weights, state, memory)
+    bits = network.binarizer(a)
+    state = network.decode(bits, weights, state)
+    return CodecOutput(bits, state, memory, hvs_db(state.reconstruction - target, scale))
+
+
+def rate_iteration(
+    entropy: EntropyNetwork,
+    shared: SharedIntegers,
+    values: IterationIntegers,
+    bits: Tensor,
+    previous: tuple[Tensor, Hidden] | None,
+) -> RateOutput:
+    """Price one iteration of a batch; ``previous`` holds the bits and the state of the one before."""
+    hidden = None if previous is None else entropy.advance(shared, values, *previous)
+    return RateOutput(hidden, entropy(shared, values, bits, hidden))
 
 
 class TrainedModel(nn.Module):
-    """The codec network and the entropy network, trained together."""
+    """The codec network and the entropy network, trained together.
+
+    Calling it gives the loss of a batch. ``compile_parts`` may replace the two functions that each iteration runs by
+    compiled ones; the results stay the same up to rounding.
+    """
+
+    scale: Tensor
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
+        self.recipe = recipe
         self.network = Network(recipe.model)
         self.entropy = EntropyNetwork(recipe.model)
+        self.register_buffer("scale", hvs_scale(self.network.transform), persistent=False)
+        self.autocast: torch.dtype | None = None
+        self._codec_iteration: Callable[..., CodecOutput] = codec_iteration
+        self._rate_iteration: Callable[..., RateOutput] = rate_iteration
+
+    def compile_parts(self, compiler: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Replace the functions of an iteration by what ``compiler`` makes of them."""
+        self._codec_iteration = compiler(codec_iteration)
+        self._rate_iteration = compiler(rate_iteration)
+
+    def forward(self, inputs: StepInputs) -> StepLoss:
+        recipe, iterations = self.recipe, self.recipe.model.iterations
+        pixels, ramp, judged = inputs
+        device = pixels.device.type
+        shared, integers = self.entropy.integers()
+        target = self.network.transform(pixels)
+        n, _, h, w = target.shape
+        state, memory, previous = self.network.initial_state(n, h, w), None, None
+        loss, rate = torch.zeros((), device=pixels.device), torch.zeros(n, device=pixels.device)
+        bpp, errors, shown = [], [], []
+        # Convolutions and matrix products of the codec may run in less precision; everything else stays in float32,
+        # above all the integers of the entropy network.
+        with torch.autocast(device, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+            for t in range(iterations):
+                weights = self.network.weights_of(t)
+                bits, state, memory, error = self._codec_iteration(
+                    self.network, target, weights, state, memory, scale=self.scale
+                )
+                # While the ramp is at zero the entropy network learns alone; then all learn for rate together.
+                plain = bits.detach().float()
+                felt = plain + ramp * (bits.float() - plain)
+                with torch.autocast(device, enabled=False):
+                    hidden, length = self._rate_iteration(self.entropy, shared, integers[t], felt, previous)
+                previous = (felt, hidden)
+                rate = rate + length / pixels[0, 0].numel()
+                hvs_price, ms_ssim_price = target_slope(t, iterations)
+                price = recipe.hvs_share * hvs_price + recipe.ms_ssim_share * ms_ssim_price
+                loss = loss + recipe.hvs_share * error.mean() + recipe.rate_weight * price * rate.mean()
+                bpp.append(rate.detach().mean())
+                errors.append(error.detach().mean())
+                shown.append(state.reconstruction)
+        loss = loss / iterations
+        if len(judged) and recipe.ms_ssim_share:
+            loss = loss + recipe.ms_ssim_share * self._ms_ssim(_selected(shown, judged), pixels)
+        return StepLoss(loss, torch.stack(bpp), torch.stack(errors))
+
+    def _ms_ssim(self, reconstructions: Tensor, pixels: Tensor) -> Tensor:
+        """Return the mean MS-SSIM in decibels of coefficients [K, N, 192, h, w]."""
+        pictures = self.network.transform.inverse(reconstructions.flatten(0, 1))
+        return ms_ssim_db(pictures, pixels.repeat(len(reconstructions), 1, 1, 1)).mean()
 
 
-@dataclass(frozen=True, slots=True)
-class StepLoss:
-    """Loss to minimise, and means over the batch after each iteration for the log."""
-
-    loss: Tensor
-    bpp: list[float]
-    hvs_db: list[float]
+def _selected(maps: list[Tensor], indices: Sequence[int] | Tensor) -> Tensor:
+    """Return some of the maps stacked."""
+    if isinstance(indices, Tensor):
+        return torch.stack(maps).index_select(0, indices)
+    return torch.stack([maps[i] for i in indices])
 
 
-def step_loss(model: TrainedModel, pixels: Tensor, recipe: Recipe, step: int) -> StepLoss:
-    """Return the loss of one batch.
+def judged_iterations(recipe: Recipe, step: int) -> list[int]:
+    """Return the iterations that MS-SSIM judges in a step, in order: chosen by the seed and the step alone."""
+    order = np.random.default_rng([recipe.seed, step, 1]).permutation(recipe.model.iterations)
+    return sorted(int(t) for t in order[: recipe.ms_ssim_iterations])
 
-    Args:
-        model: In training mode.
-        pixels: float32 [N, 3, H, W] in 0..255; H and W multiples of 16.
-        recipe: Weights of the terms.
-        step: Index of the step; decides the ramp of the rate and which iterations MS-SSIM judges.
-    """
-    network, entropy, iterations = model.network, model.entropy, recipe.model.iterations
-    judged = set(np.random.default_rng([recipe.seed, step, 1]).permutation(iterations)[: recipe.ms_ssim_iterations])
-    ramp = min(1.0, max(0.0, (step - recipe.rate_free_steps) / max(1, recipe.rate_ramp_steps)))
-    values = entropy.integers()
-    target = network.transform(pixels)
-    n, _, h, w = target.shape
-    state, memory, hidden, previous = network.initial_state(n, h, w), None, None, None
-    loss = torch.zeros((), device=pixels.device)
-    rate = torch.zeros(n, device=pixels.device)
-    bpp, hvs = [], []
-    for t in range(iterations):
-        a, memory = network.encode_step(target, t, state, memory)
-        bits = network.binarizer(a)
-        if previous is not None:
-            hidden = entropy.advance(values, previous, t, hidden)
-        # While the ramp is at zero the entropy network learns alone; then codes and network learn for rate together.
-        felt = bits.detach() + ramp * (bits - bits.detach())
-        previous = felt
-        rate = rate + entropy(values, felt, t, hidden) / pixels[0, 0].numel()
-        state = network.decode_step(bits, t, state)
-        error = hvs_db(network.transform, state.reconstruction - target)
-        hvs_price, ms_ssim_price = target_slope(t, iterations)
-        price = recipe.hvs_share * hvs_price + recipe.ms_ssim_share * ms_ssim_price
-        loss = loss + recipe.hvs_share * error.mean() + recipe.rate_weight * price * rate.mean()
-        if t in judged and recipe.ms_ssim_share:
-            weight = recipe.ms_ssim_share * iterations / len(judged)
-            loss = loss + weight * ms_ssim_db(network.transform.inverse(state.reconstruction), pixels).mean()
-        bpp.append(float(rate.detach().mean()))
-        hvs.append(float(error.detach().mean()))
-    return StepLoss(loss / iterations, bpp, hvs)
+
+def rate_ramp(recipe: Recipe, step: int) -> float:
+    """Return how much of the rate the codes feel in a step, 0 to 1."""
+    return min(1.0, max(0.0, (step - recipe.rate_free_steps) / max(1, recipe.rate_ramp_steps)))
 
 
 @torch.no_grad()
@@ -80,22 +177,21 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     bpp is the ideal code length of the entropy network; headers are not counted.
     """
     network, entropy = model.network, model.entropy
-    values = entropy.integers()
+    shared, integers = entropy.integers()
     target = network.transform(pixels)
     n, _, h, w = target.shape
-    state, memory, hidden, previous = network.initial_state(n, h, w), None, None, None
+    state, memory, previous = network.initial_state(n, h, w), None, None
     rate = torch.zeros(n, device=pixels.device)
     points = []
     for t in range(network.config.iterations):
-        a, memory = network.encode_step(target, t, state, memory)
-        bits = network.binarizer(a)
-        if previous is not None:
-            hidden = entropy.advance(values, previous, t, hidden)
-        previous = bits
-        rate = rate + entropy(values, bits, t, hidden) / pixels[0, 0].numel()
-        state = network.decode_step(bits, t, state)
+        bits, state, memory, _ = codec_iteration(
+            network, target, network.weights_of(t), state, memory, scale=model.scale
+        )
+        hidden, length = rate_iteration(entropy, shared, integers[t], bits, previous)
+        previous = (bits, hidden)
+        rate = rate + length / pixels[0, 0].numel()
         shown = network.transform.inverse(state.reconstruction).clamp(0, 255).round()
-        error = hvs_db(network.transform, network.transform(shown) - target)
+        error = hvs_db(network.transform(shown) - target, model.scale)
         psnr_hvs = 20 * np.log10(255) - float(error.mean())
         points.append((float(rate.mean()), psnr_hvs, float(ms_ssim(shown, pixels).mean())))
     return points

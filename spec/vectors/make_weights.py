@@ -127,16 +127,16 @@ def _network(tensors: _Tensors, config: Config) -> None:
     _cell(tensors, "network.decoder.detail", d)
 
 
-def whole_weights() -> bytes:
+def whole_weights(seed: int = 1) -> bytes:
     """Return the file of the whole model."""
-    tensors = _Tensors(1)
+    tensors = _Tensors(seed)
     _entropy(tensors, WHOLE_CONFIG)
     _network(tensors, WHOLE_CONFIG)
     return tensors.bytes(WHOLE_CONFIG)
 
 
-def odd_weights() -> bytes:
+def odd_weights(seed: int = 2) -> bytes:
     """Return the file of the model without a decoder network."""
-    tensors = _Tensors(2)
+    tensors = _Tensors(seed)
     _entropy(tensors, ODD_CONFIG)
     return tensors.bytes(ODD_CONFIG)

@@ -1,0 +1,289 @@
+"""Codes are the same bits under every setting of a host: python fuzz/determinism.py [FILE...]
+
+Each configuration is applied, the codes of each file are decoded on every way that leads to them, and compared with
+the golden digest of the file, or with what the first configuration gave. What the host had set must be as it was.
+
+    --weights PATH   make a model known first
+    --quick          one value of each setting at a time, instead of all combinations
+    --processes      also in new interpreters: -O, -OO, several threads of BLAS
+    --add FILE...    write the golden digests of files; they must never change afterwards
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
+
+import model
+import numpy as np
+import torch
+from PIL import Image
+
+from pillow_rnc import codec, container, inference, weights
+from pillow_rnc.codestream import TileDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from pillow_rnc.records import RncFile
+
+    Planes = dict[int, list[NDArray[np.uint8]]]
+    """Planes of each tile."""
+
+DIGESTS = model.GOLDEN / "codes.json"
+BACKENDS: Any = torch.backends
+
+
+class Configuration(NamedTuple):
+    """What a host may have set, and how the work is cut up."""
+
+    threads: int = 1
+    onednn: bool = True
+    channels_last: bool = True
+    batch: int = 1
+    order: str = "forward"
+    autocast: bool = False
+    dtype: str = "float32"
+    device: str = "cpu"
+    deterministic: bool = False
+    precision: str = "highest"
+    numpy_errors: str = "warn"
+
+
+AXES: dict[str, tuple[Any, ...]] = {
+    "threads": (1, 2, 4, 8),
+    "onednn": (True, False),
+    "channels_last": (True, False),
+    "batch": (1, 15, 16),
+    "order": ("forward", "reverse", "random"),
+    "autocast": (False, True),
+}
+"""All combinations of these: 288."""
+EXTRAS: dict[str, tuple[Any, ...]] = {
+    "dtype": ("float32", "float64", "float16"),
+    "device": ("cpu", "meta"),
+    "deterministic": (False, True),
+    "precision": ("highest", "medium"),
+    "numpy_errors": ("warn", "raise"),
+}
+"""One at a time, each with two corners of the above."""
+
+
+def configurations(*, quick: bool) -> Iterator[Configuration]:
+    """Yield the matrix, or one value at a time."""
+    yield Configuration()
+    if quick:
+        for axis, values in (AXES | EXTRAS).items():
+            for value in values[1:]:
+                yield Configuration()._replace(**{axis: value})
+        return
+    yield from (Configuration(*values) for values in itertools.product(*AXES.values()))
+    for axis, values in EXTRAS.items():
+        for value in values[1:]:
+            yield Configuration()._replace(**{axis: value})
+            yield Configuration(4, onednn=False, batch=16, autocast=True)._replace(**{axis: value})
+
+
+def settings_of_host() -> tuple[object, ...]:
+    """Return all that we must leave alone."""
+    return (
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        BACKENDS.mkldnn.enabled,
+        BACKENDS.mkldnn.matmul.fp32_precision,
+        BACKENDS.mkldnn.conv.fp32_precision,
+        torch.random.get_rng_state().numpy().tobytes(),
+        tuple(np.geterr().items()),
+        str(np.random.get_state()),  # noqa: NPY002 -- the state of others is what we look at
+        random.getstate(),
+    )
+
+
+@contextmanager
+def applied(one: Configuration) -> Iterator[None]:
+    """Be a host with these settings."""
+    threads, dtype, enabled = torch.get_num_threads(), torch.get_default_dtype(), BACKENDS.mkldnn.enabled
+    torch.set_num_threads(one.threads)
+    torch.set_default_dtype(getattr(torch, one.dtype))
+    torch.set_float32_matmul_precision(one.precision)
+    torch.use_deterministic_algorithms(one.deterministic)
+    BACKENDS.mkldnn.set_flags(one.onednn)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(np.errstate(all=one.numpy_errors))  # type: ignore[arg-type]
+            if one.autocast:
+                stack.enter_context(torch.autocast("cpu"))
+            if one.device != "cpu":
+                stack.enter_context(torch.device(one.device))
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+        torch.set_float32_matmul_precision("highest")
+        torch.use_deterministic_algorithms(mode=False)
+        BACKENDS.mkldnn.set_flags(enabled)
+
+
+def codes_beside_the_network(file: RncFile) -> tuple[Planes, NDArray[np.uint8]]:
+    """Return the planes that reach the network on the way to pixels, and the pixels."""
+    planes: Planes = {}
+    ids: dict[int, int] = {}
+    right = inference.TileNetwork.decode
+
+    def noted(network: inference.TileNetwork, plane: NDArray[np.uint8]) -> None:
+        tile = ids.setdefault(id(network), len(ids))
+        planes.setdefault(tile, []).append(plane.copy())
+        kept.append(network)
+        right(network, plane)
+
+    kept: list[object] = []  # so that no two networks have one id
+    with patch.object(inference.TileNetwork, "decode", noted):
+        pixels = codec.decode(file)
+    return planes, pixels
+
+
+def codes_alone(file: RncFile, *, batch: int, order: str) -> Planes:
+    """Return the planes of each tile, of which `batch` are decoded in turns, in the order given."""
+    entropy_model = weights.load(file.header.model_id).entropy_model
+    tiles = list(range(len(file.header.grid)))
+    if order == "reverse":
+        tiles.reverse()
+    elif order == "random":
+        random.Random(0).shuffle(tiles)  # noqa: S311 -- any order
+    planes: Planes = {}
+    for start in range(0, len(tiles), batch):
+        shapes = {index: file.header.code_shape(file.header.grid[index]) for index in tiles[start : start + batch]}
+        decoders = {index: TileDecoder(entropy_model, *shape[1:], tile=index) for index, shape in shapes.items()}
+        for unit in file.units:
+            for index, decoder in decoders.items():
+                plane = decoder.decode_next(unit[index])
+                if plane is not None:
+                    planes.setdefault(index, []).append(plane)
+    return planes
+
+
+def digest(planes: Planes) -> str:
+    """Return the SHA-256 of the codes of all tiles, with their shapes."""
+    sha = hashlib.sha256()
+    for index in sorted(planes):
+        stack = np.stack(planes[index])
+        sha.update(f"{index} {stack.shape} ".encode())
+        sha.update(np.packbits(stack).tobytes())
+    return sha.hexdigest()
+
+
+def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = print) -> int:
+    """Compare all files under all configurations, and return how many comparisons differed."""
+    golden: dict[str, str] = json.loads(DIGESTS.read_text())
+    wrong = done = 0
+    first: dict[Path, NDArray[np.uint8]] = {}
+    worst_pixel = 0
+    for one in configurations(quick=quick):
+        for path in paths:
+            file = container.parse(path.read_bytes())
+            network = inference._network(file.header.model_id, torch.device("cpu"))
+            form = torch.channels_last if one.channels_last else torch.contiguous_format
+            network.to(memory_format=form)  # type: ignore[call-overload]
+            with applied(one):
+                before = settings_of_host()
+                alone = codes_alone(file, batch=one.batch, order=one.order)
+                beside, pixels = codes_beside_the_network(file)
+                encoded = _encoded_and_decoded(file.header.model_id)
+                same_settings = settings_of_host() == before
+            expected = golden.setdefault(path.name, digest(alone))
+            pixels_differ = int(np.abs(first.setdefault(path, pixels).astype(int) - pixels).max())
+            worst_pixel = max(worst_pixel, pixels_differ)
+            for fault, name in (
+                (digest(alone) != expected, "codes"),
+                (digest(beside) != expected, "codes beside the network"),
+                (not encoded, "codes encoded here"),
+                (not same_settings, "settings of the host"),
+            ):
+                done += 1
+                if fault:
+                    wrong += 1
+                    say(f"{path.name}: other {name} under {one}")
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    say(f"{done} comparisons, {wrong} differ; pixels differ by at most {worst_pixel} of 255")
+    return wrong
+
+
+def _encoded_and_decoded(model_id: bytes) -> bool:
+    """Whether what is encoded under these settings decodes, all codes read back."""
+    pixels = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
+    iterations = min(4, weights.load(model_id).config.iterations)
+    header, units = codec.encode(pixels, iterations=iterations, model=model_id.hex(), verify=True)
+    fp = io.BytesIO(container.build(container.RncFile(header, units=units)))
+    return Image.open(fp).tobytes() != bytes(pixels.size)
+
+
+def check_processes(arguments: Sequence[str]) -> int:
+    """Run the quick matrix in new interpreters, and return how many failed."""
+    failed = 0
+    for flags, variables in (
+        (("-O",), {}),
+        (("-OO",), {}),
+        ((), {"OPENBLAS_NUM_THREADS": "8", "OMP_NUM_THREADS": "8"}),
+        ((), {"OPENBLAS_CORETYPE": "Prescott"}),
+        ((), {"OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "default"}),
+        ((), {"PYTHONHASHSEED": "1", "ONEDNN_MAX_CPU_ISA": "SSE41"}),
+    ):
+        command = [sys.executable, *flags, __file__, "--quick", *arguments]
+        result = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+        print(" ".join(flags), variables, (result.stdout + result.stderr).strip())
+        failed += result.returncode != 0
+    return failed
+
+
+def add(paths: Sequence[Path]) -> None:
+    """Write the digests of files; one that is there must not change."""
+    golden: dict[str, str] = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
+    for path in paths:
+        found = digest(codes_alone(container.parse(path.read_bytes()), batch=1, order="forward"))
+        if golden.setdefault(path.name, found) != found:
+            raise SystemExit(f"{path.name}: the codes of a golden file must never change")
+    DIGESTS.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--weights", type=Path, action="append", default=[])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--processes", action="store_true")
+    parser.add_argument("--add", action="store_true")
+    arguments = parser.parse_args()
+    model.tiny()
+    for path in arguments.weights:
+        weights.register(path)
+    files = arguments.files or sorted(model.GOLDEN.glob("*.rnc"))
+    if arguments.add:
+        add(files)
+        return 0
+    wrong = check(files, quick=arguments.quick)
+    if arguments.processes:
+        passed_on = [*map(str, files), *(f"--weights={path}" for path in arguments.weights)]
+        wrong += check_processes(passed_on)
+    return wrong != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Files that keep every rule and are extreme all the same: what mutation of ordinary files hardly ever finds."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillow_rnc import alpha, container
+from pillow_rnc.chunks import pack_chunk
+from pillow_rnc.codestream import TileEncoder
+from pillow_rnc.container import pack_dpi
+from pillow_rnc.entropy_reference import place_bits
+from pillow_rnc.records import MAX_METADATA_BYTES, MODES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+
+if TYPE_CHECKING:
+    import random
+
+    from numpy.typing import NDArray
+
+    from pillow_rnc.entropy_model import EntropyModel
+    from pillow_rnc.records import CodeShape, Unit
+    from pillow_rnc.weights import Weights
+
+    Codes = NDArray[np.uint8]
+
+SIDES = (1, 2, 15, 16, 17, 63, 64, 65, 100, 129)
+MAX_TILES = 24
+
+
+def generate(source: random.Random, weights: Weights, *, largest_side: int = SIDES[-1]) -> RncFile:
+    """Return a file of a model, with codes that nobody would make of a picture.
+
+    Args:
+        source: Where all choices come from.
+        weights: The model.
+        largest_side: Most pixels of a side; a long side goes with a short one.
+    """
+    header = _header(source, weights, largest_side)
+    stops = [source.choice((1, header.iterations, 99)) for _ in header.grid]
+    kind = source.choice(("likely", "likely", "mixed", "mixed", "zeros", "ones", "noise"))
+    by_tile = []
+    for tile, stop in zip(header.grid, stops, strict=True):
+        shape = header.code_shape(tile)
+        encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
+        expected = _Expected(weights.entropy_model, shape, np.random.default_rng(source.getrandbits(64)))
+        segments = []
+        for iteration in range(header.iterations):
+            if iteration >= stop:
+                segments.append(STOPPED_SEGMENT)
+                continue
+            plane = _plane(source, expected, kind)
+            segment = encoder.encode_next(plane)
+            segments.append(_as_raw(plane) if source.random() < 0.1 else segment)
+        by_tile.append(segments)
+    units: tuple[Unit, ...] = tuple(zip(*by_tile, strict=True))
+    return RncFile(header, _metadata(source), _alpha(source, header), units)
+
+
+def generate_bytes(source: random.Random, weights: Weights) -> bytes:
+    """Return a file as bytes, sometimes with unknown chunks that a reader must ignore."""
+    data = container.build(generate(source, weights))
+    if source.random() < 0.3:
+        head_end = len(container.SIGNATURE) + 12 + 22
+        chunk = pack_chunk(source.choice((b"abcd", b"abcD", b"zzZz")), source.randbytes(source.randrange(9)))
+        data = data[:head_end] + chunk + data[head_end:]
+    return data
+
+
+def _header(source: random.Random, weights: Weights, largest_side: int) -> Header:
+    config = weights.config
+    sides = [side for side in SIDES if side <= largest_side]
+    while True:
+        width, height = source.choice(sides), source.choice(sides)
+        if source.random() < 0.1:
+            width, height = (largest_side, 1) if source.random() < 0.5 else (1, largest_side)
+        tile_size = source.choice((64, 80, 128, 4096))
+        header = Header(
+            width,
+            height,
+            source.choice(MODES),
+            source.randint(1, config.iterations),
+            config.code_channels,
+            config.code_stride,
+            tile_size,
+            16 * source.randint(0, min(240, tile_size // 2) // 16),
+            weights.model_id,
+            (1, source.choice((0, 1, 255))),
+        )
+        if len(header.grid) <= MAX_TILES:
+            return header
+
+
+class _Expected:
+    """Draws codes from what the model expects after what it has seen, so that entropy coding pays."""
+
+    def __init__(self, model: EntropyModel, shape: CodeShape, generator: np.random.Generator) -> None:
+        self.shape = shape
+        self.generator = generator
+        self._model = model
+        self._state = model.start(shape.height, shape.width)
+        self._seen: list[Codes] = []
+
+    def draw(self) -> Codes:
+        """Return codes of the next iteration."""
+        self._state.begin(len(self._seen), self._seen[-1] if self._seen else None)
+        plane = np.zeros(self.shape, np.uint8)
+        for index, one in enumerate(self._model.passes):
+            k = self._state.probabilities(index)
+            bits = (self.generator.random(k.size) * 65_536 < k).astype(np.uint8)
+            self._state.reveal(index, bits)
+            place_bits(plane, one, bits)
+        self._seen.append(plane)
+        return plane
+
+    def replace(self, plane: Codes) -> None:
+        """Say that the last iteration has other codes."""
+        self._seen[-1] = plane
+
+
+def _plane(source: random.Random, expected: _Expected, kind: str) -> Codes:
+    if kind == "mixed":
+        kind = source.choice(("zeros", "ones", "noise", "likely", "likely", "likely"))
+    plane = expected.draw()
+    if kind == "zeros":
+        plane = np.zeros(expected.shape, np.uint8)
+    elif kind == "ones":
+        plane = np.ones(expected.shape, np.uint8)
+    elif kind == "noise":
+        plane = expected.generator.integers(0, 2, expected.shape, np.uint8)
+    expected.replace(plane)
+    return plane
+
+
+def _as_raw(plane: Codes) -> Segment:
+    packed = np.packbits(plane).tobytes()
+    return Segment(Coding.RAW, packed, zlib.crc32(packed))
+
+
+def _metadata(source: random.Random) -> dict[str, bytes]:
+    lengths = (1, 2, 100) if source.random() < 0.998 else (MAX_METADATA_BYTES,)
+    values = {
+        key: source.randbytes(1) * source.choice(lengths)
+        for key in ("icc_profile", "exif", "xmp", "comment")
+        if source.random() < 0.2
+    }
+    if source.random() < 0.2:
+        values["dpi"] = pack_dpi((source.choice((1 / 65_536, 72.0, 65_535.0)), source.uniform(1, 600)))
+    return values
+
+
+def _alpha(source: random.Random, header: Header) -> bytes | None:
+    if not header.mode.endswith("A") or source.random() < 0.3:
+        return None
+    values = np.random.default_rng(source.getrandbits(64)).integers(0, 256, (header.height, header.width), np.uint8)
+    plane = values if source.random() < 0.5 else np.full_like(values, 7)
+    blob = alpha.encode_alpha(plane)
+    return blob if len(blob) <= 2 * plane.size + 1024 else None

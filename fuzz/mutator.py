@@ -1,0 +1,183 @@
+"""Damage that an attacker would do: the structure of a file is kept, and its checksums are made right again.
+
+Without this every mutation ends at the first checksum, and nothing behind it is ever tried.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+from pillow_rnc.chunks import CHUNK_CRC, CHUNK_PREFIX, HEAD_FIELDS, SEGMENT_ENTRY, pack_chunk, unpack_head
+from pillow_rnc.errors import RncError
+from pillow_rnc.records import HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
+from pillow_rnc.rules import header_faults, reject
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from pillow_rnc.records import Header
+
+    Chunk = tuple[bytes, bytes]
+    """Type and data."""
+
+EDGES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 127, 128, 255, 256, 4096, 65_535, 65_536, 2**31 - 1, 2**32 - 1)
+MAX_TILES = 10_000
+"""Tables of larger grids are left as they are; they do not fit into the inputs of a fuzzer."""
+
+
+def split(data: bytes) -> tuple[list[Chunk], bytes]:
+    """Return the chunks of a file whatever their checksums, and the bytes after the last whole one."""
+    chunks: list[Chunk] = []
+    position = len(SIGNATURE)
+    while position + CHUNK_PREFIX.size <= len(data):
+        chunk_type, length = CHUNK_PREFIX.unpack_from(data, position)
+        start = position + CHUNK_PREFIX.size
+        if start + length + CHUNK_CRC.size > len(data):
+            break
+        chunks.append((chunk_type, data[start : start + length]))
+        position = start + length + CHUNK_CRC.size
+    return chunks, data[position:]
+
+
+def join(chunks: list[Chunk], rest: bytes = b"") -> bytes:
+    """Return a file of these chunks with every checksum right, those of the payloads too."""
+    header = _header(chunks)
+    parts = [SIGNATURE]
+    for chunk_type, value in chunks:
+        sealed = _sealed_unit(value, len(header.grid)) if header and chunk_type == UNIT_TYPE else value
+        parts.append(pack_chunk(chunk_type, sealed))
+    return b"".join(parts) + rest
+
+
+def reseal(data: bytes) -> bytes:
+    """Return `data` with every checksum right, as far as it still has chunks."""
+    return join(*split(data))
+
+
+def mutate(data: bytes, source: random.Random, alter: Callable[[bytes], bytes] | None = None) -> bytes:
+    """Return another file like `data`.
+
+    Args:
+        data: A file, sound or not.
+        source: Where all choices come from.
+        alter: Changes some bytes; the mutations of the fuzzing engine. Random ones by default.
+    """
+    alter = alter or (lambda part: _random_bytes(part, source))
+    chunks, rest = split(data)
+    if not chunks or source.random() < 0.1:
+        return alter(data)
+    for _ in range(source.choice((1, 1, 1, 2, 3))):
+        if chunks:
+            _mutate_chunks(chunks, source, alter)
+    if source.random() < 0.05:
+        rest = alter(rest)
+    return join(chunks, rest)
+
+
+def _mutate_chunks(chunks: list[Chunk], source: random.Random, alter: Callable[[bytes], bytes]) -> None:
+    """Change one thing in place."""
+    index = source.randrange(len(chunks))
+    chunk_type, value = chunks[index]
+    action = source.randrange(8)
+    if action == 0:
+        chunks.insert(source.randrange(len(chunks) + 1), chunks[index])
+    elif action == 1:
+        del chunks[index]
+    elif action == 2:
+        other = source.randrange(len(chunks))
+        chunks[index], chunks[other] = chunks[other], chunks[index]
+    elif action == 3:
+        letters = bytearray(chunk_type)
+        letters[source.randrange(4)] ^= source.choice((0x20, 1, 0x80))
+        chunks[index] = bytes(letters), value
+    elif chunk_type == HEAD_TYPE and len(value) == HEAD_FIELDS.size:
+        fields = list(HEAD_FIELDS.unpack(value))
+        place = source.randrange(len(fields) - 1)
+        limit = 65_536 if place in (2, 3, 8) else 256
+        fields[place] = source.choice((source.choice(EDGES), fields[place] + 1, fields[place] - 1, 16)) % limit
+        chunks[index] = chunk_type, HEAD_FIELDS.pack(*fields)
+    elif chunk_type == UNIT_TYPE and len(value) >= SEGMENT_ENTRY.size and action != 7:
+        chunks[index] = chunk_type, _mutated_unit(value, chunks, source, alter)
+    else:
+        chunks[index] = chunk_type, alter(value)
+
+
+def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alter: Callable[[bytes], bytes]) -> bytes:
+    """Change a payload or a table entry of a unit; lengths in the table follow payloads that change theirs."""
+    header = _header(chunks)
+    segments = _segments(value, len(header.grid) if header else 1)
+    if not segments:
+        return alter(value)
+    index = source.randrange(len(segments))
+    coding, codes_crc, payload = segments[index]
+    action = source.randrange(6)
+    if action == 0:
+        coding = source.choice((0, 1, 2, 3, 255))
+    elif action == 1:
+        codes_crc = source.choice((0, codes_crc ^ 1, 2**32 - 1))
+    elif action == 2:
+        payload = payload[: source.randrange(len(payload) + 1)]
+    elif action == 3:
+        payload += bytes(source.choice((1, 4, 8)))
+    elif action == 4:
+        coding, codes_crc, payload = source.choice(segments)
+    else:
+        payload = alter(payload)
+    segments[index] = coding, codes_crc, payload
+    table = b"".join(SEGMENT_ENTRY.pack(kind, len(part), 0, crc) for kind, crc, part in segments)
+    return table + b"".join(part for _, _, part in segments)
+
+
+def _segments(value: bytes, tiles: int) -> list[tuple[int, int, bytes]]:
+    """Return coding, CRC of the codes and payload of each segment, or nothing if the table makes no sense."""
+    start = tiles * SEGMENT_ENTRY.size
+    if tiles > MAX_TILES or start > len(value):
+        return []
+    segments = []
+    for coding, length, _, codes_crc in SEGMENT_ENTRY.iter_unpack(value[:start]):
+        segments.append((coding, codes_crc, value[start : start + length]))
+        start += length
+    return segments if start == len(value) else []
+
+
+def _sealed_unit(value: bytes, tiles: int) -> bytes:
+    segments = _segments(value, tiles)
+    if not segments:
+        return value
+    table = []
+    for coding, codes_crc, payload in segments:
+        crc = zlib.crc32(payload)
+        table.append(SEGMENT_ENTRY.pack(coding, len(payload), crc, crc if coding == Coding.RAW else codes_crc))
+    return b"".join(table) + b"".join(payload for _, _, payload in segments)
+
+
+def _header(chunks: list[Chunk]) -> Header | None:
+    """Return the header, if the first chunk holds a legal one."""
+    chunk_type, value = chunks[0] if chunks else (b"", b"")
+    if chunk_type != HEAD_TYPE or len(value) != HEAD_FIELDS.size:
+        return None
+    try:
+        header = unpack_head(value)
+        reject(header_faults(header))
+    except RncError:
+        return None
+    return header
+
+
+def _random_bytes(part: bytes, source: random.Random) -> bytes:
+    """Flip, write, insert or drop some bytes."""
+    altered = bytearray(part)
+    place = source.randrange(len(altered) + 1)
+    action = source.randrange(4)
+    if action == 0 and altered:
+        altered[place % len(altered)] ^= 1 << source.randrange(8)
+    elif action == 1:
+        burst = source.randbytes(source.randrange(1, 9))
+        altered[place : place + len(burst)] = burst
+    elif action == 2:
+        altered[place:place] = source.randbytes(source.randrange(1, 9))
+    else:
+        del altered[place : place + source.randrange(1, 9)]
+    return bytes(altered)

@@ -1,0 +1,312 @@
+"""Time, memory and leaks stay within bounds: python fuzz/resources.py [--size ci|release] [NAME...]
+
+head        opening a header that promises 65535 x 65535 pixels takes less than 64 KiB
+open_time   opening any file of up to 1 MiB: the 99th percentile stays below 10 ms
+refusal     twice as long a hostile file takes at most 2.2 times as long to refuse
+load        memory of loading grows in proportion to the pixels: at most 16 bytes each over the tiles
+leaks       loading, and failing to load, a thousand times keeps memory, file descriptors and threads
+allocation  with less and less memory (RLIMIT_AS) there is a picture or a clean exception, never a signal
+interrupt   Ctrl-C during a load passes within 250 ms, and the next load works
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import io
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import grammar
+import model
+import numpy as np
+from mutator import mutate
+from PIL import Image, UnidentifiedImageError
+
+import pillow_rnc
+from pillow_rnc import codec, container
+from pillow_rnc.chunks import CHUNK_PREFIX, pack_chunk, pack_head
+from pillow_rnc.errors import RncError, RncFileError
+from pillow_rnc.records import HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding, Header, RncFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).resolve()
+KIB, MIB = 1 << 10, 1 << 20
+HUGE = Header(65_535, 65_535, "RGBA", 16, 4, 8, 64, 32, bytes(8))
+
+
+class Size(NamedTuple):
+    """How often each check repeats."""
+
+    files: int
+    loads: int
+    steps: int
+    sides: tuple[int, ...]
+
+
+SIZES = {"ci": Size(60, 60, 2, (256, 768)), "release": Size(2000, 1000, 20, (256, 512, 1024, 2048))}
+
+
+def head(_size: Size) -> str:
+    """Opening allocates the same for any size that the header promises."""
+    data = SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(HUGE)) + CHUNK_PREFIX.pack(UNIT_TYPE, 2**32 - 1)
+    pillow_rnc.open(io.BytesIO(data), max_pixels=1 << 33)
+    tracemalloc.start()
+    try:
+        pillow_rnc.open(io.BytesIO(data), max_pixels=1 << 33)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * KIB, f"{peak} bytes"
+    return f"{peak} bytes"
+
+
+def open_time(size: Size) -> str:
+    """Opening is fast whatever the file."""
+    source, seconds = random.Random(1), list[float]()  # noqa: S311 -- repeatable, not secret
+    seeds = [grammar.generate_bytes(source, model.tiny()) for _ in range(20)]
+    full = container.build(
+        RncFile(
+            replace(container.parse(seeds[0]).header, iterations=1, mode="RGB"),
+            {key: bytes([1]) * (MIB // 4) for key in ("icc_profile", "exif", "xmp")},
+            units=container.parse(seeds[0]).units[:1],
+        )
+    )
+    many = SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(HUGE)) + pack_chunk(b"abcd", b"") * (MIB // 12)
+    for index in range(size.files):
+        data = (full, many)[index % 2] if index % 10 < 2 else mutate(source.choice(seeds), source)
+        start = time.process_time()
+        try:
+            with Image.open(io.BytesIO(data), formats=["RNC"]):
+                pass
+        except (RncFileError, UnidentifiedImageError, Image.DecompressionBombError):
+            pass
+        seconds.append(time.process_time() - start)
+    slow = statistics.quantiles(seconds, n=100)[98]
+    return f"99 % within {1000 * slow:.1f} ms, median {1e6 * statistics.median(seconds):.0f} us (goal: 10 ms)"
+
+
+def refusal(_size: Size) -> str:
+    """Time to refuse is linear in the length, for the ways in which a parser could be slow."""
+
+    def chunks(count: int) -> bytes:
+        return SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(HUGE)) + pack_chunk(b"abcd", b"") * count
+
+    def table(count: int) -> bytes:
+        header = replace(HUGE, width=65_535, height=32 * (count // 2047) + 32)
+        data = b"\2" + bytes(12)
+        return SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(header)) + pack_chunk(UNIT_TYPE, data * len(header.grid))
+
+    def units(count: int) -> bytes:
+        header = replace(HUGE, width=1, height=1, code_channels=1)
+        unit = pack_chunk(UNIT_TYPE, b"\1" + bytes(12))
+        return SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(header)) + unit * count
+
+    worst = 0.0
+    for make, count in ((chunks, 20_000), (table, 20_470), (units, 20_000)):
+        once, twice = (_best_time(make(factor * count)) for factor in (1, 2))
+        worst = max(worst, twice / max(once, 0.001))
+    assert worst <= 3, f"twice the bytes, {worst:.2f} times the seconds"
+    return f"twice the bytes, at most {worst:.2f} times the seconds (goal: 2.2)"
+
+
+def _best_time(data: bytes) -> float:
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        with contextlib.suppress(RncFileError):
+            container.parse(data)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+def load(size: Size) -> str:
+    """Memory of loading, in a process of its own for each size."""
+    peaks = []
+    for side in size.sides:
+        result = _child("load", str(side))
+        assert not result.returncode, result.stderr
+        peaks.append(int(result.stdout))
+    pixels = [side * side for side in size.sides]
+    slope = (peaks[-1] - peaks[0]) * KIB / (pixels[-1] - pixels[0])
+    assert slope <= 64, f"{slope:.1f} bytes per pixel"
+    return f"{slope:.1f} bytes per pixel over tiles of 128; peaks {[peak // KIB for peak in peaks]} MiB (goal: 16)"
+
+
+def _peak_of_load(side: int) -> None:
+    import resource
+
+    weights = model.tiny()
+    pixels = np.zeros((side, side, 3), np.uint8)
+    header, units = codec.encode(pixels, iterations=2, model=weights.model_id.hex(), tile_size=128, overlap=16)
+    data = container.build(RncFile(header, units=units))
+    del pixels, units
+    Image.open(io.BytesIO(data)).load()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def leaks(size: Size) -> str:
+    """Nothing grows with the number of loads, good or bad."""
+    model.tiny()
+    good = (model.GOLDEN / "tiles.rnc").read_bytes()
+    bad = [good[:-1], good[:200] + bytes(4) + good[204:], good + b"\0", b"\x8aRNC", _wrong_codes(good)]
+    slopes = []
+    for files in ([good], bad):
+        for index in range(max(20, size.loads // 10)):
+            _try_load(files[index % len(files)])
+        before, fds, threads = _resident(), _descriptors(), threading.active_count()
+        for index in range(size.loads):
+            _try_load(files[index % len(files)])
+        gc.collect()
+        slopes.append((_resident() - before) / size.loads)
+        assert (_descriptors(), threading.active_count()) == (fds, threads)
+    limit = KIB if size.loads >= 1000 else 64 * KIB
+    assert max(slopes) <= limit, f"{slopes} bytes per load"
+    return f"{slopes[0]:.0f} and {slopes[1]:.0f} bytes per good and failed load (goal: 1024)"
+
+
+def _wrong_codes(data: bytes) -> bytes:
+    """Return a file whose checksums are all right but one of codes."""
+    file = container.parse(data)
+    units = [list(unit) for unit in file.units]
+    for unit in units:
+        for index, segment in enumerate(unit):
+            if segment.coding is Coding.ENTROPY:
+                unit[index] = replace(segment, codes_crc=segment.codes_crc ^ 1)
+                return container.build(replace(file, units=tuple(tuple(unit) for unit in units)))
+    raise AssertionError("no segment is entropy-coded")
+
+
+def _try_load(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data), formats=["RNC"]).load()
+    except (RncFileError, UnidentifiedImageError):
+        return False
+    return True
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def allocation(size: Size) -> str:
+    """Whatever memory is there, nothing ends by a signal."""
+    fates: dict[str, int] = {}
+    for step in range(size.steps):
+        # From nearly nothing beyond what is in use, to enough.
+        extra = int(4 * MIB * 1.6 ** (step * 19 / max(1, size.steps - 1) / 2))
+        result = _child("allocation", str(extra))
+        assert result.returncode >= 0, f"signal {-result.returncode} with {extra} bytes: {result.stderr[-500:]}"
+        fate = result.stdout.strip() or result.stderr.strip().splitlines()[-1]
+        fates[fate] = fates.get(fate, 0) + 1
+    allowed = {"loaded", "MemoryError", "RncError"}
+    assert set(fates) <= allowed, fates
+    return str(fates)
+
+
+def _load_with_little_memory(extra: int) -> None:
+    import resource
+
+    weights = model.tiny()
+    pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    header, units = codec.encode(pixels, iterations=4, model=weights.model_id.hex())
+    data = container.build(RncFile(header, units=units))
+    del pixels, units
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (used + extra, hard))
+    fate = "loaded"
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except MemoryError:
+        fate = "MemoryError"
+    except RncError as error:
+        fate = type(error).__name__
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    print(fate)
+
+
+def interrupt(size: Size) -> str:
+    """Ctrl-C is not held up, and leaves nothing broken behind."""
+    weights = model.tiny()
+    pixels = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
+    header, units = codec.encode(pixels, iterations=4, model=weights.model_id.hex())
+    data = container.build(RncFile(header, units=units))
+    expected = Image.open(io.BytesIO(data)).tobytes()
+    delays = []
+    sent = [0.0]
+
+    def send() -> None:
+        sent[0] = time.perf_counter()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    for trial in range(max(3, size.steps)):
+        timer = threading.Timer(0.01 + 0.02 * trial, send)
+        timer.start()
+        try:
+            while True:
+                Image.open(io.BytesIO(data)).load()
+        except KeyboardInterrupt:
+            delays.append(time.perf_counter() - sent[0])
+        timer.join()
+        assert Image.open(io.BytesIO(data)).tobytes() == expected
+    assert max(delays) < 1, f"{max(delays)} s"
+    return f"at most {1000 * max(delays):.0f} ms in {len(delays)} trials (goal: 250)"
+
+
+def _child(name: str, argument: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", str(HERE), "--child", name, argument]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+CHECKS: dict[str, Callable[[Size], str]] = {
+    "head": head,
+    "open_time": open_time,
+    "refusal": refusal,
+    "load": load,
+    "leaks": leaks,
+    "allocation": allocation,
+    "interrupt": interrupt,
+}
+CHILDREN: dict[str, Callable[[int], None]] = {"load": _peak_of_load, "allocation": _load_with_little_memory}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *CHECKS])
+    parser.add_argument("--size", choices=SIZES, default="release")
+    parser.add_argument("--child", nargs=2)
+    arguments = parser.parse_args()
+    if arguments.child:
+        CHILDREN[arguments.child[0]](int(arguments.child[1]))
+        return 0
+    failed = 0
+    for name in arguments.names or CHECKS:
+        try:
+            print(f"{name}: {CHECKS[name](SIZES[arguments.size])}", flush=True)
+        except AssertionError as error:
+            failed += 1
+            print(f"{name}: FAILED: {error}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""imageio finds a plugin by the extension when it writes to bytes or streams, in a list of its own."""
+
+from __future__ import annotations
+
+from imageio.config import FileExtension, known_extensions
+
+from pillow_rnc.RncImagePlugin import EXTENSION, register
+
+
+def register_extension() -> None:
+    """Make imageio leave `.rnc` to Pillow; a second time changes nothing."""
+    register()
+    if EXTENSION not in known_extensions:
+        known_extensions[EXTENSION] = [
+            FileExtension(name="Learned progressive image", extension=EXTENSION, priority=["pillow"])
+        ]

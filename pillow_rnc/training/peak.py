@@ -1,0 +1,31 @@
+"""What a device can do at most, measured by one large matrix product: the yardstick of every speed in the log."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+_SIDE = {"cpu": 1024, "cuda": 8192}
+_PRODUCTS = 8
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@torch.no_grad()
+def peak_macs(device: torch.device, dtype: torch.dtype | None = None) -> float:
+    """Return multiply-accumulates per second of a square matrix product in ``dtype`` (float32 by default)."""
+    side = _SIDE.get(device.type, 2048)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype or torch.float32) for _ in range(2))
+    best = float("inf")
+    for _ in range(3):
+        _wait_for(device)
+        start = time.perf_counter()
+        for _ in range(_PRODUCTS):
+            a @ b
+        _wait_for(device)
+        best = min(best, time.perf_counter() - start)
+    return _PRODUCTS * side**3 / best

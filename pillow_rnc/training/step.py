@@ -1,0 +1,226 @@
+"""One training step, on any device, without waiting for the device.
+
+Everything that a step decides (whether it was sound, how far the average moves) is decided on the device, so that the
+host can run ahead, and so that on CUDA the whole step is one captured graph. What the log needs is one small tensor
+that is read when the log is written.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pillow_rnc.training.objective import StepInputs, StepLoss, TrainedModel, judged_iterations, rate_ramp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pillow_rnc.training.checkpoint import Checkpoint
+    from pillow_rnc.training.recipe import Recipe
+    from pillow_rnc.training.team import Team
+
+_log = logging.getLogger(__name__)
+_LEAP_DB = 40.0  # a loss this far above its running mean is taken for divergence and not learned from
+_LEVEL_SHARE = 0.05  # of the newest loss in that mean
+_WARM_UP_STEPS = 3  # before a graph is captured: allocations and library handles settle
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How steps are made fast; none of it changes what is computed beyond rounding.
+
+    Attributes:
+        autocast: Precision of convolutions and matrix products of the codec; None for float32.
+        compiled: Let torch compile the parts of an iteration.
+        graph: Replay the whole step as one CUDA graph.
+    """
+
+    autocast: torch.dtype | None = None
+    compiled: bool = False
+    graph: bool = False
+
+    @classmethod
+    def of_device(cls, device: torch.device, *, compiled: bool, graph: bool) -> Speed:
+        """Return what suits a device."""
+        if device.type != "cuda":
+            return cls(compiled=compiled)
+        return cls(torch.bfloat16, compiled, graph)
+
+
+class StepReport(NamedTuple):
+    """What the log tells of a step, on the host."""
+
+    loss: float
+    norm: float
+    bad_in_a_row: int
+    bpp: list[float]
+    hvs_db: list[float]
+
+
+class Stepper:
+    """The model, its average and its optimiser at work.
+
+    Args:
+        model: On the device already.
+        recipe: The choices of the run.
+        device: Where the model is.
+        speed: How to run on it.
+        team: The processes that train together.
+    """
+
+    def __init__(self, model: TrainedModel, recipe: Recipe, device: torch.device, speed: Speed, team: Team) -> None:
+        self.model, self.recipe, self.speed = model, recipe, speed
+        self._device, self._team = device, team
+        model.autocast = speed.autocast
+        if speed.compiled:
+            model.compile_parts(lambda part: torch.compile(part, dynamic=False, fullgraph=True))
+        self._forward: Callable[[StepInputs], StepLoss] = team.shared(model)
+        self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
+        factors = ((model.network, 1.0), (model.entropy, recipe.entropy_learning_rate_factor))
+        self._rates = [(self._scalar(recipe.learning_rate * factor), factor) for _, factor in factors]
+        groups = [
+            {"params": list(part.parameters()), "lr": rate}
+            for (part, _), (rate, _) in zip(factors, self._rates, strict=True)
+        ]
+        self.optimizer = torch.optim.AdamW(
+            groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda"
+        )
+        self._unsound = self._scalar(0.0)
+        # The protocol of gradient scalers: a fused optimiser leaves everything as it was where this is 1.
+        self.optimizer.found_inf = self._unsound  # type: ignore[attr-defined]
+        self._ramp, self._drift = self._scalar(0.0), self._scalar(0.0)
+        self._level, self._bad = self._scalar(float("nan")), self._scalar(0.0)
+        self._pixels: Tensor | None = None
+        self._judged: Tensor | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._results = torch.empty(0)
+        self._steps_here = 0
+
+    def _scalar(self, value: float) -> Tensor:
+        return torch.tensor(value, dtype=torch.float32, device=self._device)
+
+    def step(self, pixels: Tensor, step: int, learning_rate: float) -> None:
+        """Learn from one batch; ``report`` tells how it went."""
+        for rate, factor in self._rates:
+            rate.fill_(learning_rate * factor)
+        self._ramp.fill_(rate_ramp(self.recipe, step))
+        self._drift.fill_(1 - min(self.recipe.average, (1 + step) / (10 + step)))
+        judged = judged_iterations(self.recipe, step)
+        if not self.speed.graph:
+            self._step_with_fallback(StepInputs(pixels, self._ramp, judged))
+        else:
+            self._step_as_graph(pixels, torch.tensor(judged))
+        self._steps_here += 1
+
+    def _step_with_fallback(self, inputs: StepInputs) -> None:
+        try:
+            self._results = self._compute(inputs)
+        except (RuntimeError, OSError) as error:
+            if self._steps_here or not self.speed.compiled:
+                raise
+            _log.warning("compiling failed, going on without: %s", error)
+            self.model.compile_parts(lambda part: part)
+            self._results = self._compute(inputs)
+
+    def _step_as_graph(self, pixels: Tensor, judged: Tensor) -> None:
+        if self._pixels is None or self._judged is None:
+            self._pixels, self._judged = pixels.clone(), judged.to(self._device)
+        self._pixels.copy_(pixels)
+        self._judged.copy_(judged.pin_memory(), non_blocking=True)
+        inputs = StepInputs(self._pixels, self._ramp, self._judged)
+        if self._graph is None and self._steps_here >= _WARM_UP_STEPS:
+            self._capture(inputs)
+        if self._graph is not None:
+            self._graph.replay()
+            return
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            self._step_with_fallback(inputs)
+        torch.cuda.current_stream().wait_stream(side)
+
+    def _capture(self, inputs: StepInputs) -> None:
+        try:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._results = self._compute(inputs)
+        except RuntimeError as error:
+            _log.warning("the step cannot be captured as a graph, going on without: %s", error)
+            self.speed = Speed(self.speed.autocast, self.speed.compiled, graph=False)
+            self._step_with_fallback(inputs)
+            return
+        self._graph = graph
+
+    def _compute(self, inputs: StepInputs) -> Tensor:
+        """Do a step with device work alone; return float32 [3 + 2 iterations] for the log."""
+        self.optimizer.zero_grad(set_to_none=True)
+        out = self._forward(inputs)
+        out.loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+            loss = self._team.mean(out.loss.detach())
+            limit = torch.nan_to_num(self._level, nan=torch.inf) + _LEAP_DB
+            sound = torch.isfinite(norm) & torch.isfinite(loss) & (loss < limit)
+            self._unsound.copy_(~sound)
+            self._bad.copy_((self._bad + 1) * self._unsound)
+            level = torch.where(torch.isnan(self._level), loss, torch.lerp(self._level, loss, _LEVEL_SHARE))
+            self._level.copy_(torch.where(sound, level, self._level))
+            self.optimizer.step()
+            parameters = [p.detach() for p in self.model.parameters()]
+            moves = torch._foreach_sub(parameters, list(self.average.values()))  # noqa: SLF001
+            torch._foreach_mul_(moves, self._drift)
+            torch._foreach_add_(list(self.average.values()), moves)
+            return torch.cat([torch.stack([loss, norm, self._bad]), out.bpp, out.hvs_db])
+
+    def report(self) -> StepReport:
+        """Return what the last step found; waits for the device."""
+        loss, norm, bad, *rest = self._team.mean(self._results.clone()).tolist()
+        return StepReport(loss, norm, round(bad), rest[: len(rest) // 2], rest[len(rest) // 2 :])
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def moments(self) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+        """Return both moments of Adam by parameter name, and how many updates were made."""
+        states = {n: self.optimizer.state[p] for n, p in self.model.named_parameters() if p in self.optimizer.state}
+        updates = max((int(s["step"]) for s in states.values()), default=0)
+        first, second = ({n: s[key] for n, s in states.items()} for key in ("exp_avg", "exp_avg_sq"))
+        return first, second, updates
+
+    @property
+    def level(self) -> float | None:
+        """The running mean of the loss; None before the first step."""
+        level = float(self._level)
+        return None if level != level else level  # noqa: PLR0124 -- NaN
+
+    @torch.no_grad()
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over the parameters, their average, the moments and the running mean of a checkpoint.
+
+        Raises:
+            ValueError: The checkpoint is of a model of other shapes.
+        """
+        shapes = {name: tensor.shape for name, tensor in checkpoint.model.items()}
+        own = {name: p.shape for name, p in self.model.named_parameters()}
+        if shapes != own:
+            wrong = sorted(n for n in shapes.keys() | own.keys() if shapes.get(n) != own.get(n))
+            msg = f"the checkpoint is of another model: {len(wrong)} parameters differ, such as {wrong[0]}"
+            raise ValueError(msg)
+        self.optimizer.state.clear()
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(checkpoint.model[name])
+            self.average[name].copy_(checkpoint.average[name])
+            if name in checkpoint.moment1:
+                self.optimizer.state[parameter] = {
+                    "step": self._scalar(float(checkpoint.state["updates"])),
+                    "exp_avg": torch.empty_like(parameter).copy_(checkpoint.moment1[name]),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(checkpoint.moment2[name]),
+                }
+        level = checkpoint.state.get("level")
+        self._level.fill_(float("nan") if level is None else level)
+        self._bad.zero_()
+        self._graph = None  # it holds the moments that were replaced
+        self._steps_here = min(self._steps_here, 1)

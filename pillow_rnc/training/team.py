@@ -1,0 +1,71 @@
+"""The processes that train together, started by ``torchrun``; a process alone is a team of one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from pillow_rnc.training.objective import StepInputs, StepLoss, TrainedModel
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Which process this is, of how many."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def join(cls, device: torch.device) -> Team:
+        """Return the team that ``torchrun`` describes in the environment, after all have joined it."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    def leave(self) -> None:
+        """End the work in common."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes checkpoints and logs."""
+        return self.rank == 0
+
+    def part(self, batch: int) -> slice:
+        """Return which of the crops of a step, ``batch`` for each process, are this one's."""
+        return slice(self.rank * batch, (self.rank + 1) * batch)
+
+    def shared(self, model: TrainedModel) -> Callable[[StepInputs], StepLoss]:
+        """Return the model such that its gradients are means over the team."""
+        if self.size == 1:
+            return model
+        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of every process's values; may work in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+            values /= self.size
+        return values
+
+    def agreed(self, value: _T) -> _T:
+        """Return the value that the leading process holds."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box)
+        return box[0]

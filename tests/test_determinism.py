@@ -1,0 +1,62 @@
+"""Codes of golden files never change: not with time, and not with what a host has set."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import determinism
+import model
+import pytest
+
+from pillow_rnc import container, weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOLDEN = sorted(model.GOLDEN.glob("*.rnc"))
+DIGESTS: dict[str, str] = json.loads(determinism.DIGESTS.read_text())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny() -> None:
+    model.tiny()
+
+
+def test_every_golden_file_has_a_digest_and_a_model() -> None:
+    known = {one.model_id for one in weights.releases()}
+
+    assert {path.name for path in GOLDEN} == set(DIGESTS)
+    assert {container.parse(path.read_bytes()).header.model_id for path in GOLDEN} <= known
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
+def test_golden_codes_are_what_they_were(path: Path) -> None:
+    file = container.parse(path.read_bytes())
+
+    assert determinism.digest(determinism.codes_alone(file, batch=1, order="forward")) == DIGESTS[path.name]
+
+
+def test_settings_of_a_host_change_no_code_and_stay_as_they_are() -> None:
+    said: list[str] = []
+
+    assert determinism.check([model.GOLDEN / "tiles.rnc"], quick=True, say=said.append) == 0
+    assert said[-1].startswith("68 comparisons, 0 differ")
+
+
+def test_a_difference_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check itself can fail."""
+    model.tiny()
+    right = determinism.codes_alone
+
+    def wrong(file: container.RncFile, *, batch: int, order: str) -> determinism.Planes:
+        planes = right(file, batch=batch, order=order)
+        if order == "random":
+            planes[0][0][0, 0, 0] ^= 1
+        return planes
+
+    monkeypatch.setattr(determinism, "codes_alone", wrong)
+    said: list[str] = []
+
+    assert determinism.check([model.GOLDEN / "tiles.rnc"], quick=True, say=said.append) == 1
+    assert "order='random'" in said[0]

@@ -1,0 +1,148 @@
+"""The fuzzers' own tests: seeds and regressions are replayed, each target can fail, and each command runs small."""
+
+from __future__ import annotations
+
+import random
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import damage
+import fuzz_codestream
+import fuzz_container
+import fuzz_plugin
+import fuzz_round_trip
+import grammar
+import model
+import mutator
+import pytest
+import resources
+
+from pillow_rnc import container
+from pillow_rnc.chunks import pack_chunk, pack_head
+from pillow_rnc.errors import RncFileError
+from pillow_rnc.records import SIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FUZZ = Path(grammar.__file__).parent
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "container": fuzz_container.test_one_input,
+    "codestream": fuzz_codestream.test_one_input,
+    "plugin": fuzz_plugin.test_one_input,
+    "round_trip": fuzz_round_trip.test_one_input,
+}
+SEEDS = sorted(path for folder in ("corpus", "regressions") for path in (FUZZ / folder).glob("*/*"))
+FORMAT_TARGETS = ("container", "plugin")
+"""Their inputs are files and a byte of options."""
+
+
+@pytest.fixture(scope="module")
+def files() -> list[bytes]:
+    return damage.sample_files(6)
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_seeds_and_regressions_are_replayed(seed: Path) -> None:
+    TARGETS[seed.parent.name](seed.read_bytes())
+
+
+def test_every_target_has_seeds() -> None:
+    assert {seed.parent.name for seed in SEEDS} == set(TARGETS)
+
+
+@pytest.mark.parametrize("name", FORMAT_TARGETS)
+def test_targets_take_mutated_files(name: str, files: list[bytes]) -> None:
+    source = random.Random(20)  # noqa: S311 -- repeatable, not secret
+    for _ in range(150):
+        data = mutator.mutate(source.choice(files), source)
+        TARGETS[name](data + bytes([source.randrange(256)]))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_take_any_bytes(name: str) -> None:
+    source = random.Random(21)  # noqa: S311 -- repeatable, not secret
+    TARGETS[name](b"")
+    for _ in range(60):
+        data = source.randbytes(source.choice((1, 8, 20, 60)))
+        TARGETS[name](data)
+        TARGETS[name](SIGNATURE + data)
+
+
+@pytest.mark.parametrize("door", range(8))
+def test_every_door_of_pillow_takes_sound_and_cut_files(door: int, files: list[bytes]) -> None:
+    for data in files[:3]:
+        for length in (len(data), len(data) - 1, len(data) // 2):
+            fuzz_plugin.test_one_input(data[:length] + bytes([door + 8 * 5]))
+
+
+def test_an_error_that_is_not_ours_fails_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*_arguments: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(container, "check_unknown", faulty)
+    data = SIGNATURE + pack_chunk(b"HEAD", pack_head(resources.HUGE)) + pack_chunk(b"abcd", b"")
+    with pytest.raises(KeyError):
+        fuzz_container.test_one_input(data + b"\0")
+
+
+def test_generated_files_are_sound_and_canonical() -> None:
+    source = random.Random(3)  # noqa: S311 -- repeatable, not secret
+    for _ in range(25):
+        file = grammar.generate(source, model.tiny())
+        data = container.build(file)
+        assert container.parse(data) == file
+        assert mutator.reseal(data) == data
+
+
+def test_resealing_lets_damage_pass_the_checksums() -> None:
+    """What is refused afterwards is refused for what it says."""
+    source = random.Random(4)  # noqa: S311 -- repeatable, not secret
+    refusals = []
+    for data in damage.sample_files(8):
+        altered = bytearray(data)
+        altered[source.randrange(len(SIGNATURE) + 8, len(data))] ^= 1
+        for candidate in (bytes(altered), mutator.reseal(bytes(altered))):
+            try:
+                container.parse(candidate)
+            except RncFileError as error:
+                refusals.append("CRC" in str(error))
+            else:
+                refusals.append(False)
+
+    assert sum(refusals[::2]) >= 4
+    assert not sum(refusals[1::2])
+
+
+def test_no_flipped_bit_and_no_cut_is_silent(files: list[bytes]) -> None:
+    for data in sorted(files, key=len)[:2]:
+        assert damage.flip_every_bit(data).total() == 8 * len(data)
+        assert damage.cut_everywhere(data)["TruncatedError"] >= len(data) - len(SIGNATURE) - 1
+
+
+def test_no_damage_of_several_bytes_is_silent(files: list[bytes]) -> None:
+    assert damage.damage_at_random(files, 1500).total() == 1500
+    assert damage.damage_with_right_checksums(files, 800).total() == 800
+
+
+def test_entropy_coded_units_cannot_be_reordered(files: list[bytes]) -> None:
+    fates = damage.reorder_units(files)
+
+    assert fates["CorruptError"] > 5
+    assert "codes that fit in another place" not in fates
+
+
+def test_silent_damage_fails_the_check(monkeypatch: pytest.MonkeyPatch, files: list[bytes]) -> None:
+    monkeypatch.setattr(container, "parse", lambda _data: None)
+    with pytest.raises(damage.SilentChangeError, match="bit 0 of byte 0"):
+        damage.flip_every_bit(files[0])
+
+
+@pytest.mark.parametrize("name", sorted(set(resources.CHECKS) - {"open_time"}))
+def test_resources_stay_within_bounds(name: str) -> None:
+    assert resources.CHECKS[name](resources.SIZES["ci"])
+
+
+def test_the_engine_is_needed_only_to_run() -> None:
+    assert callable(import_module("engine").run)

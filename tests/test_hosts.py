@@ -1,0 +1,190 @@
+"""Host programs, run for real: `python -m pytest -m hosts` with the extra `hosts` installed.
+
+They are not part of the default run, because they are large; there pytest counts them as deselected.
+A host that is missing is an error here, not a skip.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_codec import register_tiny_codec
+
+import pillow_rnc
+from pillow_rnc import register_rnc_opener, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+pytestmark = [
+    pytest.mark.hosts,
+    # Their own warnings are not ours to mend.
+    pytest.mark.filterwarnings("default"),
+]
+
+
+@pytest.fixture(autouse=True)
+def tiny_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hosts name no model, so the tiny one stands in for the released ones."""
+    monkeypatch.setattr(weights, "_manifest", tuple)
+    register_tiny_codec(tmp_path_factory.mktemp("weights"))
+    yield
+    register_rnc_opener()
+
+
+@pytest.fixture
+def pixels() -> NDArray[np.uint8]:
+    return np.asarray(Image.linear_gradient("L").resize((40, 30)).convert("RGB"))
+
+
+@pytest.fixture
+def path(tmp_path: Path, pixels: NDArray[np.uint8]) -> Path:
+    path = tmp_path / "a.rnc"
+    Image.fromarray(pixels).save(path, tile_size=64)
+    return path
+
+
+@pytest.fixture
+def expected(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(pillow_rnc.open(path))
+
+
+def test_imageio_reads_and_writes(path: Path, pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    import imageio.v2
+    import imageio.v3
+
+    from pillow_rnc.contrib.imageio import register_extension
+
+    assert np.array_equal(imageio.v3.imread(path), expected)
+    assert np.array_equal(imageio.v3.imread(path.read_bytes()), expected)
+    assert np.array_equal(imageio.v2.imread(path), expected)
+    assert imageio.v3.improps(path).shape == (30, 40, 3)
+    assert imageio.v3.immeta(path)["rnc"]["iterations"] == 4
+    imageio.v3.imwrite(path, pixels, iterations=2)
+    assert pillow_rnc.info(path)["iterations"] == 2
+    register_extension()
+    register_extension()
+    encoded = imageio.v3.imwrite("<bytes>", pixels, extension=".rnc")
+    assert pillow_rnc.open(io.BytesIO(encoded)).size == (40, 30)
+    stream = io.BytesIO()
+    imageio.v3.imwrite(stream, pixels, extension=".rnc")
+    assert stream.getvalue() == encoded
+
+
+def test_scikit_image_reads_and_writes(path: Path, pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    from skimage import io as skimage_io
+
+    assert np.array_equal(skimage_io.imread(path), expected)
+    skimage_io.imsave(path, pixels)
+    assert np.array_equal(skimage_io.imread(path), np.asarray(pillow_rnc.open(path)))
+
+
+def test_matplotlib_reads_and_writes(path: Path, pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    assert np.array_equal(plt.imread(path), expected)
+    plt.imsave(path, pixels, pil_kwargs={"iterations": 2})
+    assert pillow_rnc.info(path)["iterations"] == 2
+
+
+def django_site(media: Path) -> None:
+    """Set up a site in this process, once."""
+    import django
+    from django.conf import settings
+
+    if settings.configured:
+        settings.MEDIA_ROOT = str(media)
+        return
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        INSTALLED_APPS=["pillow_rnc.contrib.django.RncConfig", "easy_thumbnails"],
+        MEDIA_ROOT=str(media),
+        MEDIA_URL="/media/",
+        PILLOW_RNC={"iterations": 3},
+        THUMBNAIL_EXTENSION="rnc",
+        THUMBNAIL_TRANSPARENCY_EXTENSION="rnc",
+        USE_TZ=True,
+    )
+    django.setup()
+
+
+def test_django_takes_uploads(path: Path, tmp_path: Path) -> None:
+    django_site(tmp_path)
+    from django.core.exceptions import ValidationError
+    from django.core.files.images import get_image_dimensions
+    from django.core.files.uploadedfile import SimpleUploadedFile
+    from django.core.validators import get_available_image_extensions, validate_image_file_extension
+    from django.forms import ImageField
+
+    uploaded = ImageField().clean(SimpleUploadedFile("a.rnc", path.read_bytes()))
+    assert (uploaded.image.format, uploaded.content_type) == ("RNC", "image/x-rnc")
+    assert get_image_dimensions(uploaded) == (40, 30)
+    assert "rnc" in get_available_image_extensions()
+    validate_image_file_extension(uploaded)
+    for damage in (path.read_bytes()[:-1], path.read_bytes()[:-1] + b"\0"):
+        with pytest.raises(ValidationError):
+            ImageField().clean(SimpleUploadedFile("a.rnc", damage))
+
+
+def test_django_sets_the_defaults_of_the_site(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    script = (
+        "import mimetypes, pillow_rnc, test_hosts, pathlib, sys\n"
+        "from pillow_rnc import _defaults\n"
+        "test_hosts.django_site(pathlib.Path(sys.argv[1]))\n"
+        "assert _defaults.current().iterations == 3\n"
+        "assert mimetypes.guess_type('a.rnc')[0] == 'image/x-rnc'\n"
+    )
+    paths = [str(Path(__file__).parent), str(Path(pillow_rnc.__file__).parents[1])]
+    program = f"import sys; sys.path[:0] = {paths!r}\n{script}"
+    assert len(pixels)
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True)
+
+
+def test_easy_thumbnails_makes_thumbnails(path: Path, tmp_path: Path) -> None:
+    django_site(tmp_path)
+    from django.core.files.storage import FileSystemStorage
+    from easy_thumbnails.files import Thumbnailer
+
+    storage = FileSystemStorage(str(tmp_path))
+    thumbnailer = Thumbnailer(None, path.name, source_storage=storage, thumbnail_storage=storage, remote_source=False)
+    with path.open("rb") as source:
+        thumbnailer.file = source
+        thumbnail = thumbnailer.generate_thumbnail({"size": (20, 20), "quality": 90, "progressive": True})
+    im = Image.open(io.BytesIO(thumbnail.read()))
+
+    assert (im.format, im.size) == ("RNC", (20, 15))
+
+
+def test_datasets_of_hugging_face(path: Path, expected: NDArray[np.uint8], tmp_path: Path) -> None:
+    import datasets
+
+    from pillow_rnc.contrib.datasets import register_extension
+
+    by_path = datasets.Dataset.from_dict({"image": [str(path)]}).cast_column("image", datasets.Image())
+    assert np.array_equal(np.asarray(by_path[0]["image"]), expected)
+    feature = datasets.Image()
+    with pillow_rnc.open(path) as im:
+        encoded: Any = feature.encode_example(im)
+    assert np.array_equal(np.asarray(feature.decode_example(encoded)), expected)
+    # What comes from memory is stored again with the format that it had: the same bytes, not a second coding.
+    encoded = feature.encode_example(pillow_rnc.open(io.BytesIO(path.read_bytes())))
+    assert encoded["bytes"] == path.read_bytes()
+    register_extension()
+    register_extension()
+    folder = datasets.load_dataset(
+        "imagefolder", data_dir=str(path.parent), cache_dir=str(tmp_path / "cache"), split="train"
+    )
+    assert len(folder) == 1
+    assert np.array_equal(np.asarray(folder[0]["image"]), expected)

@@ -1,0 +1,263 @@
+"""Training resumes exactly, survives NaN, and ends in weights that code pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import photograph, tiny_recipe
+
+from pillow_rnc import codec, weights
+from pillow_rnc.records import Header, RncFile
+from pillow_rnc.training import loop
+from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.data import Photographs
+from pillow_rnc.training.export import export
+from pillow_rnc.training.loop import DivergedError, Pace, Run
+from pillow_rnc.training.objective import StepInputs, TrainedModel, curve
+from pillow_rnc.training.peak import peak_macs
+from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.step import Speed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CPU = torch.device("cpu")
+
+
+def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = False, speed: Speed | None = None) -> Run:
+    held_back = [photograph(9, 256, 256)] if validated else []
+    photographs = Photographs([photograph(i) for i in range(3)], held_back, [])
+    return Run(recipe or tiny_recipe(), photographs, folder, CPU, speed=speed)
+
+
+def losses(run: Run, steps: int) -> list[float]:
+    out = []
+    for _ in range(steps):
+        run.train_step()
+        out.append(run.stepper.report().loss)
+    return out
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
+    """The curriculum of the rate begins, and the average moves, across the interruptions."""
+    whole = run_in(tmp_path / "whole")
+    expected = losses(whole, 8)
+    found: list[float] = []
+    for _ in range(4):
+        run = run_in(tmp_path / "parts")
+        found += losses(run, 2)
+        run.save()
+
+    assert found == expected
+    assert run.resumed == 3
+    for name, parameter in whole.stepper.model.named_parameters():
+        assert torch.equal(parameter, dict(run.stepper.model.named_parameters())[name]), name
+        assert torch.equal(whole.stepper.average[name], run.stepper.average[name]), name
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    run = run_in(tmp_path, tiny_recipe(rate_free_steps=1000, learning_rate=3e-3))
+    found = losses(run, 24)
+
+    assert np.mean(found[-8:]) < np.mean(found[:8]) - 0.5
+
+
+def test_learning_rate_warms_up_stays_and_falls(tmp_path: Path) -> None:
+    run = run_in(tmp_path, tiny_recipe(warmup_steps=10, constant_share=0.5, final_learning_rate=0.1))
+    rates = []
+    for step, done in ((0, 0.0), (9, 0.1), (9, 0.5), (9, 0.75), (9, 1.0), (9, 2.0)):
+        run.step, run.block_iterations = step, done * run.recipe.block_iterations
+        rates.append(run.learning_rate() / run.recipe.learning_rate)
+
+    assert rates == pytest.approx([0.1, 1, 1, 0.55, 0.1, 0.1])
+
+
+def test_an_unsound_step_changes_nothing_but_the_counters(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    losses(run, 3)
+    before = {n: p.detach().clone() for n, p in run.stepper.model.named_parameters()}
+    moments = [{n: m.clone() for n, m in part.items()} for part in run.stepper.moments()[:2]]
+    for pixels in (torch.full((2, 3, 32, 32), torch.nan), torch.full((2, 3, 32, 32), 1e9)):
+        run.stepper.step(pixels, 3, 1e-3)
+
+    assert run.stepper.report().bad_in_a_row == 2
+    assert all(torch.equal(p, before[n]) for n, p in run.stepper.model.named_parameters())
+    for part, kept in zip(run.stepper.moments()[:2], moments, strict=True):
+        assert all(torch.equal(part[n], kept[n]) for n in kept)
+    losses(run, 1)
+    assert run.stepper.report().bad_in_a_row == 0
+
+
+def poisoned_from(run: Run, step: int, *, until: int) -> None:
+    """Let the crops of some steps hold NaN."""
+    whole = run.sampler.batch
+
+    def batch(at: int, size: int, part: slice | None = None) -> torch.Tensor:
+        crops = whole(at, size, part)
+        return crops * torch.nan if step <= at < until else crops
+
+    run.sampler.batch = batch  # type: ignore[method-assign, assignment]
+
+
+def test_nan_is_rolled_back_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_MAX_BAD_STEPS", 5)
+    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    run = run_in(tmp_path, tiny_recipe(block_iterations=16 * 2 * 4 * 4), validated=True)
+    losses(run, 5)
+    run.save()
+    poisoned_from(run, 7, until=13)
+    with caplog.at_level(logging.INFO):
+        run.run(Pace(minutes=1))
+
+    assert "losses unsound, back to step 5" in caplog.text
+    assert "held back" in caplog.text
+    checkpoint = read_newest(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.state["step"] > 16, "it went on, with other crops"
+    assert all(bool(t.isfinite().all()) for t in checkpoint.model.values())
+
+
+def test_endless_nan_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_MAX_BAD_STEPS", 3)
+    run = run_in(tmp_path)
+    poisoned_from(run, 2, until=10**9)
+
+    with pytest.raises(DivergedError, match="4 returns"):
+        run.run(Pace(minutes=1))
+    assert read_newest(tmp_path) is not None
+
+
+def test_a_full_disk_is_reported_and_training_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    run = run_in(tmp_path, tiny_recipe(block_iterations=4 * 2 * 4 * 4))
+    monkeypatch.setattr(loop, "write_checkpoint", full)
+    run.run(Pace(minutes=1))
+
+    assert run.step == 4
+    assert "checkpoint of step 4 not written: [Errno 28] No space left on device" in caplog.text
+
+
+def test_time_is_kept(tmp_path: Path) -> None:
+    run = run_in(tmp_path, dataclasses.replace(tiny_recipe(), block_iterations=1e12))
+    start = time.monotonic()
+    run.run(Pace(minutes=0.5 / 60))
+
+    assert time.monotonic() - start < 5
+    assert read_newest(tmp_path) is not None
+    assert run.step > 0
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    run_in(tmp_path).save()
+    wider = tiny_recipe()
+    wider = dataclasses.replace(wider, model=dataclasses.replace(wider.model, encoder_channels=16))
+
+    with pytest.raises(ValueError, match="the checkpoint is of another model"):
+        run_in(tmp_path, wider)
+
+
+def test_checkpoint_files_stay_below_16_mib() -> None:
+    parameters = sum(p.numel() for p in TrainedModel(Recipe("default")).parameters())
+
+    assert 4 * parameters < 15 * 2**20
+
+
+def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", tiny_recipe(average=0.0))
+    losses(run, 6)
+    run.save()
+    path = export(tmp_path / "run", tmp_path / "weights", "mine")
+    loaded = weights.load(path.stem)
+    pixels = photograph(5, 64, 48)
+    encoded = codec.encode(pixels, iterations=4, model=path.stem, tile_size=64, overlap=16)
+    header, units = encoded
+    shown = codec.decode(RncFile(header, {}, None, tuple(units)))
+    model = TrainedModel(run.recipe)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(run.stepper.average[name])
+        picture = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+        state, memory = model.network.initial_state(1, 6, 8), None
+        target = model.network.transform(picture)
+        for t in range(4):
+            a, memory = model.network.encode_step(target, t, state, memory)
+            state = model.network.decode_step(model.network.binarizer(a), t, state)
+        expected = model.network.transform.inverse(state.reconstruction)[0].permute(1, 2, 0).clamp(0, 255).round()
+    coded_bpp = 8 * sum(len(segment.payload) for unit in units for segment in unit) / (64 * 48)
+    ideal_bpp = curve(model, picture)[-1][0]
+
+    assert loaded.config == run.recipe.model
+    assert path.stem.startswith("mine-")
+    assert isinstance(header, Header)
+    assert np.abs(shown.astype(int) - expected.numpy().astype(int)).max() <= 1
+    assert ideal_bpp - 0.01 < coded_bpp < ideal_bpp + 4 * 8 * 8 / (64 * 48)
+
+
+def test_the_path_of_a_gpu_is_rehearsed_here(tmp_path: Path) -> None:
+    """bfloat16 products, crops cut from the pack, looks every few steps: the loss stays that of float32."""
+    plain, fast = run_in(tmp_path / "a"), run_in(tmp_path / "b", speed=Speed(torch.bfloat16))
+    expected, found = losses(plain, 3), losses(fast, 3)
+
+    assert found == pytest.approx(expected, rel=0.02)
+    fast.run(Pace(minutes=0.1 / 60, look_steps=3, report_seconds=0, peak_macs=peak_macs(CPU, torch.bfloat16)))
+    assert fast.step > 3
+    assert fast.step % 3 == 0
+
+
+def test_entropy_arithmetic_stays_exact_under_autocast() -> None:
+    torch.manual_seed(0)
+    model = TrainedModel(tiny_recipe())
+    pixels = torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float()
+    seen: list[torch.Tensor] = []
+    model.entropy.register_forward_hook(lambda *call: seen.append(call[2]))
+    inner = model.entropy.logits
+
+    def checked(*args: Any) -> torch.Tensor:  # noqa: ANN401
+        logits = inner(*args)
+        assert logits.dtype == torch.float32
+        assert torch.equal(logits * 16, (logits * 16).round())
+        return logits
+
+    model.entropy.logits = checked  # type: ignore[method-assign, assignment]
+    model.autocast = torch.bfloat16
+    out = model(StepInputs(pixels, torch.ones(()), [0, 3]))
+
+    assert len(seen) == 4
+    assert all(length.dtype == torch.float32 for length in seen)
+    assert out.loss.dtype == torch.float32
+
+
+def test_iterations_chosen_on_the_device_are_those_chosen_on_the_host() -> None:
+    torch.manual_seed(0)
+    model = TrainedModel(tiny_recipe())
+    pixels = torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float()
+    on_host = model(StepInputs(pixels, torch.ones(()), [1, 2]))
+    on_device = model(StepInputs(pixels, torch.ones(()), torch.tensor([1, 2])))
+
+    assert torch.equal(on_host.loss, on_device.loss)
+
+
+def test_steps_go_on_when_compiling_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Any:  # noqa: ANN401
+        def part(*_: object, **__: object) -> None:
+            msg = "no compiler"
+            raise RuntimeError(msg)
+
+        return part
+
+    expected = losses(run_in(tmp_path / "a"), 2)
+    monkeypatch.setattr(torch, "compile", broken)
+
+    assert losses(run_in(tmp_path / "b", speed=Speed(compiled=True)), 2) == expected

@@ -1,0 +1,71 @@
+"""Type checkers see the public names, complete, from outside the package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pillow_rnc
+
+PROGRAM = Path(__file__).with_name("user_program.py")
+PACKAGE_FOLDER = Path(pillow_rnc.__file__).parents[1]
+
+CONFIGURATION = """
+[mypy]
+strict = true
+[mypy-torch.*,numpy.*,construct.*,constriction.*,safetensors.*]
+# Not part of what users of the public names see, and slow to read.
+follow_imports = skip
+ignore_missing_imports = true
+[mypy-pillow_rnc.*]
+# Its own types are checked elsewhere; here, whether they reach a user.
+follow_imports = silent
+"""
+
+
+def check(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run mypy on a program, with nothing of this project's configuration."""
+    configuration = folder / "mypy.ini"
+    configuration.write_text(CONFIGURATION)
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", configuration, "--cache-dir", folder / "cache", program],
+        env=os.environ | {"MYPYPATH": str(PACKAGE_FOLDER)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_a_user_program_is_fully_typed(tmp_path: Path) -> None:
+    result = check(PROGRAM, tmp_path)
+
+    assert result.stdout == "Success: no issues found in 1 source file\n", result.stderr
+
+
+def test_a_wrong_use_is_found(tmp_path: Path) -> None:
+    program = tmp_path / "wrong.py"
+    program.write_text(
+        "import pillow_rnc\n"
+        "pillow_rnc.open('a.rnc', iterations='six')\n"
+        "pillow_rnc.truncate('a.rnc')\n"
+        "pillow_rnc.info('a.rnc')['nothing']\n"
+        "pillow_rnc.no_such_name\n"
+    )
+    result = check(program, tmp_path)
+
+    for line in (2, 3, 4, 5):
+        assert f"wrong.py:{line}: error" in result.stdout
+
+
+def test_the_user_program_names_everything_public() -> None:
+    text = PROGRAM.read_text(encoding="utf-8")
+
+    assert not [name for name in pillow_rnc.__all__ if f"pillow_rnc.{name}" not in text]
+
+
+def test_the_package_says_that_it_has_types() -> None:
+    assert Path(pillow_rnc.__file__).with_name("py.typed").is_file()

@@ -1,0 +1,53 @@
+"""What a user writes, with every public name; a type checker says in test_types.py whether it knows them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, assert_type
+
+from PIL import Image
+
+import pillow_rnc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def show(done: int, total: int, picture: Image.Image) -> None:
+    print(done, total, picture.size)
+
+
+def convert(source: Path, target: Path) -> int:
+    Image.open(source).save(target, "RNC", iterations=6)
+    with pillow_rnc.open(target, iterations=3, region=(0, 0, 8, 8), on_iteration=show, max_pixels=10**6) as im:
+        assert_type(im, pillow_rnc.RncImageFile)
+        assert_type(im.iterations, int)
+        im.iterations = 2
+        im.load()
+    pictures = pillow_rnc.iter_progressive(target, device="cpu", allow_truncated=True)
+    assert_type(pictures, Iterator[Image.Image])
+    said = pillow_rnc.info(target)
+    assert_type(said, pillow_rnc.FileInfo)
+    assert_type(said["bytes_per_iteration"], list[int])
+    pillow_rnc.check(io.BytesIO(target.read_bytes()))
+    return pillow_rnc.truncate(target, io.BytesIO(), target_size=1000)
+
+
+def guarded(path: str) -> Image.Image | None:
+    pillow_rnc.register_rnc_opener(iterations=6, device="cpu", keep_metadata=False, mimetypes=True)
+    try:
+        with pillow_rnc.use_options(iterations=4):
+            return pillow_rnc.open(path)
+    except pillow_rnc.TruncatedError as error:
+        assert_type(error.decodable_iterations, int)
+        return pillow_rnc.open(path, allow_truncated=True)
+    except (pillow_rnc.SignatureError, pillow_rnc.CorruptError, pillow_rnc.UnsupportedError):
+        return None
+    except (pillow_rnc.WorkLimitError, pillow_rnc.RncFileError, OSError):
+        return None
+    except (pillow_rnc.RncOptionError, pillow_rnc.WeightsError, pillow_rnc.RncError):
+        return None
+
+
+assert_type(pillow_rnc.__version__, str)
