@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pillow_rnc.activations import Binarizer, squash
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from pillow_rnc.model_config import CellName, ModelConfig
 from pillow_rnc.pointwise import Pointwise, pointwise
 
-_SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
-_STRAIGHT_THROUGH = 1.5  # the binarizer passes gradients while its input is inside +-this
 _GAIN_RANGE = 1.0  # spatial gain stays within exp(+-this) of the gain of the iteration
 
 
@@ -62,22 +61,6 @@ class IterationWeights(NamedTuple):
     input: Tensor
     input_bias: Tensor
     decoder_direct: Tensor
-
-
-def squash(x: Tensor) -> Tensor:
-    """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
-    return x / (1.0 + x.abs() / _SQUASH)
-
-
-class Binarizer(nn.Module):
-    """Pre-activations to bits +-1; sign(0) = +1. Gradients pass straight through near the threshold."""
-
-    def forward(self, a: Tensor) -> Tensor:
-        bits = torch.where(a >= 0, 1.0, -1.0).to(a.dtype)
-        if not torch.is_grad_enabled():
-            return bits
-        soft = a.clamp(-_STRAIGHT_THROUGH, _STRAIGHT_THROUGH)
-        return soft + (bits - soft).detach()
 
 
 def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn.Conv2d]:
@@ -126,11 +109,32 @@ class Decoder(nn.Module):
 
     def forward(self, bits: Tensor, weights: IterationWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
         x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
-        wide, context = self.context(self.down(F.pixel_unshuffle(x, 2)), state.context)  # [N, c, h/2, w/2]
-        x = x + F.pixel_shuffle(self.up(wide), 2)
+        wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
+        x = x + self._doubled(wide)
         features, detail = self.detail(x, state.detail)
         update: Tensor = self.output(features) + pointwise(bits, weights.decoder_direct)
         return update, DecoderState(context, detail, features)
+
+    def _halved(self, x: Tensor) -> Tensor:
+        """Return ``down(pixel_unshuffle(x, 2))``, moving whole cells instead of single numbers.
+
+        The maps hold the channels of a cell side by side, so the four cells are laid side by side and the weights,
+        which are far fewer, are put in their order.
+        """
+        n, d, h, w = x.shape
+        cells = (
+            x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, d).transpose(2, 3).reshape(n, h // 2, w // 2, 4 * d)
+        )
+        weight = self.down.weight.view(-1, d, 4).transpose(1, 2).reshape(-1, 4 * d)
+        return F.linear(cells, weight, self.down.bias).permute(0, 3, 1, 2)
+
+    def _doubled(self, wide: Tensor) -> Tensor:
+        """Return ``pixel_shuffle(up(wide), 2)``, likewise."""
+        n, c, h, w = wide.shape
+        assert self.up.bias is not None
+        weight = self.up.weight.view(-1, 4, c).transpose(0, 1).reshape(-1, c)
+        cells = F.linear(wide.permute(0, 2, 3, 1), weight, self.up.bias.view(-1, 4).T.reshape(-1))
+        return cells.view(n, h, w, 2, 2, -1).transpose(2, 3).reshape(n, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
 
 
 class Network(nn.Module):
@@ -196,7 +200,7 @@ class Network(nn.Module):
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
         update, decoder = self.decoder(bits, weights, state.decoder)
-        update = update / self.gain_map(weights.log_update_gain, state)
+        update = update * self.gain_map(weights.log_update_gain, state).reciprocal()
         if self.config.framework == "one_shot":
             return CodecState(update, decoder)
         return CodecState(state.reconstruction + update, decoder)

@@ -9,11 +9,15 @@ the rate goes where the picture has detail, which one sign per component cannot 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pillow_rnc.network import Network, squash
+from pillow_rnc.activations import squash
+
+if TYPE_CHECKING:
+    from pillow_rnc.network import Network
 
 _DEAD_ZONE = 0.6  # first threshold, in steps; the next ones lie one step apart
 _LEVELS = 6
