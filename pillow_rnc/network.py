@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pillow_rnc.activations import Binarizer, squash
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from pillow_rnc.model_config import CellName, ModelConfig
 from pillow_rnc.pointwise import Pointwise, pointwise
 
-_SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
-_STRAIGHT_THROUGH = 1.5  # the binarizer passes gradients while its input is inside +-this
 _GAIN_RANGE = 1.0  # spatial gain stays within exp(+-this) of the gain of the iteration
 
 
@@ -67,6 +66,7 @@ class IterationWeights(NamedTuple):
     decoder_refinement: Tensor
 
 
+<<<<<<< HEAD
 def squash(x: Tensor) -> Tensor:
     """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
     return x / (1.0 + x.abs() / _SQUASH)
@@ -93,6 +93,8 @@ class Binarizer(nn.Module):
         return soft + (bits - soft).detach()
 
 
+=======
+>>>>>>> main
 def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn.Conv2d]:
     """Return ``count`` separate 1x1 convolutions, as a module list with the type of what it holds."""
     return cast("Sequence[nn.Conv2d]", nn.ModuleList(Pointwise(inputs, outputs, bias=bias) for _ in range(count)))
@@ -152,11 +154,32 @@ class Decoder(nn.Module):
         self, bits: Tensor, significant: Tensor, weights: IterationWeights, state: DecoderState
     ) -> tuple[Tensor, Tensor, DecoderState]:
         x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
-        wide, context = self.context(self.down(F.pixel_unshuffle(x, 2)), state.context)  # [N, c, h/2, w/2]
-        x = x + F.pixel_shuffle(self.up(wide), 2)
+        wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
+        x = x + self._doubled(wide)
         features, detail = self.detail(x, state.detail)
         coded = pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
         return self.output(features), coded, DecoderState(context, detail, features)
+
+    def _halved(self, x: Tensor) -> Tensor:
+        """Return ``down(pixel_unshuffle(x, 2))``, moving whole cells instead of single numbers.
+
+        The maps hold the channels of a cell side by side, so the four cells are laid side by side and the weights,
+        which are far fewer, are put in their order.
+        """
+        n, d, h, w = x.shape
+        cells = (
+            x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, d).transpose(2, 3).reshape(n, h // 2, w // 2, 4 * d)
+        )
+        weight = self.down.weight.view(-1, d, 4).transpose(1, 2).reshape(-1, 4 * d)
+        return F.linear(cells, weight, self.down.bias).permute(0, 3, 1, 2)
+
+    def _doubled(self, wide: Tensor) -> Tensor:
+        """Return ``pixel_shuffle(up(wide), 2)``, likewise."""
+        n, c, h, w = wide.shape
+        assert self.up.bias is not None
+        weight = self.up.weight.view(-1, 4, c).transpose(0, 1).reshape(-1, c)
+        cells = F.linear(wide.permute(0, 2, 3, 1), weight, self.up.bias.view(-1, 4).T.reshape(-1))
+        return cells.view(n, h, w, 2, 2, -1).transpose(2, 3).reshape(n, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
 
 
 class Network(nn.Module):
@@ -223,11 +246,16 @@ class Network(nn.Module):
 
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
+<<<<<<< HEAD
         gain = self.gain_map(weights.log_update_gain, state)
         significant = significance(state.coded, gain)
         predicted, coded, decoder = self.decoder(bits, significant, weights, state.decoder)
         coded = coded / gain
         update = predicted / gain + coded
+=======
+        update, decoder = self.decoder(bits, weights, state.decoder)
+        update = update * self.gain_map(weights.log_update_gain, state).reciprocal()
+>>>>>>> main
         if self.config.framework == "one_shot":
             return CodecState(update, coded, decoder)
         return CodecState(state.reconstruction + update, state.coded + coded, decoder)

@@ -8,10 +8,12 @@ from typing import get_args
 import pytest
 import torch
 from tiny_codec import CONFIG
+from torch.nn import functional
 
+from pillow_rnc.activations import Binarizer, squash
 from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
 from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.network import Binarizer, CodecState, Network, macs_per_pixel, nominal_bpp
+from pillow_rnc.network import CodecState, Network, macs_per_pixel, nominal_bpp
 
 FRAMEWORKS = get_args(Framework)
 
@@ -55,6 +57,21 @@ def test_gradients_pass_the_binarizer_near_its_threshold_alone() -> None:
 
     assert a.grad is not None
     assert a.grad.tolist() == [0, 2, 3, 4, 0]
+
+
+def test_squash_and_its_slope() -> None:
+    x = torch.linspace(-30, 30, 41, dtype=torch.float64, requires_grad=True)
+
+    torch.testing.assert_close(squash(x), x / (1 + x.abs() / 4))
+    assert torch.autograd.gradcheck(squash, (x + 0.01,))
+
+
+def test_cells_are_laid_side_by_side_as_pixel_unshuffle_does() -> None:
+    decoder = network_of(CONFIG).decoder
+    x, wide = torch.randn(2, 8, 4, 6), torch.randn(2, 8, 2, 3)
+
+    torch.testing.assert_close(decoder._halved(x), decoder.down(functional.pixel_unshuffle(x, 2)))
+    torch.testing.assert_close(decoder._doubled(wide), functional.pixel_shuffle(decoder.up(wide), 2))
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 def sample(step: int) -> Checkpoint:
     generator = torch.Generator().manual_seed(step)
     parts = [{"a": torch.randn(4, 3, generator=generator), "b": torch.randn((), generator=generator)} for _ in range(4)]
-    return Checkpoint(*parts, {"step": step, "updates": step, "block_iterations": 12.5, "recipe": {"name": "x"}})
+    return Checkpoint(
+        parts[0],
+        parts[1],
+        parts[2],
+        parts[3],
+        {"step": step, "updates": step, "block_iterations": 12.5, "recipe": {"name": "x"}},
+    )
 
 
 def same(one: Checkpoint | None, other: Checkpoint) -> bool:

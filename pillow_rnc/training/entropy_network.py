@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from pillow_rnc.pointwise import pointwise
 
 if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
+
     from pillow_rnc.model_config import ModelConfig
 
 Hidden: TypeAlias = "Tensor | None"
@@ -29,12 +31,34 @@ _BIAS = _KNOWN * _WEIGHT  # integer bias per unit of the parameter
 _LOGIT_LIMIT = 127.0 / 16.0
 
 
+class _Replaced(torch.autograd.Function):
+    """``soft`` in the backward pass, ``hard`` in the forward pass; exact, and at no cost."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, soft: Tensor, hard: Tensor) -> Tensor:
+        """Return ``hard``."""
+        del ctx, soft
+        return hard.view_as(hard)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Pass the gradient to ``soft``."""
+        del ctx
+        return gradients[0], None
+
+
+def _with_value(soft: Tensor, hard: Tensor) -> Tensor:
+    """Return ``hard`` in the forward pass and the gradient of ``soft`` in the backward pass."""
+    replaced: Tensor = _Replaced.apply(soft, hard.detach())  # type: ignore[no-untyped-call]
+    return replaced
+
+
 def _round(x: Tensor) -> Tensor:
-    return x + (torch.round(x) - x).detach()
+    return _with_value(x, torch.round(x.detach()))
 
 
 def _floor(x: Tensor) -> Tensor:
-    return x + (torch.floor(x) - x).detach()
+    return _with_value(x, torch.floor(x.detach()))
 
 
 def _integer_weight(parameter: Tensor) -> Tensor:
@@ -43,11 +67,6 @@ def _integer_weight(parameter: Tensor) -> Tensor:
 
 def _integer_bias(parameter: Tensor) -> Tensor:
     return _round(parameter * _BIAS)
-
-
-def _with_value(soft: Tensor, hard: Tensor) -> Tensor:
-    """Return ``hard`` in the forward pass and the gradient of ``soft`` in the backward pass."""
-    return soft + (hard - soft).detach()
 
 
 class SharedIntegers(NamedTuple):

@@ -115,7 +115,7 @@ class TrainedModel(nn.Module):
         pixels, ramp, judged = inputs
         device = pixels.device.type
         shared, integers = self.entropy.integers()
-        target = self.network.transform(pixels)
+        target = self.network.transform(pixels).contiguous(memory_format=torch.channels_last)
         n, _, h, w = target.shape
         state, memory, previous = self.network.initial_state(n, h, w), None, None
         loss, rate = torch.zeros((), device=pixels.device), torch.zeros(n, device=pixels.device)
@@ -143,20 +143,20 @@ class TrainedModel(nn.Module):
                 shown.append(state.reconstruction)
         loss = loss / iterations
         if len(judged) and recipe.ms_ssim_share:
-            loss = loss + recipe.ms_ssim_share * self._ms_ssim(_selected(shown, judged), pixels)
+            chosen = _selected(shown, judged)
+            loss = loss + recipe.ms_ssim_share * torch.stack([self._ms_ssim(c, pixels) for c in chosen]).mean()
         return StepLoss(loss, torch.stack(bpp), torch.stack(errors))
 
-    def _ms_ssim(self, reconstructions: Tensor, pixels: Tensor) -> Tensor:
-        """Return the mean MS-SSIM in decibels of coefficients [K, N, 192, h, w]."""
-        pictures = self.network.transform.inverse(reconstructions.flatten(0, 1))
-        return ms_ssim_db(pictures, pixels.repeat(len(reconstructions), 1, 1, 1)).mean()
+    def _ms_ssim(self, reconstruction: Tensor, pixels: Tensor) -> Tensor:
+        """Return the mean MS-SSIM in decibels of coefficients [N, 192, h, w]."""
+        return ms_ssim_db(self.network.transform.inverse(reconstruction), pixels).mean()
 
 
-def _selected(maps: list[Tensor], indices: Sequence[int] | Tensor) -> Tensor:
-    """Return some of the maps stacked."""
+def _selected(maps: list[Tensor], indices: Sequence[int] | Tensor) -> Sequence[Tensor]:
+    """Return some of the maps."""
     if isinstance(indices, Tensor):
-        return torch.stack(maps).index_select(0, indices)
-    return torch.stack([maps[i] for i in indices])
+        return torch.stack(maps).index_select(0, indices).unbind()
+    return [maps[i] for i in indices]
 
 
 def judged_iterations(recipe: Recipe, step: int) -> list[int]:
@@ -178,7 +178,7 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     """
     network, entropy = model.network, model.entropy
     shared, integers = entropy.integers()
-    target = network.transform(pixels)
+    target = network.transform(pixels).contiguous(memory_format=torch.channels_last)
     n, _, h, w = target.shape
     state, memory, previous = network.initial_state(n, h, w), None, None
     rate = torch.zeros(n, device=pixels.device)

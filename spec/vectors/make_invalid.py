@@ -145,6 +145,7 @@ def _chunks(base: Draft, grey: Draft) -> Iterator[Fault]:
         ("order", "ICC profile after Exif", (exif, profile), "corrupt"),
         ("empty", "comment without data", (chunk(b"comm", b""),), "corrupt"),
         ("long", "Length of an ancillary chunk above the limit", (struct.pack("<4sI", b"abcd", 1048577),), "corrupt"),
+        ("65", "one chunk more than is allowed", (chunk(b"aaaa", b""),) * 65, "corrupt"),
         ("dens-15", "pixel density of 15 bytes", (chunk(b"dens", density[:-1]),), "corrupt"),
         ("dens-0", "denominator 0", (chunk(b"dens", density[:-4] + bytes(4)),), "corrupt"),
     ):

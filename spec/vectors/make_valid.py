@@ -157,6 +157,7 @@ def _metadata(models: dict[str, Model]) -> Iterator[Case]:
         known[4],
         chunk(b"cccc", b"4"),
     ]
+    yield Case("chunk-64", "as many chunks as are allowed", make.draft(None, *[chunk(b"aaaa", b"")] * 63, known[4]))
     yield Case("unknown-between", "unknown chunks anywhere, repeated too", make.draft(None, *around))
 
 
