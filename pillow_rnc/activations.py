@@ -1,4 +1,4 @@
-"""The two nonlinear functions round the code bits, each with a gradient of its own."""
+"""The nonlinear functions round the code bits, two of them with a gradient of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 _SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps
-_STRAIGHT_THROUGH = 1.5  # the binarizer passes gradients while its input is inside +-this
+_STRAIGHT_THROUGH = 0.5  # the binarizer passes gradients while its input is inside +-this
 
 
 class _Squash(torch.autograd.Function):
@@ -33,6 +33,16 @@ def squash(x: Tensor) -> Tensor:
     """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
     bent: Tensor = _Squash.apply(x)  # type: ignore[no-untyped-call]
     return bent
+
+
+def significance(coded: Tensor, gain: Tensor) -> Tensor:
+    """Return how far each coefficient is significant, 0 to 1: 1 once a whole quantiser step of it has been coded.
+
+    Embedded coders of transform coefficients live by this distinction: what is still zero needs a wide dead zone,
+    what is significant needs its interval halved. Below half a step it is 0, so that small stray updates which
+    training brings do not add up to significance.
+    """
+    return (2.0 * (coded * gain).abs() - 1.0).clamp(0.0, 1.0)
 
 
 class _Sign(torch.autograd.Function):

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pillow_rnc.activations import Binarizer, squash
+from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
 
@@ -66,35 +66,6 @@ class IterationWeights(NamedTuple):
     decoder_refinement: Tensor
 
 
-<<<<<<< HEAD
-def squash(x: Tensor) -> Tensor:
-    """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
-    return x / (1.0 + x.abs() / _SQUASH)
-
-
-def significance(coded: Tensor, gain: Tensor) -> Tensor:
-    """Return how far each coefficient is significant, 0 to 1: 1 once a whole quantiser step of it has been coded.
-
-    Embedded coders of transform coefficients live by this distinction: what is still zero needs a wide dead zone,
-    what is significant needs its interval halved. Below half a step it is 0, so that small stray updates which
-    training brings do not add up to significance.
-    """
-    return (2.0 * (coded * gain).abs() - 1.0).clamp(0.0, 1.0)
-
-
-class Binarizer(nn.Module):
-    """Pre-activations to bits +-1; sign(0) = +1. Gradients pass straight through near the threshold."""
-
-    def forward(self, a: Tensor) -> Tensor:
-        bits = torch.where(a >= 0, 1.0, -1.0).to(a.dtype)
-        if not torch.is_grad_enabled():
-            return bits
-        soft = a.clamp(-_STRAIGHT_THROUGH, _STRAIGHT_THROUGH)
-        return soft + (bits - soft).detach()
-
-
-=======
->>>>>>> main
 def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn.Conv2d]:
     """Return ``count`` separate 1x1 convolutions, as a module list with the type of what it holds."""
     return cast("Sequence[nn.Conv2d]", nn.ModuleList(Pointwise(inputs, outputs, bias=bias) for _ in range(count)))
@@ -246,16 +217,11 @@ class Network(nn.Module):
 
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
-<<<<<<< HEAD
         gain = self.gain_map(weights.log_update_gain, state)
         significant = significance(state.coded, gain)
         predicted, coded, decoder = self.decoder(bits, significant, weights, state.decoder)
         coded = coded / gain
         update = predicted / gain + coded
-=======
-        update, decoder = self.decoder(bits, weights, state.decoder)
-        update = update * self.gain_map(weights.log_update_gain, state).reciprocal()
->>>>>>> main
         if self.config.framework == "one_shot":
             return CodecState(update, coded, decoder)
         return CodecState(state.reconstruction + update, state.coded + coded, decoder)

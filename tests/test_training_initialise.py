@@ -18,7 +18,7 @@ def test_errors_fall_from_iteration_to_iteration() -> None:
     pixels = torch.stack([torch.from_numpy(photograph(i)).permute(2, 0, 1).float() for i in range(3)])
     target = network.transform(pixels)
     blocks = target.permute(0, 2, 3, 1).reshape(-1, 192)
-    errors = greedy_quantiser(network, blocks, 120.0, 20.0)
+    errors = greedy_quantiser(network, blocks, 120.0, 20.0).errors
 
     assert errors == sorted(errors, reverse=True)
     assert errors[0] < float(blocks.square().sum(1).mean() / 64)
@@ -30,7 +30,7 @@ def test_the_network_reaches_what_the_quantiser_promised() -> None:
     network = Network(dataclasses.replace(CONFIG, code_channels=16, framework="additive"))
     pixels = torch.stack([torch.from_numpy(photograph(i)).permute(2, 0, 1).float() for i in range(3)])
     target = network.transform(pixels)
-    promised = greedy_quantiser(network, target.permute(0, 2, 3, 1).reshape(-1, 192), 120.0, 20.0)
+    promised = greedy_quantiser(network, target.permute(0, 2, 3, 1).reshape(-1, 192), 120.0, 20.0).errors
     state, memory, found = network.initial_state(*target[:, 0].shape), None, []
     with torch.no_grad():
         for t in range(4):

@@ -20,7 +20,7 @@ def tiny_recipe(**changes: Any) -> Recipe:  # noqa: ANN401 -- fields of the reci
     """Return a recipe of 4 iterations and 8 channels; ``changes`` are its fields."""
     values: dict[str, Any] = {
         "name": "tiny", "block_iterations": 1e6, "batch": 2, "crop_px": 32, "warmup_steps": 2, "ms_ssim_iterations": 2,
-        "rate_free_steps": 3, "rate_ramp_steps": 4, "model": CONFIG,
+        "entropy_only_steps": 1, "codec_ramp_steps": 2, "train_encoder": True, "model": CONFIG,
     }  # fmt: skip
     return Recipe(**(values | changes))
 

@@ -9,21 +9,20 @@ Source: specification, section "Entropy network".
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pillow_rnc.pointwise import pointwise
+from pillow_rnc.training.tally import Tally, count, tallies, tally_coefficients
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
     from pillow_rnc.model_config import ModelConfig
-
-Hidden: TypeAlias = "Tensor | None"
-"""State of the network, integers [N, K, h, w]; None in the first iteration, where it is zero."""
+    from pillow_rnc.network import Network
 
 _KNOWN = 127.0  # value of a known bit and of full state
 _WEIGHT = 32.0  # integer weight per unit of the parameter
@@ -69,11 +68,20 @@ def _integer_bias(parameter: Tensor) -> Tensor:
     return _round(parameter * _BIAS)
 
 
+class Hidden(NamedTuple):
+    """What is known before an iteration: state [N, K, h, w], counts [N, S, h, w], their features [N, 2 S, h, w]."""
+
+    state: Tensor
+    counted: Tensor
+    features: Tensor
+
+
 class SharedIntegers(NamedTuple):
     """The integers that all iterations share, as tensors that pass gradients on."""
 
     state_weight: Tensor
     feature_weight: Tensor
+    tally_input: Tensor
 
 
 class IterationIntegers(NamedTuple):
@@ -85,6 +93,8 @@ class IterationIntegers(NamedTuple):
     context_weight: Tensor  # of the passes after the first
     output_weight: Tensor
     output_bias: Tensor
+    tally_output: Tensor
+    tally: Tally | None  # counts the bits of the iteration before; None for the first
 
 
 class EntropyNetwork(nn.Module):
@@ -113,11 +123,22 @@ class EntropyNetwork(nn.Module):
         self.context_weight = uniform(t, p - 1, f, c, 3, 3, fan_in=9 * c)
         self.output_weight = uniform(t, p, g, f, fan_in=4 * f)
         self.output_bias = nn.Parameter(torch.zeros(t, p, g))
+        features = 2 * len(tally_coefficients())
+        self.tally_input = uniform(2 * k, features, fan_in=2 * features)
+        self.tally_output = nn.Parameter(torch.zeros(t, p, g, features))  # that of the first iteration stays idle
 
-    def integers(self) -> tuple[SharedIntegers, list[IterationIntegers]]:
+    @torch.no_grad()
+    def expect(self, ones: Tensor) -> None:
+        """Start from how often each bit is one, [iterations, code_channels], instead of from even odds."""
+        odds = torch.logit(ones.clamp(1e-3, 1 - 1e-3))
+        for p, (_, start, stop) in enumerate(self.config.passes):
+            self.output_bias[:, p] = odds[:, start:stop]
+
+    def integers(self, network: Network) -> tuple[SharedIntegers, list[IterationIntegers]]:
         """Return all parameters rounded to the integers of the format, split by iteration; once for each step.
 
-        Splitting with ``unbind`` matters: indexing would build a full-size gradient for every iteration.
+        The tallies come from the codec ``network``, whose codes are predicted. Splitting with ``unbind`` matters:
+        indexing would build a full-size gradient for every iteration.
         """
         # The hidden unit is 64 per 1.0, half the unit of states: so is the bias of the output.
         own = (
@@ -127,14 +148,22 @@ class EntropyNetwork(nn.Module):
             _integer_weight(self.context_weight).unbind(),
             _integer_weight(self.output_weight).unbind(),
             _round(self.output_bias * (_BIAS / 2)).unbind(),
+            _integer_weight(self.tally_output).unbind(),
+            (None, *tallies(network)),
         )
-        shared = SharedIntegers(_integer_weight(self.state_weight), _integer_weight(self.feature_weight))
+        shared = SharedIntegers(
+            _integer_weight(self.state_weight), _integer_weight(self.feature_weight), _integer_weight(self.tally_input)
+        )
         return shared, [IterationIntegers(*values) for values in zip(*own, strict=True)]
 
-    def advance(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, h: Hidden) -> Tensor:
-        """Return the state before an iteration (not the first) from the bits +-1 and the state of the one before."""
+    def advance(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Hidden:
+        """Return what is known before an iteration (not the first) from the bits +-1 of the one before."""
         assert values.state_in_weight is not None
+        assert values.tally is not None
+        counted, features = count(values.tally, bits, None if before is None else before.counted)
         z = F.conv2d(bits * _KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
+        z = z + pointwise(features, shared.tally_input)
+        h = None if before is None else before.state
         if h is not None:
             z = z + pointwise(h, shared.state_weight)
         z_u, z_n = z.chunk(2, 1)
@@ -142,20 +171,20 @@ class EntropyNetwork(nn.Module):
         u = _with_value(255 * torch.sigmoid(z_u / 4096), hard_u)
         hard_n = torch.round(127 * torch.tanh(torch.floor(z_n.detach() / 128).clamp(-128, 127) / 32))
         n = _with_value(127 * torch.tanh(z_n / 4096), hard_n)
-        if h is None:
-            return _floor((u * n + 128) / 256)
-        return h + _floor((u * (n - h) + 128) / 256)
+        state = _floor((u * n + 128) / 256) if h is None else h + _floor((u * (n - h) + 128) / 256)
+        return Hidden(state, counted, features)
 
-    def logits(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, h: Hidden) -> Tensor:
+    def logits(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Tensor:
         """Return the log-odds of bit 1 for every bit of an iteration, [N, C, h, w], all passes together."""
         n, c, height, width = bits.shape
         rows = torch.arange(height, device=bits.device)[:, None]
         parity = (rows + torch.arange(width, device=bits.device)[None]) % 2  # [h, w]
-        f = None if h is None else F.conv2d(h, shared.feature_weight, padding=1)
+        f = None if before is None else F.conv2d(before.state, shared.feature_weight, padding=1)
         known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)
         out = torch.zeros_like(bits)
         feature_bias, output_weight = values.feature_bias.unbind(), values.output_weight.unbind()
         output_bias, context_weight = values.output_bias.unbind(), values.context_weight.unbind()
+        tally_output = values.tally_output.unbind()
         for p, (wanted, start, stop) in enumerate(self.config.passes):
             z = feature_bias[p].view(1, -1, 1, 1)
             if f is not None:
@@ -164,6 +193,8 @@ class EntropyNetwork(nn.Module):
                 z = z + F.conv2d(bits * known * _KNOWN, context_weight[p - 1], padding=1)
             a = _floor(z / 64).clamp(0, 255)
             sums = pointwise(a, output_weight[p], output_bias[p])
+            if before is not None:
+                sums = sums + pointwise(before.features, tally_output[p])
             logit = (_floor(sums / 128) / 16).clamp(-8.0, _LOGIT_LIMIT)
             cells = (parity == wanted).to(bits.dtype)[None, None]
             pad = (0, 0, 0, 0, start, c - stop)
@@ -171,20 +202,28 @@ class EntropyNetwork(nn.Module):
             known = known + F.pad(cells.expand(1, stop - start, -1, -1), pad)
         return out
 
-    def forward(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, h: Hidden) -> Tensor:
-        """Return the code length in bits of each picture of the batch for one iteration, float32 [N]."""
-        logit = self.logits(shared, values, bits, h)
-        return F.softplus(-bits * logit).sum((1, 2, 3)) / math.log(2.0)
+    def forward(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Tensor:
+        """Return the code length in bits of each picture of the batch for one iteration, float32 [N].
+
+        The gradient for a bit is half of what flipping it would cost or save. That of the code length itself nearly
+        vanishes at a likely bit, so that codes would forget what the unlikely one costs.
+        """
+        fixed = bits.detach()
+        logit = self.logits(shared, values, fixed, before)
+        length = F.softplus(-fixed * logit) - 0.5 * logit.detach() * (bits - fixed)
+        return length.sum((1, 2, 3)) / math.log(2.0)
 
     @torch.no_grad()
-    def integer_tensors(self) -> dict[str, Tensor]:
-        """Return the tensors of the weights file: int8 weights, int32 biases, names of the specification."""
+    def integer_tensors(self, network: Network) -> dict[str, Tensor]:
+        """Return the tensors of the weights file, in the types and names of the specification."""
         weights = {
             "entropy.state_in.weight": self.state_in_weight,
             "entropy.state.weight": self.state_weight,
             "entropy.feature.weight": self.feature_weight,
             "entropy.context.weight": self.context_weight,
             "entropy.output.weight": self.output_weight,
+            "entropy.tally_input.weight": self.tally_input,
+            "entropy.tally_output.weight": self.tally_output[1:],
         }
         biases = {
             "entropy.state_in.bias": self.state_in_bias * _BIAS,
@@ -193,4 +232,7 @@ class EntropyNetwork(nn.Module):
         }
         out = {name: _integer_weight(p).to(torch.int8).cpu().contiguous() for name, p in weights.items()}
         out.update({name: torch.round(p).to(torch.int32).cpu().contiguous() for name, p in biases.items()})
+        counts = tallies(network)
+        out["entropy.tally.weight"] = torch.stack([c.weight for c in counts]).to(torch.int16).cpu().contiguous()
+        out["entropy.tally.scale"] = torch.stack([c.scale for c in counts]).to(torch.int32).cpu().contiguous()
         return out

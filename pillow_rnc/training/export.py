@@ -30,7 +30,7 @@ def weights_bytes(model: TrainedModel, recipe: Recipe) -> bytes:
     tensors = {
         **network,
         **{n: b for n, b in buffers.items() if b.is_floating_point()},
-        **model.entropy.integer_tensors(),
+        **model.entropy.integer_tensors(model.network),
     }
     return save(tensors, metadata={"config": recipe.model.to_json()})
 

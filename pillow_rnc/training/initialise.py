@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pillow_rnc.network import squash
+from pillow_rnc.activations import squash
 
 if TYPE_CHECKING:
     from pillow_rnc.network import Network
@@ -111,6 +111,10 @@ def _amount(magnitude: Tensor, group: Tensor, step: float, limits: tuple[float, 
     return min(max(float(magnitude[group].clamp(max=(high + 0.3) * step).mean()) / step, low), high)
 
 
+def _merit(levels: list[_Level]) -> float:
+    return sum(one.merit for one in levels) / (len(levels) + _SLOT_PRICE)
+
+
 def _choose(sample: _Sample, step: float, pairs: int) -> list[_Level]:
     """Return the levels that an iteration spends its pairs on; of each coefficient the lower levels first."""
     price = step * step * math.log(2) / 6  # of a bit, where a uniform quantiser of this step is efficient
@@ -118,7 +122,7 @@ def _choose(sample: _Sample, step: float, pairs: int) -> list[_Level]:
     for coefficient, own in enumerate(sample.steps):
         options = (step, 2 * step, 4 * step) if own is None else (own, own / 2, own / 4)
         visits = [_visit(sample, coefficient, option, price) for option in options]
-        candidates += max(visits, key=lambda levels: sum(one.merit for one in levels) / (len(levels) + _SLOT_PRICE))
+        candidates += max(visits, key=_merit)
     candidates.sort(reverse=True)
     chosen: list[_Level] = []
     reached = [0] * len(sample.steps)

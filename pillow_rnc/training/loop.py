@@ -112,7 +112,8 @@ class Run:
         crops = self.sampler.batch(0, _START_CROPS)[:, :, :_START_PX, :_START_PX].cpu()
         coefficients = model.network.transform(crops)
         blocks = coefficients.permute(0, 2, 3, 1).reshape(-1, coefficients.shape[1])
-        greedy_quantiser(model.network, blocks, self.recipe.first_step, self.recipe.last_step)
+        start = greedy_quantiser(model.network, blocks, self.recipe.first_step, self.recipe.last_step)
+        model.entropy.expect(start.ones)
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from pillow_rnc.cells import State
 
 
+_ENCODER_PARAMETERS = ("encoder.", "gain.", "log_gain")  # what decides which codes are sent
+
+
 class StepInputs(NamedTuple):
     """What a step needs beside the parameters.
 
     Attributes:
         pixels: float32 [N, 3, H, W] in 0..255; H and W multiples of 16.
-        ramp: float32 scalar, 0 to 1: how much of the rate the codes feel.
         judged: Which iterations MS-SSIM judges: indices on the host, or int64 on the device where a captured graph
             must read them there.
     """
 
     pixels: Tensor
-    ramp: Tensor
     judged: Sequence[int] | Tensor
 
 
@@ -54,7 +55,7 @@ class CodecOutput(NamedTuple):
 class RateOutput(NamedTuple):
     """One iteration of the entropy network: its state and the code length of each picture in bits, [N]."""
 
-    hidden: Hidden
+    hidden: Hidden | None
     rate: Tensor
 
 
@@ -66,10 +67,22 @@ def codec_iteration(
     memory: State | None,
     *,
     scale: Tensor,
+    through_codes: bool = True,
 ) -> CodecOutput:
-    """Code one iteration of a batch; ``scale`` is that of ``hvs_db``."""
-    a, memory = network.encode(target, weights, state, memory)
-    bits = network.binarizer(a)
+    """Code one iteration of a batch.
+
+    Args:
+        network: The codec.
+        target: Coefficients of the pictures, [N, 192, h, w].
+        weights: Those of the iteration.
+        state: State of the codec before the iteration.
+        memory: The encoder's memory before the iteration.
+        scale: That of ``hvs_db``.
+        through_codes: Gradients pass through the binarizer; otherwise the codes are taken as given.
+    """
+    with torch.set_grad_enabled(through_codes and torch.is_grad_enabled()):
+        a, memory = network.encode(target, weights, state, memory)
+        bits = network.binarizer(a)
     state = network.decode(bits, weights, state)
     return CodecOutput(bits, state, memory, hvs_db(state.reconstruction - target, scale))
 
@@ -79,7 +92,7 @@ def rate_iteration(
     shared: SharedIntegers,
     values: IterationIntegers,
     bits: Tensor,
-    previous: tuple[Tensor, Hidden] | None,
+    previous: tuple[Tensor, Hidden | None] | None,
 ) -> RateOutput:
     """Price one iteration of a batch; ``previous`` holds the bits and the state of the one before."""
     hidden = None if previous is None else entropy.advance(shared, values, *previous)
@@ -98,9 +111,13 @@ class TrainedModel(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
+        self.codec_learns = True  # False while the entropy network learns alone
         self.network = Network(recipe.model)
         self.entropy = EntropyNetwork(recipe.model)
         self.register_buffer("scale", hvs_scale(self.network.transform), persistent=False)
+        if not recipe.train_encoder:
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad = not name.startswith(_ENCODER_PARAMETERS)
         self.autocast: torch.dtype | None = None
         self._codec_iteration: Callable[..., CodecOutput] = codec_iteration
         self._rate_iteration: Callable[..., RateOutput] = rate_iteration
@@ -112,9 +129,9 @@ class TrainedModel(nn.Module):
 
     def forward(self, inputs: StepInputs) -> StepLoss:
         recipe, iterations = self.recipe, self.recipe.model.iterations
-        pixels, ramp, judged = inputs
+        pixels, judged = inputs
         device = pixels.device.type
-        shared, integers = self.entropy.integers()
+        shared, integers = self.entropy.integers(self.network)
         target = self.network.transform(pixels).contiguous(memory_format=torch.channels_last)
         n, _, h, w = target.shape
         state, memory, previous = self.network.initial_state(n, h, w), None, None
@@ -125,15 +142,14 @@ class TrainedModel(nn.Module):
         with torch.autocast(device, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
             for t in range(iterations):
                 weights = self.network.weights_of(t)
-                bits, state, memory, error = self._codec_iteration(
-                    self.network, target, weights, state, memory, scale=self.scale
-                )
-                # While the ramp is at zero the entropy network learns alone; then all learn for rate together.
-                plain = bits.detach().float()
-                felt = plain + ramp * (bits.float() - plain)
+                with torch.set_grad_enabled(self.codec_learns and torch.is_grad_enabled()):
+                    bits, state, memory, error = self._codec_iteration(
+                        self.network, target, weights, state, memory,
+                        scale=self.scale, through_codes=recipe.train_encoder,
+                    )  # fmt: skip
                 with torch.autocast(device, enabled=False):
-                    hidden, length = self._rate_iteration(self.entropy, shared, integers[t], felt, previous)
-                previous = (felt, hidden)
+                    hidden, length = self._rate_iteration(self.entropy, shared, integers[t], bits.float(), previous)
+                previous = (bits.detach().float(), hidden)
                 rate = rate + length / pixels[0, 0].numel()
                 hvs_price, ms_ssim_price = target_slope(t, iterations)
                 price = recipe.hvs_share * hvs_price + recipe.ms_ssim_share * ms_ssim_price
@@ -165,9 +181,9 @@ def judged_iterations(recipe: Recipe, step: int) -> list[int]:
     return sorted(int(t) for t in order[: recipe.ms_ssim_iterations])
 
 
-def rate_ramp(recipe: Recipe, step: int) -> float:
-    """Return how much of the rate the codes feel in a step, 0 to 1."""
-    return min(1.0, max(0.0, (step - recipe.rate_free_steps) / max(1, recipe.rate_ramp_steps)))
+def codec_ramp(recipe: Recipe, step: int) -> float:
+    """Return the share of the learning rate that the codec gets in a step, 0 to 1."""
+    return min(1.0, max(0.0, (step - recipe.entropy_only_steps) / max(1, recipe.codec_ramp_steps)))
 
 
 @torch.no_grad()
@@ -177,7 +193,7 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     bpp is the ideal code length of the entropy network; headers are not counted.
     """
     network, entropy = model.network, model.entropy
-    shared, integers = entropy.integers()
+    shared, integers = entropy.integers(network)
     target = network.transform(pixels).contiguous(memory_format=torch.channels_last)
     n, _, h, w = target.shape
     state, memory, previous = network.initial_state(n, h, w), None, None

@@ -19,7 +19,7 @@ class Recipe:
     name: str
     block_iterations: float = 30e6  # 16x16 blocks times iterations after which the learning rate has fallen to its end
     batch: int = 4
-    crop_px: int = 128
+    crop_px: int = 96
     learning_rate: float = 1e-3
     final_learning_rate: float = 0.05  # share of the learning rate at the end
     constant_share: float = 0.4  # part of the run before the cosine fall begins
@@ -29,12 +29,14 @@ class Recipe:
     hvs_share: float = 1.0  # weight of the PSNR-HVS distortion
     ms_ssim_share: float = 0.5
     ms_ssim_iterations: int = 4  # how many of the iterations of a step are judged by MS-SSIM
-    entropy_learning_rate_factor: float = 2.0  # the entropy network starts from noise, the codec does not
-    rate_free_steps: int = 150  # the codes feel no rate while the entropy network learns to predict them
-    rate_ramp_steps: int = 600
+    entropy_learning_rate_factor: float = 3.0  # the entropy network starts from noise, the codec does not
+    direct_learning_rate_factor: float = 0.1  # the decoder's direct paths start where they should end
+    entropy_only_steps: int = 500  # the codec waits while the entropy network learns to predict its first codes
+    codec_ramp_steps: int = 300  # then its learning rate rises
+    train_encoder: bool = False  # let gradients through the binarizer; otherwise the codes stay those of the start
     rate_weight: float = 1.0
-    first_step: float = 160.0  # quantiser steps of the greedy start, in weighted 8-bit levels
-    last_step: float = 9.0
+    first_step: float = 150.0  # quantiser steps of the greedy start, in weighted 8-bit levels
+    last_step: float = 8.0
     downscaled_share: float = 0.2
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pillow_rnc.training.objective import StepInputs, StepLoss, TrainedModel, judged_iterations, rate_ramp
+from pillow_rnc.training.objective import StepInputs, StepLoss, TrainedModel, codec_ramp, judged_iterations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LEAP_DB = 40.0  # a loss this far above its running mean is taken for divergence and not learned from
 _LEVEL_SHARE = 0.05  # of the newest loss in that mean
+_DIRECT_PARAMETERS = ("decoder.direct.", "decoder.refinement.")
 _WARM_UP_STEPS = 3  # before a graph is captured: allocations and library handles settle
 
 
@@ -80,11 +81,14 @@ class Stepper:
             model.compile_parts(lambda part: torch.compile(part, dynamic=False, fullgraph=True))
         self._forward: Callable[[StepInputs], StepLoss] = team.shared(model)
         self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
-        factors = ((model.network, 1.0), (model.entropy, recipe.entropy_learning_rate_factor))
-        self._rates = [(self._scalar(recipe.learning_rate * factor), factor) for _, factor in factors]
+        direct = [p for name, p in model.network.named_parameters() if name.startswith(_DIRECT_PARAMETERS)]
+        others = [p for name, p in model.network.named_parameters() if not name.startswith(_DIRECT_PARAMETERS)]
+        self._codec_rates = [(self._scalar(0.0), 1.0), (self._scalar(0.0), recipe.direct_learning_rate_factor)]
+        self._entropy_rate = self._scalar(0.0)
+        rates = [rate for rate, _ in self._codec_rates] + [self._entropy_rate]
         groups = [
-            {"params": list(part.parameters()), "lr": rate}
-            for (part, _), (rate, _) in zip(factors, self._rates, strict=True)
+            {"params": parameters, "lr": rate}
+            for parameters, rate in zip((others, direct, list(model.entropy.parameters())), rates, strict=True)
         ]
         self.optimizer = torch.optim.AdamW(
             groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda"
@@ -92,7 +96,7 @@ class Stepper:
         self._unsound = self._scalar(0.0)
         # The protocol of gradient scalers: a fused optimiser leaves everything as it was where this is 1.
         self.optimizer.found_inf = self._unsound  # type: ignore[attr-defined]
-        self._ramp, self._drift = self._scalar(0.0), self._scalar(0.0)
+        self._drift = self._scalar(0.0)
         self._level, self._bad = self._scalar(float("nan")), self._scalar(0.0)
         self._pixels: Tensor | None = None
         self._judged: Tensor | None = None
@@ -105,13 +109,19 @@ class Stepper:
 
     def step(self, pixels: Tensor, step: int, learning_rate: float) -> None:
         """Learn from one batch; ``report`` tells how it went."""
-        for rate, factor in self._rates:
-            rate.fill_(learning_rate * factor)
-        self._ramp.fill_(rate_ramp(self.recipe, step))
+        ramp = codec_ramp(self.recipe, step)
+        for rate, factor in self._codec_rates:
+            rate.fill_(learning_rate * factor * ramp)
+        self._entropy_rate.fill_(learning_rate * self.recipe.entropy_learning_rate_factor)
+        # A team's processes must all see gradients of all parameters, so there the codec only stands still.
+        learns = ramp > 0 or self._team.size > 1
+        if learns != self.model.codec_learns:
+            self.model.codec_learns = learns
+            self._graph = None
         self._drift.fill_(1 - min(self.recipe.average, (1 + step) / (10 + step)))
         judged = judged_iterations(self.recipe, step)
         if not self.speed.graph:
-            self._step_with_fallback(StepInputs(pixels, self._ramp, judged))
+            self._step_with_fallback(StepInputs(pixels, judged))
         else:
             self._step_as_graph(pixels, torch.tensor(judged))
         self._steps_here += 1
@@ -131,7 +141,7 @@ class Stepper:
             self._pixels, self._judged = pixels.clone(), judged.to(self._device)
         self._pixels.copy_(pixels)
         self._judged.copy_(judged.pin_memory(), non_blocking=True)
-        inputs = StepInputs(self._pixels, self._ramp, self._judged)
+        inputs = StepInputs(self._pixels, self._judged)
         if self._graph is None and self._steps_here >= _WARM_UP_STEPS:
             self._capture(inputs)
         if self._graph is not None:
