@@ -19,6 +19,8 @@ from torch import Tensor
 from pillow_rnc.activations import squash
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pillow_rnc.network import Network
 
 _DEAD_ZONE = 0.8  # first threshold of a coefficient that is not significant, in steps
@@ -111,8 +113,9 @@ def _amount(magnitude: Tensor, group: Tensor, step: float, limits: tuple[float, 
     return min(max(float(magnitude[group].clamp(max=(high + 0.3) * step).mean()) / step, low), high)
 
 
-def _merit(levels: list[_Level]) -> float:
-    return sum(one.merit for one in levels) / (len(levels) + _SLOT_PRICE)
+def _merit(levels: Iterable[_Level]) -> float:
+    merits = [one.merit for one in levels]
+    return sum(merits) / (len(merits) + _SLOT_PRICE)
 
 
 def _choose(sample: _Sample, step: float, pairs: int) -> list[_Level]:
