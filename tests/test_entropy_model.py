@@ -353,7 +353,7 @@ def test_inexact_products_are_noticed_and_replaced_with_one_warning(
 
 
 @pytest.mark.usefixtures("_forgetful")
-@pytest.mark.parametrize(("name", "value"), [("_UPDATE", entropy_fast._UPDATE[::-1].copy()), ("TALLY_MAX", 90)])
+@pytest.mark.parametrize(("name", "value"), [("_UPDATE", entropy_fast._UPDATE[::-1].copy()), ("TALLY_MAX", 20)])
 def test_a_fault_outside_of_the_products_is_noticed_too(
     name: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
