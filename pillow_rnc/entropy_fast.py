@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 
 # Cells per matrix product: the gathered taps of a strip stay in the second-level cache.
-_STRIP_CELLS = 512
+_STRIP_CELLS = 768
 _TABLE_TOP = 255.0
 _UPDATE = SIGMOID.astype(np.float32) / 256
 _CANDIDATE = TANH.astype(np.float32)
@@ -140,6 +140,7 @@ class FastState:
         padded = (grid_h + 2, grid_w + 2)
         self._bits = np.zeros((*padded, tensors.code_channels), dtype=dtype)
         self._state = np.zeros((*padded, tensors.state_channels), dtype=dtype)
+        self._bit_taps, self._state_taps = _taps(self._bits), _taps(self._state)
         self._tally = np.zeros((grid_h * grid_w, tensors.tallies), dtype=dtype)
         self._features: list[Floats] = []
         group = tensors.passes[0].stop - tensors.passes[0].first
@@ -210,7 +211,8 @@ class FastState:
         for strip in self._strips():
             h = self._state[1:-1, 1:-1][strip]
             inputs = self._scratch[: h[..., 0].size * width].reshape(*h.shape[:2], width)
-            _gather_taps(self._bits, strip, inputs[..., :taps])
+            around = self._bit_taps[strip]
+            inputs[..., :taps].reshape(around.shape)[...] = around
             inputs[..., taps : taps + h.shape[-1]] = h
             self._count(strip, inputs.reshape(-1, width))
             z = self._gates[: h[..., 0].size]
@@ -248,7 +250,8 @@ class FastState:
         for strip in self._strips():
             rows = strip.stop - strip.start
             inputs = self._scratch[: rows * grid_w * len(weight)].reshape(rows, grid_w, -1)
-            _gather_taps(self._state, strip, inputs)
+            around = self._state_taps[strip]
+            inputs.reshape(around.shape)[...] = around
             out = feature[strip.start * grid_w : strip.stop * grid_w]
             _matmul(inputs.reshape(-1, len(weight)), weight, out=out)
         self._features = [feature.take(cells_of(parity, grid_h, grid_w), axis=0) for parity in (0, 1)]
@@ -283,7 +286,6 @@ def _columns(weight: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, len(weight)))
 
 
-def _gather_taps(padded: Floats, strip: slice, out: Floats) -> None:
-    """Write the 3x3 neighbourhoods of rows of cells, [rows, w, 9 * channels], of padded [h+2, w+2, channels]."""
-    windows = sliding_window_view(padded[strip.start : strip.stop + 2], (3, 3), axis=(0, 1))
-    out.reshape(*out.shape[:2], 3, 3, padded.shape[-1])[...] = windows.transpose(0, 1, 3, 4, 2)
+def _taps(padded: Floats) -> Floats:
+    """Return the 3x3 neighbourhoods of all cells, [h, w, 3, 3, channels], as a view of padded [h+2, w+2, channels]."""
+    return sliding_window_view(padded, (3, 3), axis=(0, 1)).transpose(0, 1, 3, 4, 2)

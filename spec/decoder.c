@@ -277,10 +277,12 @@ static struct tensor find_tensor(const char *json, const char *name) {
 }
 
 static struct tensor state_in_w, state_in_b, state_w, feature_w, feature_b, context_w, output_w, output_b;
+static struct tensor tally_w, tally_s, tally_input_w, tally_output_w;
 static struct { int parity, first, stop; } passes[512];
-static int T, C, K, F, P, G;
+static int T, C, K, F, S, P, G;
 
 static int w8(struct tensor t, size_t index) { return (int8_t)t.data[index]; }
+static int w16(struct tensor t, size_t index) { return (int16_t)u16(t.data + 2 * index); }
 static int b32(struct tensor t, size_t index) { return (int32_t)u32(t.data + 4 * index); }
 
 static void read_weights(const char *path) {
@@ -301,8 +303,12 @@ static void read_weights(const char *path) {
     context_w = find_tensor(json, "context.weight");
     output_w = find_tensor(json, "output.weight");
     output_b = find_tensor(json, "output.bias");
+    tally_w = find_tensor(json, "tally.weight");
+    tally_s = find_tensor(json, "tally.scale");
+    tally_input_w = find_tensor(json, "tally_input.weight");
+    tally_output_w = find_tensor(json, "tally_output.weight");
     T = output_w.shape[0], P = output_w.shape[1], G = output_w.shape[2], F = output_w.shape[3];
-    K = state_w.shape[1], C = context_w.shape[3];
+    K = state_w.shape[1], C = tally_w.shape[2], S = tally_w.shape[1];
     char *end = (char *)after(after(json, "passes"), "["); /* the config is JSON within a string of JSON */
     for (int p = 0; p < P; p++) {
         passes[p].parity = (int)strtol(after(end, "["), &end, 10);
@@ -364,7 +370,7 @@ static const uint16_t PROBABILITY[256] = {
     65504, 65504, 65504,
 };
 
-static int shift(int a, int s) { return a >= 0 ? a >> s : -((-a + (1 << s) - 1) >> s); }
+static int shift(int a, int s) { return a >= 0 ? a >> s : ~(~a >> s); }
 static int clamp(int a, int low, int high) { return a < low ? low : a > high ? high : a; }
 
 static int rows, columns, cells; /* of the tile in work */
@@ -382,7 +388,22 @@ static int conv(struct tensor w, size_t from, const int8_t *map, int inputs, int
     return sum;
 }
 
-static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, int t) {
+/* Adds the bits of iteration t - 1 to the tallies q and makes the map e of them. */
+static void count(int *q, int8_t *e, const int8_t *bits, int t) {
+    for (int s = 0; s < S; s++)
+        for (int i = 0; i < cells; i++) {
+            int *sum = q + s * cells + i;
+            for (int c = 0; c < C; c++) {
+                int weight = w16(tally_w, ((size_t)(t - 1) * S + s) * C + c);
+                *sum += bits[c * cells + i] > 0 ? weight : -weight;
+            }
+            int v = clamp(shift(*sum * b32(tally_s, (size_t)(t - 1)), 10), -127, 127);
+            e[s * cells + i] = (int8_t)v;
+            e[(S + s) * cells + i] = (int8_t)abs(v);
+        }
+}
+
+static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const int8_t *e, int t) {
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < columns; x++)
             for (int c = 0; c < K; c++) {
@@ -391,6 +412,7 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, int t
                     size_t row = half * K + c, layer = (size_t)(t - 1) * 2 * K + row;
                     z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * C * 9, bits, C, y, x);
                     for (int j = 0; j < K; j++) z[half] += w8(state_w, row * K + j) * state[j * cells + cell];
+                    for (int s = 0; s < 2 * S; s++) z[half] += w8(tally_input_w, row * 2 * S + s) * e[s * cells + cell];
                 }
                 int u = SIGMOID[clamp(shift(z[0], 8), -128, 127) + 128];
                 int n = TANH[clamp(shift(z[1], 7), -128, 127) + 128];
@@ -401,7 +423,7 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, int t
 }
 
 /* Writes k of the G channels at one cell. */
-static void probabilities(int *k, const int *feature, const int8_t *bits, int t, int p, int y, int x) {
+static void probabilities(int *k, const int *feature, const int8_t *bits, const int8_t *e, int t, int p, int y, int x) {
     int a[4096];
     for (int c = 0; c < F; c++) {
         int z = b32(feature_b, ((size_t)t * P + p) * F + c) + feature[c * cells + y * columns + x];
@@ -412,6 +434,8 @@ static void probabilities(int *k, const int *feature, const int8_t *bits, int t,
         size_t layer = ((size_t)t * P + p) * G + g;
         int sum = b32(output_b, layer);
         for (int c = 0; c < F; c++) sum += w8(output_w, layer * F + c) * a[c];
+        for (int s = 0; t && s < 2 * S; s++)
+            sum += w8(tally_output_w, (layer - (size_t)P * G) * 2 * S + s) * e[s * cells + y * columns + x];
         k[g] = PROBABILITY[clamp(shift(sum, 7), -128, 127) + 128];
     }
 }
@@ -456,7 +480,7 @@ static void end_segment(void) {
 /* ---- Codes ---- */
 
 /* The codes of a tile after a segment as a map of 127 and -127; 0 where a bit is not known. */
-static void decode_segment(const struct segment *segment, int8_t *bits, const int *feature, int t) {
+static void decode_segment(const struct segment *segment, int8_t *bits, const int *feature, const int8_t *e, int t) {
     int *k = zeros((size_t)G * cells, sizeof *k);
     memset(bits, 0, (size_t)C * cells);
     start_segment(segment);
@@ -464,7 +488,7 @@ static void decode_segment(const struct segment *segment, int8_t *bits, const in
         for (int i = 0; i < cells; i++) {
             int here[256];
             if ((i / columns + i % columns) % 2 != passes[p].parity) continue;
-            probabilities(here, feature, bits, t, p, i / columns, i % columns);
+            probabilities(here, feature, bits, e, t, p, i / columns, i % columns);
             for (int g = 0; g < G; g++) k[g * cells + i] = here[g];
         }
         for (int g = 0; g < G; g++)
@@ -485,25 +509,26 @@ static void decode_tile(uint32_t index) {
     struct tile tile = tiles[index];
     rows = (int)tile.rows, columns = (int)tile.columns, cells = (int)tile.cells;
     int8_t *state = zeros((size_t)K * cells, 1), *scratch = zeros((size_t)K * cells, 1), *bits = zeros((size_t)C * cells, 1);
-    int *feature = zeros((size_t)F * cells, sizeof *feature);
+    int *feature = zeros((size_t)F * cells, sizeof *feature), *q = zeros((size_t)S * cells, sizeof *q);
+    int8_t *e = zeros(2 * (size_t)S * cells, 1);
     uint8_t *plane = zeros(tile.raw_length, 1);
     for (uint32_t t = 0; t < whole; t++) {
         const struct segment *segment = &units[t][index];
         if (segment->coding != 2) {
-            if (t) next_state(state, scratch, bits, (int)t);
+            if (t) count(q, e, bits, (int)t), next_state(state, scratch, bits, e, (int)t);
             if (segment->coding == 1) {
                 for (int i = 0; i < C * cells; i++) bits[i] = segment->payload[i / 8] >> (7 - i % 8) & 1 ? 127 : -127;
             } else {
                 for (int c = 0; c < F; c++)
                     for (int i = 0; i < cells; i++)
                         feature[c * cells + i] = conv(feature_w, (size_t)c * K * 9, state, K, i / columns, i % columns);
-                decode_segment(segment, bits, feature, (int)t);
+                decode_segment(segment, bits, feature, e, (int)t);
             }
             pack(plane, bits, tile.raw_length);
             if (crc32(plane, tile.raw_length) != segment->codes_crc) fail(CORRUPT, "Codes_Crc");
         }
     }
-    free(state), free(scratch), free(bits), free(feature), free(plane);
+    free(state), free(scratch), free(bits), free(feature), free(q), free(e), free(plane);
 }
 
 int main(int argc, char **argv) {

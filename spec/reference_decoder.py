@@ -258,7 +258,7 @@ def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {}
     for name, entry in description.items():
         start, stop = (8 + size + offset for offset in entry["data_offsets"])
-        code = {"I8": "b", "I32": "i"}.get(entry["dtype"])
+        code = {"I8": "b", "I16": "h", "I32": "i"}.get(entry["dtype"])
         if name.startswith("entropy.") and code:
             values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
             tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
@@ -361,13 +361,28 @@ class Network:
         self.tensors, self.passes, self.rows, self.columns = tensors, passes, rows, columns
         self.channels = max(stop for _, _, stop in passes)
         self.state: Plane = [[0] * (rows * columns) for _ in range(tensors["state.weight"].shape[1])]
+        self.tallies = [[0] * tensors["tally.weight"].shape[1] for _ in range(rows * columns)]
+        self.counted: list[list[int]] = []  # 2S features of the tallies, per cell
 
     def cells(self, parity: int) -> list[int]:
         """Return the cells of one parity in coding order."""
         return [n for n in range(self.rows * self.columns) if sum(divmod(n, self.columns)) % 2 == parity]
 
+    def count(self, t: int, codes: Plane) -> None:
+        """Take the codes of iteration t - 1 into the tallies."""
+        weight, scale = self.tensors["tally.weight"].at(t - 1).rows(), self.tensors["tally.scale"].values[t - 1]
+        self.counted = []
+        for cell, tally in enumerate(self.tallies):
+            signs = [1 if channel[cell] else -1 for channel in codes]
+            for s, w in enumerate(weight):
+                tally[s] += dot(w, signs)
+            features = [clamp(q * scale >> 10, -127, 127) for q in tally]
+            self.counted.append(features + [abs(value) for value in features])
+
     def update(self, t: int, codes: Plane) -> None:
-        """Take the codes of iteration t - 1 into the state."""
+        """Take the codes of iteration t - 1 into the tallies and the state."""
+        self.count(t, codes)
+        w_e = self.tensors["tally_input.weight"].rows()
         bias = self.tensors["state_in.bias"].at(t - 1).values
         w_x, w_h = self.tensors["state_in.weight"].at(t - 1).rows(), self.tensors["state.weight"].rows()
         half = len(self.state)
@@ -375,7 +390,8 @@ class Network:
         inputs = neighbourhoods(known, self.rows, self.columns)
         for cell, around in enumerate(inputs):
             h = [channel[cell] for channel in self.state]
-            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) for c in range(2 * half)]
+            e = self.counted[cell]
+            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) + dot(w_e[c], e) for c in range(2 * half)]
             for c in range(half):
                 u = SIGMOID[clamp(z[c] >> 8, -128, 127) + 128]
                 n = TANH[clamp(z[half + c] >> 7, -128, 127) + 128]
@@ -391,6 +407,7 @@ class Network:
             out_bias = self.tensors["output.bias"].at(t, p).values
             context = neighbourhoods(known, self.rows, self.columns) if p else []
             w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
+            w_e = self.tensors["tally_output.weight"].at(t - 1, p).rows() if t else []
             hidden = {}
             for cell in self.cells(parity):
                 z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
@@ -399,7 +416,8 @@ class Network:
                 hidden[cell] = [clamp(value >> 6, 0, 255) for value in z]
             for g in range(stop - first):
                 for cell, a in hidden.items():
-                    logit = clamp((out_bias[g] + dot(out[g], a)) >> 7, -128, 127)
+                    counted = dot(w_e[g], self.counted[cell]) if t else 0
+                    logit = clamp((out_bias[g] + dot(out[g], a) + counted) >> 7, -128, 127)
                     known[first + g][cell] = 127 if coder.bit(PROBABILITY[logit + 128]) else -127
         coder.finish()
         return [[int(value > 0) for value in channel] for channel in known]

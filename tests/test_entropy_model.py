@@ -353,9 +353,29 @@ def test_inexact_products_are_noticed_and_replaced_with_one_warning(
 
 
 @pytest.mark.usefixtures("_forgetful")
-def test_a_fault_outside_of_the_products_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entropy_fast, "_UPDATE", entropy_fast._UPDATE[::-1].copy())
+@pytest.mark.parametrize(("name", "value"), [("_UPDATE", entropy_fast._UPDATE[::-1].copy()), ("TALLY_MAX", 20)])
+def test_a_fault_outside_of_the_products_is_noticed_too(
+    name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entropy_fast, name, value)
     with pytest.warns(RuntimeWarning):
         state = tiny_model().start(3, 3)
 
     assert isinstance(state, ReferenceState)
+
+
+@pytest.mark.usefixtures("_forgetful")
+@pytest.mark.parametrize(("rows", "columns"), [(56, 16), (4, 6), (12, 8)], ids=["state", "tallies", "output"])
+def test_each_kind_of_product_is_rehearsed(rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault that only products of one shape show passes the known answers and not the rehearsal."""
+    right = entropy_fast._matmul
+
+    def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
+        product = right(left, factor, out=out)
+        if factor.shape == (rows, columns):
+            product += 40
+        return product
+
+    monkeypatch.setattr(entropy_fast, "_matmul", wrong)
+    with pytest.warns(RuntimeWarning):
+        assert isinstance(tiny_model().start(3, 3), ReferenceState)

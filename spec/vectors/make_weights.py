@@ -37,8 +37,9 @@ ODD_CONFIG: Config = WHOLE_CONFIG | {
     "iterations": 16,
     "passes": [[1, 0, 1], [0, 0, 1], [0, 2, 3], [0, 1, 2], [1, 2, 3], [1, 1, 2]],
 }
-_INT8, _INT32, _FLOAT = "I8", "I32", "F32"
-_FORMATS = {_INT8: "b", _INT32: "i", _FLOAT: "f"}
+_INT8, _INT16, _INT32, _FLOAT = "I8", "I16", "I32", "F32"
+_FORMATS = {_INT8: "b", _INT16: "h", _INT32: "i", _FLOAT: "f"}
+_LIMITS = {_INT8: 127, _INT16: 32767, _INT32: 1 << 20}
 _GRID = 1024  # float weights are multiples of 1/1024, so they are exact in every type
 
 
@@ -59,7 +60,7 @@ class _Tensors:
         if kind == _FLOAT:
             self.put(name, kind, shape, [round(value * _GRID) / _GRID for value in values])
         else:
-            limit = 127 if kind == _INT8 else 1 << 20
+            limit = _LIMITS[kind]
             self.put(name, kind, shape, [max(-limit, min(limit, round(value))) for value in values])
 
     def bytes(self, config: Config) -> bytes:
@@ -73,7 +74,7 @@ class _Tensors:
         return struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in self.entries.values())
 
 
-def _entropy(tensors: _Tensors, config: Config) -> None:
+def _entropy(tensors: _Tensors, config: Config, tallies: int) -> None:
     t, c, k = (
         config["iterations"],
         config["code_channels"],
@@ -90,8 +91,15 @@ def _entropy(tensors: _Tensors, config: Config) -> None:
         ("feature.weight", _INT8, (f, k, 3, 3), 60),
         ("context.weight", _INT8, (t, p - 1, f, c, 3, 3), 60),
         ("output.weight", _INT8, (t, p, g, f), 90),
+        ("tally_input.weight", _INT8, (2 * k, 2 * tallies), 60),
+        ("tally_output.weight", _INT8, (t - 1, p, g, 2 * tallies), 60),
     ):
         tensors.spread(f"entropy.{name}", kind, shape, size)
+    # Later iterations weigh less and scale more, as in a model that was trained; some features reach the clamp.
+    sizes = [2000 * 0.8**n for n in range(t - 1) for _ in range(tallies * c)]
+    weights: list[float] = [round(size * (tensors.random.random() - 0.5)) for size in sizes]
+    tensors.put("entropy.tally.weight", _INT16, (t - 1, tallies, c), weights)
+    tensors.put("entropy.tally.scale", _INT32, (t - 1,), [round(30 / 0.95**n) for n in range(t - 1)])
 
 
 def _cell(tensors: _Tensors, name: str, n: int) -> None:
@@ -130,7 +138,7 @@ def _network(tensors: _Tensors, config: Config) -> None:
 def whole_weights(seed: int = 1) -> bytes:
     """Return the file of the whole model."""
     tensors = _Tensors(seed)
-    _entropy(tensors, WHOLE_CONFIG)
+    _entropy(tensors, WHOLE_CONFIG, tallies=6)
     _network(tensors, WHOLE_CONFIG)
     return tensors.bytes(WHOLE_CONFIG)
 
@@ -138,5 +146,5 @@ def whole_weights(seed: int = 1) -> bytes:
 def odd_weights(seed: int = 2) -> bytes:
     """Return the file of the model without a decoder network."""
     tensors = _Tensors(seed)
-    _entropy(tensors, ODD_CONFIG)
+    _entropy(tensors, ODD_CONFIG, tallies=5)
     return tensors.bytes(ODD_CONFIG)
