@@ -22,8 +22,8 @@ def run(name: str, *, structured: bool = True) -> None:
     """
     import atheris
 
-    # Imported before, without instrumentation.
-    for loaded in [module for module in sys.modules if module == name or module.split(".")[0] == "pillow_rnc"]:
+    # Imported before, without instrumentation; what holds on to them has to go as well.
+    for loaded in [module for module in sys.modules if module.split(".")[0] in ("pillow_rnc", "model", name)]:
         del sys.modules[loaded]
     with atheris.instrument_imports(include=["pillow_rnc"]):
         target = importlib.import_module(name)

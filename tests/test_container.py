@@ -26,6 +26,7 @@ from pillow_rnc.errors import (
     UnsupportedError,
 )
 from pillow_rnc.records import METADATA_TYPES
+from pillow_rnc.rules import unit_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -610,6 +611,12 @@ def test_an_iteration_count_that_the_file_lacks_is_refused(
 def test_records_that_break_a_rule_are_not_built(file: RncFile) -> None:
     with pytest.raises(RncOptionError):
         container.build(file)
+
+
+def test_a_unit_of_another_length_has_no_further_faults() -> None:
+    faults = list(unit_faults((), HEADER, iteration=0, stopped=set()))
+
+    assert faults == [(CorruptError, "iteration 0: 0 segments, the grid has 1 tiles")]
 
 
 def test_construct_shows_its_errors_to_no_one() -> None:

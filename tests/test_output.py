@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def test_a_stream_may_take_a_part_at_a_time() -> None:
 def test_a_full_stream_is_an_error(room: int) -> None:
     with pytest.raises(OSError, match=f"takes no more, {len(DATA) - room} bytes are left"):
         write_stream(Sluggish(room), DATA)  # type: ignore[arg-type]
+
+
+def test_standard_output_stands_for_its_bytes(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    write_stream(sys.stdout, DATA)  # type: ignore[arg-type]
+    sys.stdout.flush()
+
+    assert capfdbinary.readouterr().out == DATA
 
 
 def test_a_stream_that_says_nothing_is_trusted() -> None:
