@@ -81,6 +81,11 @@ def add(x: Map, y: Map) -> Map:
     return each(float.__add__, x, y)
 
 
+def by_gain(x: Map, gain: list[float]) -> Map:
+    """Return x / gain, the gain being that of each cell."""
+    return [[value / g for value, g in zip(row, gain, strict=True)] for row in x]
+
+
 def sigmoid(a: float) -> float:
     """Return 1 / (1 + exp(-a))."""
     return 1 / (1 + math.exp(-a)) if a >= 0 else math.exp(a) / (1 + math.exp(a))
@@ -154,11 +159,13 @@ def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
     """Return the 192 coefficients of each cell of a tile after all its iterations."""
     cells = len(planes[0][0])
     y: Map = [[0.0] * cells for _ in range(192)]
+    k: Map = [[0.0] * cells for _ in range(192)]
     context: Map | None = None
     detail: Map | None = None
     for t, plane in enumerate(planes):
         bits = [[1.0 if bit else -1.0 for bit in channel] for channel in plane]
-        gain = [math.exp(model.tensors["network.log_gain"][t])] * cells
+        one_shot = model.config["framework"] == "one_shot"
+        gain = [math.exp(model.tensors["network.log_gain"][0 if one_shot else t])] * cells
         if model.config["framework"] == "residual_scaling" and detail is not None:
             (field,) = linear(model.tensors["network.gain.weight"], model.tensors["network.gain.bias"], detail)
             gain = [g * math.exp(math.tanh(a)) for g, a in zip(gain, field, strict=True)]
@@ -167,16 +174,14 @@ def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
         context = gru(model, "context", wide, context, width // 2)
         x = add(x, unfold(linear(model.get("up.weight"), model.get("up.bias"), context), width))
         detail = gru(model, "detail", x, detail, width)
-        update = add(
-            linear(model.get("output.weight"), model.get("output.bias"), detail),
-            linear(model.get(f"direct.{t}.weight"), None, bits),
-        )
-        if model.config["framework"] == "one_shot":
-            y = [[0.0] * cells for _ in range(192)]
-        y = [
-            [value + step / g for value, step, g in zip(*rows, gain, strict=True)]
-            for rows in zip(y, update, strict=True)
-        ]
+        s = [[min(1.0, max(0.0, 2 * abs(v * g) - 1)) for v, g in zip(row, gain, strict=True)] for row in k]
+        refined = each(float.__mul__, linear(model.get(f"refinement.{t}.weight"), None, bits), s)
+        d = by_gain(add(linear(model.get(f"direct.{t}.weight"), None, bits), refined), gain)
+        predicted = by_gain(linear(model.get("output.weight"), model.get("output.bias"), detail), gain)
+        if one_shot:
+            y = k = [[0.0] * cells for _ in range(192)]
+        y = add(y, add(predicted, d))
+        k = add(k, d)
     return y
 
 

@@ -125,9 +125,11 @@ def _network(tensors: _Tensors, config: Config) -> None:
         tensors.spread(f"network.encoder.heads.{i}.weight", _FLOAT, (c, e, 1, 1), 1)
         tensors.spread(f"network.encoder.direct.{i}.weight", _FLOAT, (c, 192, 1, 1), 0.5)
         tensors.spread(f"network.encoder.direct.{i}.bias", _FLOAT, (c,), 0.1)
+        tensors.spread(f"network.encoder.significance.{i}.weight", _FLOAT, (c, 192, 1, 1), 0.2)
         tensors.spread(f"network.decoder.inputs.{i}.weight", _FLOAT, (d, c, 1, 1), 1.5)
         tensors.spread(f"network.decoder.inputs.{i}.bias", _FLOAT, (d,), 0.3)
         tensors.spread(f"network.decoder.direct.{i}.weight", _FLOAT, (192, c, 1, 1), 0.3)
+        tensors.spread(f"network.decoder.refinement.{i}.weight", _FLOAT, (192, c, 1, 1), 0.2)
     for name, shape in (("down", (n, 4 * d, 1, 1)), ("up", (4 * d, n, 1, 1)), ("output", (192, d, 1, 1))):
         tensors.spread(f"network.decoder.{name}.weight", _FLOAT, shape, 0.5)
         tensors.spread(f"network.decoder.{name}.bias", _FLOAT, shape[:1], 0.1)
