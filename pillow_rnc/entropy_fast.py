@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 
 # Cells per matrix product: the gathered taps of a strip stay in the second-level cache.
-_STRIP_CELLS = 768
+_STRIP_CELLS = 384
 _TABLE_TOP = 255.0
 _UPDATE = SIGMOID.astype(np.float32) / 256
 _CANDIDATE = TANH.astype(np.float32)
@@ -48,7 +48,7 @@ _CANDIDATE = TANH.astype(np.float32)
 # 255 * 127 * 518 and 32767 * 512 are just short of 2^24.
 _KNOWN_PRODUCTS = (
     (1, 64, 16, 255, 127), (33, 80, 64, 255, 127), (200, 352, 64, 255, 127), (130, 518, 64, 255, 127),
-    (120, 544, 64, 127, 127), (32, 192, 200, 127, 127),  # state and output, with tallies
+    (120, 544, 128, 127, 127), (384, 192, 64, 127, 127),  # state and output, with tallies
     (120, 32, 96, 1, 32767), (7, 512, 96, 1, 32767),  # tallies
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ class _PassWeights(NamedTuple):
 
 
 class _TallyWeights(NamedTuple):
-    """Operands of the tallies: weight [C, S], scale, output [2S, P * G]."""
+    """Operands of the tallies: weight [C, S], scale, output [P * G, 2S]."""
 
     weight: Floats
     scale: Floats
@@ -101,11 +101,11 @@ class FastTensors:
         """Return the operands of the tallies before iteration t and in its passes."""
         if t not in self._tallies:
             tensors, dtype = self.tensors, self.dtype
-            output = tensors.tally_output_weight[t - 1].reshape(-1, 2 * tensors.tallies).T * 2.0**-LOGIT_SHIFT
+            output = tensors.tally_output_weight[t - 1].reshape(-1, 2 * tensors.tallies) * 2.0**-LOGIT_SHIFT
             self._tallies[t] = _TallyWeights(
                 tensors.tally_weight[t - 1].T.astype(dtype),
                 (tensors.tally_scale[t - 1] * 2.0**-TALLY_SHIFT).astype(dtype),
-                np.ascontiguousarray(output, dtype),
+                output.astype(dtype),
             )
         return self._tallies[t]
 
@@ -144,7 +144,7 @@ class FastState:
         self._tally = np.zeros((grid_h * grid_w, tensors.tallies), dtype=dtype)
         self._features: list[Floats] = []
         group = tensors.passes[0].stop - tensors.passes[0].first
-        self._tally_logits = np.zeros((grid_h * grid_w, len(tensors.passes) * group), dtype=dtype)
+        self._tally_logits = np.zeros((len(tensors.passes), group, grid_h * grid_w), dtype=dtype)
         # Room for one strip: fresh memory would cost as much as the sums.
         self._strip_rows = min(grid_h, max(1, _STRIP_CELLS // grid_w))
         cells, k = self._strip_rows * grid_w, tensors.state_channels
@@ -186,9 +186,7 @@ class FastState:
         logits = _matmul(weights.output, z.T)  # [G, n]: coding order
         logits += weights.output_bias
         if self._iteration:
-            group = len(logits)
-            added = self._tally_logits[:, index * group : (index + 1) * group]
-            logits += added.take(cells_of(tensors.passes[index].parity, *self._grid), axis=0).T
+            logits += self._tally_logits[index].take(cells_of(tensors.passes[index].parity, *self._grid), axis=1)
         np.clip(logits, 0, _TABLE_TOP, out=logits)
         return PROBABILITY.take(logits.ravel().astype(np.intp), mode="clip")
 
@@ -241,7 +239,7 @@ class FastState:
         np.clip(v, -TALLY_MAX, TALLY_MAX, out=v)
         np.floor(v, out=inputs[:, -2 * s : -s])
         np.abs(inputs[:, -2 * s : -s], out=inputs[:, -s:])
-        _matmul(inputs[:, -2 * s :], weights.output, out=self._tally_logits[cells])
+        _matmul(weights.output, inputs[:, -2 * s :].T, out=self._tally_logits.reshape(-1, len(self._tally))[:, cells])
 
     def _compute_features(self) -> None:
         grid_h, grid_w = self._grid
