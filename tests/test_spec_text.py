@@ -140,6 +140,7 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
     sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
     sizes |= {"F": config["entropy_hidden_channels"], "P": len(passes), "G": passes[0][2] - passes[0][1]}
     sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
+    sizes["S"] = description["entropy.tally.weight"]["shape"][1]
     found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}
 
     expected = {tensor: shape_of(shape, sizes) for tensor, _, shape in rows("Tensors")}
