@@ -108,7 +108,9 @@ def find(model: str | bytes) -> Release:
         raise UnsupportedError(msg)
     if model == DEFAULT:
         return known[0]
-    for release in reversed(known):  # what was registered last wins over a released name
+    with _lock:
+        own = reversed(tuple(_registered.values()))
+    for release in (*own, *_manifest()):  # what was registered last wins, then what was released last
         if model in (release.name, release.model_id.hex()):
             return release
     msg = f"model {model!r} is unknown, allowed are {', '.join([DEFAULT, *(r.name for r in known)])}"

@@ -1,0 +1,58 @@
+"""``python -m pillow_rnc.training.release CHECKPOINTS --to weights``: turn the newest checkpoint into a release.
+
+Writes the weights file and its training record, and puts the model first in the manifest, which makes it the default.
+Models released before stay where they are, so that every file ever written can be read. Release only what the
+evaluation found better than the default before it, on Kodak and on pictures held back from training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.export import export
+
+_MANIFEST = "MANIFEST.json"
+
+
+def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
+    """Export the newest checkpoint and enter it in the manifest; return the weights file.
+
+    Args:
+        checkpoints: Folder of a training run.
+        folder: Folder of released weights.
+        name: Name to be known by; the recipe's name by default. A released name passes on to the newer model.
+
+    Raises:
+        FileNotFoundError: There is no whole checkpoint.
+        WeightsError: The parameters break a rule of the format.
+    """
+    checkpoint = read_newest(checkpoints)
+    path = export(checkpoints, folder, name)
+    assert checkpoint is not None  # or export would have raised
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = {key: value for key, value in checkpoint.state.items() if key != "level"}
+    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    manifest = folder / _MANIFEST
+    models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
+    others = [entry for entry in models if entry["sha256"] != sha256]
+    entry = {"name": name or checkpoint.state["recipe"]["name"], "file": path.name, "sha256": sha256}
+    manifest.write_text(json.dumps({"models": [entry, *others]}, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pillow_rnc.training.release", description=__doc__)
+    parser.add_argument("checkpoints", type=Path, help="folder of a training run")
+    parser.add_argument("--to", type=Path, required=True, help="folder of released weights")
+    parser.add_argument("--name", help="name of the model; default: that of the recipe")
+    args = parser.parse_args(arguments)
+    print(release(args.checkpoints, args.to, args.name))
+
+
+if __name__ == "__main__":
+    main()
