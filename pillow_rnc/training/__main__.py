@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("recipe", type=Path, help="TOML file with the choices of the run")
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs, or a pack of one")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints; a run in it is resumed")
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time, start and end included")
+    parser.add_argument("--minutes", type=float, default=1e9, help="train no longer than this after the start")
     parser.add_argument("--save-minutes", type=float, default=3.0)
     parser.add_argument("--validate-minutes", type=float, default=10.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -9,7 +9,7 @@ Source: specification, section "Entropy network".
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,30 @@ def _round(x: Tensor) -> Tensor:
 
 def _floor(x: Tensor) -> Tensor:
     return _with_value(x, torch.floor(x.detach()))
+
+
+class _Hidden(torch.autograd.Function):
+    """Sums to the hidden units of the format, 0..255; a unit at its limit passes no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:  # noqa: ANN401 -- as torch wants it
+        """Return floor(z / 64), clamped."""
+        units = torch.floor(z / 64)
+        clamped = units.clamp(0, 255)
+        ctx.save_for_backward((units == clamped).to(z.dtype) / 64)
+        return clamped
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 -- as torch wants it
+        """Return the gradient as if there were no rounding."""
+        (slope,) = ctx.saved_tensors
+        passed: Tensor = gradients[0] * slope
+        return passed
+
+
+def _hidden(z: Tensor) -> Tensor:
+    hidden: Tensor = _Hidden.apply(z)  # type: ignore[no-untyped-call]
+    return hidden
 
 
 def _integer_weight(parameter: Tensor) -> Tensor:
@@ -180,18 +204,21 @@ class EntropyNetwork(nn.Module):
         rows = torch.arange(height, device=bits.device)[:, None]
         parity = (rows + torch.arange(width, device=bits.device)[None]) % 2  # [h, w]
         f = None if before is None else F.conv2d(before.state, shared.feature_weight, padding=1)
-        known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)
+        known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)  # value of a known bit
         out = torch.zeros_like(bits)
         feature_bias, output_weight = values.feature_bias.unbind(), values.output_weight.unbind()
         output_bias, context_weight = values.output_bias.unbind(), values.context_weight.unbind()
         tally_output = values.tally_output.unbind()
+        reach = 0  # channels beyond are all unknown
         for p, (wanted, start, stop) in enumerate(self.config.passes):
             z = feature_bias[p].view(1, -1, 1, 1)
             if f is not None:
                 z = z + f
             if p:
-                z = z + F.conv2d(bits * known * _KNOWN, context_weight[p - 1], padding=1)
-            a = _floor(z / 64).clamp(0, 255)
+                seen = bits[:, :reach] * known[:, :reach]
+                z = z + F.conv2d(seen, context_weight[p - 1][:, :reach], padding=1)
+            reach = max(reach, stop)
+            a = _hidden(z)
             sums = pointwise(a, output_weight[p], output_bias[p])
             if before is not None:
                 sums = sums + pointwise(before.features, tally_output[p])
@@ -199,7 +226,7 @@ class EntropyNetwork(nn.Module):
             cells = (parity == wanted).to(bits.dtype)[None, None]
             pad = (0, 0, 0, 0, start, c - stop)
             out = out + F.pad((logit * cells).expand(n, -1, -1, -1), pad)
-            known = known + F.pad(cells.expand(1, stop - start, -1, -1), pad)
+            known = known + F.pad((_KNOWN * cells).expand(1, stop - start, -1, -1), pad)
         return out
 
     def forward(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Tensor:
