@@ -51,7 +51,7 @@ class Turn:
         self._stepper = Stepper(model, variant.recipe, device, variant.speed, Team())
         r = variant.recipe
         self._pixels = torch.rand(r.batch, 3, r.crop_px, r.crop_px, device=device) * 255
-        self._step = r.rate_free_steps + r.rate_ramp_steps  # everything is switched on
+        self._step = r.entropy_only_steps + r.codec_ramp_steps  # everything is switched on
         self.best_seconds = float("inf")
         for _ in range(5 if variant.speed.graph else 1):  # compiling and capturing do not count
             self._stepper.step(self._pixels, self._step, 1e-4)
