@@ -133,7 +133,8 @@ class Run:
         first, second, updates = self.stepper.moments()
         state: dict[str, Any] = {
             "step": self.step,
-            "updates": updates,
+            "updates": updates.entropy,
+            "codec_updates": updates.codec,
             "block_iterations": self.block_iterations,
             "seconds": self.seconds,
             "resumed": self.resumed,

@@ -62,6 +62,13 @@ class StepReport(NamedTuple):
     hvs_db: list[float]
 
 
+class Updates(NamedTuple):
+    """How many updates were made; the codec begins later."""
+
+    entropy: int
+    codec: int
+
+
 class Stepper:
     """The model, its average and its optimiser at work.
 
@@ -103,6 +110,7 @@ class Stepper:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._results = torch.empty(0)
         self._steps_here = 0
+        self._codec_waits = False
 
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self._device)
@@ -113,11 +121,11 @@ class Stepper:
         for rate, factor in self._codec_rates:
             rate.fill_(learning_rate * factor * ramp)
         self._entropy_rate.fill_(learning_rate * self.recipe.entropy_learning_rate_factor)
-        # A team's processes must all see gradients of all parameters, so there the codec only stands still.
-        learns = ramp > 0 or self._team.size > 1
-        if learns != self.model.codec_learns:
-            self.model.codec_learns = learns
-            self._graph = None
+        if (ramp == 0) != self._codec_waits:
+            self._codec_waits = ramp == 0
+            # A team's processes must all see gradients of all parameters, so there they are dropped afterwards.
+            self.model.codec_learns = not self._codec_waits or self._team.size > 1
+            self._start_again()
         self._drift.fill_(1 - min(self.recipe.average, (1 + step) / (10 + step)))
         judged = judged_iterations(self.recipe, step)
         if not self.speed.graph:
@@ -125,6 +133,11 @@ class Stepper:
         else:
             self._step_as_graph(pixels, torch.tensor(judged))
         self._steps_here += 1
+
+    def _start_again(self) -> None:
+        """Forget the graph: it holds moments that were replaced, or lacks some that the next step makes."""
+        self._graph = None
+        self._steps_here = min(self._steps_here, 1)
 
     def _step_with_fallback(self, inputs: StepInputs) -> None:
         try:
@@ -170,6 +183,8 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         out = self._forward(inputs)
         out.loss.backward()  # type: ignore[no-untyped-call]
+        if self._codec_waits:
+            self.model.network.zero_grad(set_to_none=True)
         with torch.no_grad():
             norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
             loss = self._team.mean(out.loss.detach())
@@ -193,10 +208,15 @@ class Stepper:
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
-    def moments(self) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+    def moments(self) -> tuple[dict[str, Tensor], dict[str, Tensor], Updates]:
         """Return both moments of Adam by parameter name, and how many updates were made."""
         states = {n: self.optimizer.state[p] for n, p in self.model.named_parameters() if p in self.optimizer.state}
-        updates = max((int(s["step"]) for s in states.values()), default=0)
+        updates = Updates(
+            *(
+                max((int(s["step"]) for n, s in states.items() if n.startswith(part)), default=0)
+                for part in ("entropy.", "network.")
+            )
+        )
         first, second = ({n: s[key] for n, s in states.items()} for key in ("exp_avg", "exp_avg_sq"))
         return first, second, updates
 
@@ -219,18 +239,19 @@ class Stepper:
             wrong = sorted(n for n in shapes.keys() | own.keys() if shapes.get(n) != own.get(n))
             msg = f"the checkpoint is of another model: {len(wrong)} parameters differ, such as {wrong[0]}"
             raise ValueError(msg)
+        updates = checkpoint.state["updates"]
+        codec_updates = checkpoint.state.get("codec_updates", updates)  # older checkpoints: it learned from the start
         self.optimizer.state.clear()
         for name, parameter in self.model.named_parameters():
             parameter.copy_(checkpoint.model[name])
             self.average[name].copy_(checkpoint.average[name])
             if name in checkpoint.moment1:
                 self.optimizer.state[parameter] = {
-                    "step": self._scalar(float(checkpoint.state["updates"])),
+                    "step": self._scalar(float(codec_updates if name.startswith("network.") else updates)),
                     "exp_avg": torch.empty_like(parameter).copy_(checkpoint.moment1[name]),
                     "exp_avg_sq": torch.empty_like(parameter).copy_(checkpoint.moment2[name]),
                 }
         level = checkpoint.state.get("level")
         self._level.fill_(float("nan") if level is None else level)
         self._bad.zero_()
-        self._graph = None  # it holds the moments that were replaced
-        self._steps_here = min(self._steps_here, 1)
+        self._start_again()
