@@ -25,12 +25,12 @@ from torch.nn import functional as F
 from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
+from pillow_rnc.pointwise import Pointwise, pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pillow_rnc.model_config import CellName, ModelConfig
-from pillow_rnc.pointwise import Pointwise, pointwise
 
 _GAIN_RANGE = 1.0  # spatial gain stays within exp(+-this) of the gain of the iteration
 
