@@ -10,10 +10,10 @@ import torch
 from tiny_codec import CONFIG
 from torch.nn import functional
 
-from pillow_rnc.activations import Binarizer, squash
+from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
 from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.network import CodecState, Network, macs_per_pixel, nominal_bpp
+from pillow_rnc.network import CodecState, DecoderState, Network, macs_per_pixel, nominal_bpp
 
 FRAMEWORKS = get_args(Framework)
 
@@ -52,7 +52,7 @@ def test_sign_of_zero_is_plus_one() -> None:
 
 
 def test_gradients_pass_the_binarizer_near_its_threshold_alone() -> None:
-    a = torch.tensor([-3.0, -1.4, 0.0, 1.4, 3.0], requires_grad=True)
+    a = torch.tensor([-0.51, -0.49, 0.0, 0.49, 0.51], requires_grad=True)
     (Binarizer()(a) * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])).sum().backward()
 
     assert a.grad is not None
@@ -64,6 +64,31 @@ def test_squash_and_its_slope() -> None:
 
     torch.testing.assert_close(squash(x), x / (1 + x.abs() / 4))
     assert torch.autograd.gradcheck(squash, (x + 0.01,))
+
+
+def test_coefficients_are_significant_from_half_a_step_to_a_whole_one() -> None:
+    step = 16.0
+    amounts = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 100.0])
+    expected = torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0])
+
+    assert torch.equal(significance(amounts * step, torch.tensor(1 / step)), expected)
+    assert torch.equal(significance(-amounts * step, torch.tensor(1 / step)), expected)
+    assert torch.equal(
+        significance(amounts * step, torch.tensor(0.5 / step)), significance(amounts / 2, torch.ones(()))
+    )
+
+
+def test_what_a_bit_stands_for_changes_where_its_coefficient_is_significant() -> None:
+    decoder = network_of(CONFIG).decoder
+    weights = network_of(CONFIG).weights_of(1)
+    bits = torch.where(torch.rand(1, CONFIG.code_channels, 4, 4) < 0.5, 1.0, -1.0)
+    significant = (torch.rand(1, 192, 4, 4) < 0.5).float()
+    _, coded, _ = decoder(bits, significant, weights, DecoderState())
+    fresh, known = weights.decoder_direct, weights.decoder_direct + weights.decoder_refinement
+
+    torch.testing.assert_close(
+        coded, torch.where(significant == 1, functional.conv2d(bits, known), functional.conv2d(bits, fresh))
+    )
 
 
 def test_cells_are_laid_side_by_side_as_pixel_unshuffle_does() -> None:
@@ -79,14 +104,16 @@ def test_the_encoder_is_fed_the_picture_less_its_reconstruction(framework: Frame
     """One-shot: x - D(b), as the equations say, and not the residual before less D(b)."""
     network = network_of(dataclasses.replace(CONFIG, framework=framework))
     target = coefficients(network)
-    fed: list[tuple[torch.Tensor, torch.Tensor]] = []
-    network.encoder.register_forward_pre_hook(lambda _, inputs: fed.append((inputs[0], inputs[1])))
+    fed: list[tuple[torch.Tensor, ...]] = []
+    network.encoder.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[:3]))
     states = unrolled(network, target, 3)
 
-    for t, (residual, seen) in enumerate(fed):
+    assert len(fed) == 3
+    for t, (residual, seen, significant) in enumerate(fed):
         gain = network.gain_map(network.log_gain[t], states[t])
         torch.testing.assert_close(residual, (target - states[t].reconstruction) * gain)
         torch.testing.assert_close(seen, states[t].reconstruction * gain)
+        torch.testing.assert_close(significant, (2 * (states[t].coded * gain).abs() - 1).clamp(0, 1))
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -94,26 +121,39 @@ def test_updates_add_up_unless_the_framework_is_one_shot(framework: Framework) -
     network = network_of(dataclasses.replace(CONFIG, framework=framework))
     state = unrolled(network, coefficients(network), 2)[-1]
     shift = torch.randn_like(state.reconstruction)
-    moved = CodecState(state.reconstruction + shift, state.decoder)
     bits = torch.ones(1, CONFIG.code_channels, 4, 4)
-    difference = network.decode_step(bits, 2, moved).reconstruction - network.decode_step(bits, 2, state).reconstruction
+    plain = network.decode_step(bits, 2, state)
+    moved = network.decode_step(bits, 2, state._replace(reconstruction=state.reconstruction + shift))
+    gain = network.gain_map(network.log_gain[0 if framework == "one_shot" else 2], state)
+    significant = significance(state.coded, gain)
+    predicted, coded, _ = network.decoder(bits, significant, network.weights_of(2), state.decoder)
+    update = (predicted + coded) / gain
 
-    expected = torch.zeros_like(shift) if framework == "one_shot" else shift
-    torch.testing.assert_close(difference, expected, atol=1e-3, rtol=0)
+    if framework == "one_shot":
+        torch.testing.assert_close(moved.reconstruction, plain.reconstruction)
+        torch.testing.assert_close(plain.reconstruction, update)
+        torch.testing.assert_close(plain.coded, coded / gain)
+    else:
+        torch.testing.assert_close(moved.reconstruction - plain.reconstruction, shift, atol=1e-3, rtol=0)
+        torch.testing.assert_close(plain.reconstruction, state.reconstruction + update)
+        torch.testing.assert_close(plain.coded, state.coded + coded / gain)
 
 
 def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
     network = network_of(dataclasses.replace(CONFIG, framework="residual_scaling"))
     state = unrolled(network, coefficients(network), 2)[-1]
     bits = torch.ones(1, CONFIG.code_channels, 4, 4)
-    update, _ = network.decoder(bits, network.weights_of(2), state.decoder)
     gain = network.gain_map(network.log_gain[2], state)
+    significant = significance(state.coded, gain)
+    predicted, coded, _ = network.decoder(bits, significant, network.weights_of(2), state.decoder)
     base = torch.exp(network.log_gain[2])
 
     assert gain.shape == (1, 1, 4, 4)
     assert bool(((gain > base / 2.72) & (gain < base * 2.72)).all()), "the gain is bounded"
     assert gain.std() > 0, "the gain follows the decoder's state"
-    torch.testing.assert_close(network.decode_step(bits, 2, state).reconstruction, state.reconstruction + update / gain)
+    after = network.decode_step(bits, 2, state)
+    torch.testing.assert_close(after.reconstruction, state.reconstruction + (predicted + coded) / gain)
+    torch.testing.assert_close(after.coded, state.coded + coded / gain)
 
 
 @pytest.mark.parametrize(
