@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,10 @@ from tiny_codec import CONFIG
 from pillow_rnc.entropy_model import EntropyModel
 from pillow_rnc.entropy_reference import EntropyTensors, ReferenceState, bits_of_pass, cells_of
 from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.network import Network
 from pillow_rnc.tables import PROBABILITY
 from pillow_rnc.training.entropy_network import EntropyNetwork
+from pillow_rnc.training.tally import count, tallies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,9 +44,19 @@ def trained_like(config: ModelConfig, spread: float, seed: int = 0) -> EntropyNe
     return entropy
 
 
-def simulated_k(entropy: EntropyNetwork, codes: NDArray[np.uint8]) -> list[NDArray[np.uint16]]:
+def counted_like(config: ModelConfig, spread: float = 1.0, seed: int = 0) -> Network:
+    """Return a codec whose bits stand for a few coefficients each, as trained ones do, some of them for many steps."""
+    torch.manual_seed(seed)
+    network = Network(config)
+    with torch.no_grad():
+        for direct in network.decoder.direct:
+            direct.weight.normal_(std=0.5 * spread).mul_(torch.rand(direct.weight.shape) < 0.2)
+    return network
+
+
+def simulated_k(entropy: EntropyNetwork, network: Network, codes: NDArray[np.uint8]) -> list[NDArray[np.uint16]]:
     """Return k of every bit, uint16 [C, h, w] for each iteration, from the logits of the simulation."""
-    (shared, integers), hidden, out = entropy.integers(), None, []
+    (shared, integers), hidden, out = entropy.integers(network), None, []
     with torch.no_grad():
         for t, plane in enumerate(codes):
             bits = torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1
@@ -59,12 +72,12 @@ def simulated_k(entropy: EntropyNetwork, codes: NDArray[np.uint8]) -> list[NDArr
 @pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("config", [CONFIG, WIDE], ids=["tiny", "wide"])
 def test_simulated_probabilities_are_those_of_the_integer_network(config: ModelConfig, spread: float) -> None:
-    entropy = trained_like(config, spread)
-    tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors().items()}
+    entropy, network = trained_like(config, spread), counted_like(config, spread)
+    tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors(network).items()}
     model = EntropyModel.from_tensors(tensors, config.passes)
     shape = (config.iterations, config.code_channels, 5, 6)
     codes = (np.random.default_rng(4).random(shape) < 0.4).astype(np.uint8)
-    expected = simulated_k(entropy, codes)
+    expected = simulated_k(entropy, network, codes)
 
     reference = ReferenceState(EntropyTensors.from_mapping(tensors, config.passes), *shape[2:])
     states: list[EntropyState] = [model.start(*shape[2:]), reference]
@@ -79,11 +92,11 @@ def test_simulated_probabilities_are_those_of_the_integer_network(config: ModelC
 
 
 def test_rate_is_the_ideal_code_length() -> None:
-    entropy = trained_like(CONFIG, 1.0)
+    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
     codes = (np.random.default_rng(5).random((2, 4, 6, 6)) < 0.5).astype(np.uint8)
-    k = [plane.astype(np.float64) / 65536 for plane in simulated_k(entropy, codes)]
+    k = [plane.astype(np.float64) / 65536 for plane in simulated_k(entropy, network, codes)]
     ideal = [-np.log2(np.where(bits == 1, p, 1 - p)).sum() for bits, p in zip(codes, k, strict=True)]
-    shared, integers = entropy.integers()
+    shared, integers = entropy.integers(network)
     bits = [torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1 for plane in codes]
     hidden = entropy.advance(shared, integers[1], bits[0], None)
 
@@ -93,8 +106,8 @@ def test_rate_is_the_ideal_code_length() -> None:
 
 
 def test_every_parameter_learns() -> None:
-    entropy = EntropyNetwork(CONFIG)
-    (shared, integers), hidden, previous, rate = entropy.integers(), None, None, torch.zeros(())
+    entropy, network = EntropyNetwork(CONFIG), counted_like(CONFIG)
+    (shared, integers), hidden, previous, rate = entropy.integers(network), None, None, torch.zeros(())
     for t in range(CONFIG.iterations):
         bits = torch.where(torch.rand(2, 4, 8, 8) < 0.3, 1.0, -1.0)
         if previous is not None:
@@ -104,13 +117,49 @@ def test_every_parameter_learns() -> None:
     rate.backward()  # type: ignore[no-untyped-call]
 
     assert all(p.grad is not None and bool(p.grad.any()) for p in entropy.parameters())
+    assert entropy.tally_output.grad is not None
+    learns = entropy.tally_output.grad.flatten(1).any(1)
+    assert learns.tolist() == [False, True, True, True], "nothing is counted before the first iteration"
+    assert all(p.grad is None for p in network.parameters()), "tallies follow the codec, they do not pull at it"
 
 
 def test_bits_feel_the_rate() -> None:
-    entropy = trained_like(CONFIG, 1.0)
-    bits = torch.where(torch.rand(1, 4, 6, 6) < 0.3, 1.0, -1.0).requires_grad_()
-    shared, integers = entropy.integers()
-    entropy(shared, integers[0], bits, None).sum().backward()
-
+    """The gradient is half of what flipping would cost: measured at bits of the last pass, which no other bit sees."""
+    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
+    shared, integers = entropy.integers(network)
+    first, second = (torch.where(torch.rand(1, 4, 6, 6) < 0.3, 1.0, -1.0) for _ in range(2))
+    hidden = entropy.advance(shared, integers[1], first, None)
+    bits = second.clone().requires_grad_()
+    entropy(shared, integers[1], bits, hidden).sum().backward()
     assert bits.grad is not None
-    assert bool(bits.grad.any())
+    logits = entropy.logits(shared, integers[1], second, hidden).detach()
+    torch.testing.assert_close(bits.grad, -logits / 2 / math.log(2.0))
+
+    def length(codes: torch.Tensor) -> float:
+        return float(entropy(shared, integers[1], codes, hidden).detach())
+
+    for channel, row, column in ((2, 0, 1), (3, 2, 3), (2, 5, 4)):
+        place = (0, channel, row, column)
+        flipped = second.clone()
+        flipped[place] *= -1
+        cost = length(flipped) - length(second)
+        assert abs(cost) > 0.05, "a bit that matters"
+        assert float(bits.grad[place] * (flipped - second)[place]) == pytest.approx(cost, abs=1e-3)
+
+
+def test_tallies_matter() -> None:
+    """What is counted stays within its bounds, reaches them, and moves the probabilities."""
+    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
+    codes = (np.random.default_rng(6).random((4, 4, 6, 6)) < 0.4).astype(np.uint8)
+    counted, features = None, []
+    for tally, plane in zip(tallies(network), codes, strict=False):
+        counted, seen = count(tally, torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1, counted)
+        features.append(seen)
+    values = torch.stack(features)
+    k = simulated_k(entropy, network, codes)
+    other = simulated_k(entropy, counted_like(CONFIG, seed=1), codes)
+
+    assert values.abs().max() == 127
+    assert len(set(values.ravel().tolist())) > 100
+    assert (k[0] == other[0]).all()
+    assert all((one != another).any() for one, another in zip(k[1:], other[1:], strict=True))
