@@ -25,6 +25,29 @@ def test_errors_fall_from_iteration_to_iteration() -> None:
     assert errors[-1] < 0.5 * errors[0]
 
 
+def test_codes_fire_rarely_and_as_often_as_promised() -> None:
+    """Most bits are zeros, which cost almost nothing; only refinements, here mostly of noise, are even odds."""
+    torch.manual_seed(3)
+    network = Network(dataclasses.replace(CONFIG, code_channels=32, iterations=8, framework="additive"))
+    pixels = torch.stack([torch.from_numpy(photograph(i)).permute(2, 0, 1).float() for i in range(3)])
+    target = network.transform(pixels)
+    ones = greedy_quantiser(network, target.permute(0, 2, 3, 1).reshape(-1, 192), 120.0, 20.0).ones
+    state, memory, sent = network.initial_state(*target[:, 0].shape), None, []
+    with torch.no_grad():
+        for t in range(8):
+            a, memory = network.encode_step(target, t, state, memory)
+            bits = network.binarizer(a)
+            state = network.decode_step(bits, t, state)
+            sent.append((bits > 0).float().mean((0, 2, 3)))
+
+    assert ones.shape == (8, 32)
+    assert bool((ones.mean(1) > 0).all()), "each iteration says something"
+    assert bool((ones.mean(1) < 0.25).all())
+    assert ones[4:].mean() < 0.2
+    assert bool((ones[:, :16] + ones[:, 16:] <= 1).all()), "above and below exclude each other"
+    assert (torch.stack(sent) - ones).abs().mean(1).max() < 0.03
+
+
 def test_the_network_reaches_what_the_quantiser_promised() -> None:
     torch.manual_seed(3)
     network = Network(dataclasses.replace(CONFIG, code_channels=16, framework="additive"))
