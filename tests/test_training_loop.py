@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CPU = torch.device("cpu")
+# Before the first iteration no coefficient is significant.
+IDLE = {"encoder.significance.0.weight", "decoder.refinement.0.weight"}
 
 
 def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = False, speed: Speed | None = None) -> Run:
@@ -45,12 +47,13 @@ def losses(run: Run, steps: int) -> list[float]:
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
-    """The curriculum of the rate begins, and the average moves, across the interruptions."""
-    whole = run_in(tmp_path / "whole")
+    """The codec begins to learn, and the average moves, across the interruptions."""
+    recipe = tiny_recipe(entropy_only_steps=3)
+    whole = run_in(tmp_path / "whole", recipe)
     expected = losses(whole, 8)
     found: list[float] = []
     for _ in range(4):
-        run = run_in(tmp_path / "parts")
+        run = run_in(tmp_path / "parts", recipe)
         found += losses(run, 2)
         run.save()
 
@@ -62,10 +65,45 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> N
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    run = run_in(tmp_path, tiny_recipe(learning_rate=3e-3))
+    """On the same crops again and again: the start is good, so that crops differ more than a few steps teach."""
+    run = run_in(tmp_path, tiny_recipe(learning_rate=3e-3, ms_ssim_iterations=4))
+    whole = run.sampler.batch
+    run.sampler.batch = lambda _, size, part=None: whole(0, size, part)  # type: ignore[method-assign, assignment]
     found = losses(run, 24)
 
     assert np.mean(found[-8:]) < np.mean(found[:8]) - 0.5
+
+
+def network_parameters(run: Run) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in run.stepper.model.network.named_parameters()}
+
+
+def test_the_codec_waits_while_the_entropy_network_learns_alone(tmp_path: Path) -> None:
+    run = run_in(tmp_path, tiny_recipe(entropy_only_steps=3, codec_ramp_steps=2))
+    model, before = run.stepper.model, network_parameters(run)
+    entropy = {n: p.detach().clone() for n, p in model.entropy.named_parameters()}
+    for _ in range(4):  # in the last of them the ramp is still at zero
+        run.train_step()
+        assert not model.codec_learns
+    assert all(torch.equal(p, before[n]) for n, p in network_parameters(run).items())
+    assert all(not torch.equal(p, entropy[n]) for n, p in model.entropy.named_parameters())
+    run.train_step()
+
+    assert model.codec_learns
+    moved = {n for n, p in network_parameters(run).items() if not torch.equal(p, before[n])}
+    assert before.keys() - moved == IDLE
+
+
+@pytest.mark.parametrize("train_encoder", [True, False])
+def test_every_parameter_of_the_codec_learns_that_should(train_encoder: bool, tmp_path: Path) -> None:
+    run = run_in(tmp_path, tiny_recipe(train_encoder=train_encoder, entropy_only_steps=0, codec_ramp_steps=0))
+    before = network_parameters(run)
+    losses(run, 3)
+    still = {n for n, p in network_parameters(run).items() if torch.equal(p, before[n])}
+    sends = {n for n in before if n.startswith(("encoder.", "gain.", "log_gain"))}
+
+    assert len(sends) > 10
+    assert still == (IDLE if train_encoder else sends | IDLE)
 
 
 def test_learning_rate_warms_up_stays_and_falls(tmp_path: Path) -> None:
@@ -232,7 +270,7 @@ def test_entropy_arithmetic_stays_exact_under_autocast() -> None:
 
     model.entropy.logits = checked  # type: ignore[method-assign, assignment]
     model.autocast = torch.bfloat16
-    out = model(StepInputs(pixels, torch.ones(()), [0, 3]))
+    out = model(StepInputs(pixels, [0, 3]))
 
     assert len(seen) == 4
     assert all(length.dtype == torch.float32 for length in seen)
@@ -243,8 +281,8 @@ def test_iterations_chosen_on_the_device_are_those_chosen_on_the_host() -> None:
     torch.manual_seed(0)
     model = TrainedModel(tiny_recipe())
     pixels = torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float()
-    on_host = model(StepInputs(pixels, torch.ones(()), [1, 2]))
-    on_device = model(StepInputs(pixels, torch.ones(()), torch.tensor([1, 2])))
+    on_host = model(StepInputs(pixels, [1, 2]))
+    on_device = model(StepInputs(pixels, torch.tensor([1, 2])))
 
     assert torch.equal(on_host.loss, on_device.loss)
 
