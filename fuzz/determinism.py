@@ -199,9 +199,7 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
     for one in configurations(quick=quick):
         for path in paths:
             file = container.parse(path.read_bytes())
-            network = inference._network(file.header.model_id, torch.device("cpu"))
-            form = torch.channels_last if one.channels_last else torch.contiguous_format
-            network.to(memory_format=form)  # type: ignore[call-overload]
+            _lay_out(file.header.model_id, channels_last=one.channels_last)
             with applied(one):
                 before = settings_of_host()
                 alone = codes_alone(file, batch=one.batch, order=one.order)
@@ -221,9 +219,17 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
                 if fault:
                     wrong += 1
                     say(f"{path.name}: other {name} under {one}")
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            _lay_out(file.header.model_id, channels_last=True)
     say(f"{done} comparisons, {wrong} differ; pixels differ by at most {worst_pixel} of 255")
     return wrong
+
+
+def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
+    """Order the weights of a network in memory; where they are made, as they may be tensors of inference only."""
+    with inference.settled_torch(torch.device("cpu")):
+        network = inference._network(model_id, torch.device("cpu"))
+        form = torch.channels_last if channels_last else torch.contiguous_format
+        network.to(memory_format=form)  # type: ignore[call-overload]
 
 
 def _encoded_and_decoded(model_id: bytes) -> bool:

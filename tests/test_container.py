@@ -346,6 +346,15 @@ def test_unit_sizes_of_a_cut_file_are_those_of_its_whole_units(spare: int, whole
     assert len(container.unit_sizes(fp, container.read_head(fp))) == whole
 
 
+def test_unit_sizes_end_with_the_last_unit_whatever_follows() -> None:
+    data = container.build(SMALL)
+    for spare in (bytes(20), unit(ENTRY, payloads=b"\xa5\xf0")):
+        fp = io.BytesIO(data + spare)
+        assert container.unit_sizes(fp, container.read_head(fp)) == container.unit_sizes(
+            io.BytesIO(data), container.read_head(io.BytesIO(data))
+        )
+
+
 def test_unit_sizes_do_not_trust_what_is_not_a_unit() -> None:
     data = container.build(SMALL)
     _, ends = unit_ends(data)
@@ -439,6 +448,8 @@ def test_a_header_of_another_length_is_corrupt_in_this_version_and_unsupported_i
         container.parse(small_with(header=chunk(b"HEAD", b"\x01" + bytes(22))))
     with pytest.raises(UnsupportedError, match="version 2"):
         container.parse(small_with(header=chunk(b"HEAD", b"\x02" + bytes(40))))
+    with pytest.raises(UnsupportedError, match="version 2"):
+        container.parse(small_with(header=chunk(b"HEAD", b"\x02")))
     with pytest.raises(CorruptError):
         container.parse(small_with(header=chunk(b"HEAD", b"")))
 
