@@ -1,0 +1,141 @@
+"""The released models: whole, legal, and good for what they are released for, on a real photograph."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+import pillow_rnc
+from pillow_rnc import container, weights
+from pillow_rnc.codestream import decode_tile
+from pillow_rnc.evaluation.metrics import score
+from pillow_rnc.network import macs_per_pixel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pillow_rnc.records import RncFile
+
+FOLDER = Path(__file__).resolve().parents[1] / "weights"
+MODELS = json.loads((FOLDER / "MANIFEST.json").read_text(encoding="utf-8"))["models"]
+LARGEST_BYTES = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image.Image:
+    """A part of a photograph with a face, cloth and a flat background: 256 x 192 pixels."""
+    pixels = data.astronaut()  # type: ignore[no-untyped-call]
+    return Image.fromarray(pixels).crop((96, 0, 352, 192))
+
+
+@pytest.fixture(scope="module")
+def encoded(photograph: Image.Image) -> bytes:
+    """The photograph in all iterations of the default model."""
+    buffer = io.BytesIO()
+    photograph.save(buffer, "RNC", iterations=16)
+    return buffer.getvalue()
+
+
+def use_onednn(enabled: bool) -> None:
+    """Let torch use oneDNN or not."""
+    torch.backends.mkldnn.set_flags(_enabled=enabled)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def _settings() -> Iterator[None]:
+    """Give back the settings of torch that a test changes."""
+    threads, onednn = torch.get_num_threads(), bool(torch.backends.mkldnn.enabled)
+    yield
+    torch.set_num_threads(threads)
+    use_onednn(onednn)
+
+
+def codes_of(file: RncFile) -> list[bytes]:
+    model = weights.load(file.header.model_id).entropy_model
+    tiles = []
+    for index, tile in enumerate(file.header.grid):
+        shape = file.header.code_shape(tile)
+        segments = [unit[index] for unit in file.units]
+        tiles.append(decode_tile(segments, model, (shape.height, shape.width), tile=index).tobytes())
+    return tiles
+
+
+@pytest.mark.parametrize("entry", MODELS, ids=lambda entry: str(entry["file"]))
+def test_a_release_is_whole_legal_and_small(entry: dict[str, str]) -> None:
+    path = FOLDER / entry["file"]
+    content = path.read_bytes()
+
+    assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    assert path.stem.endswith(entry["sha256"][:12])
+    assert len(content) < LARGEST_BYTES
+    assert weights.load(bytes.fromhex(entry["sha256"])[:8]).config.iterations == 16
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["recipe"]["name"] == entry["name"]
+
+
+def test_the_default_is_the_first_of_the_manifest_and_light() -> None:
+    default = weights.load("auto")
+
+    assert default.model_id.hex() == MODELS[0]["sha256"][:16]
+    assert macs_per_pixel(default.config) < 10_000
+
+
+def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, encoded: bytes) -> None:
+    pictures = [picture.copy() for picture in pillow_rnc.iter_progressive(io.BytesIO(encoded))]
+    found = [score(np.asarray(photograph), np.asarray(picture)) for picture in pictures]
+
+    assert len(found) == 16
+    assert [m.ms_ssim for m in found] == sorted(m.ms_ssim for m in found)
+    assert found[3].ms_ssim > 0.85
+    assert found[-1].ms_ssim > 0.985
+    assert found[-1].psnr_hvs > 35
+
+
+def test_entropy_coding_saves_most_of_the_raw_codes(encoded: bytes) -> None:
+    file = container.parse(encoded)
+    raw = sum(file.header.code_shape(tile).raw_bytes for tile in file.header.grid) * len(file.units)
+
+    assert len(encoded) < raw / 2
+
+
+@pytest.mark.usefixtures("_settings")
+@pytest.mark.parametrize(("threads", "onednn"), [(1, True), (2, True), (1, False), (2, False)])
+def test_files_are_read_alike_under_any_threads_and_without_onednn(encoded: bytes, threads: int, onednn: bool) -> None:
+    expected = codes_of(container.parse(encoded))
+    pixels = np.asarray(Image.open(io.BytesIO(encoded))).astype(int)
+    torch.set_num_threads(threads)
+    use_onednn(onednn)
+
+    assert codes_of(container.parse(encoded)) == expected
+    assert np.abs(np.asarray(Image.open(io.BytesIO(encoded))).astype(int) - pixels).max() <= 1
+
+
+@pytest.mark.usefixtures("_settings")
+def test_what_is_written_without_onednn_is_read_with_it(photograph: Image.Image) -> None:
+    use_onednn(False)
+    buffer = io.BytesIO()
+    photograph.save(buffer, "RNC", iterations=4)
+    here = np.asarray(Image.open(io.BytesIO(buffer.getvalue()))).astype(int)
+    use_onednn(True)
+    there = np.asarray(Image.open(io.BytesIO(buffer.getvalue()))).astype(int)
+
+    assert np.abs(here - there).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 3), (17, 1), (1, 130), (33, 47)])
+def test_odd_sizes_come_back(photograph: Image.Image, size: tuple[int, int]) -> None:
+    small = photograph.resize(size)
+    buffer = io.BytesIO()
+    small.save(buffer, "RNC", iterations=16)
+    decoded = Image.open(buffer)
+
+    assert (decoded.size, decoded.mode) == (size, "RGB")
+    assert np.abs(np.asarray(decoded).astype(int) - np.asarray(small)).mean() < 16
