@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import ExitStack
 from io import BytesIO, UnsupportedOperation
 from typing import IO, TYPE_CHECKING
 
@@ -56,7 +57,9 @@ def open_image(
         im = RncImageFile(_seekable(fp))
     except SyntaxError as error:
         raise SignatureError(str(error)) from error
-    try:
+    with ExitStack() as unless_returned:
+        if im._exclusive_fp:  # noqa: SLF001 -- of our own class
+            unless_returned.callback(im.close)
         _check_size(im.size, max_pixels)
         im.restrict(
             LoadOptions(
@@ -68,10 +71,7 @@ def open_image(
                 max_work=max_work,
             )
         )
-    except BaseException:
-        if im._exclusive_fp:  # noqa: SLF001 -- of our own class
-            im.close()
-        raise
+        unless_returned.pop_all()
     return im
 
 

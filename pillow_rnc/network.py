@@ -15,7 +15,6 @@ state instead of a separate network on the pixels.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -248,7 +247,7 @@ _GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 
 """Linear maps of a cell from its input, and as many from its state, in units of the cell's width."""
 
 
-def macs_per_pixel(config: ModelConfig) -> float:
+def macs_per_pixel(config: ModelConfig, *, tallies: int = 96) -> float:
     """Return multiply-accumulates per pixel and iteration of encoder, decoder and entropy network together.
 
     Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
@@ -264,9 +263,5 @@ def macs_per_pixel(config: ModelConfig) -> float:
     decoder = 2 * k * d + cell(d, config.cell) + (d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
     s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
     entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
+    entropy += tallies * k + 2 * tallies * (2 * s + k)
     return (encoder + decoder + entropy) / config.code_stride**2
-
-
-def nominal_bpp(config: ModelConfig) -> float:
-    """Return the bits per pixel of one iteration before entropy coding."""
-    return config.code_channels / math.pow(config.code_stride, 2)

@@ -180,8 +180,10 @@ def test_a_broken_package_does_not_break_pillow(fault: str, enabled: Environment
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
 
     assert enabled.run("-c", OPEN, tmp_path / "a.png") == "PNG (2, 2)\n"
-    program = "import sys\nfrom PIL import Image\ntry: Image.open(sys.argv[1])\nexcept Exception: print('told')"
-    assert enabled.run("-c", program, path) == "told\n"
+    program = (
+        "import sys\nfrom PIL import Image\ntry: Image.open(sys.argv[1])\nexcept OSError as e: print(type(e).__name__)"
+    )
+    assert enabled.run("-c", program, path) == "UnidentifiedImageError\n"
 
 
 def test_a_removed_package_is_not_registered(enabled: Environment) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_greater_settings_of_a_peer_are_nearer_and_larger(name: str, picture: Image.Image) -> None:
-    if not is_available(PEERS[name]):
+    if "CI" not in os.environ and not is_available(PEERS[name]):  # CI has them all, and must
         pytest.skip("this Pillow is built without it")
     measurements = PeerMeasurements(picture, PEERS[name])
     low, high = (measurements.point(setting) for setting in (PEERS[name].curve_settings[i] for i in (1, -2)))

@@ -13,7 +13,7 @@ from torch.nn import functional
 from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
 from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.network import CodecState, DecoderState, Network, macs_per_pixel, nominal_bpp
+from pillow_rnc.network import CodecState, DecoderState, Network, macs_per_pixel
 
 FRAMEWORKS = get_args(Framework)
 
@@ -200,4 +200,3 @@ def test_what_a_step_costs_is_counted() -> None:
 
     assert macs_per_pixel(default) < 10_000, "the budget of the default profile"
     assert macs_per_pixel(dataclasses.replace(default, separable=False)) > 2 * macs_per_pixel(default)
-    assert nominal_bpp(default) == 0.5

@@ -124,8 +124,6 @@ class IterationIntegers(NamedTuple):
 class EntropyNetwork(nn.Module):
     """Predicts each bit from all earlier iterations and from the earlier passes of its own iteration."""
 
-    masks: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -22,17 +22,7 @@ _DIGEST_LETTERS = 12
 def weights_bytes(model: TrainedModel, recipe: Recipe) -> bytes:
     """Return the weights file of a model: float32 network, int8 entropy network, configuration as metadata."""
     network = {f"network.{n}": p.detach().float().cpu().contiguous() for n, p in model.network.named_parameters()}
-    buffers = {
-        f"network.{n}": b.cpu().contiguous()
-        for n, b in model.network.named_buffers()
-        if n in model.network.state_dict()
-    }
-    tensors = {
-        **network,
-        **{n: b for n, b in buffers.items() if b.is_floating_point()},
-        **model.entropy.integer_tensors(model.network),
-    }
-    return save(tensors, metadata={"config": recipe.model.to_json()})
+    return save(network | model.entropy.integer_tensors(model.network), metadata={"config": recipe.model.to_json()})
 
 
 def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
