@@ -151,6 +151,45 @@ def test_python_starts_with_one_small_module_more(enabled: Environment) -> None:
 
 def test_the_package_is_loaded_when_the_first_file_needs_it(enabled: Environment, path: Path) -> None:
     loaded = "print('pillow_rnc' in sys.modules, Image.OPEN['RNC'][0])\n"
+    program = f"import io, sys\nfrom PIL import Image\nImage.new('L', (1, 1)).save(io.BytesIO(), 'PNG')\n{loaded}"
+    assert enabled.run("-c", program, path).startswith("False <function")
+    for action in (
+        "Image.open(sys.argv[1]).close()",
+        "try: Image.new('I', (1, 1)).save(sys.argv[1] + '.rnc')\nexcept OSError as e: assert 'mode I' in str(e)",
+        "try: Image.new('I', (1, 1)).save(sys.argv[1] + '.rnc', save_all=True)\nexcept OSError: pass",
+    ):
+        assert enabled.run("-c", f"{program}{action}\n{loaded}", path).endswith(
+            "True <class 'pillow_rnc.RncImagePlugin.RncImageFile'>\n"
+        )
+    assert "image/x-rnc" in enabled.run("-c", "from PIL import Image; print(Image.MIME, Image.EXTENSION)")
+
+
+def test_the_hook_says_the_same_as_the_plugin() -> None:
+    names = ("FORMAT", "EXTENSION", "MIME_TYPE")
+
+    assert [getattr(_autoload_hook, name) for name in names] == [getattr(RncImagePlugin, name) for name in names]
+    assert container.SIGNATURE == _autoload_hook.SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raise ImportError", "ImportError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("broken syntax here", "UnidentifiedImageError"),
+        ("raise KeyError(3)", "KeyError"),
+    ],
+)
+def test_a_broken_package_does_not_break_pillow(
+    fault: str, told: str, enabled: Environment, path: Path, tmp_path: Path
+) -> None:
+    package = tmp_path / "broken" / "pillow_rnc"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(fault)
+    enabled.put_on_path(str(package.parent), *LIBRARIES)
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+
+    assert enabled.run("-c", OPEN, tmp_path / "a.png") == "PNG (2, 2)\n"
     start = "import sys\nfrom PIL import Image, UnidentifiedImageError\n"
     program = f"{start}try: Image.open(sys.argv[1])\nexcept {told}: print('told')"
     assert enabled.run("-c", program, path) == "told\n"
