@@ -38,7 +38,7 @@ class ModelConfig:
     cell: CellName = "gru"
     framework: Framework = "residual_scaling"
     iterations: int = 16
-    code_channels: int = 32
+    code_channels: int = 48
     code_stride: int = 8
     encoder_channels: int = 96
     decoder_channels: int = 128
@@ -46,7 +46,7 @@ class ModelConfig:
     separable: bool = True
     entropy_state_channels: int = 64
     entropy_hidden_channels: int = 64
-    passes: Passes = ((0, 0, 16), (1, 0, 16), (0, 16, 32), (1, 16, 32))
+    passes: Passes = ((0, 0, 24), (1, 0, 24), (0, 24, 48), (1, 24, 48))
 
     def to_json(self) -> str:
         """Return the text that a weights file holds."""

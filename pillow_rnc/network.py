@@ -9,12 +9,16 @@ Encoder and decoder cores are shared by all iterations; binarizer and the decode
 each iteration, each with a direct linear path past the recurrent core. The encoder runs the decoder, so both hold the
 same y_hat. This module does no input or output and chooses no device.
 
-Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling, with the gain read from the decoder's
-state instead of a separate network on the pixels.
+The decoder sees its bits and, beside them, the reconstruction that they lead to by the direct path alone: what it
+adds is a correction of that.
+
+Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling: a function of the reconstruction so
+far, with one value for each 8x8 block and two parameters.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
     from pillow_rnc.model_config import CellName, ModelConfig
 
-_GAIN_RANGE = 1.0  # spatial gain stays within exp(+-this) of the gain of the iteration
+_MASKING_EXPONENT, _MASKING_FLOOR = 0.2, 200.0  # of the gain's start: found by measurement, see initialise
 
 
 class DecoderState(NamedTuple):
@@ -39,7 +43,6 @@ class DecoderState(NamedTuple):
 
     context: State | None = None  # 1/16 of the resolution
     detail: State | None = None  # 1/8 of the resolution
-    features: Tensor | None = None  # last output of the 1/8 layer, [N, decoder_channels, h, w]
 
 
 class CodecState(NamedTuple):
@@ -104,14 +107,15 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w].
 
-    The update comes in two parts: that of the recurrent path, which predicts, and that of the direct path, which
-    carries what the bits say. The step that a bit stands for depends on whether its coefficient is significant.
+    The update comes in two parts: the direct path carries what the bits say, and the recurrent path corrects what it
+    leads to. The step that a bit stands for depends on whether its coefficient is significant.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, d, t = config.context_channels, config.decoder_channels, config.iterations
         self.inputs = _linear(config.code_channels, d, t, bias=True)
+        self.sight = Pointwise(COEFFICIENTS, d, bias=False)
         self.down = Pointwise(4 * d, c)
         self.context = make_cell(config.cell, c, c, separable=config.separable)
         self.up = Pointwise(c, 4 * d)
@@ -120,15 +124,19 @@ class Decoder(nn.Module):
         self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
         self.refinement = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
 
+    def carried(self, bits: Tensor, significant: Tensor, weights: IterationWeights) -> Tensor:
+        """Return what the bits say by the direct path."""
+        return pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
+
     def forward(
-        self, bits: Tensor, significant: Tensor, weights: IterationWeights, state: DecoderState
-    ) -> tuple[Tensor, Tensor, DecoderState]:
-        x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
+        self, bits: Tensor, reconstruction: Tensor, weights: IterationWeights, state: DecoderState
+    ) -> tuple[Tensor, DecoderState]:
+        """Return the correction of a reconstruction [N, 192, h, w], both in units of the gain."""
+        x = pointwise(bits, weights.input, weights.input_bias) + self.sight(squash(reconstruction))  # [N, d, h, w]
         wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
         x = x + self._doubled(wide)
         features, detail = self.detail(x, state.detail)
-        coded = pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
-        return self.output(features), coded, DecoderState(context, detail, features)
+        return self.output(features), DecoderState(context, detail)
 
     def _halved(self, x: Tensor) -> Tensor:
         """Return ``down(pixel_unshuffle(x, 2))``, moving whole cells instead of single numbers.
@@ -152,6 +160,25 @@ class Decoder(nn.Module):
         return cells.view(n, h, w, 2, 2, -1).transpose(2, 3).reshape(n, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
 
 
+class Masking(nn.Module):
+    """Reconstruction [N, 192, h, w] -> factor of the gain [N, 1, h, w], 0 to 1: less where the picture is busy.
+
+    The eye, and MS-SSIM with it, forgives errors under texture: ``(1 + activity / floor) ** -exponent``, where the
+    activity of a block is the mean energy of its luma coefficients but the first, half its own, half that of the nine
+    blocks around it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exponent = nn.Parameter(torch.tensor(_MASKING_EXPONENT))
+        self.log_floor = nn.Parameter(torch.tensor(math.log(_MASKING_FLOOR)))
+
+    def forward(self, reconstruction: Tensor) -> Tensor:
+        energy = reconstruction[:, 1:64].float().square().mean(1, keepdim=True)
+        around = F.avg_pool2d(energy, 3, stride=1, padding=1, count_include_pad=False)
+        return torch.exp(-self.exponent * torch.log1p((energy + around) / 2 * torch.exp(-self.log_floor)))
+
+
 class Network(nn.Module):
     """The whole codec on coefficients; ``transform`` leads to and from pixels."""
 
@@ -166,10 +193,7 @@ class Network(nn.Module):
         steps = torch.tensor([120.0 * 0.1 ** (t / max(1, config.iterations - 1)) for t in range(config.iterations)])
         self.log_gain = nn.Parameter(-torch.log(steps))
         if config.framework == "residual_scaling":
-            self.gain = Pointwise(config.decoder_channels, 1)
-            nn.init.zeros_(self.gain.weight)
-            assert self.gain.bias is not None
-            nn.init.zeros_(self.gain.bias)
+            self.masking = Masking()
 
     def initial_state(self, batch: int, height: int, width: int) -> CodecState:
         """Return the state before the first iteration; ``height`` and ``width`` count 8x8 blocks, both even."""
@@ -201,9 +225,7 @@ class Network(nn.Module):
     def gain_map(self, log_gain: Tensor, state: CodecState) -> Tensor:
         """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds."""
         gain = torch.exp(log_gain).view(1, 1, 1, 1)
-        if self.config.framework != "residual_scaling" or state.decoder.features is None:
-            return gain
-        return gain * torch.exp(_GAIN_RANGE * torch.tanh(self.gain(state.decoder.features).float()))
+        return gain * self.masking(state.reconstruction) if self.config.framework == "residual_scaling" else gain
 
     def encode(
         self, target: Tensor, weights: IterationWeights, state: CodecState, memory: State | None
@@ -217,11 +239,13 @@ class Network(nn.Module):
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
         gain = self.gain_map(weights.log_update_gain, state)
-        significant = significance(state.coded, gain)
-        predicted, coded, decoder = self.decoder(bits, significant, weights, state.decoder)
-        coded = coded / gain
-        update = predicted / gain + coded
-        if self.config.framework == "one_shot":
+        carried = self.decoder.carried(bits, significance(state.coded, gain), weights)
+        one_shot = self.config.framework == "one_shot"
+        before = carried if one_shot else state.reconstruction * gain + carried
+        correction, decoder = self.decoder(bits, before, weights, state.decoder)
+        coded = carried / gain
+        update = correction / gain + coded
+        if one_shot:
             return CodecState(update, coded, decoder)
         return CodecState(state.reconstruction + update, state.coded + coded, decoder)
 
@@ -260,7 +284,7 @@ def macs_per_pixel(config: ModelConfig, *, tallies: int = 96) -> float:
         return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
 
     encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + 2 * COEFFICIENTS) * k
-    decoder = 2 * k * d + cell(d, config.cell) + (d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
+    decoder = 2 * k * d + cell(d, config.cell) + (2 * d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
     s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
     entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
     entropy += tallies * k + 2 * tallies * (2 * s + k)

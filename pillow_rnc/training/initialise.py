@@ -1,11 +1,12 @@
-"""The starting point of training: an embedded dead-zone quantiser of DCT coefficients, found greedily.
+"""The starting point of training: an embedded dead-zone quantiser of the transform's coefficients, found greedily.
 
 Code channels come in pairs: "above" and "below" of one coefficient at one level. While a coefficient is not yet
 significant, a pair fires outside a dead zone; once it is, the first pair says in which half of its interval the
 coefficient lies, as bit-plane coders do. Further levels of a coefficient form a thermometer code for large values.
 Each iteration spends its pairs where they lower squared error + price * bits most, at a price that falls from
 iteration to iteration. Most codes are then zeros, which the entropy network codes almost for nothing: the rate goes
-where the picture has detail, and a prefix of the codes is close to the best quantiser of its rate.
+where the picture has detail, and a prefix of the codes is close to the best quantiser of its rate. Error is counted in
+units of the gain, so that busy blocks are quantised more coarsely.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pillow_rnc.activations import squash
+from pillow_rnc.activations import significance, squash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,16 +50,20 @@ class _Level(NamedTuple):
 
 
 class _Sample:
-    """The blocks that the start is fitted to, on their way through the iterations."""
+    """The blocks that the start is fitted to, as an iteration sees them: in weighted 8-bit levels times the masking.
 
-    def __init__(self, coefficients: Tensor) -> None:
-        self.residual = coefficients.clone()  # [blocks, 192]
-        self.coded = torch.zeros_like(coefficients)
-        self.steps: list[float | None] = [None] * coefficients.shape[1]
+    Args:
+        residual: What is not yet coded, [blocks, 192].
+        significant: Which coefficients are significant, bool [blocks, 192].
+        steps: The last step of each coefficient; None before its first.
+    """
+
+    def __init__(self, residual: Tensor, significant: Tensor, steps: list[float | None]) -> None:
+        self.residual, self.significant, self.steps = residual, significant, steps
 
     def fires(self, one: _Level) -> tuple[Tensor, Tensor]:
         """Return where a pair fires, bool [blocks] each: among blocks not yet significant, and among the others."""
-        significant = self.coded[:, one.coefficient] != 0
+        significant = self.significant[:, one.coefficient]
         dead_zone = torch.where(significant, 0.0, _DEAD_ZONE)
         fires = self.residual[:, one.coefficient].abs() > (one.level - 1 + dead_zone) * one.step
         return fires & ~significant, fires & significant
@@ -82,7 +87,7 @@ def _event_bits(event: Tensor, among: Tensor, significant: Tensor) -> Tensor:
 def _visit(sample: _Sample, coefficient: int, step: float, price: float) -> list[_Level]:
     """Return the levels of one coefficient that pay at a step, in order."""
     magnitude = sample.residual[:, coefficient].abs()
-    significant = sample.coded[:, coefficient] != 0
+    significant = sample.significant[:, coefficient]
     among, value = torch.ones_like(significant), torch.zeros_like(magnitude)
     levels = []
     for level in range(1, _LEVELS + 1):
@@ -167,45 +172,56 @@ def greedy_quantiser(network: Network, coefficients: Tensor, first_step: float, 
     """Set the direct paths and gains of ``network``; return what they are worth.
 
     Args:
-        network: Changed in place; iteration t gets a step on the geometric line between the two steps.
-        coefficients: Weighted coefficients of training blocks, float32 [blocks, 192].
+        network: Changed in place.
+        coefficients: Of training pictures, float32 [N, 192, h, w], h and w even.
         first_step: Quantiser step of the first iteration, in weighted 8-bit levels.
         last_step: Quantiser step of the last iteration.
     """
     config = network.config
-    pairs = config.code_channels // 2
-    sample = _Sample(coefficients)
-    errors, ones = [], torch.zeros(config.iterations, config.code_channels)
-    for t in range(config.iterations):
-        step = first_step * (last_step / first_step) ** (t / max(1, config.iterations - 1))
-        network.log_gain[t] = -math.log(step)
-        bias = network.encoder.direct[t].bias
-        assert bias is not None
-        bias.fill_(_SILENT)
-        network.encoder.direct[t].weight.mul_(0.05)
-        network.encoder.significance[t].weight.zero_()
-        network.encoder.heads[t].weight.mul_(0.1)
-        network.decoder.direct[t].weight.mul_(0.02)
-        network.decoder.refinement[t].weight.zero_()
-        update = torch.zeros_like(sample.residual)
-        for slot, one in enumerate(_choose(sample, step, pairs)):
-            fresh, known = sample.fires(one)
-            magnitude, amounts = sample.residual[:, one.coefficient].abs(), [1.0, 1.0]
-            if one.level == 1:
-                amounts = [
-                    _amount(magnitude, group, one.step, limits)
-                    for group, limits in ((fresh, _FRESH_LIMITS), (known, _KNOWN_LIMITS))
-                ]
-            _set_pair(network, t, slot, one, amounts)
-            sign = sample.residual[:, one.coefficient].sign()
-            update[:, one.coefficient] += sign * (fresh * amounts[0] + known * amounts[1]) * one.step
-            sample.steps[one.coefficient] = one.step
-            for channel, half in ((slot, sign > 0), (slot + pairs, sign < 0)):
-                ones[t, channel] = ((fresh | known) & half).float().mean()
-        sample.residual -= update
-        sample.coded += update
-        errors.append(float(sample.residual.square().sum(1).mean() / 64))
-    network.decoder.output.weight.mul_(0.02)
+    n, _, h, w = coefficients.shape
+    state, memory = network.initial_state(n, h, w), None
+    steps: list[float | None] = [None] * coefficients.shape[1]
+    network.decoder.output.weight.zero_()
     assert network.decoder.output.bias is not None
     network.decoder.output.bias.zero_()
+    errors, ones = [], torch.zeros(config.iterations, config.code_channels)
+    for t in range(config.iterations):
+        masking = network.gain_map(torch.zeros(()), state)
+        residual = _blocks((coefficients - state.reconstruction) * masking)
+        coded = _blocks(state.coded * masking).abs()
+        step = first_step * (last_step / first_step) ** (t / max(1, config.iterations - 1))
+        network.log_gain[t] = -math.log(step)
+        significant = significance(coded, torch.tensor(1 / step)) > 0.5
+        sample = _Sample(residual, significant, steps)
+        _set_iteration(network, t, sample, _choose(sample, step, config.code_channels // 2))
+        a, memory = network.encode_step(coefficients, t, state, memory)
+        bits = network.binarizer(a)
+        state = network.decode_step(bits, t, state)
+        ones[t] = (bits > 0).float().mean((0, 2, 3))
+        errors.append(float((coefficients - state.reconstruction).square().sum(1).mean() / 64))
     return Start(errors, ones)
+
+
+def _blocks(maps: Tensor) -> Tensor:
+    """Return maps [N, C, h, w] as [blocks, C]."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _set_iteration(network: Network, t: int, sample: _Sample, chosen: list[_Level]) -> None:
+    """Write the pairs of an iteration into its direct paths, and silence all else; note the steps of the sample."""
+    bias = network.encoder.direct[t].bias
+    assert bias is not None
+    bias.fill_(_SILENT)
+    network.encoder.direct[t].weight.mul_(0.05)
+    network.encoder.significance[t].weight.zero_()
+    network.encoder.heads[t].weight.zero_()
+    network.decoder.direct[t].weight.zero_()
+    network.decoder.refinement[t].weight.zero_()
+    for slot, one in enumerate(chosen):
+        magnitude, amounts = sample.residual[:, one.coefficient].abs(), [1.0, 1.0]
+        if one.level == 1:
+            limits = (_FRESH_LIMITS, _KNOWN_LIMITS)
+            groups = zip(sample.fires(one), limits, strict=True)
+            amounts = [_amount(magnitude, group, one.step, limit) for group, limit in groups]
+        _set_pair(network, t, slot, one, amounts)
+        sample.steps[one.coefficient] = one.step

@@ -31,7 +31,7 @@ _MAX_BAD_STEPS = 20  # in a row, before the run goes back to its last checkpoint
 _ROLLBACKS = 3  # before the run gives up
 _VALIDATION_PX = 256
 _VALIDATION_CROPS = 16
-_START_CROPS, _START_PX = 400, 64
+_START_CROPS = 200
 _BLOCK_PX = 16
 
 
@@ -109,10 +109,8 @@ class Run:
     def _start_from_quantiser(self, model: TrainedModel) -> None:
         if self.recipe.model.framework == "one_shot":  # the quantiser's updates add up, those of one-shot do not
             return
-        crops = self.sampler.batch(0, _START_CROPS)[:, :, :_START_PX, :_START_PX].cpu()
-        coefficients = model.network.transform(crops)
-        blocks = coefficients.permute(0, 2, 3, 1).reshape(-1, coefficients.shape[1])
-        start = greedy_quantiser(model.network, blocks, self.recipe.first_step, self.recipe.last_step)
+        coefficients = model.network.transform(self.sampler.batch(0, _START_CROPS).cpu())
+        start = greedy_quantiser(model.network, coefficients, self.recipe.first_step, self.recipe.last_step)
         model.entropy.expect(start.ones)
 
     # --- checkpoints -------------------------------------------------------------------------------------------------

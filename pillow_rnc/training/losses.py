@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pillow_rnc.block_transform import BlockTransform, hvs_weights
+from pillow_rnc.block_transform import hvs_weights
 
 _CHROMA_SHARE = 0.15  # of the squared chroma error beside that of luma
 _FLOOR_HVS = 0.5  # squared 8-bit levels; keeps perfect blocks from dominating the logarithm
@@ -22,24 +22,24 @@ _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def hvs_scale(transform: BlockTransform) -> Tensor:
-    """Return what turns weighted coefficients of an error into visible ones, float32 [1, 192, 1, 1]."""
-    luma = hvs_weights().to(transform.weight)
+def visible_weights() -> Tensor:
+    """Return how visible a unit of error is in each coefficient of a block, float32 [1, 192, 1, 1]."""
+    luma = hvs_weights()
     chroma = math.sqrt(_CHROMA_SHARE) * luma
-    return (torch.cat([luma, chroma, chroma]) / transform.weight).view(1, -1, 1, 1)
+    return torch.cat([luma, chroma, chroma]).view(1, -1, 1, 1)
 
 
-def hvs_db(difference: Tensor, scale: Tensor) -> Tensor:
+def hvs_db(blocks: Tensor, weights: Tensor) -> Tensor:
     """Return 10 log10 of the perceptually weighted squared error, float32 [N]; lower is better.
 
     Args:
-        difference: Weighted coefficients of the error, [N, 192, h, w].
-        scale: Of the transform they come from, by ``hvs_scale``.
+        blocks: DCT of the 8x8 blocks of the error, by ``BlockTransform.blocks``, [N, 192, h, w].
+        weights: By ``visible_weights``.
 
     Source: PSNR-HVS, Egiazarian et al. 2006, without masking; chroma added with a small share.
     """
-    h, w = difference.shape[2:]
-    squared = (difference * scale).square().sum((1, 2, 3)) / (64 * h * w)
+    h, w = blocks.shape[2:]
+    squared = (blocks * weights).square().sum((1, 2, 3)) / (64 * h * w)
     return 10 * torch.log10(squared + _FLOOR_HVS)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pillow_rnc.network import CodecState, IterationWeights, Network
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
-from pillow_rnc.training.losses import hvs_db, hvs_scale, ms_ssim, ms_ssim_db
+from pillow_rnc.training.losses import hvs_db, ms_ssim, ms_ssim_db, visible_weights
 from pillow_rnc.training.recipe import Recipe, target_slope
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pillow_rnc.cells import State
 
 
-_ENCODER_PARAMETERS = ("encoder.", "gain.", "log_gain")  # what decides which codes are sent
+_ENCODER_PARAMETERS = ("encoder.", "masking.", "log_gain")  # what decides which codes are sent
 
 
 class StepInputs(NamedTuple):
@@ -66,7 +66,7 @@ def codec_iteration(
     state: CodecState,
     memory: State | None,
     *,
-    scale: Tensor,
+    visible: Tensor,
     through_codes: bool = True,
 ) -> CodecOutput:
     """Code one iteration of a batch.
@@ -77,14 +77,14 @@ def codec_iteration(
         weights: Those of the iteration.
         state: State of the codec before the iteration.
         memory: The encoder's memory before the iteration.
-        scale: That of ``hvs_db``.
+        visible: Weights of ``hvs_db``.
         through_codes: Gradients pass through the binarizer; otherwise the codes are taken as given.
     """
     with torch.set_grad_enabled(through_codes and torch.is_grad_enabled()):
         a, memory = network.encode(target, weights, state, memory)
         bits = network.binarizer(a)
     state = network.decode(bits, weights, state)
-    return CodecOutput(bits, state, memory, hvs_db(state.reconstruction - target, scale))
+    return CodecOutput(bits, state, memory, hvs_db(network.transform.blocks(state.reconstruction - target), visible))
 
 
 def rate_iteration(
@@ -106,7 +106,7 @@ class TrainedModel(nn.Module):
     compiled ones; the results stay the same up to rounding.
     """
 
-    scale: Tensor
+    visible: Tensor
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class TrainedModel(nn.Module):
         self.codec_learns = True  # False while the entropy network learns alone
         self.network = Network(recipe.model)
         self.entropy = EntropyNetwork(recipe.model)
-        self.register_buffer("scale", hvs_scale(self.network.transform), persistent=False)
+        self.register_buffer("visible", visible_weights(), persistent=False)
         if not recipe.train_encoder:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad = not name.startswith(_ENCODER_PARAMETERS)
@@ -145,7 +145,7 @@ class TrainedModel(nn.Module):
                 with torch.set_grad_enabled(self.codec_learns and torch.is_grad_enabled()):
                     bits, state, memory, error = self._codec_iteration(
                         self.network, target, weights, state, memory,
-                        scale=self.scale, through_codes=recipe.train_encoder,
+                        visible=self.visible, through_codes=recipe.train_encoder,
                     )  # fmt: skip
                 with torch.autocast(device, enabled=False):
                     hidden, length = self._rate_iteration(self.entropy, shared, integers[t], bits.float(), previous)
@@ -201,13 +201,13 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     points = []
     for t in range(network.config.iterations):
         bits, state, memory, _ = codec_iteration(
-            network, target, network.weights_of(t), state, memory, scale=model.scale
+            network, target, network.weights_of(t), state, memory, visible=model.visible
         )
         hidden, length = rate_iteration(entropy, shared, integers[t], bits, previous)
         previous = (bits, hidden)
         rate = rate + length / pixels[0, 0].numel()
         shown = network.transform.inverse(state.reconstruction).clamp(0, 255).round()
-        error = hvs_db(network.transform(shown) - target, model.scale)
+        error = hvs_db(network.transform.blocks(network.transform(shown) - target), model.visible)
         psnr_hvs = 20 * np.log10(255) - float(error.mean())
         points.append((float(rate.mean()), psnr_hvs, float(ms_ssim(shown, pixels).mean())))
     return points
