@@ -194,11 +194,18 @@ class Segment(NamedTuple):
 
     coding: int
     payload: bytes
+    crc_before: int
     codes_crc: int
 
 
-def read_unit(source: Input, header: Header, stopped: set[int], first: bool) -> list[Segment]:
-    """Return the segments of one iteration; ``stopped`` holds the tiles that ended, and grows."""
+def covered_head(header: Header, alpha: bytes) -> int:
+    """Return the CRC of what comes before the first codes of a picture."""
+    fields = header._replace(minor=0, iterations=0)
+    return zlib.crc32(struct.pack("<BBHHBBBBHBB8s", *fields) + alpha)
+
+
+def read_unit(source: Input, header: Header, before: list[Segment], crc: int) -> list[Segment]:
+    """Return the segments of one iteration, given those of the last one and the Codes_Crc before them."""
     grids = code_grids(header)
     kind, length = struct.unpack("<4sI", source.take(8))
     require(kind == b"ITER", f"{kind!r} in place of a unit")
@@ -215,16 +222,17 @@ def read_unit(source: Input, header: Header, stopped: set[int], first: bool) -> 
         require(zlib.crc32(payload) == payload_crc, f"payload CRC of tile {tile}")
         require(coding <= STOPPED, "coding", UnsupportedError)
         if coding == STOPPED:
-            require(not (size or codes_crc or first), "stopped segment")
-            stopped.add(tile)
+            require(size == 0 and bool(before), "stopped segment")
         else:
-            require(tile not in stopped, "codes after a stopped segment")
+            require(not before or before[tile].coding != STOPPED, "codes after a stopped segment")
         if coding == RAW:
             require(size == raw_bytes and payload[-1] & ((1 << (-bits % 8)) - 1) == 0, "raw segment")
-            require(codes_crc == payload_crc, "codes CRC of a raw segment")
-        elif coding == ENTROPY:
+        if coding == ENTROPY:
             require(size % 4 == 0 and 4 <= size <= raw_bytes, "length of an entropy-coded segment")
-        segments.append(Segment(coding, payload, codes_crc))
+        else:
+            require(codes_crc == zlib.crc32(payload, crc), f"codes CRC of tile {tile}")
+        segments.append(Segment(coding, payload, crc, codes_crc))
+        crc = codes_crc
     return segments
 
 
@@ -476,13 +484,14 @@ def pack_bits(codes: Plane) -> bytes:
     return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
 
 
-def read_units(source: Input, header: Header, *, tolerant: bool) -> list[list[Segment]]:
+def read_units(source: Input, header: Header, alpha: bytes, *, tolerant: bool) -> list[list[Segment]]:
     """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
-    stopped: set[int] = set()
     units: list[list[Segment]] = []
+    crc = covered_head(header, alpha)
     while len(units) < header.iterations:
         try:
-            units.append(read_unit(source, header, stopped, not units))
+            units.append(read_unit(source, header, units[-1] if units else [], crc))
+            crc = units[-1][-1].codes_crc
         except TruncatedError as error:
             if tolerant and units:
                 return units
@@ -500,8 +509,8 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
     """
     source = Input(data)
     header = read_header(source)
-    read_optional_chunks(source, header)
-    units = read_units(source, header, tolerant=tolerant)
+    alpha = read_optional_chunks(source, header).get(b"ALPH", b"")
+    units = read_units(source, header, alpha, tolerant=tolerant)
     require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
     tensors, config = read_weights(weights)
     same_codes = (header.code_channels, header.code_stride) == (config["code_channels"], config["code_stride"])
@@ -521,7 +530,8 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
                 codes[tile].append(unpack_bits(segment.payload, header.code_channels, rows * columns))
                 continue
             codes[tile].append(network.decode(t, RangeDecoder(segment.payload)))
-            require(zlib.crc32(pack_bits(codes[tile][-1])) == segment.codes_crc, f"codes CRC of tile {tile}")
+            found = zlib.crc32(pack_bits(codes[tile][-1]), segment.crc_before)
+            require(found == segment.codes_crc, f"codes CRC of tile {tile}")
     return header, codes
 
 
@@ -569,8 +579,8 @@ def report(weights: bytes, data: bytes) -> list[str]:
     lines = []
     source = Input(data)
     header = read_header(source)
-    read_optional_chunks(source, header)
-    for t, unit in enumerate(read_units(source, header, tolerant=True)):
+    alpha = read_optional_chunks(source, header).get(b"ALPH", b"")
+    for t, unit in enumerate(read_units(source, header, alpha, tolerant=True)):
         for tile, segment in enumerate(unit):
             crc = zlib.crc32(pack_bits(codes[tile][t])) if t < len(codes[tile]) else 0
             lines.append(f"{t} {tile} {('entropy', 'raw', 'stopped')[segment.coding]} {crc:08x}")

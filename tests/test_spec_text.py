@@ -59,6 +59,21 @@ def test_the_walk_through_the_example_covers_every_byte() -> None:
     assert position == len(example_bytes())
 
 
+def test_the_checksums_of_the_example_are_of_the_bytes_that_the_walk_names() -> None:
+    data = example_bytes()
+    found = 0
+    for start, _, _, text in rows("Example"):
+        named = re.findall(r"0x([0-9a-f]{2})\.\.0x([0-9a-f]{2})", text)
+        if named:
+            covered = b"".join(data[int(first, 16) : int(last, 16) + 1] for first, last in named)
+            if "with 0 at 0x17" in text:
+                covered = covered[:7] + b"\0" + covered[8:]
+            assert int.from_bytes(data[int(start, 16) : int(start, 16) + 4], "little") == zlib.crc32(covered)
+            found += 1
+
+    assert found == 2
+
+
 def test_the_header_table_is_the_schema() -> None:
     offset = 0
     declared = []
@@ -91,8 +106,8 @@ def test_the_check_value_of_the_crc_is_right() -> None:
 def test_the_example_is_sound_for_the_reference_decoder() -> None:
     source = reference_decoder.Input(example_bytes())
     header = reference_decoder.read_header(source)
-    reference_decoder.read_optional_chunks(source, header)
-    (unit,) = reference_decoder.read_units(source, header, tolerant=False)
+    assert reference_decoder.read_optional_chunks(source, header) == {b"comm": b"hi"}
+    (unit,) = reference_decoder.read_units(source, header, b"", tolerant=False)
     first, second, third, fourth = reference_decoder.unpack_bits(unit[0].payload, 4, 4)
 
     assert (first, second, third, fourth) == ([1, 0, 1, 0], [0, 1, 0, 1], [1] * 4, [0] * 4)

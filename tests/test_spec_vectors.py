@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -271,7 +272,11 @@ def test_package_and_reference_decoder_agree_on_random_codes() -> None:
 def test_released_files_are_never_edited() -> None:
     for folder in (VECTORS / "released").iterdir():
         if folder.is_dir():
-            lines = (folder / "CRC32").read_text(encoding="utf-8").splitlines()
-            listed = {name: int(crc, 16) for crc, name in (line.split() for line in lines)}
-            found = {path.name: zlib.crc32(path.read_bytes()) for path in folder.iterdir() if path.name != "CRC32"}
+            lines = (folder / "SHA256").read_text(encoding="utf-8").splitlines()
+            listed = {name: digest for digest, name in (line.split() for line in lines)}
+            found = {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in folder.iterdir()
+                if path.name != "SHA256"
+            }
             assert found == listed
