@@ -52,6 +52,8 @@ def _run(arguments: argparse.Namespace) -> bool:
         return not record["problems"]
     if arguments.command == "autoload":
         return _run_autoload(arguments)
+    if arguments.command == "compare":
+        return _run_compare(arguments)
     from pillow_rnc._batch import run_batch
 
     return run_batch(arguments, lambda record: _report(record, arguments))
@@ -67,6 +69,24 @@ def _run_autoload(arguments: argparse.Namespace) -> bool:
         return False
     _report(dict(status), arguments)
     return arguments.action != "enable" or bool(status["works"])
+
+
+def _run_compare(arguments: argparse.Namespace) -> bool:
+    from pillow_rnc._batch import FILE_ERRORS
+
+    try:
+        from pillow_rnc.evaluation import compare
+
+        record = compare.run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("pillow_rnc"):
+            raise
+        text = f"{error.name} is missing, rnc compare needs it: pip install 'pillow-rnc[eval]'"
+        record = {"error": text, "error_type": type(error).__name__}
+    except FILE_ERRORS as error:
+        record = {"error": str(error), "error_type": type(error).__name__}
+    _report(record, arguments)
+    return "error" not in record
 
 
 def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pillow_rnc._commands import Record
 
 # Whatever Pillow's plugins raise for a bad file or a bad option, beside our own.
-_FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -89,7 +89,7 @@ def _attempt(path: Path, arguments: argparse.Namespace) -> Record:
     command: Callable[[Path, argparse.Namespace], Record] = getattr(_commands, arguments.command)
     try:
         record = command(path, arguments)
-    except _FILE_ERRORS as error:
+    except FILE_ERRORS as error:
         record = {"error": str(error), "error_type": type(error).__name__}
     return {"file": str(path)} | record
 

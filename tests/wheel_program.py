@@ -69,6 +69,10 @@ def main() -> None:
         rnc("decode", "--model", tiny, "-o", folder / "again.png", folder / "photo.rnc")
         for release in released:
             there_and_back(release.name)
+        if released:
+            page = folder / "page.html"
+            rnc("compare", "-i", "1,2", "--peers", "jpeg420", "--max-pixels", 4096, "-o", page, photos[0])
+            assert "rnc compare" in page.read_text(encoding="utf-8")
         print(f"the wheel works, with {len(released)} released models, Python {sys.version.split()[0]}")
 
 
