@@ -131,7 +131,7 @@ def _add_work(command: argparse.ArgumentParser) -> None:
         "-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at the same time; 0 is one for each core"
     )
     command.add_argument("--model", help="name, id, or .safetensors file of a model")
-    command.add_argument("--device", help="torch device, such as cpu or cuda")
+    command.add_argument("--device", help="cpu, or a device of torch such as cuda")
 
 
 def iteration_counts(text: str) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ def open_image(
         fp: Path or binary file object.
         iterations: Decode at most this many, 1 to 16, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
-        device: Torch device that runs the network; "cpu" unless `register_rnc_opener` set another.
+        device: What runs the network: "cpu", or a device of torch such as "cuda"; "cpu" by default.
         allow_truncated: Show the whole iterations of a file that ends too early.
         max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
@@ -94,7 +94,7 @@ def iter_progressive(
         fp: As for `open`, and so are the other arguments.
         iterations: Stop after this many.
         region: Yield only this part.
-        device: Torch device that runs the network.
+        device: What runs the network: "cpu", or a device of torch.
         allow_truncated: End quietly where a cut file ends.
         max_pixels: Largest image to open.
         max_work: Most pixels times iterations to decode.

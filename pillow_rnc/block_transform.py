@@ -3,39 +3,22 @@
 A picture [N, 3, H, W] becomes a map [N, 192, H/8, W/8]: 64 luma coefficients, then 64 of Cb and 64 of Cr, each in
 row-major order of frequency, in units of 8-bit levels, orthonormal, times a fixed perceptual weight. The weights make
 one unit of error in any coefficient about equally visible, so that later stages may treat all of them alike.
-
-Source: YCbCr of ITU-T T.871; weights after the luminance table of ITU-T T.81 annex K.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-COEFFICIENTS = 192
-_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-# Quantiser steps of annex K, rows of rising vertical frequency: large steps where the eye sees little.
-_LUMINANCE_STEPS = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
-_HVS_SCALE = 25.735  # PSNR-HVS weighs each coefficient by this over the step of annex K
-_WEIGHT_EXPONENT = 0.75  # between plain squared error (0) and PSNR-HVS (1), so that fine texture is kept
-_CHROMA_WEIGHT = 0.5
+from pillow_rnc import block_basis
+
+COEFFICIENTS = block_basis.COEFFICIENTS
 
 
 def hvs_weights() -> Tensor:
     """Return the contrast sensitivity weights of PSNR-HVS, float32 [64], row-major."""
-    return _HVS_SCALE / torch.tensor(_LUMINANCE_STEPS, dtype=torch.float32).reshape(64)
+    return torch.from_numpy(block_basis.hvs_weights()).float()
 
 
 class BlockTransform(nn.Module):
@@ -48,16 +31,11 @@ class BlockTransform(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        k = torch.arange(8, dtype=torch.float64)
-        cosines = torch.cos(math.pi * (2 * k[None] + 1) * k[:, None] / 16) / 2
-        cosines[0] /= math.sqrt(2)
-        basis = torch.einsum("iu,jv->ijuv", cosines, cosines).reshape(64, 64)
-        colour = torch.tensor(_YCBCR, dtype=torch.float64)
-        luma = hvs_weights().double() ** _WEIGHT_EXPONENT
-        self.register_buffer("basis", basis.float(), persistent=False)
+        colour = torch.tensor(block_basis.YCBCR, dtype=torch.float64)
+        self.register_buffer("basis", torch.from_numpy(block_basis.basis()).float(), persistent=False)
         self.register_buffer("colour", colour.float(), persistent=False)
         self.register_buffer("inverse_colour", torch.linalg.inv(colour).float(), persistent=False)
-        weight = torch.cat([luma, _CHROMA_WEIGHT * luma, _CHROMA_WEIGHT * luma])
+        weight = torch.from_numpy(block_basis.coefficient_weights())
         self.register_buffer("weight", weight.float(), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import pytest
 import reference_decoder
 import reference_network
 
-from pillow_rnc import block_transform, container, records, schema, tables
+from pillow_rnc import block_basis, container, records, schema, tables
 from pillow_rnc.chunks import HEAD_FIELDS
 from pillow_rnc.container import Coding, Header, RncFile, Segment
 from pillow_rnc.model_config import ModelConfig
@@ -130,8 +130,8 @@ def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() ->
         for line in re.findall(r"^    [YC][br ]? += (.*)$", text, re.MULTILINE)
     ]
 
-    assert rows_of_steps == block_transform._LUMINANCE_STEPS == reference_network.STEPS
-    assert tuple(colours) == block_transform._YCBCR
+    assert rows_of_steps == block_basis.LUMINANCE_STEPS == reference_network.STEPS
+    assert tuple(colours) == block_basis.YCBCR
 
 
 def weights_header(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pillow_rnc.errors import RncError
-from pillow_rnc.inference import settled_torch
+from pillow_rnc.torch_inference import settled_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
