@@ -265,8 +265,17 @@ def test_unknown_chunks_stay_or_go_in_a_cut_as_their_fourth_letter_says() -> Non
     assert (extra[0] in cut, extra[1] in cut) == (True, False)
 
 
-def test_package_and_reference_decoder_agree_on_random_codes() -> None:
-    assert agreement.compare(bits=20_000, seed=0) >= 20_000
+def test_package_reference_decoder_and_c_decoder_agree_on_random_codes(c_decoder: Path, tmp_path: Path) -> None:
+    assert agreement.compare(20_000, 0, agreement.Program(c_decoder, tmp_path)) >= 20_000
+
+
+def test_a_decoder_that_disagrees_is_noticed(tmp_path: Path) -> None:
+    program = tmp_path / "decoder"
+    program.write_text("#!/bin/sh\necho '0 0 raw 00000000'\n")
+    program.chmod(0o755)
+
+    with pytest.raises(agreement.Disagreement, match="seed 0, round 1: codes of the program"):
+        agreement.compare(1, 0, agreement.Program(program, tmp_path))
 
 
 def test_released_files_are_never_edited() -> None:
