@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Chunk = tuple[bytes, bytes]
     """Type and data."""
-    _Segment = tuple[int, int, bytes]
+    Segment = tuple[int, int, bytes]
     """Coding, CRC of the codes and payload."""
 
 EDGES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 127, 128, 255, 256, 4096, 65_535, 65_536, 2**31 - 1, 2**32 - 1)
@@ -61,7 +61,7 @@ def join(chunks: list[Chunk], rest: bytes = b"") -> bytes:
 def opened(chunks: list[Chunk]) -> list[Chunk]:
     """Return chunks of which each segment has the CRC of its own codes, as if it stood alone."""
 
-    def entry(running: RunningCrc, segment: _Segment, codes_bytes: int) -> bytes:
+    def entry(running: RunningCrc, segment: Segment, codes_bytes: int) -> bytes:
         coding, codes_crc, payload = segment
         return SEGMENT_ENTRY.pack(coding, len(payload), 0, running.own(codes_crc, codes_bytes))
 
@@ -71,7 +71,7 @@ def opened(chunks: list[Chunk]) -> list[Chunk]:
 def sealed(chunks: list[Chunk]) -> list[Chunk]:
     """Return opened chunks as a file has them, every checksum within them right."""
 
-    def entry(running: RunningCrc, segment: _Segment, codes_bytes: int) -> bytes:
+    def entry(running: RunningCrc, segment: Segment, codes_bytes: int) -> bytes:
         coding, codes_crc, payload = segment
         crc = zlib.crc32(payload)
         own = crc if coding == Coding.RAW else codes_crc
@@ -138,7 +138,7 @@ def _mutate_chunks(chunks: list[Chunk], source: random.Random, alter: Callable[[
 def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alter: Callable[[bytes], bytes]) -> bytes:
     """Change a payload or a table entry of a unit; lengths in the table follow payloads that change theirs."""
     header = _header(chunks)
-    segments = _segments(value, len(header.grid) if header else 1)
+    segments = segments_of(value, len(header.grid) if header else 1)
     if not segments:
         return alter(value)
     index = source.randrange(len(segments))
@@ -161,7 +161,7 @@ def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alte
     return table + b"".join(part for _, _, part in segments)
 
 
-def _segments(value: bytes, tiles: int) -> list[_Segment]:
+def segments_of(value: bytes, tiles: int) -> list[Segment]:
     """Return coding, CRC of the codes and payload of each segment, or nothing if the table makes no sense."""
     start = tiles * SEGMENT_ENTRY.size
     if tiles > MAX_TILES or start > len(value):
@@ -173,7 +173,7 @@ def _segments(value: bytes, tiles: int) -> list[_Segment]:
     return segments if start == len(value) else []
 
 
-def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, _Segment, int], bytes]) -> list[Chunk]:
+def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, Segment, int], bytes]) -> list[Chunk]:
     """Return chunks with other tables in their units; units that make no sense stay as they are."""
     header = _header(chunks)
     if header is None or len(header.grid) > MAX_TILES:
@@ -182,7 +182,7 @@ def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, _Segment, int
     running = start_of_units(header, dict(chunks).get(ALPHA_TYPE)).codes_crc
     changed = []
     for chunk_type, value in chunks:
-        segments = _segments(value, len(lengths)) if chunk_type == UNIT_TYPE else []
+        segments = segments_of(value, len(lengths)) if chunk_type == UNIT_TYPE else []
         table = b""
         if segments:
             sizes = [0 if one[0] == Coding.STOPPED else length for one, length in zip(segments, lengths, strict=True)]
