@@ -95,6 +95,15 @@ def test_the_segment_table_is_the_schema() -> None:
     assert f"{sum(lengths)} \u00d7 N" in section("Units")
 
 
+def test_the_density_table_is_the_schema() -> None:
+    table = [row for row in rows("Metadata") if row[0].endswith("ator")]
+
+    assert [[name.lower(), int(length)] for name, _, length, _ in table] == [
+        [field.name, field.sizeof()] for field in schema.DENSITY.subcons
+    ]
+    assert [int(start) for _, start, _, _ in table] == [0, 4, 8, 12]
+
+
 def test_the_signature_is_the_one_in_the_text() -> None:
     assert container.SIGNATURE.hex(" ") in section("Signature")
 
@@ -141,7 +150,7 @@ def weights_header(name: str) -> dict[str, Any]:
 
 
 def test_the_config_table_lists_every_member() -> None:
-    names = {name for name, _, _ in rows("Weights file")}
+    names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
 
     assert names == {field.name for field in fields(ModelConfig)}
     assert names == set(json.loads(weights_header("whole.safetensors")["__metadata__"]["config"]))
@@ -168,7 +177,15 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
         for cell, n in (("context", sizes["E"]), ("detail", sizes["D"])):
             expected |= {f"network.decoder.{cell}{name}": shape_of(shape, {"n": n}) for name, shape in cells}
 
+    types = {tensor: kind for tensor, kind, _ in rows("Tensors")}
+
     assert expected == found
+    assert {types.get(tensor, "F32").replace("int", "I") for tensor in found} <= set(
+        re.findall(r"`([IF]\d+)`", section("Weights file"))
+    )
+    assert {tensor: description[tensor]["dtype"] for tensor in types} == {
+        tensor: kind.replace("int", "I") for tensor, kind in types.items()
+    }
 
 
 def shape_of(text: str, sizes: dict[str, int]) -> list[int]:
