@@ -65,7 +65,7 @@ def require(holds: bool, what: str, error: type[Rejected] = CorruptError) -> Non
         raise error(what)
 
 
-# --- Signature, chunks, header ---------------------------------------------------------------------
+# --- Signature, chunks, header ---------------------------------------------------------------------------------------
 
 SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 OPTIONAL = (b"iccp", b"exif", b"xmpp", b"comm", b"dens", b"ALPH")  # in this order
@@ -167,24 +167,34 @@ def read_optional_chunks(source: Input, header: Header) -> dict[bytes, bytes]:
     return found
 
 
-# --- Tile grid ---------------------------------------------------------------------------------------
+# --- Alpha -----------------------------------------------------------------------------------------------------------
 
 
-def spans(length: int, header: Header) -> list[int]:
-    """Return the padded lengths of the tiles along one axis, in pixels."""
-    step = header.tile_size - header.overlap
-    count = 1 if length <= header.tile_size else -(-(length - header.overlap) // step)
-    ends = [min(n * step + header.tile_size, length) - n * step for n in range(count)]
-    return [-(-end // 16) * 16 for end in ends]
+def decode_alpha(data: bytes) -> bytes | None:
+    """Return the alpha plane of a file, one byte for each pixel by rows, or None where every pixel is opaque."""
+    source = Input(data)
+    header = read_header(source)
+    value = read_optional_chunks(source, header).get(b"ALPH")
+    if value is None:
+        return None
+    require(value[0] <= 3, "predictor")
+    stream = zlib.decompressobj()
+    try:
+        plane = bytearray(stream.decompress(value[1:], header.width * header.height + 1))
+    except zlib.error as error:
+        raise CorruptError(str(error)) from error
+    whole = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
+    require(whole, "alpha stream has another length")
+    for n in range(len(plane)):
+        if value[0] & 1 and n % header.width:
+            plane[n] = (plane[n] + plane[n - 1]) & 255
+    for n in range(header.width, len(plane)):
+        if value[0] & 2:
+            plane[n] = (plane[n] + plane[n - header.width]) & 255
+    return bytes(plane)
 
 
-def code_grids(header: Header) -> list[tuple[int, int]]:
-    """Return rows and columns of code cells of each tile."""
-    stride = header.code_stride
-    return [(h // stride, w // stride) for h in spans(header.height, header) for w in spans(header.width, header)]
-
-
-# --- Units ---------------------------------------------------------------------------------------------
+# --- Units -----------------------------------------------------------------------------------------------------------
 
 ENTROPY, RAW, STOPPED = range(3)
 
@@ -236,7 +246,56 @@ def read_unit(source: Input, header: Header, before: list[Segment], crc: int) ->
     return segments
 
 
-# --- Entropy network -------------------------------------------------------------------------------------
+def read_units(source: Input, header: Header, alpha: bytes, *, tolerant: bool) -> list[list[Segment]]:
+    """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
+    units: list[list[Segment]] = []
+    crc = covered_head(header, alpha)
+    while len(units) < header.iterations:
+        try:
+            units.append(read_unit(source, header, units[-1] if units else [], crc))
+            crc = units[-1][-1].codes_crc
+        except TruncatedError as error:
+            if tolerant and units:
+                return units
+            error.whole_iterations = len(units)
+            raise
+    require(tolerant or source.position == len(source.data), "spare bytes after the last unit")
+    return units
+
+
+# --- Tile grid -------------------------------------------------------------------------------------------------------
+
+
+def spans(length: int, header: Header) -> list[int]:
+    """Return the padded lengths of the tiles along one axis, in pixels."""
+    step = header.tile_size - header.overlap
+    count = 1 if length <= header.tile_size else -(-(length - header.overlap) // step)
+    ends = [min(n * step + header.tile_size, length) - n * step for n in range(count)]
+    return [-(-end // 16) * 16 for end in ends]
+
+
+def code_grids(header: Header) -> list[tuple[int, int]]:
+    """Return rows and columns of code cells of each tile."""
+    stride = header.code_stride
+    return [(h // stride, w // stride) for h in spans(header.height, header) for w in spans(header.width, header)]
+
+
+# --- Codes -----------------------------------------------------------------------------------------------------------
+
+
+def unpack_bits(packed: bytes, channels: int, cells: int) -> Plane:
+    """Return the codes of raw bytes, first bit in the highest place."""
+    bits = [byte >> place & 1 for byte in packed for place in range(7, -1, -1)]
+    return [bits[n * cells : (n + 1) * cells] for n in range(channels)]
+
+
+def pack_bits(codes: Plane) -> bytes:
+    """Return codes as raw bytes, spare bits 0."""
+    bits = "".join(str(bit) for channel in codes for bit in channel)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+# --- Weights file ----------------------------------------------------------------------------------------------------
 
 
 class Tensor(NamedTuple):
@@ -271,6 +330,9 @@ def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
             values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
             tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
     return tensors, config
+
+
+# --- Entropy network -------------------------------------------------------------------------------------------------
 
 
 def table(text: str, crc: int, code: str) -> tuple[int, ...]:
@@ -431,7 +493,7 @@ class Network:
         return [[int(value > 0) for value in channel] for channel in known]
 
 
-# --- Range coder -------------------------------------------------------------------------------------------
+# --- Range coder -----------------------------------------------------------------------------------------------------
 
 
 class RangeDecoder:
@@ -469,36 +531,7 @@ class RangeDecoder:
         require(len(self.words) - 2 == self.next_word - 1 + spare, "payload has missing or spare words")
 
 
-# --- Codes ---------------------------------------------------------------------------------------------------
-
-
-def unpack_bits(packed: bytes, channels: int, cells: int) -> Plane:
-    """Return the codes of raw bytes, first bit in the highest place."""
-    bits = [byte >> place & 1 for byte in packed for place in range(7, -1, -1)]
-    return [bits[n * cells : (n + 1) * cells] for n in range(channels)]
-
-
-def pack_bits(codes: Plane) -> bytes:
-    """Return codes as raw bytes, spare bits 0."""
-    bits = "".join(str(bit) for channel in codes for bit in channel)
-    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
-
-
-def read_units(source: Input, header: Header, alpha: bytes, *, tolerant: bool) -> list[list[Segment]]:
-    """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
-    units: list[list[Segment]] = []
-    crc = covered_head(header, alpha)
-    while len(units) < header.iterations:
-        try:
-            units.append(read_unit(source, header, units[-1] if units else [], crc))
-            crc = units[-1][-1].codes_crc
-        except TruncatedError as error:
-            if tolerant and units:
-                return units
-            error.whole_iterations = len(units)
-            raise
-    require(tolerant or source.position == len(source.data), "spare bytes after the last unit")
-    return units
+# --- From bytes to codes ---------------------------------------------------------------------------------------------
 
 
 def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Header, list[list[Plane]]]:
@@ -533,33 +566,6 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
             found = zlib.crc32(pack_bits(codes[tile][-1]), segment.crc_before)
             require(found == segment.codes_crc, f"codes CRC of tile {tile}")
     return header, codes
-
-
-# --- Alpha -----------------------------------------------------------------------------------------------------
-
-
-def decode_alpha(data: bytes) -> bytes | None:
-    """Return the alpha plane of a file, one byte for each pixel by rows, or None where every pixel is opaque."""
-    source = Input(data)
-    header = read_header(source)
-    value = read_optional_chunks(source, header).get(b"ALPH")
-    if value is None:
-        return None
-    require(value[0] <= 3, "predictor")
-    stream = zlib.decompressobj()
-    try:
-        plane = bytearray(stream.decompress(value[1:], header.width * header.height + 1))
-    except zlib.error as error:
-        raise CorruptError(str(error)) from error
-    whole = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
-    require(whole, "alpha stream has another length")
-    for n in range(len(plane)):
-        if value[0] & 1 and n % header.width:
-            plane[n] = (plane[n] + plane[n - 1]) & 255
-    for n in range(header.width, len(plane)):
-        if value[0] & 2:
-            plane[n] = (plane[n] + plane[n - header.width]) & 255
-    return bytes(plane)
 
 
 def report(weights: bytes, data: bytes) -> list[str]:

@@ -20,7 +20,7 @@ import reference_decoder
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
-from pillow_rnc import codec, container
+from pillow_rnc import codec, container, weights
 from pillow_rnc.alpha import decode_alpha
 from pillow_rnc.codestream import decode_tile
 from pillow_rnc.errors import CorruptError, RncFileError, SignatureError, TruncatedError, UnsupportedError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SPEC = Path(__file__).parent.parent / "spec"
 VECTORS = SPEC / "vectors"
 VALID, INVALID = sorted((VECTORS / "valid").glob("*.rnc")), sorted((VECTORS / "invalid").glob("*.rnc"))
+GOLDEN = Path(__file__).parent / "golden"
 RELEASED = sorted((VECTORS / "released").glob("*/*.rnc"))
 CLASSES = {
     "signature": SignatureError,
@@ -160,6 +161,15 @@ def test_the_c_decoder_decodes_a_valid_file(path: Path, c_decoder: Path) -> None
     assert run(c_decoder, path) == expected_lines(facts_of(path))
 
 
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("released-*.rnc")), ids=lambda path: path.stem)
+def test_the_c_decoder_decodes_with_released_weights(path: Path, c_decoder: Path) -> None:
+    file = container.parse(path.read_bytes())
+    model = weights.load(file.header.model_id)
+    (released,) = (SPEC.parent / "weights").glob(f"*-{path.stem.split('-')[1]}.safetensors")
+
+    assert run(c_decoder, path, released) == code_lines(file, model.entropy_model)
+
+
 @invalid
 def test_the_package_rejects_an_invalid_file(path: Path) -> None:
     data, facts = path.read_bytes(), facts_of(path)
@@ -199,7 +209,7 @@ def test_the_c_decoder_rejects_an_invalid_file(path: Path, c_decoder: Path) -> N
 def test_both_decoders_written_from_the_text_judge_damage_alike(c_decoder: Path, tmp_path: Path) -> None:
     """A cut at every byte, and one flipped bit in every byte, of a file with metadata."""
     source = VECTORS / "valid" / "chunk-all.rnc"
-    weights, data = weights_of(source).read_bytes(), source.read_bytes()
+    model, data = weights_of(source).read_bytes(), source.read_bytes()
     path = tmp_path / source.name
     damaged = [data[:length] for length in range(len(data))]
     for position in range(len(data)):
@@ -207,7 +217,7 @@ def test_both_decoders_written_from_the_text_judge_damage_alike(c_decoder: Path,
         damaged.append(data[:position] + bytes([flipped]) + data[position + 1 :])
     for one in damaged:
         path.write_bytes(one)
-        found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(weights, one)
+        found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(model, one)
         assert len(expected) == len(found)
         assert expected[-1].split(":")[0] == found[-1].split(":")[0] != ""
 
@@ -222,9 +232,9 @@ def check_verdict(lines: list[str], facts: dict[str, Any]) -> None:
         assert len(lines) == 1
 
 
-def run(program: Path, path: Path, weights: Path | None = None) -> list[str]:
+def run(program: Path, path: Path, model: Path | None = None) -> list[str]:
     done = subprocess.run(
-        [program, weights or weights_of(path), path], capture_output=True, text=True, timeout=60, check=False
+        [program, model or weights_of(path), path], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stderr == ""
     assert done.returncode in (0, 2, 3, 4, 5)
