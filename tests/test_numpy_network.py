@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from tiny_codec import CONFIG, register_tiny_codec
+from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
 
 from pillow_rnc import numpy_network, weights
 from pillow_rnc.block_transform import BlockTransform
+from pillow_rnc.errors import RncOptionError, UnsupportedError
 from pillow_rnc.inference import TileNetwork, runtime
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.numpy_network import NumpyTiles
@@ -29,7 +30,7 @@ UNEQUAL = replace(CONFIG, encoder_channels=6, decoder_channels=10, context_chann
 
 
 def model_of(config: ModelConfig, folder: Path, seed: int = 1) -> weights.Weights:
-    return weights.load(weights.register(register_tiny_codec(folder, config, seed)).model_id)
+    return weights.load(weights.register(register_random_codec(folder, config, seed)).model_id)
 
 
 def picture(n: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -148,3 +149,14 @@ def test_a_picture_is_loaded_and_saved_without_torch(tmp_path: Path) -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_needs_torch_says_so_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gru, lstm = model_of(CONFIG, tmp_path), model_of(replace(CONFIG, cell="lstm"), tmp_path, seed=2)
+    monkeypatch.delitem(sys.modules, "pillow_rnc.torch_inference")
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(RncOptionError, match=r"device 'cuda' needs torch: pip install pillow-rnc\[torch\]"):
+        runtime(gru, "cuda")
+    with pytest.raises(UnsupportedError, match=r"cell 'lstm' needs torch"):
+        runtime(lstm, "cpu")
