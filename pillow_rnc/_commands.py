@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from pillow_rnc import _files, weights
-from pillow_rnc._open import iter_progressive, open_image
+from pillow_rnc._open import open_image
 from pillow_rnc._output import replacing, write_stream
+from pillow_rnc._progressive import progressive
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
 
@@ -111,7 +112,7 @@ def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Re
         raise RncOptionError("--steps writes several pictures, standard output holds one")
     written = []
     for done, im in enumerate(
-        iter_progressive(
+        progressive(
             _source(path),
             iterations=arguments.iterations,
             region=arguments.region,

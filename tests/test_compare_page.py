@@ -7,8 +7,6 @@ the default run counts these tests as deselected, and CI runs them.
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,18 +29,6 @@ COUNTS = (1, 2, 4, 8)
 PEERS = ("jpeg420", "webp")
 TELEPHONE = {"has_touch": True, "is_mobile": True, "viewport": {"width": 390, "height": 800}}
 WHITE = (255, 255, 255)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    assert path, "no Chromium: apt-get install chromium, or name one with CHROMIUM"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

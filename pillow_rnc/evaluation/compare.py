@@ -7,7 +7,6 @@ the next is begun, and a page above a size is refused.
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from PIL import Image, features
 from tqdm import tqdm
 
 import pillow_rnc
+from pillow_rnc._data_uri import data_uri, lossless_data_uri, within_pixels
 from pillow_rnc._output import replacing
 from pillow_rnc.evaluation.curves import METRICS
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
@@ -39,7 +39,6 @@ SHOWN_PEERS = ("jpeg420", "webp", "avif")
 
 MAX_PIXELS = 1_000_000
 MAX_PAGE_BYTES = 256 * 1024 * 1024
-_WEBP_MAX_SIDE_PX = 16383
 _PAGE = resources.files("pillow_rnc.evaluation")
 
 OURS = "rnc"
@@ -135,15 +134,15 @@ def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[
     codec's curve.
     """
     full_size = image.size
-    image = within_pixels(image, plan.max_pixels)
-    files = {"original": _lossless(image)}
+    image = plain(within_pixels(image, plan.max_pixels))
+    files = {"original": lossless_data_uri(image)}
     steps: list[Record] = []
     curve = []
     for iterations, file in plan.codec.encode(image, plan.iterations).items():
         with Image.open(io.BytesIO(file)) as opened:
             picture = opened.convert("RGB")
         curve.append(point_of(image, picture, len(file), iterations))
-        files[f"{OURS} {iterations}"] = _lossless(picture)
+        files[f"{OURS} {iterations}"] = lossless_data_uri(picture)
         steps.append({OURS: {"point": point_record(curve[-1]), "file": f"{OURS} {iterations}"}})
     curves = {OURS: [point_record(point) for point in curve]}
     tick()
@@ -158,7 +157,7 @@ def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[
             key = f"{peer} {point.setting}"
             if key not in files:
                 # The very file: a browser decodes it as Pillow does, up to rounding.
-                files[key] = _data_uri(measurements.encode(point.setting), f"image/{PEERS[peer].image_format.lower()}")
+                files[key] = data_uri(measurements.encode(point.setting), f"image/{PEERS[peer].image_format.lower()}")
             step[peer] = {"point": point_record(point), "file": key}
         tick()
     return {
@@ -170,17 +169,6 @@ def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[
         "curves": curves,
         "files": files,
     }
-
-
-def within_pixels(image: Image.Image, max_pixels: int) -> Image.Image:
-    """Return the image, or one of the same shape scaled down to at most so many pixels."""
-    if image.width * image.height <= max_pixels:
-        return image
-    factor = (max_pixels / (image.width * image.height)) ** 0.5
-    width, height = max(1, int(image.width * factor)), max(1, int(image.height * factor))
-    if width == 1 or height == 1:  # a line: the factor was right for two sides
-        width, height = min(width, max_pixels), min(height, max_pixels)
-    return plain(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3))
 
 
 def _frame(plan: ComparisonPlan) -> tuple[bytes, bytes]:
@@ -203,17 +191,3 @@ def _versions(plan: ComparisonPlan) -> Iterator[tuple[str, str]]:
     yield "Pillow", PIL.__version__
     for peer in plan.peers:
         yield PEERS[peer].label, str(features.version(PEERS[peer].feature))
-
-
-def _lossless(image: Image.Image) -> str:
-    """Return a data URI of exactly these pixels."""
-    file = io.BytesIO()
-    if features.check("webp") and max(image.size) <= _WEBP_MAX_SIDE_PX:
-        image.save(file, "WEBP", lossless=True, quality=50, method=4)
-        return _data_uri(file.getvalue(), "image/webp")
-    image.save(file, "PNG")
-    return _data_uri(file.getvalue(), "image/png")
-
-
-def _data_uri(data: bytes, mime_type: str) -> str:
-    return f"data:{mime_type};base64,{base64.b64encode(data).decode('ascii')}"
