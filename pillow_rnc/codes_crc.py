@@ -9,6 +9,7 @@ Source: spec, `Codes_Crc` in section "Units".
 
 from __future__ import annotations
 
+import zlib
 from functools import lru_cache
 
 _POLYNOMIAL = 0xEDB88320
@@ -16,7 +17,7 @@ _POLYNOMIAL = 0xEDB88320
 _ONE = 1 << 31
 _BYTE = 1 << 23
 """The eighth power of x."""
-_WORD = (1 << 32) - 1
+_ZERO_BYTE_CRC = zlib.crc32(b"\0")
 
 
 class RunningCrc:
@@ -34,16 +35,15 @@ class RunningCrc:
 
         Args:
             own: CRC-32 of its packed codes alone.
-            length: Their bytes when packed; 0 for a stopped segment.
+            length: Their bytes when packed; 0 for a stopped segment, which counts as one byte 0.
         """
-        self._crc = joined(self._crc, own, length)
+        self._crc = joined(self._crc, own, length) if length else joined(self._crc, own ^ _ZERO_BYTE_CRC, 1)
         return self._crc
 
     def own(self, stored: int, length: int) -> int:
         """Return the CRC-32 of the next segment's packed codes alone, which `stored` undoes."""
-        own = joined(self._crc, stored, length)
-        self._crc = stored
-        return own
+        before, self._crc = self._crc, stored
+        return joined(before, stored, length) if length else joined(before, stored, 1) ^ _ZERO_BYTE_CRC
 
 
 def joined(first: int, second: int, length: int) -> int:
@@ -69,9 +69,8 @@ def _power(length: int) -> int:
 def _product(left: int, right: int) -> int:
     """Return the remainder of the product of two polynomials."""
     product = 0
-    while left:
-        if left & _ONE:
+    for place in range(31, -1, -1):
+        if left >> place & 1:
             product ^= right
-        left = left << 1 & _WORD
         right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
     return product

@@ -208,7 +208,8 @@ static void read_unit(const uint8_t *data) {
         if (s->coding != 2 && whole && units[whole - 1][i].coding == 2) fail(CORRUPT, "segment after a stopped one");
         if (crc32(0, s->payload, s->length) != s->payload_crc) fail(CORRUPT, "Payload_Crc");
         if (s->coding == 1 && s->payload[raw_length - 1] & ((1 << spare) - 1)) fail(CORRUPT, "spare bits");
-        if (s->coding && crc32(crc_so_far, s->payload, s->length) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
+        if (s->coding == 1 && crc32(crc_so_far, s->payload, s->length) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
+        if (s->coding == 2 && crc32(crc_so_far, (const uint8_t *)"", 1) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
         s->crc_before = crc_so_far;
         crc_so_far = s->codes_crc;
     }

@@ -240,7 +240,8 @@ def read_unit(source: Input, header: Header, before: list[Segment], crc: int) ->
         if coding == ENTROPY:
             require(size % 4 == 0 and 4 <= size <= raw_bytes, "length of an entropy-coded segment")
         else:
-            require(codes_crc == zlib.crc32(payload, crc), f"codes CRC of tile {tile}")
+            covered = payload if coding == RAW else b"\0"
+            require(codes_crc == zlib.crc32(covered, crc), f"codes CRC of tile {tile}")
         segments.append(Segment(coding, payload, crc, codes_crc))
         crc = codes_crc
     return segments

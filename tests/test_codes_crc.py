@@ -85,12 +85,25 @@ def test_the_field_is_the_crc_of_header_alpha_and_all_codes_so_far() -> None:
     assert stored(container.build(file)) == expected
 
 
-def test_a_stopped_segment_repeats_the_field_before_it() -> None:
+def test_a_stopped_segment_counts_as_one_byte() -> None:
     file = picture(1)
-    file = replace(file, units=(*file.units[:2], (raw(bytes(6)), STOPPED_SEGMENT)))
+    file = replace(file, units=(*file.units[:2], (STOPPED_SEGMENT, raw(b"123456"))))
     fields = stored(container.build(file))
 
-    assert fields[5] == fields[4] != fields[3]
+    assert fields[4] == zlib.crc32(b"\0", fields[3])
+    assert fields[5] == zlib.crc32(b"123456", fields[4])
+
+
+def test_a_stopped_segment_fits_in_no_other_place() -> None:
+    """Nor where it would take the last iteration from another tile."""
+    file = picture(1)
+    file = replace(file, units=(*file.units[:2], (STOPPED_SEGMENT, raw(bytes(6)))))
+    parts = parts_of(file)
+    entry = parts[5][8 : 8 + chunks.SEGMENT_ENTRY.size]
+    parts[5] = chunks.pack_chunk(b"ITER", entry + entry)
+
+    with pytest.raises(CorruptError, match=f"^tile 1, iteration 2: {WRONG}"):
+        container.verify(SIGNATURE + b"".join(parts))
 
 
 @given(files(), st.integers(0, 255))

@@ -266,6 +266,10 @@ def _moved(models: dict[str, Model]) -> Iterator[Fault]:
         ):
             data = file_bytes(base.head_data(), (), units)
             yield Fault(f"moved-{name}-{kind}", f"{about}, {kind}", data, found_in=found_in)
+    base = _base(models, Plan(stops={0: 2}))
+    first, second, third = base.stored_units()
+    data = file_bytes(base.head_data(), (), (first, second, third[:1] * 2))
+    yield Fault("moved-stop", "the stopped segment of tile 0 again in place of tile 1, in unit 2", data)
 
 
 def _spliced(models: dict[str, Model]) -> Iterator[Fault]:
