@@ -30,8 +30,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pillow_rnc import codec, container, inference, weights
+from pillow_rnc import codec, container, torch_inference, weights
 from pillow_rnc.codestream import TileDecoder
+from pillow_rnc.numpy_network import NumpyTiles
+from pillow_rnc.torch_inference import TorchTiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,21 +144,25 @@ def applied(one: Configuration) -> Iterator[None]:
         BACKENDS.mkldnn.set_flags(enabled)
 
 
-def codes_beside_the_network(file: RncFile) -> tuple[Planes, NDArray[np.uint8]]:
+RUNTIMES: dict[str, type[Any]] = {"cpu": NumpyTiles, "cpu:0": TorchTiles}
+"""What runs the network on the processor, by device."""
+
+
+def codes_beside_the_network(file: RncFile, device: str) -> tuple[Planes, NDArray[np.uint8]]:
     """Return the planes that reach the network on the way to pixels, and the pixels."""
     planes: Planes = {}
     ids: dict[int, int] = {}
-    right = inference.TileNetwork.decode
+    right = RUNTIMES[device].decode
 
-    def noted(network: inference.TileNetwork, plane: NDArray[np.uint8]) -> None:
+    def noted(network: object, plane: NDArray[np.uint8]) -> None:
         tile = ids.setdefault(id(network), len(ids))
-        planes.setdefault(tile, []).append(plane.copy())
+        planes.setdefault(tile, []).append(plane[0].copy())
         kept.append(network)
         right(network, plane)
 
     kept: list[object] = []  # so that no two networks have one id
-    with patch.object(inference.TileNetwork, "decode", noted):
-        pixels = codec.decode(file)
+    with patch.object(RUNTIMES[device], "decode", noted):
+        pixels = codec.decode(file, device=device)
     return planes, pixels
 
 
@@ -203,15 +209,16 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
             with applied(one):
                 before = settings_of_host()
                 alone = codes_alone(file, batch=one.batch, order=one.order)
-                beside, pixels = codes_beside_the_network(file)
-                encoded = _encoded_and_decoded(file.header.model_id)
+                beside = {device: codes_beside_the_network(file, device) for device in RUNTIMES}
+                encoded = all(_encoded_and_decoded(file.header.model_id, device) for device in RUNTIMES)
                 same_settings = settings_of_host() == before
             expected = golden.setdefault(path.name, digest(alone))
-            pixels_differ = int(np.abs(first.setdefault(path, pixels).astype(int) - pixels).max())
-            worst_pixel = max(worst_pixel, pixels_differ)
+            for _, pixels in beside.values():
+                pixels_differ = int(np.abs(first.setdefault(path, pixels).astype(int) - pixels).max())
+                worst_pixel = max(worst_pixel, pixels_differ)
             for fault, name in (
                 (digest(alone) != expected, "codes"),
-                (digest(beside) != expected, "codes beside the network"),
+                *((digest(codes) != expected, f"codes beside {device}") for device, (codes, _) in beside.items()),
                 (not encoded, "codes encoded here"),
                 (not same_settings, "settings of the host"),
             ):
@@ -226,17 +233,17 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
 
 def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
     """Order the weights of a network in memory; where they are made, as they may be tensors of inference only."""
-    with inference.settled_torch(torch.device("cpu")):
-        network = inference._network(model_id, torch.device("cpu"))
+    with torch_inference.settled_torch(torch.device("cpu")):
+        network = torch_inference._network(model_id, torch.device("cpu"))
         form = torch.channels_last if channels_last else torch.contiguous_format
         network.to(memory_format=form)  # type: ignore[call-overload]
 
 
-def _encoded_and_decoded(model_id: bytes) -> bool:
+def _encoded_and_decoded(model_id: bytes, device: str) -> bool:
     """Whether what is encoded under these settings decodes, all codes read back."""
     pixels = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
     iterations = min(4, weights.load(model_id).config.iterations)
-    header, units = codec.encode(pixels, iterations=iterations, model=model_id.hex(), verify=True)
+    header, units = codec.encode(pixels, iterations=iterations, model=model_id.hex(), device=device, verify=True)
     fp = io.BytesIO(container.build(container.RncFile(header, units=units)))
     return Image.open(fp).tobytes() != bytes(pixels.size)
 

@@ -54,7 +54,7 @@ def _region(data: bytes, choice: int) -> None:
 
 
 def _progressive(data: bytes, _choice: int) -> None:
-    *_, last = pillow_rnc.iter_progressive(io.BytesIO(data), max_pixels=MAX_PIXELS)
+    *_, last = pillow_rnc.progressive(io.BytesIO(data), max_pixels=MAX_PIXELS)
     assert last.tobytes() == pillow_rnc.open(io.BytesIO(data)).tobytes()
 
 

@@ -29,15 +29,18 @@ SIDES = (1, 2, 15, 16, 17, 63, 64, 65, 100, 129)
 MAX_TILES = 24
 
 
-def generate(source: random.Random, weights: Weights, *, largest_side: int = SIDES[-1]) -> RncFile:
+def generate(
+    source: random.Random, weights: Weights, *, largest_side: int = SIDES[-1], header: Header | None = None
+) -> RncFile:
     """Return a file of a model, with codes that nobody would make of a picture.
 
     Args:
         source: Where all choices come from.
         weights: The model.
         largest_side: Most pixels of a side; a long side goes with a short one.
+        header: The header; drawn by default.
     """
-    header = _header(source, weights, largest_side)
+    header = header or _header(source, weights, largest_side)
     stops = [source.choice((1, header.iterations, 99)) for _ in header.grid]
     kind = source.choice(("likely", "likely", "mixed", "mixed", "zeros", "ones", "noise"))
     by_tile = []

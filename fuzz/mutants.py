@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {
     "container": ("test_container.py",),
-    "chunks": ("test_container.py",),
+    "chunks": ("test_container.py", "test_codes_crc.py"),
+    "codes_crc": ("test_codes_crc.py",),
     "rules": ("test_container.py", "test_codestream.py"),
     "range_coder": ("test_range_coder.py",),
     "codestream": ("test_codestream.py",),

@@ -1,6 +1,7 @@
 """Damage that an attacker would do: the structure of a file is kept, and its checksums are made right again.
 
-Without this every mutation ends at the first checksum, and nothing behind it is ever tried.
+Without this every mutation ends at the first checksum, and nothing behind it is ever tried. The CRC of codes is the one
+that cannot be known without decoding: it stays with its payload, in whatever place or file that comes to stand.
 """
 
 from __future__ import annotations
@@ -8,19 +9,30 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from pillow_rnc.chunks import CHUNK_CRC, CHUNK_PREFIX, HEAD_FIELDS, SEGMENT_ENTRY, pack_chunk, unpack_head
+from pillow_rnc.chunks import (
+    CHUNK_CRC,
+    CHUNK_PREFIX,
+    HEAD_FIELDS,
+    SEGMENT_ENTRY,
+    pack_chunk,
+    start_of_units,
+    unpack_head,
+)
 from pillow_rnc.errors import RncError
-from pillow_rnc.records import HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
+from pillow_rnc.records import ALPHA_TYPE, HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
 from pillow_rnc.rules import header_faults, reject
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from pillow_rnc.codes_crc import RunningCrc
     from pillow_rnc.records import Header
 
     Chunk = tuple[bytes, bytes]
     """Type and data."""
+    Segment = tuple[int, int, bytes]
+    """Coding, CRC of the codes and payload."""
 
 EDGES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 127, 128, 255, 256, 4096, 65_535, 65_536, 2**31 - 1, 2**32 - 1)
 MAX_TILES = 10_000
@@ -42,18 +54,36 @@ def split(data: bytes) -> tuple[list[Chunk], bytes]:
 
 
 def join(chunks: list[Chunk], rest: bytes = b"") -> bytes:
-    """Return a file of these chunks with every checksum right, those of the payloads too."""
-    header = _header(chunks)
-    parts = [SIGNATURE]
-    for chunk_type, value in chunks:
-        sealed = _sealed_unit(value, len(header.grid)) if header and chunk_type == UNIT_TYPE else value
-        parts.append(pack_chunk(chunk_type, sealed))
-    return b"".join(parts) + rest
+    """Return a file of these chunks with the checksum of each chunk right; what is within them stays."""
+    return SIGNATURE + b"".join(pack_chunk(*one) for one in chunks) + rest
+
+
+def opened(chunks: list[Chunk]) -> list[Chunk]:
+    """Return chunks of which each segment has the CRC of its own codes, as if it stood alone."""
+
+    def entry(running: RunningCrc, segment: Segment, codes_bytes: int) -> bytes:
+        coding, codes_crc, payload = segment
+        return SEGMENT_ENTRY.pack(coding, len(payload), 0, running.own(codes_crc, codes_bytes))
+
+    return _with_tables(chunks, entry)
+
+
+def sealed(chunks: list[Chunk]) -> list[Chunk]:
+    """Return opened chunks as a file has them, every checksum within them right."""
+
+    def entry(running: RunningCrc, segment: Segment, codes_bytes: int) -> bytes:
+        coding, codes_crc, payload = segment
+        crc = zlib.crc32(payload)
+        own = crc if coding == Coding.RAW else codes_crc
+        return SEGMENT_ENTRY.pack(coding, len(payload), crc, running.stored(own, codes_bytes))
+
+    return _with_tables(chunks, entry)
 
 
 def reseal(data: bytes) -> bytes:
     """Return `data` with every checksum right, as far as it still has chunks."""
-    return join(*split(data))
+    chunks, rest = split(data)
+    return join(sealed(opened(chunks)), rest)
 
 
 def mutate(data: bytes, source: random.Random, alter: Callable[[bytes], bytes] | None = None) -> bytes:
@@ -68,12 +98,13 @@ def mutate(data: bytes, source: random.Random, alter: Callable[[bytes], bytes] |
     chunks, rest = split(data)
     if not chunks or source.random() < 0.1:
         return alter(data)
+    chunks = opened(chunks)
     for _ in range(source.choice((1, 1, 1, 2, 3))):
         if chunks:
             _mutate_chunks(chunks, source, alter)
     if source.random() < 0.05:
         rest = alter(rest)
-    return join(chunks, rest)
+    return join(sealed(chunks), rest)
 
 
 def _mutate_chunks(chunks: list[Chunk], source: random.Random, alter: Callable[[bytes], bytes]) -> None:
@@ -107,7 +138,7 @@ def _mutate_chunks(chunks: list[Chunk], source: random.Random, alter: Callable[[
 def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alter: Callable[[bytes], bytes]) -> bytes:
     """Change a payload or a table entry of a unit; lengths in the table follow payloads that change theirs."""
     header = _header(chunks)
-    segments = _segments(value, len(header.grid) if header else 1)
+    segments = segments_of(value, len(header.grid) if header else 1)
     if not segments:
         return alter(value)
     index = source.randrange(len(segments))
@@ -130,7 +161,7 @@ def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alte
     return table + b"".join(part for _, _, part in segments)
 
 
-def _segments(value: bytes, tiles: int) -> list[tuple[int, int, bytes]]:
+def segments_of(value: bytes, tiles: int) -> list[Segment]:
     """Return coding, CRC of the codes and payload of each segment, or nothing if the table makes no sense."""
     start = tiles * SEGMENT_ENTRY.size
     if tiles > MAX_TILES or start > len(value):
@@ -142,15 +173,22 @@ def _segments(value: bytes, tiles: int) -> list[tuple[int, int, bytes]]:
     return segments if start == len(value) else []
 
 
-def _sealed_unit(value: bytes, tiles: int) -> bytes:
-    segments = _segments(value, tiles)
-    if not segments:
-        return value
-    table = []
-    for coding, codes_crc, payload in segments:
-        crc = zlib.crc32(payload)
-        table.append(SEGMENT_ENTRY.pack(coding, len(payload), crc, crc if coding == Coding.RAW else codes_crc))
-    return b"".join(table) + b"".join(payload for _, _, payload in segments)
+def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, Segment, int], bytes]) -> list[Chunk]:
+    """Return chunks with other tables in their units; units that make no sense stay as they are."""
+    header = _header(chunks)
+    if header is None or len(header.grid) > MAX_TILES:
+        return list(chunks)
+    lengths = [header.code_shape(tile).raw_bytes for tile in header.grid]
+    running = start_of_units(header, dict(chunks).get(ALPHA_TYPE)).codes_crc
+    changed = []
+    for chunk_type, value in chunks:
+        segments = segments_of(value, len(lengths)) if chunk_type == UNIT_TYPE else []
+        table = b""
+        if segments:
+            sizes = [0 if one[0] == Coding.STOPPED else length for one, length in zip(segments, lengths, strict=True)]
+            table = b"".join(entry(running, one, size) for one, size in zip(segments, sizes, strict=True))
+        changed.append((chunk_type, table + value[len(table) :]))
+    return changed
 
 
 def _header(chunks: list[Chunk]) -> Header | None:

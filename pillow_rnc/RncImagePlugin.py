@@ -27,12 +27,12 @@ from pillow_rnc.errors import RncOptionError, SignatureError
 from pillow_rnc.records import RncFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from PIL._imaging import PixelAccess
     from PIL._typing import StrOrBytesPath
 
-    from pillow_rnc.records import FileHead
+    from pillow_rnc.records import FileHead, Unit
 
 FORMAT: Final = "RNC"
 EXTENSION: Final = ".rnc"
@@ -171,11 +171,18 @@ class RncImageFile(ImageFile.ImageFile):
             self._describe_pixels()
 
     def progressive(self) -> Iterator[Image.Image]:
-        """Yield the picture after each iteration, reading the file no further than that; see `iter_progressive`."""
-        if self.fp is None or self._head is None:
+        """Yield the picture after each iteration, reading the file no further; see `pillow_rnc.progressive`."""
+        if self._head is None:
+            msg = "image has no file behind it"
+            raise ValueError(msg)
+        units: Iterable[Unit]
+        if self._source is not None and len(self._source.units) >= self.iterations:
+            units = self._source.units[: self.iterations]  # read before; `fp` may hold pixels now
+        elif self.fp is not None:
+            units = container.iter_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
+        else:
             msg = "operation on closed image"
             raise ValueError(msg)
-        units = container.iter_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
         for image in iterate_images(self._head.header, self._head.alpha, units, self._options):
             image.info = dict(self.info)
             yield image

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from pillow_rnc._files import FileInfo, check, info, truncate
-from pillow_rnc._open import iter_progressive
 from pillow_rnc._open import open_image as open  # noqa: A004 -- read as pillow_rnc.open
+from pillow_rnc._progressive import Progressive, progressive
 from pillow_rnc._registration import register_rnc_opener, use_options
 from pillow_rnc.errors import (
     CorruptError,
@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CorruptError",
     "FileInfo",
+    "Progressive",
     "RncError",
     "RncFileError",
     "RncImageFile",
@@ -39,8 +40,8 @@ __all__ = [
     "__version__",
     "check",
     "info",
-    "iter_progressive",
     "open",
+    "progressive",
     "register_rnc_opener",
     "truncate",
     "use_options",

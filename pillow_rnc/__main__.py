@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pillow_rnc
 from pillow_rnc._arguments import argument_parser
 from pillow_rnc._commands import STANDARD_STREAM
+from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pillow_rnc._commands import Record
 
@@ -28,10 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
     arguments = parser.parse_args(argv)
-    if hasattr(arguments, "output"):
-        _check_output(parser, arguments)
+    if arguments.command in ("encode", "decode") and any(isinstance(f, str) or f.is_dir() for f in arguments.files):
+        _check_folder(parser, arguments)
+        work = _run_folder
+    else:
+        _check_files(parser, arguments)
+        work = _run
     try:
-        succeeded = _run(arguments)
+        succeeded = work(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # Who read our output has seen enough; what is left in the buffer has nowhere to go.
@@ -52,9 +57,21 @@ def _run(arguments: argparse.Namespace) -> bool:
         return not record["problems"]
     if arguments.command == "autoload":
         return _run_autoload(arguments)
+    if arguments.command == "compare":
+        return _run_compare(arguments)
     from pillow_rnc._batch import run_batch
 
     return run_batch(arguments, lambda record: _report(record, arguments))
+
+
+def _run_folder(arguments: argparse.Namespace) -> bool:
+    from pillow_rnc._runs import run_folder
+
+    try:
+        return run_folder(arguments, lambda record: _report(record, arguments))
+    except (RncError, OSError) as error:
+        _report({"error": str(error), "error_type": type(error).__name__}, arguments)
+        return False
 
 
 def _run_autoload(arguments: argparse.Namespace) -> bool:
@@ -69,14 +86,47 @@ def _run_autoload(arguments: argparse.Namespace) -> bool:
     return arguments.action != "enable" or bool(status["works"])
 
 
-def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Refuse several files for one place, and standard input or output for several."""
-    output: Path | None = arguments.output
+def _run_compare(arguments: argparse.Namespace) -> bool:
+    from pillow_rnc._commands import FILE_ERRORS
+
+    try:
+        from pillow_rnc.evaluation import compare
+
+        record = compare.run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("pillow_rnc"):
+            raise
+        text = f"{error.name} is missing, rnc compare needs it: pip install 'pillow-rnc[eval]'"
+        record = {"error": text, "error_type": type(error).__name__}
+    except FILE_ERRORS as error:
+        record = {"error": str(error), "error_type": type(error).__name__}
+    _report(record, arguments)
+    return "error" not in record
+
+
+def _check_files(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse several files for one place, standard input or output for several, and what is for folders."""
+    if not hasattr(arguments, "output"):
+        return
+    output: Path | str | None = arguments.output
+    if isinstance(output, str) or getattr(arguments, "dask", None) or getattr(arguments, "manifest", None):
+        parser.error("--output with a URL, --dask and --manifest are for one folder, or its URL")
     if len(arguments.files) > 1:
         if output is not None and not output.is_dir():
             parser.error("--output must be an existing folder when there are several files")
         if output is None and STANDARD_STREAM in arguments.files:
             parser.error("- goes to standard output, which holds one file")
+
+
+def _check_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be done with a folder."""
+    output: Path | str | None = arguments.output
+    if len(arguments.files) > 1:
+        parser.error("a folder, or a URL, must be the only FILE")
+    if output is None or output == STANDARD_STREAM or (isinstance(output, Path) and output.is_file()):
+        parser.error("a folder, or a URL, needs another folder or URL as --output")
+    if getattr(arguments, "steps", False):
+        parser.error("--steps is for single files")
 
 
 def _report(record: Record, arguments: argparse.Namespace) -> None:
@@ -98,7 +148,7 @@ def _writes_to_standard_output(arguments: argparse.Namespace) -> bool:
     """Whether standard output belongs to a picture."""
     if not hasattr(arguments, "output"):
         return False
-    target: Path = arguments.files[0] if arguments.output is None else arguments.output
+    target: Path | str = arguments.files[0] if arguments.output is None else arguments.output
     return target == STANDARD_STREAM
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
+_MAX_ITERATIONS = 16
 
 
 def argument_parser(version: str) -> argparse.ArgumentParser:
@@ -19,6 +24,8 @@ def argument_parser(version: str) -> argparse.ArgumentParser:
     _add_truncate(commands)
     _add_encode(commands)
     _add_decode(commands)
+
+    _add_compare(commands)
 
     doctor = commands.add_parser("doctor", help="show versions, models, registration, and what is wrong with them")
     doctor.add_argument("--run", action="store_true", help="also encode and decode a small picture on each device")
@@ -39,9 +46,10 @@ def _add_truncate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    encode = _add(commands, "encode", "write pictures of any format as .rnc")
-    _add_output(encode)
+    encode = _add(commands, "encode", "write pictures of any format as .rnc", path_or_url)
+    _add_output(encode, path_or_url)
     _add_work(encode)
+    _add_folder(encode)
     rate = encode.add_mutually_exclusive_group()
     rate.add_argument("-i", "--iterations", type=_count_or_keep, metavar="N", help="1 to 16, or keep")
     rate.add_argument("-q", "--quality", type=float, help="0 to 100")
@@ -58,9 +66,10 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    decode = _add(commands, "decode", "write .rnc files in another format")
-    _add_output(decode)
+    decode = _add(commands, "decode", "write .rnc files in another format", path_or_url)
+    _add_output(decode, path_or_url)
     _add_work(decode)
+    _add_folder(decode)
     decode.add_argument("-f", "--format", type=str.upper, help="such as PNG; by default what the output's name says")
     decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
     decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels")
@@ -70,30 +79,101 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
 
 
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="write a page that shows pictures at every rate beside JPEG, WebP and AVIF of the same bytes",
+        description="Needs the extra 'eval'. The page is one file that works without a network. "
+        "It takes about a minute for each megapixel, most of it to find the AVIF of the same bytes.",
+    )
+    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures of any format")
+    compare.add_argument("-o", "--page", type=Path, default=Path("compare.html"), help="default: %(default)s")
+    compare.add_argument(
+        "-i",
+        "--iterations",
+        type=iteration_counts,
+        default=tuple(range(1, 17)),
+        metavar="1,2,...",
+        help="iteration counts to show, such as 1-8,12,16 (default: 1-16)",
+    )
+    compare.add_argument(
+        "--peers",
+        default="jpeg420,webp,avif",
+        metavar="NAMES",
+        help="codecs to compare with, or none (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--max-pixels",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help="larger pictures are scaled down before anything is measured (default: %(default)s)",
+    )
+    compare.add_argument("--model", help="name, id, or .safetensors file of a model")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
+
+
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    place: Callable[[str], Path | str] = Path,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text)
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="- is standard input")
+    told = "- is standard input" if place is Path else "- is standard input; or one folder, or its URL as for fsspec"
+    command.add_argument("files", nargs="+", type=place, metavar="FILE", help=told)
     command.add_argument("--json", action="store_true", help="print one JSON object per file")
     command.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
     return command
 
 
-def _add_output(command: argparse.ArgumentParser) -> None:
+def _add_output(command: argparse.ArgumentParser, place: Callable[[str], Path | str] = Path) -> None:
     command.add_argument(
-        "-o", "--output", type=Path, help="file, folder, or - for standard output; beside the input by default"
+        "-o", "--output", type=place, help="file, folder, or - for standard output; beside the input by default"
     )
     command.add_argument("--no-overwrite", action="store_true", help="refuse to replace files")
     command.add_argument("-k", "--keep-going", action="store_true", help="go on with the next file after an error")
 
 
 def _add_work(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    workers = command.add_mutually_exclusive_group()
+    workers.add_argument(
         "-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at the same time; 0 is one for each core"
     )
+    workers.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work, such as tcp://host:8786")
     command.add_argument("--model", help="name, id, or .safetensors file of a model")
-    command.add_argument("--device", help="torch device, such as cpu or cuda")
+    command.add_argument("--device", help="cpu, or a device of torch such as cuda")
+
+
+def iteration_counts(text: str) -> tuple[int, ...]:
+    """Return sorted iteration counts of a list such as ``1,2,4-8``; for argparse."""
+    counts: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            counts.update(range(int(first), int(last or first) + 1))
+        except ValueError as error:
+            msg = f"{part!r} is not an iteration count"
+            raise argparse.ArgumentTypeError(msg) from error
+    if not counts or not 1 <= min(counts) <= max(counts) <= _MAX_ITERATIONS:
+        msg = f"{text!r} is not within 1 to {_MAX_ITERATIONS}"
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(sorted(counts))
+
+
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="of a folder: JSON lines, one for each input; manifest.jsonl in a local folder of outputs by default",
+    )
+
+
+def path_or_url(text: str) -> Path | str:
+    """Return a local path, or a URL as it is, whose slashes a path would not keep."""
+    return text if "://" in text else Path(text)
 
 
 def _size(text: str) -> int:

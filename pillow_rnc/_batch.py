@@ -7,13 +7,10 @@ time. What takes long, the network and its matrix products, runs beside Python's
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, Protocol
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from pillow_rnc import _commands
-from pillow_rnc.errors import RncError
+from pillow_rnc._bar import open_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -21,23 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pillow_rnc._commands import Record
-
-# Whatever Pillow's plugins raise for a bad file or a bad option, beside our own.
-_FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-class Bar(Protocol):
-    """What is asked of a progress bar."""
-
-    def clear(self) -> object:
-        """Take the bar off the terminal, so that something can be printed."""
-
-    def update(self) -> object:
-        """Count one file and show the bar."""
-
-    def close(self) -> object:
-        """Take the bar off for good."""
 
 
 def run_batch(arguments: argparse.Namespace, report: Callable[[Record], None]) -> bool:
@@ -47,7 +27,7 @@ def run_batch(arguments: argparse.Namespace, report: Callable[[Record], None]) -
     """
     stops = not getattr(arguments, "keep_going", True)
     records = _records(arguments)
-    bar = _bar(arguments)
+    bar = open_bar(len(arguments.files), quiet=arguments.quiet)
     succeeded = True
     try:
         for record in records:
@@ -73,9 +53,9 @@ def _records(arguments: argparse.Namespace) -> Generator[Record, None, None]:
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    for variable in _THREAD_VARIABLES:
-        # Read when torch and numpy are loaded, which is later; more threads than cores only wait for each other.
-        os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // jobs)))
+    from pillow_rnc._workers import share_cores
+
+    share_cores(jobs)
     pool = ThreadPoolExecutor(jobs)
     try:
         futures = [pool.submit(_attempt, path, arguments) for path in files]
@@ -89,25 +69,6 @@ def _attempt(path: Path, arguments: argparse.Namespace) -> Record:
     command: Callable[[Path, argparse.Namespace], Record] = getattr(_commands, arguments.command)
     try:
         record = command(path, arguments)
-    except _FILE_ERRORS as error:
+    except _commands.FILE_ERRORS as error:
         record = {"error": str(error), "error_type": type(error).__name__}
     return {"file": str(path)} | record
-
-
-class _NoBar:
-    """Shows nothing."""
-
-    def clear(self) -> None:
-        """Do nothing."""
-
-    update = close = clear
-
-
-def _bar(arguments: argparse.Namespace) -> Bar:
-    """Return a bar if someone looks and there is something to wait for."""
-    if arguments.quiet or len(arguments.files) == 1 or not sys.stderr.isatty():
-        return _NoBar()
-    from tqdm import tqdm
-
-    bar: Bar = tqdm(total=len(arguments.files), unit="file", leave=False, file=sys.stderr)
-    return bar

@@ -15,14 +15,18 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from pillow_rnc import _files, weights
-from pillow_rnc._open import iter_progressive, open_image
+from pillow_rnc._open import open_image
+from pillow_rnc._options import SaveOptions, check_iterations
 from pillow_rnc._output import replacing, write_stream
-from pillow_rnc.errors import RncOptionError
+from pillow_rnc._progressive import progressive
+from pillow_rnc.errors import RncError, RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+    from pillow_rnc.RncImagePlugin import RncImageFile
 
 Record = dict[str, Any]
 
@@ -31,6 +35,9 @@ STANDARD_STREAM = Path("-")
 
 _STRIPPED = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
 _DECODED_FORMAT = "PNG"
+
+FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""Whatever Pillow's plugins raise for a bad file or a bad option, beside our own."""
 
 
 def info(path: Path, _arguments: argparse.Namespace) -> Record:
@@ -57,7 +64,33 @@ def truncate(path: Path, arguments: argparse.Namespace) -> Record:
 def encode(path: Path, arguments: argparse.Namespace) -> Record:
     """Write a picture of any format as `.rnc`."""
     target = target_path(path, EXTENSION, arguments)
-    _know_model(arguments)
+    know_model(arguments.model)
+    source = _source(path)
+    data, record = encoded(source, arguments)
+    with _written(target) as fp:
+        fp.write(data)
+    input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
+    said = {
+        "output": str(target),
+        "iterations": record["iterations"],
+        "file_bytes": len(data),
+        "input_bytes": input_bytes,
+        "bpp": record["bpp"],
+    }
+    if len(data) > input_bytes:
+        said["warning"] = "larger than the input"
+    return said
+
+
+def encoded(source: Path | IO[bytes], arguments: argparse.Namespace) -> tuple[bytes, Record]:
+    """Return an `.rnc` file made of a picture of any format, and its iterations, bits per pixel and model."""
+    fp = BytesIO()
+    with Image.open(source) as im:
+        im.save(fp, FORMAT, **_save_params(arguments))
+    return fp.getvalue(), said_of(fp)
+
+
+def _save_params(arguments: argparse.Namespace) -> Record:
     params = {
         name: getattr(arguments, name)
         for name in ("iterations", "quality", "target_size", "target_bpp", "target_psnr", "device")
@@ -66,43 +99,43 @@ def encode(path: Path, arguments: argparse.Namespace) -> Record:
     if arguments.model is not None:
         params["model"] = _model_name(arguments.model)
     kinds = _STRIPPED if "all" in arguments.strip else arguments.strip
-    params |= {_STRIPPED[kind]: None for kind in kinds}
-    source, encoded = _source(path), BytesIO()
-    with Image.open(source) as im:
-        im.save(encoded, FORMAT, **params)
-    with _written(target) as fp:
-        fp.write(encoded.getbuffer())
-    encoded.seek(0)
-    said = _files.info(encoded)
-    input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
-    record = {
-        "output": str(target),
-        "iterations": said["iterations"],
-        "file_bytes": said["file_bytes"],
-        "input_bytes": input_bytes,
-        "bpp": said["bpp"],
-    }
-    if said["file_bytes"] > input_bytes:
-        record["warning"] = "larger than the input"
-    return record
+    return params | {_STRIPPED[kind]: None for kind in kinds}
 
 
 def decode(path: Path, arguments: argparse.Namespace) -> Record:
     """Write an `.rnc` file in another format, chosen by the name of the output or by ``--format``."""
-    target = target_path(path, _suffix(arguments.format), arguments)
-    _know_model(arguments)
+    target = target_path(path, decoded_suffix(arguments.format), arguments)
+    know_model(arguments.model)
     if arguments.steps:
         return _decode_steps(path, target, arguments)
-    with open_image(
-        _source(path),
+    with _opened(_source(path), arguments) as im:
+        im.load()
+        _save(im, target, arguments)
+        return {"output": str(target), "iterations": im.iterations, "width": im.width, "height": im.height}
+
+
+def decoded(source: IO[bytes], arguments: argparse.Namespace) -> tuple[bytes, Record]:
+    """Return an `.rnc` file in another format, and its iterations, bits per pixel and model."""
+    with _opened(source, arguments) as im:
+        im.load()
+        return _as_format(im, arguments), said_of(source) | {"iterations": im.iterations}
+
+
+def _opened(source: Path | IO[bytes], arguments: argparse.Namespace) -> RncImageFile:
+    return open_image(
+        source,
         iterations=arguments.iterations,
         region=arguments.region,
         device=arguments.device,
         allow_truncated=arguments.allow_truncated,
-    ) as im:
-        im.load()
-        _save(im, target, arguments)
-        return {"output": str(target), "iterations": im.iterations, "width": im.width, "height": im.height}
+    )
+
+
+def said_of(fp: IO[bytes]) -> Record:
+    """Return what is worth telling of an `.rnc` file."""
+    fp.seek(0)
+    said = _files.info(fp)
+    return {"iterations": said["iterations"], "bpp": said["bpp"], "model": said["model"]}
 
 
 def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Record:
@@ -111,7 +144,7 @@ def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Re
         raise RncOptionError("--steps writes several pictures, standard output holds one")
     written = []
     for done, im in enumerate(
-        iter_progressive(
+        progressive(
             _source(path),
             iterations=arguments.iterations,
             region=arguments.region,
@@ -128,15 +161,22 @@ def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Re
 
 
 def _save(im: Image.Image, target: Path, arguments: argparse.Namespace) -> None:
-    # Most formats of Pillow store only what they are given, and without EXIF a picture may lie on its side.
-    metadata = {name: im.info[name] for name in ("exif", "icc_profile", "xmp", "dpi") if name in im.info}
     if target == STANDARD_STREAM:
-        encoded = BytesIO()
-        im.save(encoded, arguments.format or _DECODED_FORMAT, **metadata)
-        write_stream(sys.stdout.buffer, encoded.getvalue())
+        write_stream(sys.stdout.buffer, _as_format(im, arguments))
     else:
         with replacing(target) as temporary:
-            im.save(temporary, arguments.format, **metadata)
+            im.save(temporary, arguments.format, **_kept_metadata(im))
+
+
+def _as_format(im: Image.Image, arguments: argparse.Namespace) -> bytes:
+    fp = BytesIO()
+    im.save(fp, arguments.format or _DECODED_FORMAT, **_kept_metadata(im))
+    return fp.getvalue()
+
+
+def _kept_metadata(im: Image.Image) -> Record:
+    """Return what to save with a picture; most formats store only what they are given, and EXIF says what is up."""
+    return {name: im.info[name] for name in ("exif", "icc_profile", "xmp", "dpi") if name in im.info}
 
 
 def target_path(path: Path, suffix: str, arguments: argparse.Namespace) -> Path:
@@ -181,7 +221,7 @@ def _written(target: Path) -> Iterator[IO[bytes]]:
             temporary.write_bytes(content.getvalue())
 
 
-def _suffix(format_name: str | None) -> str:
+def decoded_suffix(format_name: str | None) -> str:
     """Return how the name of a decoded file ends.
 
     Raises:
@@ -194,10 +234,21 @@ def _suffix(format_name: str | None) -> str:
     raise RncOptionError(f"format {wanted} cannot be written by this Pillow")
 
 
-def _know_model(arguments: argparse.Namespace) -> None:
+def know_model(model: str | None) -> None:
     """Make the model known, if it is named by its file."""
-    if arguments.model and arguments.model.endswith(".safetensors"):
-        weights.register(arguments.model)
+    if model and model.endswith(".safetensors"):
+        weights.register(model)
+
+
+def check_options(arguments: argparse.Namespace) -> None:
+    """Raise an RncError if encoding or decoding would fail with any file, as far as can be told without one."""
+    know_model(arguments.model)
+    if arguments.model is not None:
+        weights.find(_model_name(arguments.model))
+    if arguments.command == "encode":
+        SaveOptions.from_encoderinfo(_save_params(arguments))
+    elif arguments.iterations is not None:
+        check_iterations(arguments.iterations)
 
 
 def _model_name(model: str) -> str:

@@ -24,7 +24,7 @@ class Defaults:
 
     Attributes:
         iterations: Iterations to store, or None for the format's own default.
-        device: Torch device that runs the network.
+        device: What runs the network: "cpu", or a device of torch.
         keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile is always.
         max_work: Most pixels times iterations to decode, or None for `max_work` below.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 import sys
 import time
@@ -19,7 +20,8 @@ from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT, RncImageFile
 if TYPE_CHECKING:
     from pillow_rnc._commands import Record
 
-_LIBRARIES = ("pillow-rnc", "pillow", "torch", "numpy", "constriction", "construct", "safetensors")
+_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "constriction", "construct", "safetensors")
+_OPTIONAL_LIBRARIES = ("torch",)
 _PICTURE_SIZE = (96, 64)
 
 
@@ -27,7 +29,7 @@ def examine(*, run: bool = False) -> Record:
     """Return versions, models, registration, autoload, and a list of problems, which is empty when all is well.
 
     Args:
-        run: Also encode and decode a small picture on each device, which loads torch.
+        run: Also encode and decode a small picture on each device, which loads torch if it is installed.
     """
     problems: list[str] = []
     record: Record = {
@@ -46,12 +48,13 @@ def examine(*, run: bool = False) -> Record:
 
 def _versions(problems: list[str]) -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
-    for library in _LIBRARIES:
+    for library in (*_LIBRARIES, *_OPTIONAL_LIBRARIES):
         try:
             versions[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             versions[library] = None
-            problems.append(f"{library} is not installed")
+            if library in _LIBRARIES:
+                problems.append(f"{library} is not installed")
     return versions
 
 
@@ -85,16 +88,20 @@ def _autoload_state(problems: list[str]) -> str:
     return "enabled"
 
 
-def _seconds_by_device(problems: list[str]) -> dict[str, float]:
-    """Return how long a small picture takes there and back, by device; its codes must be the same on all."""
+def _devices_of_torch() -> list[str]:
+    if importlib.util.find_spec("torch") is None:
+        return []
     import torch
 
-    devices = ["cpu"]
-    devices += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    devices += ["mps"] if torch.backends.mps.is_available() else []
+    devices = ["cpu:0", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
+
+
+def _seconds_by_device(problems: list[str]) -> dict[str, float]:
+    """Return how long a small picture takes there and back, by device; its codes must be the same on all."""
     picture = Image.linear_gradient("L").resize(_PICTURE_SIZE).convert("RGB")
     seconds: dict[str, Any] = {}
-    for device in devices:
+    for device in ("cpu", *_devices_of_torch()):
         start = time.perf_counter()
         encoded = BytesIO()
         try:

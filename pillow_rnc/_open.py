@@ -1,4 +1,4 @@
-"""`pillow_rnc.open` and `iter_progressive`: the control over decoding that `Image.open` has no arguments for."""
+"""`pillow_rnc.open`: the control over decoding that `Image.open` has no arguments for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pillow_rnc.errors import SignatureError
 from pillow_rnc.RncImagePlugin import RncImageFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from PIL._typing import StrOrBytesPath
 
@@ -39,7 +39,7 @@ def open_image(
         fp: Path or binary file object.
         iterations: Decode at most this many, 1 to 16, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
-        device: Torch device that runs the network; "cpu" unless `register_rnc_opener` set another.
+        device: What runs the network: "cpu", or a device of torch such as "cuda"; "cpu" by default.
         allow_truncated: Show the whole iterations of a file that ends too early.
         max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
@@ -73,49 +73,6 @@ def open_image(
         )
         unless_returned.pop_all()
     return im
-
-
-def iter_progressive(
-    fp: StrOrBytesPath | IO[bytes],
-    *,
-    iterations: int | None = None,
-    region: Region | None = None,
-    device: str | None = None,
-    allow_truncated: bool = False,
-    max_pixels: int | None = None,
-    max_work: int | None = None,
-) -> Iterator[Image.Image]:
-    """Yield the picture after 1, 2, ... iterations, each refined from the one before.
-
-    An iteration is read from the file when its picture is asked for, so a slow file shows early.
-    Of a file that ends too early the whole iterations come first, and then the error.
-
-    Args:
-        fp: As for `open`, and so are the other arguments.
-        iterations: Stop after this many.
-        region: Yield only this part.
-        device: Torch device that runs the network.
-        allow_truncated: End quietly where a cut file ends.
-        max_pixels: Largest image to open.
-        max_work: Most pixels times iterations to decode.
-
-    Yields:
-        A new image each time, with the metadata of the file.
-
-    Raises:
-        RncFileError: The file is damaged, needs something that is not known here, or too much work.
-        RncOptionError: An argument is not allowed.
-    """
-    with open_image(
-        fp,
-        iterations=iterations,
-        region=region,
-        device=device,
-        allow_truncated=allow_truncated,
-        max_pixels=max_pixels,
-        max_work=max_work,
-    ) as im:
-        yield from im.progressive()
 
 
 def _seekable(fp: StrOrBytesPath | IO[bytes]) -> StrOrBytesPath | IO[bytes]:

@@ -47,7 +47,7 @@ class SaveOptions:
         model: Name or id of a bundled model.
         tile_size: Side of a tile in pixels.
         overlap: Overlap of neighbouring tiles in pixels.
-        device: Torch device that runs the network, or None for the default.
+        device: What runs the network: "cpu", or a device of torch, or None for the default.
         verify: Decode all codes before anything is written.
         recode: A coding option was given, so a stored stream must not be copied.
     """
@@ -141,7 +141,7 @@ class LoadOptions:
     Attributes:
         iterations: Decode at most this many, or None for all.
         region: Decode this box only.
-        device: Torch device that runs the network, or None for the default.
+        device: What runs the network: "cpu", or a device of torch, or None for the default.
         allow_truncated: Decode the whole iterations of a cut file.
         on_iteration: Called with the count so far, the count in all, and the picture.
         max_work: Most pixels times iterations to decode, or None for the default.
@@ -170,7 +170,7 @@ def check_iterations(value: object) -> int:
 
 
 def check_device(value: object) -> str:
-    """Return the name of a device, which only torch can tell to exist.
+    """Return the name of a device, which only `inference` can tell to exist.
 
     Raises:
         RncOptionError: It is no name.

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from pillow_rnc.codes_crc import RunningCrc
 from pillow_rnc.errors import CorruptError, TruncatedError, UnsupportedError
 from pillow_rnc.records import FORMAT_MAJOR, HEAD_TYPE, MAX_METADATA_BYTES, MODES, UNIT_TYPE, Coding, Header, Segment
 from pillow_rnc.rules import header_faults, reject, unit_faults
 
 if TYPE_CHECKING:
-    from pillow_rnc.records import Unit
+    from pillow_rnc.records import CodeShape, Unit
 
 HEAD_FIELDS = struct.Struct("<BBHHBBBBHBB8s")
 CHUNK_PREFIX = struct.Struct("<4sI")
@@ -108,7 +110,26 @@ def _check_crc(reader: Reader, expected: int, place: str) -> None:
         raise CorruptError(f"{place}: CRC {crc:#010x}, expected {expected:#010x}")
 
 
-def read_unit(reader: Reader, header: Header, iteration: int, stopped: set[int]) -> Unit:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the units of a file leave for the next one.
+
+    Attributes:
+        codes_crc: Stands after their last segment.
+        stopped: Tiles that they stopped.
+    """
+
+    codes_crc: RunningCrc
+    stopped: set[int] = field(default_factory=set)
+
+
+def start_of_units(header: Header, alpha: bytes | None) -> Progress:
+    """Return what there is before the first unit: the parts of the picture that are no codes, and no stopped tile."""
+    head = pack_head(replace(header, version=(header.version[0], 0), iterations=0))
+    return Progress(RunningCrc(zlib.crc32(alpha or b"", zlib.crc32(head))))
+
+
+def read_unit(reader: Reader, header: Header, iteration: int, progress: Progress) -> Unit:
     """Return the unit of index `iteration`, every checksum compared.
 
     The table is compared with the length of the unit before the payloads are asked for.
@@ -117,7 +138,7 @@ def read_unit(reader: Reader, header: Header, iteration: int, stopped: set[int])
         reader: Stands at the unit.
         header: The header of the file.
         iteration: Index of the unit.
-        stopped: Tiles that earlier units stopped; those that this one stops are added.
+        progress: What earlier units left; it moves on.
 
     Raises:
         CorruptError: A checksum, a length or a rule is broken.
@@ -149,13 +170,37 @@ def read_unit(reader: Reader, header: Header, iteration: int, stopped: set[int])
             )
     _check_crc(reader, crc, f"iteration {iteration}")
     unit = tuple(
-        Segment(_coding(coding, tile, iteration), part, codes_crc)
-        for tile, (part, (coding, _, _, codes_crc)) in enumerate(
-            zip(parts, SEGMENT_ENTRY.iter_unpack(table), strict=True)
+        _segment(entry, part, header.code_shape(tile), progress, f"tile {index}, iteration {iteration}")
+        for index, (tile, part, entry) in enumerate(
+            zip(header.grid, parts, SEGMENT_ENTRY.iter_unpack(table), strict=True)
         )
     )
-    reject(unit_faults(unit, header, iteration=iteration, stopped=stopped))
+    reject(unit_faults(unit, header, iteration=iteration, stopped=progress.stopped))
     return unit
+
+
+def stored_codes_crcs(unit: Unit, header: Header, progress: Progress) -> list[int]:
+    """Return what the table of a unit says of the codes of its segments; `progress` moves on."""
+    return [
+        progress.codes_crc.stored(segment.codes_crc, _codes_bytes(segment.coding, header.code_shape(tile)))
+        for tile, segment in zip(header.grid, unit, strict=True)
+    ]
+
+
+def _segment(
+    entry: tuple[int, int, int, int], payload: bytes, shape: CodeShape, progress: Progress, place: str
+) -> Segment:
+    """Return a segment from its entry of the table."""
+    try:
+        coding = Coding(entry[0])
+    except ValueError as error:
+        raise UnsupportedError(f"{place}: coding {entry[0]}, allowed are 0 to {max(Coding)}") from error
+    return Segment(coding, payload, progress.codes_crc.own(entry[3], _codes_bytes(coding, shape)))
+
+
+def _codes_bytes(coding: Coding, shape: CodeShape) -> int:
+    """Return how many bytes the codes of a segment make when packed."""
+    return 0 if coding is Coding.STOPPED else shape.raw_bytes
 
 
 def unpack_head(value: bytes) -> Header:
@@ -216,12 +261,3 @@ def pack_chunk(chunk_type: bytes, value: bytes) -> bytes:
     """Return a whole chunk, as `schema.build_chunk` does."""
     start = CHUNK_PREFIX.pack(chunk_type, len(value)) + value
     return start + CHUNK_CRC.pack(zlib.crc32(start))
-
-
-def _coding(number: int, tile: int, iteration: int) -> Coding:
-    try:
-        return Coding(number)
-    except ValueError as error:
-        raise UnsupportedError(
-            f"tile {tile}, iteration {iteration}: coding {number}, allowed are 0 to {max(Coding)}"
-        ) from error

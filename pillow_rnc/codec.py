@@ -12,7 +12,7 @@ import numpy as np
 
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
-from pillow_rnc.inference import TileNetwork, torch_device
+from pillow_rnc.inference import runtime
 from pillow_rnc.records import Header, RncFile
 from pillow_rnc.tiling import Blender
 from pillow_rnc.weights import Weights, load
@@ -20,9 +20,9 @@ from pillow_rnc.weights import Weights, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import torch
     from numpy.typing import NDArray
 
+    from pillow_rnc.inference import Runtime
     from pillow_rnc.records import Segment, Unit
     from pillow_rnc.tiling import Tile
 
@@ -47,7 +47,7 @@ def encode(
         model: Name of a model, or "auto".
         tile_size: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
-        device: Torch device that runs the network.
+        device: What runs the network, see `inference`.
         verify: Decode all codes, as a reader will, and compare; about a third more time.
 
     Raises:
@@ -64,14 +64,14 @@ def encode(
     header = Header(
         width, height, "RGB", iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id
     )
-    place = torch_device(device)
+    network_for = runtime(weights, device)
     by_tile = []
     for index, tile in enumerate(header.grid):
-        network = TileNetwork(weights, tile.padded_height, tile.padded_width, place)
-        network.set_target(header.grid.cut(pixels, index))
+        network = network_for(1, tile.padded_height, tile.padded_width)
+        network.set_target(header.grid.cut(pixels, index)[None])
         shape = header.code_shape(tile)
         encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
-        planes = [network.encode() for _ in range(iterations)]
+        planes = [network.encode()[0] for _ in range(iterations)]
         by_tile.append([encoder.encode_next(plane) for plane in planes])
         if verify:
             _verify(by_tile[-1], planes, weights, index)
@@ -92,7 +92,7 @@ def decode(
         file: A parsed file, or as many of its units as are wanted.
         iterations: How many of the units to decode; all by default.
         region: Left, top, right, bottom in pixels; only the tiles that it touches are decoded.
-        device: Torch device that runs the network.
+        device: What runs the network, see `inference`.
         on_iteration: Called with (done, total, picture) after each iteration; all tiles are then held at once.
 
     Returns:
@@ -108,12 +108,12 @@ def decode(
     weights = load(header.model_id)
     _check_fit(header, weights)
     units = file.units if iterations is None else file.units[:iterations]
-    place = torch_device(device)
+    network_for = runtime(weights, device)
     if on_iteration is None:
         blender = Blender(header.grid, region)
         rows = []
         for index in blender.pending:
-            decoder = _TilePicture(header, weights, index, place)
+            decoder = _TilePicture(header, weights, index, network_for)
             for unit in units:
                 decoder.decode_next(unit)
             rows.append(_samples(blender, decoder.pixels(), header.mode))
@@ -137,15 +137,17 @@ def pictures(
         header: Header of the file.
         units: Its units in order; a generator is asked for one at a time.
         region: As for `decode`.
-        device: Torch device that runs the network.
+        device: What runs the network, see `inference`.
 
     Raises:
         RncError: As `decode`.
     """
     weights = load(header.model_id)
     _check_fit(header, weights)
-    place = torch_device(device)
-    decoders = {index: _TilePicture(header, weights, index, place) for index in Blender(header.grid, region).pending}
+    network_for = runtime(weights, device)
+    decoders = {
+        index: _TilePicture(header, weights, index, network_for) for index in Blender(header.grid, region).pending
+    }
     for unit in units:
         blender = Blender(header.grid, region)
         rows = []
@@ -170,20 +172,21 @@ def _verify(segments: list[Segment], planes: list[NDArray[np.uint8]], weights: W
 class _TilePicture:
     """One tile on its way from segments to pixels."""
 
-    def __init__(self, header: Header, weights: Weights, index: int, device: torch.device) -> None:
+    def __init__(self, header: Header, weights: Weights, index: int, network_for: Runtime) -> None:
         tile: Tile = header.grid[index]
         shape = header.code_shape(tile)
         self._index = index
         self._codes = TileDecoder(weights.entropy_model, shape.height, shape.width, tile=index)
-        self._network = TileNetwork(weights, tile.padded_height, tile.padded_width, device)
+        self._network = network_for(1, tile.padded_height, tile.padded_width)
 
     def decode_next(self, unit: Unit) -> None:
         plane = self._codes.decode_next(unit[self._index])
         if plane is not None:
-            self._network.decode(plane)
+            self._network.decode(plane[None])
 
     def pixels(self) -> NDArray[np.float32]:
-        return self._network.pixels()
+        picture: NDArray[np.float32] = self._network.pixels()[0]
+        return picture
 
 
 def _check_fit(header: Header, weights: Weights) -> None:

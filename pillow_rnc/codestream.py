@@ -17,7 +17,7 @@ from pillow_rnc.entropy_reference import bits_of_pass, place_bits
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 from pillow_rnc.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.records import CodeShape, Coding, Segment
-from pillow_rnc.rules import segment_faults
+from pillow_rnc.rules import segment_faults, wrong_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -219,8 +219,7 @@ class TileDecoder:
         decoder.finish()
         found = zlib.crc32(np.packbits(plane).tobytes())
         if found != segment.codes_crc:
-            msg = f"codes CRC {found:#010x}, expected {segment.codes_crc:#010x}"
-            raise CorruptError(msg)
+            raise CorruptError(wrong_codes(found, segment.codes_crc))
         return plane
 
     def _unpacked(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ from pillow_rnc.chunks import (
     read_header,
     read_unit,
     read_value,
+    start_of_units,
+    stored_codes_crcs,
 )
 from pillow_rnc.errors import CorruptError, RncOptionError, SignatureError, TruncatedError
 from pillow_rnc.records import (
@@ -116,16 +118,18 @@ def build(file: RncFile) -> bytes:
     refuse(alpha_faults(file.alpha, header))
     if len(file.units) != header.iterations:
         raise RncOptionError(f"{len(file.units)} units, the header promises {header.iterations}")
-    stopped: set[int] = set()
+    progress = start_of_units(header, file.alpha)
     for iteration, unit in enumerate(file.units):
-        refuse(unit_faults(unit, header, iteration=iteration, stopped=stopped))
+        refuse(unit_faults(unit, header, iteration=iteration, stopped=progress.stopped))
     parts = [SIGNATURE, schema.build_chunk(HEAD_TYPE, schema.build_head(header))]
     for key, chunk_type in METADATA_TYPES.items():
         if key in file.metadata:
             parts.append(schema.build_chunk(chunk_type, file.metadata[key]))
     if file.alpha is not None:
         parts.append(schema.build_chunk(ALPHA_TYPE, file.alpha))
-    parts += (schema.build_chunk(UNIT_TYPE, schema.build_unit(unit)) for unit in file.units)
+    for unit in file.units:
+        value = schema.build_unit(unit, stored_codes_crcs(unit, header, progress))
+        parts.append(schema.build_chunk(UNIT_TYPE, value))
     return b"".join(parts)
 
 
@@ -289,10 +293,10 @@ def _generate_units(fp: ByteSource, head: FileHead, iterations: int, *, allow_tr
     fp.seek(head.units_offset)
     reader = Reader(fp)
     reader.promised = head.header.iterations
-    stopped: set[int] = set()
+    progress = start_of_units(head.header, head.alpha)
     for iteration in range(iterations):
         try:
-            unit = read_unit(reader, head.header, iteration, stopped)
+            unit = read_unit(reader, head.header, iteration, progress)
         except TruncatedError:
             if allow_truncated and iteration:
                 return

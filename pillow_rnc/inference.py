@@ -1,244 +1,88 @@
-"""Running a network on one tile: pixels <-> code planes, untouched by what the host program set in torch.
+"""Running a network on tiles: pixels <-> code planes. What that takes of a runtime, and which one does it.
 
-This is the interface behind which another runtime can stand; it knows no files and no entropy coding.
+It knows no files and no entropy coding. The device "cpu" is NumPy, wherever it can run the model; all other names are
+devices of torch, which is loaded for them alone. ("cpu:0" is the processor by way of torch.)
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager, nullcontext
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cache, partial
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import torch
-
-from pillow_rnc.errors import RncError, RncOptionError, WeightsError
-from pillow_rnc.network import CodecState, Network
+from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.numpy_network import NumpyTiles
+from pillow_rnc.numpy_weights import NetworkWeights, can_run
 from pillow_rnc.weights import Weights, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    import numpy as np
     from numpy.typing import NDArray
 
-    from pillow_rnc.cells import State
+CPU = "cpu"
 
 
-class _Setting(Protocol):
-    """One of the places in torch.backends where a host may allow products of fewer bits."""
+class TileNetwork(Protocol):
+    """The network at work on n tiles of one size, iteration by iteration."""
 
-    fp32_precision: str
+    def set_target(self, pixels: NDArray[np.uint8]) -> None:
+        """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
 
+    def encode(self) -> NDArray[np.uint8]:
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
 
-class _FullPrecision:
-    """Keeps torch's products in float32 for as long as any thread computes, then gives back what the host had set.
+    def decode(self, planes: NDArray[np.uint8]) -> None:
+        """Take the codes of the next iteration, uint8 [n, C, h, w]."""
 
-    The settings hold for the whole process, so the lock is taken only to count who needs them: threads compute side
-    by side. A host that changes a setting meanwhile is obeyed once the last thread is done.
-
-    Args:
-        settings: Objects of torch.backends whose `fp32_precision` matters.
-    """
-
-    def __init__(self, *settings: _Setting) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._users = 0
-        self._found: dict[int, str] = {}
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._restart)
-
-    def __enter__(self) -> None:
-        with self._lock:
-            for index, setting in enumerate(self._settings):
-                precision = setting.fp32_precision
-                if precision not in _PLAIN:
-                    self._found[index] = precision
-                    setting.fp32_precision = "ieee"
-            self._users += 1
-
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self._give_back()
-
-    def _give_back(self) -> None:
-        for index, precision in self._found.items():
-            setting = self._settings[index]
-            if setting.fp32_precision == "ieee":
-                # What a setting inherits reads as its own; only when it does not come back so, it is set.
-                setting.fp32_precision = "none"
-                if setting.fp32_precision != precision:
-                    setting.fp32_precision = precision
-        self._found = {}
-
-    def _restart(self) -> None:
-        """Begin anew in a forked child, where the threads that were counted do not exist."""
-        self._lock = threading.Lock()
-        self._users = 0
-        self._give_back()
+    def pixels(self) -> NDArray[np.float32]:
+        """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
 
 
-_PLAIN = ("none", "ieee")
-_NO_MEMORY = "can't allocate memory"
-_backends: Any = torch.backends  # its precisions are not in the type stubs
-_full_precision = {
-    "cpu": _FullPrecision(_backends.mkldnn.matmul, _backends.mkldnn.conv),
-    "cuda": _FullPrecision(_backends.cuda.matmul, _backends.cudnn.conv),
-}
+class Runtime(Protocol):
+    """Makes networks at work."""
+
+    def __call__(self, n: int, height: int, width: int) -> TileNetwork:
+        """Return the network at rest on n tiles of so many pixels, both sides multiples of 16."""
 
 
-class _Threads:
-    """Keeps torch to one thread in a forked child: the threads that its parent's had started wait there for ever."""
-
-    def __init__(self) -> None:
-        self._forked = False
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._note_fork)
-
-    def _note_fork(self) -> None:
-        self._forked = True
-
-    @contextmanager
-    def safe(self) -> Iterator[None]:
-        """Within this block torch can compute in this process, and afterwards its number of threads is as it was."""
-        threads = torch.get_num_threads()
-        if not self._forked or threads == 1:
-            yield
-            return
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-_threads = _Threads()
-
-
-@contextmanager
-def settled_torch(device: torch.device) -> Iterator[None]:
-    """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it.
+def runtime(weights: Weights, device: str) -> Runtime:
+    """Return what runs a model on a device.
 
     Raises:
-        RncError: The device has not enough memory.
+        RncOptionError: The device cannot be used, or needs torch, which is not installed.
+        UnsupportedError: The model needs torch, which is not installed.
+        WeightsError: The weights do not fit the model's configuration.
     """
-    with (
-        _threads.safe(),
-        _full_precision.get(device.type, nullcontext()),
-        torch.inference_mode(),
-        torch.autocast(device.type, enabled=False),
-    ):
-        try:
-            yield
-        except RuntimeError as error:
-            # Of a processor this is no class of its own.
-            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
-                msg = f"device {device} has not enough memory"
-                raise RncError(msg) from error
-            raise
-
-
-def torch_device(name: str) -> torch.device:
-    """Return the device of a name such as "cpu" or "cuda:0".
-
-    Raises:
-        RncOptionError: torch does not know the name, or this machine has no such device.
-    """
+    if device == CPU and can_run(weights.config):
+        with _lock:
+            return partial(NumpyTiles, _operands(weights.model_id))
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        msg = f"device {name!r} cannot be used: {error}"
+        from pillow_rnc.torch_inference import TorchTiles, torch_device
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        if device == CPU:
+            msg = f"model {weights.name!r} with cell {weights.config.cell!r} needs torch: pip install pillow-rnc[torch]"
+            raise UnsupportedError(msg) from error
+        msg = f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
         raise RncOptionError(msg) from error
-    return device
+    return partial(TorchTiles, weights, torch_device(device))
 
 
-_network_lock = threading.Lock()
+_lock = threading.Lock()
 
 
-def _network(model_id: bytes, device: torch.device) -> Network:
-    with _network_lock:  # building one draws random numbers and takes them back, which threads must not do at once
-        return _built_network(model_id, device)
+def _renew_lock() -> None:
+    """Begin anew in a forked child: a thread that held the lock does not exist there."""
+    global _lock  # noqa: PLW0603 -- there is one per process
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @cache
-def _built_network(model_id: bytes, device: torch.device) -> Network:
-    weights = load(model_id)
-    state = {
-        name.removeprefix("network."): torch.from_numpy(tensor.copy())
-        for name, tensor in weights.tensors.items()
-        if name.startswith("network.")
-    }
-    with torch.device("meta"):  # shapes alone, because a configuration can ask for more memory than there is
-        expected = {name: tuple(tensor.shape) for name, tensor in Network(weights.config).state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if found != expected:
-        wrong = sorted(name for name in found | expected if found.get(name) != expected.get(name))
-        msg = f"weights {weights.name!r} do not fit their own configuration in {', '.join(wrong)}"
-        raise WeightsError(msg)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = Network(weights.config)
-    network.float()
-    network.load_state_dict(state)
-    network.eval().requires_grad_(requires_grad=False)
-    network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
-
-
-class TileNetwork:
-    """The network at work on one tile, iteration by iteration.
-
-    Args:
-        weights: The model.
-        height: Height of the padded tile in pixels.
-        width: Width of the padded tile in pixels.
-        device: A torch device.
-    """
-
-    def __init__(self, weights: Weights, height: int, width: int, device: torch.device) -> None:
-        with settled_torch(device):
-            self._network = _network(weights.model_id, device)
-            self._state: CodecState = self._network.initial_state(1, height // 8, width // 8)
-        self._device = device
-        self._memory: State | None = None
-        self._target: torch.Tensor | None = None
-        self._iteration = 0
-
-    def set_target(self, pixels: NDArray[np.uint8]) -> None:
-        """Say what is to be encoded: pixels uint8 [height, width, 3]."""
-        with settled_torch(self._device):
-            tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
-            planes = tensor.permute(2, 0, 1)[None].to(torch.float32)
-            self._target = self._network.transform(planes).contiguous(memory_format=torch.channels_last)
-
-    def encode(self) -> NDArray[np.uint8]:
-        """Return the codes of the next iteration, uint8 [C, h, w]; the reconstruction moves on with them."""
-        assert self._target is not None
-        with settled_torch(self._device):
-            a, self._memory = self._network.encode_step(self._target, self._iteration, self._state, self._memory)
-            bits = self._network.binarizer(a)
-            self._advance(bits)
-            plane: NDArray[np.uint8] = (bits[0] > 0).to(torch.uint8).cpu().contiguous().numpy()
-        return plane
-
-    def decode(self, plane: NDArray[np.uint8]) -> None:
-        """Take the codes of the next iteration, uint8 [C, h, w]."""
-        with settled_torch(self._device):
-            bits = torch.from_numpy(plane).to(self._device).to(torch.float32)[None] * 2 - 1
-            self._advance(bits.contiguous(memory_format=torch.channels_last))
-
-    def _advance(self, bits: torch.Tensor) -> None:
-        self._state = self._network.decode_step(bits, self._iteration, self._state)
-        self._iteration += 1
-
-    def pixels(self) -> NDArray[np.float32]:
-        """Return the reconstruction so far, float32 [height, width, 3], in 0..255 but neither clipped nor rounded."""
-        with settled_torch(self._device):
-            planes = self._network.transform.inverse(self._state.reconstruction)
-            shown: NDArray[np.float32] = planes[0].permute(1, 2, 0).cpu().contiguous().numpy()
-        return shown
+def _operands(model_id: bytes) -> NetworkWeights:
+    return NetworkWeights(load(model_id))

@@ -121,7 +121,7 @@ class Segment:
     Attributes:
         coding: How `payload` holds the codes.
         payload: The coded bytes; empty when stopped.
-        codes_crc: CRC-32 of the codes packed eight to a byte; 0 when stopped.
+        codes_crc: CRC-32 of the codes packed eight to a byte, wherever the segment stands; 0 when stopped.
     """
 
     coding: Coding

@@ -118,26 +118,35 @@ def segment_faults(segment: Segment, shape: CodeShape, *, may_stop: bool, may_ru
     """
     length = len(segment.payload)
     if segment.coding is Coding.STOPPED:
-        if length or segment.codes_crc:
-            yield CorruptError, "stopped, but not empty"
+        if length:
+            yield CorruptError, f"stopped, but with a payload of {length} bytes"
         if not may_stop:
             yield CorruptError, "stopped in the first iteration"
-        return
-    if not may_run:
+    elif not may_run:
         yield CorruptError, "codes after the tile was stopped"
     if segment.coding is Coding.RAW:
-        spare_bits = 8 * shape.raw_bytes - shape.bits
-        if length != shape.raw_bytes:
-            yield CorruptError, f"raw payload of {length} bytes, {shape.raw_bytes} are needed"
-        elif segment.payload[-1] & ((1 << spare_bits) - 1):
-            yield CorruptError, "raw payload with spare bits set"
+        yield from _raw_faults(segment.payload, shape)
+    if segment.coding is not Coding.ENTROPY:
         if segment.codes_crc != segment.payload_crc:
-            yield CorruptError, f"codes CRC {segment.codes_crc:#010x}, expected {segment.payload_crc:#010x}"
+            yield CorruptError, wrong_codes(segment.payload_crc, segment.codes_crc)
     elif length % ENTROPY_WORD_BYTES or not ENTROPY_WORD_BYTES <= length <= shape.raw_bytes:
         yield (
             CorruptError,
             f"entropy-coded payload of {length} bytes, allowed are multiples of 4 up to {shape.raw_bytes}",
         )
+
+
+def _raw_faults(payload: bytes, shape: CodeShape) -> Faults:
+    spare_bits = 8 * shape.raw_bytes - shape.bits
+    if len(payload) != shape.raw_bytes:
+        yield CorruptError, f"raw payload of {len(payload)} bytes, {shape.raw_bytes} are needed"
+    elif payload[-1] & ((1 << spare_bits) - 1):
+        yield CorruptError, "raw payload with spare bits set"
+
+
+def wrong_codes(found: int, expected: int) -> str:
+    """Return the message of codes that have another CRC than the file says."""
+    return f"codes CRC {found:#010x}, expected {expected:#010x}: altered, or written for another place or file"
 
 
 def unit_faults(unit: Unit, header: Header, *, iteration: int, stopped: set[int]) -> Faults:

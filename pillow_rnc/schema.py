@@ -28,6 +28,8 @@ from pillow_rnc.errors import RncOptionError
 from pillow_rnc.records import MODEL_ID_BYTES, MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pillow_rnc.records import Header, Unit
 
 CHUNK = Struct(
@@ -100,8 +102,12 @@ def build_head(header: Header) -> bytes:
     )
 
 
-def build_unit(unit: Unit) -> bytes:
+def build_unit(unit: Unit, codes_crcs: Sequence[int]) -> bytes:
     """Return the data of an `ITER` chunk.
+
+    Args:
+        unit: The segments.
+        codes_crcs: `Codes_Crc` of each, which depends on those before it.
 
     Raises:
         RncOptionError: A field is out of the range of its bytes.
@@ -111,9 +117,9 @@ def build_unit(unit: Unit) -> bytes:
             "coding": int(segment.coding),
             "length": len(segment.payload),
             "payload_crc": segment.payload_crc,
-            "codes_crc": segment.codes_crc,
+            "codes_crc": codes_crc,
         }
-        for segment in unit
+        for segment, codes_crc in zip(unit, codes_crcs, strict=True)
     ]
     table = _built(Array(len(entries), SEGMENT_ENTRY), entries)
     return table + b"".join(segment.payload for segment in unit)

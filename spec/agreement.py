@@ -1,18 +1,24 @@
-"""Compares the codes of package and reference decoder over many random files and models.
+"""Compares the codes of package, reference decoder and C decoder over many random files and models.
 
-    cd spec; PYTHONPATH=.. python agreement.py [--bits 10000000] [--seed 0]
+    cc -std=c99 -O2 -o /tmp/decoder decoder.c
+    cd spec; PYTHONPATH=.. python agreement.py [--bits 10000000] [--seed 0] [--program /tmp/decoder]
 
 A release needs 10^7 entropy-coded bits without a difference, which takes about ten minutes; the tests run a small part.
-Models are drawn anew every few rounds; each round draws picture size, tiles and codes. The package codes them, and both
-decode. Then one bit is changed, and both have to give the same fault.
+Models are drawn anew every few rounds; each round draws picture size, tiles and codes. The package codes them, and all
+decode. Then one bit is changed, and all have to give the same fault. The C decoder takes part where it is named.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import tempfile
 import time
-from dataclasses import replace
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import reference_decoder
@@ -24,6 +30,9 @@ from pillow_rnc.codestream import decode_tile
 from pillow_rnc.errors import RncFileError
 from pillow_rnc.records import Coding, Header
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _ROUNDS_PER_MODEL = 12
 
 
@@ -31,7 +40,23 @@ class Disagreement(Exception):  # noqa: N818
     """The decoders differ; the message tells the round."""
 
 
-def compare(bits: int, seed: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The C decoder, with a folder for what it reads."""
+
+    path: Path
+    folder: Path
+
+    def lines(self, data: bytes, weights: bytes) -> list[str]:
+        """Return what it prints of a file."""
+        (self.folder / "file").write_bytes(data)
+        (self.folder / "weights").write_bytes(weights)
+        command = [self.path, self.folder / "weights", self.folder / "file"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        return (done.stdout + done.stderr).splitlines()
+
+
+def compare(bits: int, seed: int, program: Program | None = None) -> int:
     """Compare at least so many entropy-coded bits, and return how many they were.
 
     Raises:
@@ -45,13 +70,20 @@ def compare(bits: int, seed: int) -> int:
             weights = make(int(random.random() * 2**32))
             model = read_model(weights)
         number += 1
+        place = f"seed {seed}, round {number}"
         draft = _draw(random, model)
         data = draft.bytes()
-        compared += _same_codes(data, weights, model, f"seed {seed}, round {number}")
+        coded, lines = _same_codes(data, weights, model, place)
+        compared += coded
+        if program and program.lines(data, weights) != lines:
+            raise Disagreement(f"{place}: codes of the program")
         position = int(random.random() * len(data))
         damaged = data[:position] + bytes([data[position] ^ 1 << int(random.random() * 8)]) + data[position + 1 :]
-        if _package_fault(damaged, model) != _reference_fault(damaged, weights):
-            raise Disagreement(f"seed {seed}, round {number}: faults after a change of byte {position}")
+        fault = _package_fault(damaged, model)
+        if fault != _reference_fault(damaged, weights):
+            raise Disagreement(f"{place}: faults after a change of byte {position}")
+        if program and fault != _fault_of(program.lines(damaged, weights)):
+            raise Disagreement(f"{place}: faults of the program after a change of byte {position}")
     return compared
 
 
@@ -72,17 +104,32 @@ def _draw(random: Random, model: Model) -> Draft:
     return Draft(header, (), code_units(header, model.entropy_model, random, Plan(rule)))
 
 
-def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> int:
+def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> tuple[int, list[str]]:
+    """Return the number of coded bits, and what a decoder prints of the file."""
     file = container.parse(data)
     _, codes = reference_decoder.decode(data, weights)
     coded = 0
+    lines: dict[tuple[int, int], str] = {}
     for index, tile in enumerate(file.header.grid):
         shape, segments = file.header.code_shape(tile), [unit[index] for unit in file.units]
         planes = decode_tile(segments, model.entropy_model, shape[1:], tile=index)
         if not np.array_equal(np.reshape(codes[index], planes.shape), planes):
             raise Disagreement(f"{place}, tile {index}: codes")
         coded += shape.bits * sum(segment.coding is Coding.ENTROPY for segment in segments)
-    return coded
+        lines |= {
+            (t, index): f"{t} {index} {segments[t].coding.name.lower()} {_crc(planes[t])}" for t in range(len(planes))
+        }
+    return coded, [lines[key] for key in sorted(lines)]
+
+
+def _crc(plane: NDArray[np.uint8]) -> str:
+    return f"{zlib.crc32(np.packbits(plane).tobytes()):08x}"
+
+
+def _fault_of(lines: list[str]) -> str | None:
+    """Return the class of the fault in the last line."""
+    classes = {one.fault: one.__name__ for one in reference_decoder.Rejected.__subclasses__()}
+    return classes.get(lines[-1].split(":")[0])
 
 
 def _package_fault(data: bytes, model: Model) -> str | None:
@@ -113,9 +160,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the codes of package and reference decoder.")
     parser.add_argument("--bits", type=int, default=10_000_000, help="entropy-coded bits to compare at least")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--program", type=Path, help="the C decoder")
     arguments = parser.parse_args()
     start = time.monotonic()
-    bits = compare(arguments.bits, arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(arguments.program, Path(folder)) if arguments.program else None
+        bits = compare(arguments.bits, arguments.seed, program)
     print(f"{bits} coded bits agree, seed {arguments.seed}, {time.monotonic() - start:.0f} s")
 
 

@@ -50,8 +50,9 @@ static uint8_t *read_file(const char *path, size_t *size) {
 static uint32_t u16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
 static uint32_t u32(const uint8_t *p) { return u16(p) | u16(p + 2) << 16; }
 
-static uint32_t crc32(const uint8_t *data, size_t size) {
-    uint32_t crc = 0xffffffff;
+/* The CRC of bytes that come after others; `crc` is the CRC of those, or 0. */
+static uint32_t crc32(uint32_t crc, const uint8_t *data, size_t size) {
+    crc = ~crc;
     while (size--) {
         crc ^= *data++;
         for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
@@ -108,7 +109,7 @@ struct header {
     uint32_t width, height, mode, iterations, channels, stride, tile_size, overlap;
     const uint8_t *model_id;
 };
-struct segment { uint32_t coding, length, payload_crc, codes_crc; const uint8_t *payload; };
+struct segment { uint32_t coding, length, payload_crc, codes_crc, crc_before, plane_crc; const uint8_t *payload; };
 struct tile { uint32_t rows, columns, cells, raw_length; }; /* of code cells */
 
 static struct header head;
@@ -116,6 +117,7 @@ static struct tile *tiles;
 static uint32_t tile_count;
 static struct segment *units[MAX_ITERATIONS];
 static uint32_t whole; /* units that are complete and sound */
+static uint32_t crc_so_far; /* Codes_Crc of the last segment that was read; before the first, CRC of HEAD and ALPH */
 
 /* ---- Tile grid ---- */
 
@@ -145,6 +147,13 @@ static void make_grid(void) {
 
 /* ---- Header ---- */
 
+static void cover_head(const uint8_t *data) {
+    uint8_t covered[22];
+    memcpy(covered, data, 22);
+    covered[1] = covered[7] = 0;
+    crc_so_far = crc32(0, covered, 22);
+}
+
 static void read_header(const uint8_t *data, size_t length) {
     if (data[0] != 1) fail(UNSUPPORTED, "Format_Major");
     if (length != 22) fail(CORRUPT, "length of HEAD");
@@ -159,6 +168,7 @@ static void read_header(const uint8_t *data, size_t length) {
     if (head.overlap % 16 || head.overlap > head.tile_size / 2) fail(CORRUPT, "Overlap");
     if (data[13]) fail(UNSUPPORTED, "Flags");
     make_grid();
+    cover_head(data);
 }
 
 /* ---- Units ---- */
@@ -183,7 +193,7 @@ static void read_unit(const uint8_t *data) {
     struct segment *unit = units[whole] = zeros(tile_count, sizeof *unit);
     for (uint32_t i = 0; i < tile_count; i++) {
         const uint8_t *entry = data + 13 * (size_t)i;
-        unit[i] = (struct segment){entry[0], u32(entry + 1), u32(entry + 5), u32(entry + 9), NULL};
+        unit[i] = (struct segment){entry[0], u32(entry + 1), u32(entry + 5), u32(entry + 9), 0, 0, NULL};
     }
     for (uint32_t i = 0; i < tile_count; i++) {
         struct segment *s = unit + i;
@@ -193,12 +203,15 @@ static void read_unit(const uint8_t *data) {
         if (s->coding > 2) fail(UNSUPPORTED, "Coding");
         if (s->coding == 0 && (s->length % 4 || s->length < 4 || s->length > raw_length)) fail(CORRUPT, "Payload_Length");
         if (s->coding == 1 && s->length != raw_length) fail(CORRUPT, "Payload_Length, raw");
-        if (s->coding == 2 && (s->length || s->payload_crc || s->codes_crc)) fail(CORRUPT, "stopped segment is not empty");
+        if (s->coding == 2 && s->length) fail(CORRUPT, "stopped segment is not empty");
         if (s->coding == 2 && !whole) fail(CORRUPT, "stopped segment in iteration 0");
         if (s->coding != 2 && whole && units[whole - 1][i].coding == 2) fail(CORRUPT, "segment after a stopped one");
-        if (crc32(s->payload, s->length) != s->payload_crc) fail(CORRUPT, "Payload_Crc");
-        if (s->coding == 1 && s->codes_crc != s->payload_crc) fail(CORRUPT, "Codes_Crc, raw");
+        if (crc32(0, s->payload, s->length) != s->payload_crc) fail(CORRUPT, "Payload_Crc");
         if (s->coding == 1 && s->payload[raw_length - 1] & ((1 << spare) - 1)) fail(CORRUPT, "spare bits");
+        if (s->coding == 1 && crc32(crc_so_far, s->payload, s->length) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
+        if (s->coding == 2 && crc32(crc_so_far, (const uint8_t *)"", 1) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
+        s->crc_before = crc_so_far;
+        crc_so_far = s->codes_crc;
     }
     whole++;
 }
@@ -230,7 +243,7 @@ static int read_chunks(const uint8_t *data, size_t size) {
         if (known == HEAD && rest && length != 22 && body[0] == 1) fail(CORRUPT, "length of HEAD");
         if (known == ITER && check_table(body, length, rest) == 0) return 0;
         if (rest < 4 || rest - 4 < length) return 0;
-        if (crc32(type, length + 8) != u32(body + length)) fail(CORRUPT, "Crc of a chunk");
+        if (crc32(0, type, length + 8) != u32(body + length)) fail(CORRUPT, "Crc of a chunk");
         /* Checks of the rest */
         for (int i = 0; i < 4; i++)
             if ((type[i] | 32) < 'a' || (type[i] | 32) > 'z') fail(CORRUPT, "Type is not four letters");
@@ -243,6 +256,7 @@ static int read_chunks(const uint8_t *data, size_t size) {
             if (!u32(body + 4 * i)) fail(CORRUPT, "zero in dens");
         if (known == ALPH && !(head.mode & 1)) fail(CORRUPT, "ALPH in a mode without alpha");
         if (known == ALPH && body[0] > 3) fail(CORRUPT, "Predictor");
+        if (known == ALPH) crc_so_far = crc32(crc_so_far, body, length);
         if (known == ITER) read_unit(body);
         if (known < UNKNOWN) previous = known;
         at += length + 12;
@@ -513,7 +527,7 @@ static void decode_tile(uint32_t index) {
     int8_t *e = zeros(2 * (size_t)S * cells, 1);
     uint8_t *plane = zeros(tile.raw_length, 1);
     for (uint32_t t = 0; t < whole; t++) {
-        const struct segment *segment = &units[t][index];
+        struct segment *segment = &units[t][index];
         if (segment->coding != 2) {
             if (t) count(q, e, bits, (int)t), next_state(state, scratch, bits, e, (int)t);
             if (segment->coding == 1) {
@@ -525,7 +539,8 @@ static void decode_tile(uint32_t index) {
                 decode_segment(segment, bits, feature, e, (int)t);
             }
             pack(plane, bits, tile.raw_length);
-            if (crc32(plane, tile.raw_length) != segment->codes_crc) fail(CORRUPT, "Codes_Crc");
+            if (crc32(segment->crc_before, plane, tile.raw_length) != segment->codes_crc) fail(CORRUPT, "Codes_Crc");
+            segment->plane_crc = crc32(0, plane, tile.raw_length);
         }
     }
     free(state), free(scratch), free(bits), free(feature), free(q), free(e), free(plane);
@@ -543,7 +558,7 @@ int main(int argc, char **argv) {
     for (uint32_t t = 0; t < whole; t++)
         for (uint32_t index = 0; index < tile_count; index++) {
             const struct segment *segment = &units[t][index];
-            printf("%u %u %s %08x\n", t, index, codings[segment->coding], segment->codes_crc);
+            printf("%u %u %s %08x\n", t, index, codings[segment->coding], segment->plane_crc);
         }
     if (!complete) printf("truncated: %u whole iterations\n", whole);
     return complete ? 0 : TRUNCATED;

@@ -65,7 +65,7 @@ def require(holds: bool, what: str, error: type[Rejected] = CorruptError) -> Non
         raise error(what)
 
 
-# --- Signature, chunks, header ---------------------------------------------------------------------
+# --- Signature, chunks, header ---------------------------------------------------------------------------------------
 
 SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 OPTIONAL = (b"iccp", b"exif", b"xmpp", b"comm", b"dens", b"ALPH")  # in this order
@@ -167,24 +167,34 @@ def read_optional_chunks(source: Input, header: Header) -> dict[bytes, bytes]:
     return found
 
 
-# --- Tile grid ---------------------------------------------------------------------------------------
+# --- Alpha -----------------------------------------------------------------------------------------------------------
 
 
-def spans(length: int, header: Header) -> list[int]:
-    """Return the padded lengths of the tiles along one axis, in pixels."""
-    step = header.tile_size - header.overlap
-    count = 1 if length <= header.tile_size else -(-(length - header.overlap) // step)
-    ends = [min(n * step + header.tile_size, length) - n * step for n in range(count)]
-    return [-(-end // 16) * 16 for end in ends]
+def decode_alpha(data: bytes) -> bytes | None:
+    """Return the alpha plane of a file, one byte for each pixel by rows, or None where every pixel is opaque."""
+    source = Input(data)
+    header = read_header(source)
+    value = read_optional_chunks(source, header).get(b"ALPH")
+    if value is None:
+        return None
+    require(value[0] <= 3, "predictor")
+    stream = zlib.decompressobj()
+    try:
+        plane = bytearray(stream.decompress(value[1:], header.width * header.height + 1))
+    except zlib.error as error:
+        raise CorruptError(str(error)) from error
+    whole = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
+    require(whole, "alpha stream has another length")
+    for n in range(len(plane)):
+        if value[0] & 1 and n % header.width:
+            plane[n] = (plane[n] + plane[n - 1]) & 255
+    for n in range(header.width, len(plane)):
+        if value[0] & 2:
+            plane[n] = (plane[n] + plane[n - header.width]) & 255
+    return bytes(plane)
 
 
-def code_grids(header: Header) -> list[tuple[int, int]]:
-    """Return rows and columns of code cells of each tile."""
-    stride = header.code_stride
-    return [(h // stride, w // stride) for h in spans(header.height, header) for w in spans(header.width, header)]
-
-
-# --- Units ---------------------------------------------------------------------------------------------
+# --- Units -----------------------------------------------------------------------------------------------------------
 
 ENTROPY, RAW, STOPPED = range(3)
 
@@ -194,11 +204,18 @@ class Segment(NamedTuple):
 
     coding: int
     payload: bytes
+    crc_before: int
     codes_crc: int
 
 
-def read_unit(source: Input, header: Header, stopped: set[int], first: bool) -> list[Segment]:
-    """Return the segments of one iteration; ``stopped`` holds the tiles that ended, and grows."""
+def covered_head(header: Header, alpha: bytes) -> int:
+    """Return the CRC of what comes before the first codes of a picture."""
+    fields = header._replace(minor=0, iterations=0)
+    return zlib.crc32(struct.pack("<BBHHBBBBHBB8s", *fields) + alpha)
+
+
+def read_unit(source: Input, header: Header, before: list[Segment], crc: int) -> list[Segment]:
+    """Return the segments of one iteration, given those of the last one and the Codes_Crc before them."""
     grids = code_grids(header)
     kind, length = struct.unpack("<4sI", source.take(8))
     require(kind == b"ITER", f"{kind!r} in place of a unit")
@@ -215,20 +232,71 @@ def read_unit(source: Input, header: Header, stopped: set[int], first: bool) -> 
         require(zlib.crc32(payload) == payload_crc, f"payload CRC of tile {tile}")
         require(coding <= STOPPED, "coding", UnsupportedError)
         if coding == STOPPED:
-            require(not (size or codes_crc or first), "stopped segment")
-            stopped.add(tile)
+            require(size == 0 and bool(before), "stopped segment")
         else:
-            require(tile not in stopped, "codes after a stopped segment")
+            require(not before or before[tile].coding != STOPPED, "codes after a stopped segment")
         if coding == RAW:
             require(size == raw_bytes and payload[-1] & ((1 << (-bits % 8)) - 1) == 0, "raw segment")
-            require(codes_crc == payload_crc, "codes CRC of a raw segment")
-        elif coding == ENTROPY:
+        if coding == ENTROPY:
             require(size % 4 == 0 and 4 <= size <= raw_bytes, "length of an entropy-coded segment")
-        segments.append(Segment(coding, payload, codes_crc))
+        else:
+            covered = payload if coding == RAW else b"\0"
+            require(codes_crc == zlib.crc32(covered, crc), f"codes CRC of tile {tile}")
+        segments.append(Segment(coding, payload, crc, codes_crc))
+        crc = codes_crc
     return segments
 
 
-# --- Entropy network -------------------------------------------------------------------------------------
+def read_units(source: Input, header: Header, alpha: bytes, *, tolerant: bool) -> list[list[Segment]]:
+    """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
+    units: list[list[Segment]] = []
+    crc = covered_head(header, alpha)
+    while len(units) < header.iterations:
+        try:
+            units.append(read_unit(source, header, units[-1] if units else [], crc))
+            crc = units[-1][-1].codes_crc
+        except TruncatedError as error:
+            if tolerant and units:
+                return units
+            error.whole_iterations = len(units)
+            raise
+    require(tolerant or source.position == len(source.data), "spare bytes after the last unit")
+    return units
+
+
+# --- Tile grid -------------------------------------------------------------------------------------------------------
+
+
+def spans(length: int, header: Header) -> list[int]:
+    """Return the padded lengths of the tiles along one axis, in pixels."""
+    step = header.tile_size - header.overlap
+    count = 1 if length <= header.tile_size else -(-(length - header.overlap) // step)
+    ends = [min(n * step + header.tile_size, length) - n * step for n in range(count)]
+    return [-(-end // 16) * 16 for end in ends]
+
+
+def code_grids(header: Header) -> list[tuple[int, int]]:
+    """Return rows and columns of code cells of each tile."""
+    stride = header.code_stride
+    return [(h // stride, w // stride) for h in spans(header.height, header) for w in spans(header.width, header)]
+
+
+# --- Codes -----------------------------------------------------------------------------------------------------------
+
+
+def unpack_bits(packed: bytes, channels: int, cells: int) -> Plane:
+    """Return the codes of raw bytes, first bit in the highest place."""
+    bits = [byte >> place & 1 for byte in packed for place in range(7, -1, -1)]
+    return [bits[n * cells : (n + 1) * cells] for n in range(channels)]
+
+
+def pack_bits(codes: Plane) -> bytes:
+    """Return codes as raw bytes, spare bits 0."""
+    bits = "".join(str(bit) for channel in codes for bit in channel)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+# --- Weights file ----------------------------------------------------------------------------------------------------
 
 
 class Tensor(NamedTuple):
@@ -263,6 +331,9 @@ def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
             values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
             tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
     return tensors, config
+
+
+# --- Entropy network -------------------------------------------------------------------------------------------------
 
 
 def table(text: str, crc: int, code: str) -> tuple[int, ...]:
@@ -423,7 +494,7 @@ class Network:
         return [[int(value > 0) for value in channel] for channel in known]
 
 
-# --- Range coder -------------------------------------------------------------------------------------------
+# --- Range coder -----------------------------------------------------------------------------------------------------
 
 
 class RangeDecoder:
@@ -461,35 +532,7 @@ class RangeDecoder:
         require(len(self.words) - 2 == self.next_word - 1 + spare, "payload has missing or spare words")
 
 
-# --- Codes ---------------------------------------------------------------------------------------------------
-
-
-def unpack_bits(packed: bytes, channels: int, cells: int) -> Plane:
-    """Return the codes of raw bytes, first bit in the highest place."""
-    bits = [byte >> place & 1 for byte in packed for place in range(7, -1, -1)]
-    return [bits[n * cells : (n + 1) * cells] for n in range(channels)]
-
-
-def pack_bits(codes: Plane) -> bytes:
-    """Return codes as raw bytes, spare bits 0."""
-    bits = "".join(str(bit) for channel in codes for bit in channel)
-    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
-
-
-def read_units(source: Input, header: Header, *, tolerant: bool) -> list[list[Segment]]:
-    """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
-    stopped: set[int] = set()
-    units: list[list[Segment]] = []
-    while len(units) < header.iterations:
-        try:
-            units.append(read_unit(source, header, stopped, not units))
-        except TruncatedError as error:
-            if tolerant and units:
-                return units
-            error.whole_iterations = len(units)
-            raise
-    require(tolerant or source.position == len(source.data), "spare bytes after the last unit")
-    return units
+# --- From bytes to codes ---------------------------------------------------------------------------------------------
 
 
 def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Header, list[list[Plane]]]:
@@ -500,8 +543,8 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
     """
     source = Input(data)
     header = read_header(source)
-    read_optional_chunks(source, header)
-    units = read_units(source, header, tolerant=tolerant)
+    alpha = read_optional_chunks(source, header).get(b"ALPH", b"")
+    units = read_units(source, header, alpha, tolerant=tolerant)
     require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
     tensors, config = read_weights(weights)
     same_codes = (header.code_channels, header.code_stride) == (config["code_channels"], config["code_stride"])
@@ -521,35 +564,9 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
                 codes[tile].append(unpack_bits(segment.payload, header.code_channels, rows * columns))
                 continue
             codes[tile].append(network.decode(t, RangeDecoder(segment.payload)))
-            require(zlib.crc32(pack_bits(codes[tile][-1])) == segment.codes_crc, f"codes CRC of tile {tile}")
+            found = zlib.crc32(pack_bits(codes[tile][-1]), segment.crc_before)
+            require(found == segment.codes_crc, f"codes CRC of tile {tile}")
     return header, codes
-
-
-# --- Alpha -----------------------------------------------------------------------------------------------------
-
-
-def decode_alpha(data: bytes) -> bytes | None:
-    """Return the alpha plane of a file, one byte for each pixel by rows, or None where every pixel is opaque."""
-    source = Input(data)
-    header = read_header(source)
-    value = read_optional_chunks(source, header).get(b"ALPH")
-    if value is None:
-        return None
-    require(value[0] <= 3, "predictor")
-    stream = zlib.decompressobj()
-    try:
-        plane = bytearray(stream.decompress(value[1:], header.width * header.height + 1))
-    except zlib.error as error:
-        raise CorruptError(str(error)) from error
-    whole = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
-    require(whole, "alpha stream has another length")
-    for n in range(len(plane)):
-        if value[0] & 1 and n % header.width:
-            plane[n] = (plane[n] + plane[n - 1]) & 255
-    for n in range(header.width, len(plane)):
-        if value[0] & 2:
-            plane[n] = (plane[n] + plane[n - header.width]) & 255
-    return bytes(plane)
 
 
 def report(weights: bytes, data: bytes) -> list[str]:
@@ -569,8 +586,8 @@ def report(weights: bytes, data: bytes) -> list[str]:
     lines = []
     source = Input(data)
     header = read_header(source)
-    read_optional_chunks(source, header)
-    for t, unit in enumerate(read_units(source, header, tolerant=True)):
+    alpha = read_optional_chunks(source, header).get(b"ALPH", b"")
+    for t, unit in enumerate(read_units(source, header, alpha, tolerant=True)):
         for tile, segment in enumerate(unit):
             crc = zlib.crc32(pack_bits(codes[tile][t])) if t < len(codes[tile]) else 0
             lines.append(f"{t} {tile} {('entropy', 'raw', 'stopped')[segment.coding]} {crc:08x}")

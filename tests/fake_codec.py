@@ -58,7 +58,7 @@ class FakeCodec:
         device: str = "cpu",
         verify: bool = False,
     ) -> tuple[Header, tuple[Unit, ...]]:
-        assert (model, device, verify) == ("auto", "cpu", False)
+        assert (model, device.partition(":")[0], verify) == ("auto", "cpu", False)
         assert pixels.dtype == np.uint8
         self.encoded += 1
         height, width, _ = pixels.shape
@@ -75,7 +75,7 @@ class FakeCodec:
         device: str = "cpu",
         on_iteration: Callable[[int, int, Pixels], None] | None = None,
     ) -> Pixels:
-        assert device == "cpu"
+        assert device.partition(":")[0] == "cpu"
         total = iterations or len(file.units)
         self.decoded_iterations.append(total)
         if on_iteration:
@@ -91,7 +91,7 @@ class FakeCodec:
         region: tuple[int, int, int, int] | None = None,
         device: str = "cpu",
     ) -> Iterator[Pixels]:
-        assert device == "cpu"
+        assert device.partition(":")[0] == "cpu"
         so_far: list[Unit] = []
         for unit in units:
             so_far.append(unit)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pillow_rnc.chunks import CHUNK_CRC, CHUNK_PREFIX, SEGMENT_ENTRY
-from pillow_rnc.container import SIGNATURE, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 from pillow_rnc.records import CODE_STRIDES, MODES
 from pillow_rnc.tiling import TileGrid
 
@@ -149,26 +148,6 @@ def _gaps(draw: DrawFn, length: int) -> Damage:
     start = draw(st.integers(0, length - 1))
     stop = draw(st.integers(start + 1, length))
     return lambda data: data[:start] + data[stop:]
-
-
-def resealed(data: bytes) -> bytes:
-    """Return `data` with every checksum made right again, as an attacker would; as far as it still has chunks."""
-    sealed = bytearray(data)
-    start = len(SIGNATURE)
-    while start + 12 <= len(sealed):
-        chunk_type, length = CHUNK_PREFIX.unpack_from(sealed, start)
-        end = start + 8 + length
-        if end + 4 > len(sealed):
-            break
-        if chunk_type == b"ITER" and length >= SEGMENT_ENTRY.size:
-            # Enough for one tile: of several, the payloads stand further on and damage there is found by its CRC.
-            coding, size, _, codes_crc = SEGMENT_ENTRY.unpack_from(sealed, start + 8)
-            crc = zlib.crc32(sealed[start + 21 : end])
-            entry = SEGMENT_ENTRY.pack(coding, size, crc, crc if coding == Coding.RAW else codes_crc)
-            sealed[start + 8 : start + 21] = entry
-        CHUNK_CRC.pack_into(sealed, end, zlib.crc32(sealed[start:end]))
-        start = end + 4
-    return bytes(sealed)
 
 
 def corruptions(length: int) -> st.SearchStrategy[Damage]:

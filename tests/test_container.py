@@ -13,7 +13,8 @@ import pytest
 from construct import Array, ConstructError
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import SMALL_FILE_BYTES, corruptions, files, headers, resealed
+from mutator import reseal
+from strategies import SMALL_FILE_BYTES, corruptions, files, headers
 
 from pillow_rnc import chunks, container, schema
 from pillow_rnc.container import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
@@ -79,10 +80,8 @@ def unit(*entries: tuple[int, int, int, int], payloads: bytes = b"") -> bytes:
 
 def small_with(*, after_head: bytes = b"", header: bytes = b"", units: bytes | None = None, end: bytes = b"") -> bytes:
     """A sound file of three raw iterations but for the parts given."""
-    payload = b"\xa5\xf0"
-    crc = zlib.crc32(payload)
-    middle = 3 * unit((1, 2, crc, crc), payloads=payload) if units is None else units
-    return container.SIGNATURE + (header or head()) + after_head + middle + end
+    sound = container.build(RncFile(HEADER, units=((raw(b"\xa5\xf0"),),) * 3))
+    return container.SIGNATURE + (header or head()) + after_head + (sound[HEAD_END:] if units is None else units) + end
 
 
 class RecordingFile(io.BytesIO):
@@ -163,12 +162,16 @@ def test_construct_alone_reads_the_file_that_struct_reads(file: RncFile) -> None
     tables = [
         Array(len(file.header.grid), schema.SEGMENT_ENTRY).parse(part.data) for part in parsed if part.type == b"ITER"
     ]
+    progress = chunks.start_of_units(file.header, file.alpha)
 
     assert all(part.crc == zlib.crc32(schema.CHUNK.build(part)[:-4]) for part in parsed)
     assert [
         [(entry.coding, entry.length, entry.payload_crc, entry.codes_crc) for entry in table] for table in tables
     ] == [
-        [(part.coding, len(part.payload), part.payload_crc, part.codes_crc) for part in segments]
+        [
+            (part.coding, len(part.payload), part.payload_crc, codes_crc)
+            for part, codes_crc in zip(segments, chunks.stored_codes_crcs(segments, file.header, progress), strict=True)
+        ]
         for segments in file.units
     ]
 
@@ -271,7 +274,7 @@ def test_damage_with_repaired_checksums_is_a_file_error_or_another_sound_file(
     damaged = bytearray(container.build(file))
     for position, mask in flips:
         damaged[position % len(damaged)] ^= mask
-    data = resealed(bytes(damaged))
+    data = reseal(bytes(damaged))
 
     try:
         parsed = container.parse(data)
@@ -515,7 +518,9 @@ def test_unknown_ancillary_chunks_are_ignored_and_copied_when_safe() -> None:
 
 
 RAW_CRC = zlib.crc32(b"\xa5\xf0")
-ENTRY = (1, 2, RAW_CRC, RAW_CRC)
+COVERED = struct.pack("<BBHHBBBBHBB8s", 1, 0, 20, 17, 3, 0, 3, 16, 64, 16, 0, b"model-id")
+CODES_CRC = zlib.crc32(COVERED + b"\xa5\xf0")
+ENTRY = (1, 2, RAW_CRC, CODES_CRC)
 
 
 @pytest.mark.parametrize(
@@ -536,9 +541,16 @@ ENTRY = (1, 2, RAW_CRC, RAW_CRC)
         (struct.pack("<4sI", b"ITER", 2**32 - 1) + struct.pack("<BIII", *ENTRY), CorruptError, "segments make"),
         (chunk(b"exif", b"1")[:8], TruncatedError, "0 of 3"),
         (unit(ENTRY, payloads=b"\xa5\xf0") + chunk(b"exif", b"late"), CorruptError, "iteration 1: chunk"),
-        (unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 0, 0, 7)), CorruptError, "stopped, but not empty"),
+        (unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 0, 0, 0)), CorruptError, "iteration 1: codes CRC"),
         (
-            unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 0, 0, 0)) + unit(ENTRY, payloads=b"\xa5\xf0"),
+            unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 1, 0xD202EF8D, CODES_CRC), payloads=b"\0"),
+            CorruptError,
+            "iteration 1: stopped, but with a payload of 1 bytes",
+        ),
+        (
+            unit(ENTRY, payloads=b"\xa5\xf0")
+            + unit((2, 0, 0, zlib.crc32(b"\0", CODES_CRC)))
+            + unit(ENTRY, payloads=b"\xa5\xf0"),
             CorruptError,
             "tile 0, iteration 2: codes after",
         ),

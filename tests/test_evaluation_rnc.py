@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fake_codec import FakeCodec
 from PIL import Image
-from tiny_codec import register_tiny_codec
+from tiny_codec import register_random_codec
 
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
@@ -60,7 +60,7 @@ def test_measurements_go_through_files(codec: FakeCodec, image: Image.Image) -> 
 
 
 def test_weights_that_are_not_released_can_be_measured(image: Image.Image, tmp_path: Path) -> None:
-    files = RncCodec(weights=register_tiny_codec(tmp_path, seed=77)).encode(image, (1, 4))
+    files = RncCodec(weights=register_random_codec(tmp_path, seed=77)).encode(image, (1, 4))
 
     with Image.open(io.BytesIO(files[4])) as opened:
         assert opened.info["rnc"]["model"] in {release.model_id.hex() for release in releases()}

@@ -17,9 +17,11 @@ import model
 import mutator
 import pytest
 import resources
+import splices
 
 from pillow_rnc import container
 from pillow_rnc.chunks import pack_chunk, pack_head
+from pillow_rnc.codes_crc import RunningCrc
 from pillow_rnc.errors import RncFileError
 from pillow_rnc.records import SIGNATURE
 
@@ -36,6 +38,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 SEEDS = sorted(path for folder in ("corpus", "regressions") for path in (FUZZ / folder).glob("*/*"))
 FORMAT_TARGETS = ("container", "plugin")
 """Their inputs are files and a byte of options."""
+PAIRS = splices.sample_pairs(8)
 
 
 @pytest.fixture(scope="module")
@@ -126,16 +129,35 @@ def test_no_damage_of_several_bytes_is_silent(files: list[bytes]) -> None:
     assert damage.damage_with_right_checksums(files, 800).total() == 800
 
 
-def test_entropy_coded_units_cannot_be_reordered(files: list[bytes]) -> None:
-    fates = damage.reorder_units(files)
+def test_no_unit_fits_in_another_place(files: list[bytes]) -> None:
+    fates = splices.reorder_units(files)
 
-    assert fates["CorruptError"] > 5
-    assert "codes that fit in another place" not in fates
+    assert fates["CorruptError"] > 20
+
+
+@pytest.mark.parametrize("name", splices.SPLICES)
+def test_no_part_fits_in_another_place_or_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each splice finds something to do, and is refused, but for metadata and the last units."""
+    monkeypatch.setattr(splices, "SPLICES", {name: splices.SPLICES[name]})
+    tally = splices.splice_at_random(PAIRS, 60)
+    refused = tally.total() - sum(count for fate, count in tally.items() if fate.endswith("the same picture"))
+
+    assert tally.total() == 60
+    assert bool(refused) != (name == "metadata")
+
+
+def test_codes_that_are_not_compared_make_splices_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check can fail: as before the field covered more than one segment."""
+    monkeypatch.setattr(RunningCrc, "own", lambda _running, stored, _length: stored)
+    monkeypatch.setattr(RunningCrc, "stored", lambda _running, own, _length: own)
+    pairs = splices.sample_pairs(6)
+    with pytest.raises(splices.SilentChangeError):
+        splices.splice_at_random(pairs, 300)
 
 
 def test_silent_damage_fails_the_check(monkeypatch: pytest.MonkeyPatch, files: list[bytes]) -> None:
     monkeypatch.setattr(container, "parse", lambda _data: None)
-    with pytest.raises(damage.SilentChangeError, match="bit 0 of byte 0"):
+    with pytest.raises(splices.SilentChangeError, match="bit 0 of byte 0"):
         damage.flip_every_bit(files[0])
 
 

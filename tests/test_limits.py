@@ -40,8 +40,8 @@ def test_padding_overlap_and_iterations_count_as_work(data: bytes) -> None:
     im.load()
     pillow_rnc.open(io.BytesIO(data), max_work=WORK // 2, region=(0, 0, 40, 40)).load()
     with pytest.raises(RncFileError):
-        next(pillow_rnc.iter_progressive(io.BytesIO(data), max_work=WORK - 1))
-    assert len(list(pillow_rnc.iter_progressive(io.BytesIO(data), iterations=3, max_work=WORK - 1))) == 3
+        next(iter(pillow_rnc.progressive(io.BytesIO(data), max_work=WORK - 1)))
+    assert len(list(pillow_rnc.progressive(io.BytesIO(data), iterations=3, max_work=WORK - 1))) == 3
 
 
 def test_the_limit_comes_from_the_call_then_the_block_then_the_environment(

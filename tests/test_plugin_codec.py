@@ -135,26 +135,6 @@ def test_unknown_models_are_named() -> None:
         opened(strange).load()
 
 
-def test_what_the_host_set_in_torch_stays_and_does_not_matter() -> None:
-    import torch
-
-    original = picture("RGB", (40, 40))
-    data, pixels = saved(original), opened(saved(original)).tobytes()
-    torch.set_default_dtype(torch.float64)
-    torch.set_float32_matmul_precision("medium")
-    state = torch.random.get_rng_state()
-    try:
-        with torch.autocast("cpu"), torch.device("meta"):
-            assert saved(original) == data
-            assert opened(data).tobytes() == pixels
-        assert torch.get_default_dtype() is torch.float64
-        assert torch.get_float32_matmul_precision() == "medium"
-        assert torch.equal(torch.random.get_rng_state(), state)
-    finally:
-        torch.set_default_dtype(torch.float32)
-        torch.set_float32_matmul_precision("highest")
-
-
 def test_the_module_is_not_the_fake_one() -> None:
     from pillow_rnc import codec
 

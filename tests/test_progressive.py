@@ -59,21 +59,21 @@ def decoded_tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("region", [None, BOX])
 def test_each_picture_is_that_of_the_shorter_file(data: bytes, region: tuple[int, int, int, int] | None) -> None:
-    shown = list(pillow_rnc.iter_progressive(io.BytesIO(data), region=region))
+    shown = list(pillow_rnc.progressive(io.BytesIO(data), region=region))
 
     assert len(shown) == 4
     for iterations, im in enumerate(shown, 1):
         shorter = io.BytesIO(container.truncate(data, iterations))
         assert im.tobytes() == pillow_rnc.open(shorter, region=region).tobytes()
         assert (im.mode, im.info["comment"]) == ("RGBA", b"hello")
-    assert len(list(pillow_rnc.iter_progressive(io.BytesIO(data), iterations=2))) == 2
-    assert len(list(pillow_rnc.iter_progressive(io.BytesIO(data), iterations=9))) == 4
+    assert len(list(pillow_rnc.progressive(io.BytesIO(data), iterations=2))) == 2
+    assert len(list(pillow_rnc.progressive(io.BytesIO(data), iterations=9))) == 4
 
 
 def test_an_iteration_is_read_when_its_picture_is_asked_for(data: bytes) -> None:
     lengths = [len(container.truncate(data, k)) for k in (1, 2, 3, 4)]
     fp = CountingFile(data)
-    for length, _ in zip(lengths, pillow_rnc.iter_progressive(fp), strict=True):
+    for length, _ in zip(lengths, pillow_rnc.progressive(fp), strict=True):
         assert fp.touched == b"\1" * length + b"\0" * (len(data) - length)
 
 
@@ -93,7 +93,7 @@ def test_k_iterations_read_their_bytes_and_no_others(data: bytes, iterations: in
 def test_a_region_decodes_the_tiles_that_it_touches(data: bytes, decoded_tiles: list[int]) -> None:
     pillow_rnc.open(io.BytesIO(data), region=BOX).load()
     assert decoded_tiles == [1]
-    next(iter(pillow_rnc.iter_progressive(io.BytesIO(data), region=BOX)))
+    next(iter(pillow_rnc.progressive(io.BytesIO(data), region=BOX)))
     assert decoded_tiles == [1, 1]
     pillow_rnc.open(io.BytesIO(data)).load()
     assert sorted(decoded_tiles) == [0, 1, 1, 1]
@@ -101,33 +101,55 @@ def test_a_region_decodes_the_tiles_that_it_touches(data: bytes, decoded_tiles: 
 
 def test_of_a_cut_file_the_whole_iterations_come_before_the_error(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = data[: len(container.truncate(data, 3)) - 1]
-    pictures = pillow_rnc.iter_progressive(io.BytesIO(broken))
+    pictures = iter(pillow_rnc.progressive(io.BytesIO(broken)))
     next(pictures)
     next(pictures)
     with pytest.raises(TruncatedError, match=r"\(2 of 4 iterations\)"):
         next(pictures)
-    assert len(list(pillow_rnc.iter_progressive(io.BytesIO(broken), allow_truncated=True))) == 2
+    assert len(list(pillow_rnc.progressive(io.BytesIO(broken), allow_truncated=True))) == 2
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    assert len(list(pillow_rnc.iter_progressive(io.BytesIO(broken)))) == 2
+    assert len(list(pillow_rnc.progressive(io.BytesIO(broken)))) == 2
 
 
 def test_arguments_are_checked_as_for_open(data: bytes) -> None:
     with pytest.raises(SignatureError):
-        next(pillow_rnc.iter_progressive(io.BytesIO(b"GIF89a")))
+        next(iter(pillow_rnc.progressive(io.BytesIO(b"GIF89a"))))
     with pytest.raises(RncOptionError, match="iterations 0"):
-        next(pillow_rnc.iter_progressive(io.BytesIO(data), iterations=0))
+        next(iter(pillow_rnc.progressive(io.BytesIO(data), iterations=0)))
     with pytest.raises(Image.DecompressionBombError):
-        next(pillow_rnc.iter_progressive(io.BytesIO(data), max_pixels=10))
+        next(iter(pillow_rnc.progressive(io.BytesIO(data), max_pixels=10)))
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("region", [None, BOX])
+def test_an_opened_image_has_its_pictures_before_and_after_it_is_loaded(
+    data: bytes, loaded: bool, region: tuple[int, int, int, int] | None
+) -> None:
+    im = pillow_rnc.open(io.BytesIO(data), iterations=3, region=region)
+    if loaded:
+        im.load()
+    expected = [picture.tobytes() for picture in pillow_rnc.progressive(io.BytesIO(data), iterations=3, region=region)]
+    for _ in range(2):
+        assert [picture.tobytes() for picture in pillow_rnc.progressive(im)] == expected
+    assert im.tobytes() == expected[-1]
+
+
+def test_an_opened_image_takes_no_arguments_and_others_have_no_iterations(data: bytes) -> None:
+    im = pillow_rnc.open(io.BytesIO(data))
+    with pytest.raises(RncOptionError, match="region is given to"):
+        pillow_rnc.progressive(im, region=BOX)
+    with pytest.raises(RncOptionError, match="format None has no iterations"):
+        pillow_rnc.progressive(im.copy())  # type: ignore[arg-type]
 
 
 def test_a_path_is_closed_however_far_the_pictures_went(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.rnc"
     path.write_bytes(data)
-    pillow_rnc.iter_progressive(path)
-    pictures = pillow_rnc.iter_progressive(path)
+    pillow_rnc.progressive(path)
+    pictures = iter(pillow_rnc.progressive(path))
     next(pictures)
     pictures.close()  # type: ignore[attr-defined]
-    assert len(list(pillow_rnc.iter_progressive(path))) == 4
+    assert len(list(pillow_rnc.progressive(path))) == 4
     im = pillow_rnc.open(path)
     im.close()
     with pytest.raises(ValueError, match="closed"):

@@ -101,7 +101,7 @@ def test_a_device_is_named_once_or_for_a_call() -> None:
     pillow_rnc.open(io.BytesIO(data), device="cpu").load()
     with use_options(device="cpu"):
         assert saved() == data
-        next(pillow_rnc.iter_progressive(io.BytesIO(data)))
+        next(iter(pillow_rnc.progressive(io.BytesIO(data))))
 
 
 def test_metadata_but_the_profile_can_be_left_out_by_default() -> None:

@@ -89,7 +89,7 @@ def test_the_default_is_the_first_of_the_manifest_and_light() -> None:
 
 
 def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, encoded: bytes) -> None:
-    pictures = [picture.copy() for picture in pillow_rnc.iter_progressive(io.BytesIO(encoded))]
+    pictures = [picture.copy() for picture in pillow_rnc.progressive(io.BytesIO(encoded))]
     found = [score(np.asarray(photograph), np.asarray(picture)) for picture in pictures]
 
     assert len(found) == 16

@@ -14,7 +14,7 @@ import pytest
 import reference_decoder
 import reference_network
 
-from pillow_rnc import block_transform, container, records, schema, tables
+from pillow_rnc import block_basis, container, records, schema, tables
 from pillow_rnc.chunks import HEAD_FIELDS
 from pillow_rnc.container import Coding, Header, RncFile, Segment
 from pillow_rnc.model_config import ModelConfig
@@ -59,6 +59,21 @@ def test_the_walk_through_the_example_covers_every_byte() -> None:
     assert position == len(example_bytes())
 
 
+def test_the_checksums_of_the_example_are_of_the_bytes_that_the_walk_names() -> None:
+    data = example_bytes()
+    found = 0
+    for start, _, _, text in rows("Example"):
+        named = re.findall(r"0x([0-9a-f]{2})\.\.0x([0-9a-f]{2})", text)
+        if named:
+            covered = b"".join(data[int(first, 16) : int(last, 16) + 1] for first, last in named)
+            if "with 0 at 0x17" in text:
+                covered = covered[:7] + b"\0" + covered[8:]
+            assert int.from_bytes(data[int(start, 16) : int(start, 16) + 4], "little") == zlib.crc32(covered)
+            found += 1
+
+    assert found == 2
+
+
 def test_the_header_table_is_the_schema() -> None:
     offset = 0
     declared = []
@@ -80,6 +95,15 @@ def test_the_segment_table_is_the_schema() -> None:
     assert f"{sum(lengths)} \u00d7 N" in section("Units")
 
 
+def test_the_density_table_is_the_schema() -> None:
+    table = [row for row in rows("Metadata") if row[0].endswith("ator")]
+
+    assert [[name.lower(), int(length)] for name, _, length, _ in table] == [
+        [field.name, field.sizeof()] for field in schema.DENSITY.subcons
+    ]
+    assert [int(start) for _, start, _, _ in table] == [0, 4, 8, 12]
+
+
 def test_the_signature_is_the_one_in_the_text() -> None:
     assert container.SIGNATURE.hex(" ") in section("Signature")
 
@@ -91,8 +115,8 @@ def test_the_check_value_of_the_crc_is_right() -> None:
 def test_the_example_is_sound_for_the_reference_decoder() -> None:
     source = reference_decoder.Input(example_bytes())
     header = reference_decoder.read_header(source)
-    reference_decoder.read_optional_chunks(source, header)
-    (unit,) = reference_decoder.read_units(source, header, tolerant=False)
+    assert reference_decoder.read_optional_chunks(source, header) == {b"comm": b"hi"}
+    (unit,) = reference_decoder.read_units(source, header, b"", tolerant=False)
     first, second, third, fourth = reference_decoder.unpack_bits(unit[0].payload, 4, 4)
 
     assert (first, second, third, fourth) == ([1, 0, 1, 0], [0, 1, 0, 1], [1] * 4, [0] * 4)
@@ -115,8 +139,8 @@ def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() ->
         for line in re.findall(r"^    [YC][br ]? += (.*)$", text, re.MULTILINE)
     ]
 
-    assert rows_of_steps == block_transform._LUMINANCE_STEPS == reference_network.STEPS
-    assert tuple(colours) == block_transform._YCBCR
+    assert rows_of_steps == block_basis.LUMINANCE_STEPS == reference_network.STEPS
+    assert tuple(colours) == block_basis.YCBCR
 
 
 def weights_header(name: str) -> dict[str, Any]:
@@ -126,7 +150,7 @@ def weights_header(name: str) -> dict[str, Any]:
 
 
 def test_the_config_table_lists_every_member() -> None:
-    names = {name for name, _, _ in rows("Weights file")}
+    names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
 
     assert names == {field.name for field in fields(ModelConfig)}
     assert names == set(json.loads(weights_header("whole.safetensors")["__metadata__"]["config"]))
@@ -153,7 +177,15 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
         for cell, n in (("context", sizes["E"]), ("detail", sizes["D"])):
             expected |= {f"network.decoder.{cell}{name}": shape_of(shape, {"n": n}) for name, shape in cells}
 
+    types = {tensor: kind for tensor, kind, _ in rows("Tensors")}
+
     assert expected == found
+    assert {types.get(tensor, "F32").replace("int", "I") for tensor in found} <= set(
+        re.findall(r"`([IF]\d+)`", section("Weights file"))
+    )
+    assert {tensor: description[tensor]["dtype"] for tensor in types} == {
+        tensor: kind.replace("int", "I") for tensor, kind in types.items()
+    }
 
 
 def shape_of(text: str, sizes: dict[str, int]) -> list[int]:

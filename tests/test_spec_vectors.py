@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import reference_decoder
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
-from pillow_rnc import codec, container
+from pillow_rnc import codec, container, weights
 from pillow_rnc.alpha import decode_alpha
 from pillow_rnc.codestream import decode_tile
 from pillow_rnc.errors import CorruptError, RncFileError, SignatureError, TruncatedError, UnsupportedError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SPEC = Path(__file__).parent.parent / "spec"
 VECTORS = SPEC / "vectors"
 VALID, INVALID = sorted((VECTORS / "valid").glob("*.rnc")), sorted((VECTORS / "invalid").glob("*.rnc"))
+GOLDEN = Path(__file__).parent / "golden"
 RELEASED = sorted((VECTORS / "released").glob("*/*.rnc"))
 CLASSES = {
     "signature": SignatureError,
@@ -159,6 +161,15 @@ def test_the_c_decoder_decodes_a_valid_file(path: Path, c_decoder: Path) -> None
     assert run(c_decoder, path) == expected_lines(facts_of(path))
 
 
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("released-*.rnc")), ids=lambda path: path.stem)
+def test_the_c_decoder_decodes_with_released_weights(path: Path, c_decoder: Path) -> None:
+    file = container.parse(path.read_bytes())
+    model = weights.load(file.header.model_id)
+    (released,) = (SPEC.parent / "weights").glob(f"*-{path.stem.split('-')[1]}.safetensors")
+
+    assert run(c_decoder, path, released) == code_lines(file, model.entropy_model)
+
+
 @invalid
 def test_the_package_rejects_an_invalid_file(path: Path) -> None:
     data, facts = path.read_bytes(), facts_of(path)
@@ -198,7 +209,7 @@ def test_the_c_decoder_rejects_an_invalid_file(path: Path, c_decoder: Path) -> N
 def test_both_decoders_written_from_the_text_judge_damage_alike(c_decoder: Path, tmp_path: Path) -> None:
     """A cut at every byte, and one flipped bit in every byte, of a file with metadata."""
     source = VECTORS / "valid" / "chunk-all.rnc"
-    weights, data = weights_of(source).read_bytes(), source.read_bytes()
+    model, data = weights_of(source).read_bytes(), source.read_bytes()
     path = tmp_path / source.name
     damaged = [data[:length] for length in range(len(data))]
     for position in range(len(data)):
@@ -206,7 +217,7 @@ def test_both_decoders_written_from_the_text_judge_damage_alike(c_decoder: Path,
         damaged.append(data[:position] + bytes([flipped]) + data[position + 1 :])
     for one in damaged:
         path.write_bytes(one)
-        found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(weights, one)
+        found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(model, one)
         assert len(expected) == len(found)
         assert expected[-1].split(":")[0] == found[-1].split(":")[0] != ""
 
@@ -221,9 +232,9 @@ def check_verdict(lines: list[str], facts: dict[str, Any]) -> None:
         assert len(lines) == 1
 
 
-def run(program: Path, path: Path, weights: Path | None = None) -> list[str]:
+def run(program: Path, path: Path, model: Path | None = None) -> list[str]:
     done = subprocess.run(
-        [program, weights or weights_of(path), path], capture_output=True, text=True, timeout=60, check=False
+        [program, model or weights_of(path), path], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stderr == ""
     assert done.returncode in (0, 2, 3, 4, 5)
@@ -264,14 +275,27 @@ def test_unknown_chunks_stay_or_go_in_a_cut_as_their_fourth_letter_says() -> Non
     assert (extra[0] in cut, extra[1] in cut) == (True, False)
 
 
-def test_package_and_reference_decoder_agree_on_random_codes() -> None:
-    assert agreement.compare(bits=20_000, seed=0) >= 20_000
+def test_package_reference_decoder_and_c_decoder_agree_on_random_codes(c_decoder: Path, tmp_path: Path) -> None:
+    assert agreement.compare(20_000, 0, agreement.Program(c_decoder, tmp_path)) >= 20_000
+
+
+def test_a_decoder_that_disagrees_is_noticed(tmp_path: Path) -> None:
+    program = tmp_path / "decoder"
+    program.write_text("#!/bin/sh\necho '0 0 raw 00000000'\n")
+    program.chmod(0o755)
+
+    with pytest.raises(agreement.Disagreement, match="seed 0, round 1: codes of the program"):
+        agreement.compare(1, 0, agreement.Program(program, tmp_path))
 
 
 def test_released_files_are_never_edited() -> None:
     for folder in (VECTORS / "released").iterdir():
         if folder.is_dir():
-            lines = (folder / "CRC32").read_text(encoding="utf-8").splitlines()
-            listed = {name: int(crc, 16) for crc, name in (line.split() for line in lines)}
-            found = {path.name: zlib.crc32(path.read_bytes()) for path in folder.iterdir() if path.name != "CRC32"}
+            lines = (folder / "SHA256").read_text(encoding="utf-8").splitlines()
+            listed = {name: digest for digest, name in (line.split() for line in lines)}
+            found = {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in folder.iterdir()
+                if path.name != "SHA256"
+            }
             assert found == listed

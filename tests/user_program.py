@@ -25,8 +25,9 @@ def convert(source: Path, target: Path) -> int:
         assert_type(im.iterations, int)
         im.iterations = 2
         im.load()
-    pictures = pillow_rnc.iter_progressive(target, device="cpu", allow_truncated=True)
-    assert_type(pictures, Iterator[Image.Image])
+    pictures = pillow_rnc.progressive(target, device="cpu", allow_truncated=True)
+    assert_type(pictures, pillow_rnc.Progressive)
+    assert_type(iter(pictures), Iterator[Image.Image])
     said = pillow_rnc.info(target)
     assert_type(said, pillow_rnc.FileInfo)
     assert_type(said["bytes_per_iteration"], list[int])

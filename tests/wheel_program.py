@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import io
 import subprocess
 import sys
@@ -69,7 +70,14 @@ def main() -> None:
         rnc("decode", "--model", tiny, "-o", folder / "again.png", folder / "photo.rnc")
         for release in released:
             there_and_back(release.name)
-        print(f"the wheel works, with {len(released)} released models, Python {sys.version.split()[0]}")
+        can_compare = importlib.util.find_spec("bjontegaard") is not None
+        if released:
+            page = folder / "page.html"
+            wanted = ("-i", "1,2", "--peers", "jpeg420", "--max-pixels", 4096, "-o", page, photos[0])
+            rnc("compare", *wanted, status=not can_compare)
+            assert not can_compare or "rnc compare" in page.read_text(encoding="utf-8")
+        extras = "with" if can_compare else "without"
+        print(f"the wheel works, {len(released)} released models, {extras} [eval], Python {sys.version.split()[0]}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pillow_rnc._arguments import iteration_counts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -124,22 +126,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     print(report.markdown(evaluation))
     print("written:", *written, sep="\n  ", file=sys.stderr)
     return 0
-
-
-def iteration_counts(text: str) -> tuple[int, ...]:
-    """Return sorted iteration counts of a list such as ``1,2,4-8``; for argparse."""
-    counts: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        try:
-            counts.update(range(int(first), int(last or first) + 1))
-        except ValueError as error:
-            msg = f"{part!r} is not an iteration count"
-            raise argparse.ArgumentTypeError(msg) from error
-    if not counts or not 1 <= min(counts) <= max(counts) <= 16:
-        msg = f"{text!r} is not within 1 to 16"
-        raise argparse.ArgumentTypeError(msg)
-    return tuple(sorted(counts))
 
 
 def _peer_names(text: str) -> tuple[str, ...]:

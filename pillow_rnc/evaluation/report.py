@@ -34,7 +34,7 @@ METRIC_LABELS: dict[Metric, str] = {
     "ms_ssim": "MS-SSIM",
     "psnr_hvs": "PSNR-HVS",
 }
-_DIGITS: dict[Metric, int] = {"psnr": 2, "ms_ssim": 4, "psnr_hvs": 2}
+DIGITS: dict[Metric, int] = {"psnr": 2, "ms_ssim": 4, "psnr_hvs": 2}
 
 
 class Summary(NamedTuple):
@@ -150,8 +150,8 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
         {
             "iterations": entry.iterations,
             "pictures": entry.pictures,
-            "ours": _point(entry.ours),
-            "jpeg420": _point(entry.jpeg),
+            "ours": point_record(entry.ours),
+            "jpeg420": point_record(entry.jpeg),
             "wins": entry.wins,
         }
         for entry in matched_means(evaluation.pictures)
@@ -160,9 +160,9 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
         picture.name: {
             "width": picture.width,
             "height": picture.height,
-            "ours": [_point(point) for point in picture.ours],
-            "peers": {name: [_point(point) for point in curve] for name, curve in picture.peers.items()},
-            "matched": [None if entry.jpeg is None else _point(entry.jpeg) for entry in picture.matched],
+            "ours": [point_record(point) for point in picture.ours],
+            "peers": {name: [point_record(point) for point in curve] for name, curve in picture.peers.items()},
+            "matched": [None if entry.jpeg is None else point_record(entry.jpeg) for entry in picture.matched],
         }
         for picture in evaluation.pictures
     }
@@ -170,11 +170,16 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
         "label": evaluation.label,
         "area_bpp": [AREA_LOW_BPP, AREA_HIGH_BPP],
         "summary": summary,
-        "mean": {name: [_point(point) for point in curve] for name, curve in evaluation.curves().items()},
+        "mean": {name: [point_record(point) for point in curve] for name, curve in evaluation.curves().items()},
         "matched_jpeg420": matched,
         "pictures": pictures,
         "skipped": {skipped.name: skipped.reason for skipped in evaluation.skipped},
     }
+
+
+def point_record(point: Point) -> dict[str, float | None]:
+    """Return a point as plain values; what is not a number becomes None."""
+    return {name: _finite(value) for name, value in point._asdict().items()}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -201,7 +206,7 @@ def _mean_table(curve: Sequence[Point]) -> str:
             str(point.setting),
             number(point.file_bytes, 0),
             number(point.bpp, 3),
-            *(number(getattr(point, metric), _DIGITS[metric]) for metric in METRICS),
+            *(number(getattr(point, metric), DIGITS[metric]) for metric in METRICS),
         ]
         for point in curve
     ]
@@ -220,7 +225,7 @@ def _matched_table(means: Sequence[MatchedMean]) -> str:
             str(entry.pictures),
         ]
         for metric in METRICS:
-            digits = _DIGITS[metric]
+            digits = DIGITS[metric]
             ours = number(getattr(entry.ours, metric), digits)
             jpeg = number(getattr(entry.jpeg, metric), digits)
             row.append(f"{ours} / {jpeg} ({entry.wins[metric]})")
@@ -272,10 +277,6 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer.writerow(header)
         writer.writerows(rows)
     return path
-
-
-def _point(point: Point) -> dict[str, float | None]:
-    return {name: _finite(value) for name, value in point._asdict().items()}
 
 
 def _finite(value: float) -> float | None:

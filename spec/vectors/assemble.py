@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load
 
+from pillow_rnc.codes_crc import RunningCrc
 from pillow_rnc.codestream import TileEncoder
 from pillow_rnc.entropy_model import EntropyModel
 from pillow_rnc.entropy_reference import place_bits
@@ -78,7 +79,10 @@ def read_model(weights: bytes) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One segment with everything that its table entry says; each value may be a lie."""
+    """One segment with everything that its table entry says; each value may be a lie.
+
+    In a draft `codes_crc` is that of the segment's codes alone, in its bytes that of all codes so far.
+    """
 
     coding: int
     payload: bytes
@@ -112,8 +116,21 @@ class Draft:
         return bytes(data)
 
     def bytes(self) -> bytes:
-        parts = [SIGNATURE, chunk(b"HEAD", self.head_data()), *self.chunks]
-        return b"".join(parts + [chunk(b"ITER", unit_data(unit)) for unit in self.units])
+        return file_bytes(self.head_data(), self.chunks, self.stored_units())
+
+    def stored_units(self) -> tuple[tuple[Entry, ...], ...]:
+        """Return the units as they stand in the file."""
+        covered = bytearray(self.head_data())
+        covered[1] = covered[7] = 0
+        alpha = b"".join(one[8:-4] for one in self.chunks if one.startswith(b"ALPH"))
+        running = RunningCrc(zlib.crc32(covered + alpha))
+        lengths = [self.header.code_shape(tile).raw_bytes for tile in self.header.grid]
+
+        def stored(entry: Entry, length: int) -> Entry:
+            codes_bytes = 0 if entry.coding == Coding.STOPPED else length
+            return replace(entry, codes_crc=running.stored(entry.codes_crc, codes_bytes))
+
+        return tuple(tuple(map(stored, unit, lengths)) for unit in self.units)
 
     def with_entry(self, iteration: int, tile: int, **changes: object) -> Draft:
         units = [list(unit) for unit in self.units]
@@ -125,6 +142,12 @@ def chunk(kind: bytes, data: bytes, *, crc_change: int = 0) -> bytes:
     """Return a whole chunk."""
     start = struct.pack("<4sI", kind, len(data)) + data
     return start + struct.pack("<I", zlib.crc32(start) ^ crc_change)
+
+
+def file_bytes(head_data: bytes, chunks: tuple[bytes, ...], units: tuple[tuple[Entry, ...], ...]) -> bytes:
+    """Return a file of these parts, the units as they shall stand in it."""
+    parts = [SIGNATURE, chunk(b"HEAD", head_data), *chunks]
+    return b"".join(parts + [chunk(b"ITER", unit_data(unit)) for unit in units])
 
 
 def unit_data(unit: tuple[Entry, ...]) -> bytes:

@@ -7,6 +7,7 @@ When a version is released, `python -m vectors.generate --release 1.0` copies a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -105,8 +106,9 @@ def release(version: str) -> None:
             shutil.copyfile(HERE / "valid" / f"{name}.{suffix}", folder / f"{name}.{suffix}")
     for name in ("whole", "odd"):
         shutil.copyfile(HERE / f"{name}.safetensors", folder / f"{name}.safetensors")
-    lines = [f"{zlib.crc32(path.read_bytes()):08x} {path.name}\n" for path in sorted(folder.iterdir())]
-    (folder / "CRC32").write_text("".join(lines), encoding="utf-8", newline="\n")
+    # Not CRC-32: it does not see a change of a chunk that holds its own, right CRC-32.
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / "SHA256").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def main(arguments: list[str]) -> None:

@@ -9,13 +9,26 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
-from vectors.assemble import SIGNATURE, Draft, Entry, Model, Plan, chunk, code_units, stored_zlib, unit_data
+from vectors.assemble import (
+    SIGNATURE,
+    Draft,
+    Entry,
+    Model,
+    Plan,
+    chunk,
+    code_units,
+    file_bytes,
+    stored_zlib,
+    unit_data,
+)
 
 from pillow_rnc.range_coder import SegmentDecoder
 from pillow_rnc.records import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    Units = tuple[tuple[Entry, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +65,21 @@ def invalid_cases(models: dict[str, Model]) -> list[Fault]:
         _units(base, odd),
         _segments(base, odd),
         _payloads(models, base),
+        _moved(models),
+        _spliced(models),
         _alpha(grey),
         _truncated(base),
     )
     return [fault for maker in makers for fault in maker]
 
 
-def _base(models: dict[str, Model], **fields: object) -> Draft:
+def _base(models: dict[str, Model], plan: Plan | None = None, seed: int = 7, **fields: object) -> Draft:
     """Return a sound file of two tiles and three iterations, all coded, which each fault is put into."""
     model = models["whole"]
     header = Header(100, 48, "RGB", 3, 4, 8, 64, 16, model.model_id)
     header = replace(header, **fields)  # type: ignore[arg-type]
-    return Draft(header, (), code_units(header, model.entropy_model, Random(7), Plan()))  # noqa: S311 -- repeatable
+    units = code_units(header, model.entropy_model, Random(seed), plan or Plan())  # noqa: S311 -- repeatable
+    return Draft(header, (), units)
 
 
 def _odd_base(models: dict[str, Model]) -> Draft:
@@ -166,7 +182,7 @@ def _chunks(base: Draft, grey: Draft) -> Iterator[Fault]:
 
 def _units(base: Draft, odd: Draft) -> Iterator[Fault]:
     before = replace(base, units=base.units[:2]).bytes()
-    data = unit_data(base.units[2])
+    data = unit_data(base.stored_units()[2])
     yield Fault("unit-crc", "Crc of the last unit", before + chunk(b"ITER", data, crc_change=1))
     yield Fault("unit-short", "shorter than its table", before + chunk(b"ITER", data[:25]))
     yield Fault("unit-spare", "a byte after the payloads", before + chunk(b"ITER", data + b"\0"))
@@ -233,6 +249,65 @@ def _first_codes(model: Model, base: Draft, payload: bytes) -> list[list[int]]:
         state.reveal(number, bits)
         codes.append(np.asarray(bits).tolist())
     return codes
+
+
+def _moved(models: dict[str, Model]) -> Iterator[Fault]:
+    """Sound units and segments of a file in other places of the same file."""
+    for raw in ("none", "all"):
+        base, kind, found_in = _base(models, Plan(raw=raw)), "raw" if raw == "all" else "coded", _found_in(raw)
+        first, second, third = base.stored_units()
+        for name, about, units in (
+            ("units", "units 1 and 2 exchanged", (first, third, second)),
+            ("first-units", "units 0 and 1 exchanged", (second, first, third)),
+            ("unit-twice", "unit 1 again in place of unit 2", (first, second, second)),
+            ("tiles", "the two tiles exchanged in every unit", tuple((b, a) for a, b in (first, second, third))),
+            ("tiles-once", "the two tiles exchanged in unit 1", (first, second[::-1], third)),
+            ("tile-twice", "tile 0 again in place of tile 1, in unit 2", (first, second, third[:1] * 2)),
+        ):
+            data = file_bytes(base.head_data(), (), units)
+            yield Fault(f"moved-{name}-{kind}", f"{about}, {kind}", data, found_in=found_in)
+    base = _base(models, Plan(stops={0: 2}))
+    first, second, third = base.stored_units()
+    data = file_bytes(base.head_data(), (), (first, second, third[:1] * 2))
+    yield Fault("moved-stop", "the stopped segment of tile 0 again in place of tile 1, in unit 2", data)
+
+
+def _spliced(models: dict[str, Model]) -> Iterator[Fault]:
+    """Sound parts of two files of equal size in one."""
+    for raw in ("none", "all"):
+        base, kind, found_in = _base(models, Plan(raw=raw)), "raw" if raw == "all" else "coded", _found_in(raw)
+        (first, second, third), other = base.stored_units(), _base(models, Plan(raw=raw), seed=8).stored_units()
+        for name, about, units in (
+            ("unit", "unit 1 of another picture of equal size", (first, other[1], third)),
+            ("first-unit", "unit 0 of another picture of equal size", (other[0], second, third)),
+            ("last-tile", "the last segment is of another picture", (first, second, (third[0], other[2][1]))),
+            ("tile", "all segments of tile 1 are of another picture", _with_tile(1, (first, second, third), other)),
+        ):
+            data = file_bytes(base.head_data(), (), units)
+            yield Fault(f"spliced-{name}-{kind}", f"{about}, {kind}", data, found_in=found_in)
+        for field, value in (("width", 99), ("height", 47), ("mode", "L")):
+            head = Draft(replace(base.header, **{field: value})).head_data()  # type: ignore[arg-type]
+            data = file_bytes(head, (), base.stored_units())
+            about = f"HEAD with another {field.capitalize()}, its Crc right, {kind}"
+            yield Fault(f"spliced-{field}-{kind}", about, data, found_in=found_in)
+    grey = _base(models, Plan(raw="all"), mode="LA", width=5, height=4)
+    alpha, other_alpha = (chunk(b"ALPH", b"\0" + stored_zlib(bytes([value] * 20))) for value in (255, 254))
+    head, units = grey.head_data(), replace(grey, chunks=(alpha,)).stored_units()
+    yield Fault("spliced-alpha", "ALPH of another picture of equal size", file_bytes(head, (other_alpha,), units))
+    yield Fault("spliced-no-alpha", "ALPH is left out", file_bytes(head, (), units))
+
+
+def _found_in(raw: str) -> str:
+    """Return where a wrong Codes_Crc shows: of raw segments without the model."""
+    return "file" if raw == "all" else "codes"
+
+
+def _with_tile(tile: int, units: Units, other: Units) -> Units:
+    """Return units with the segments of one tile from others."""
+    return tuple(
+        tuple(parts[place == tile] for place, parts in enumerate(zip(own, foreign, strict=True)))
+        for own, foreign in zip(units, other, strict=True)
+    )
 
 
 def _alpha(grey: Draft) -> Iterator[Fault]:

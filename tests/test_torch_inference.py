@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from PIL import Image
+from tiny_codec import register_tiny_codec
 
+import pillow_rnc
 from pillow_rnc.errors import RncError
-from pillow_rnc.inference import settled_torch
+from pillow_rnc.torch_inference import settled_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CPU = torch.device("cpu")
 BACKENDS: Any = torch.backends
@@ -144,3 +149,33 @@ def test_a_child_forked_in_the_middle_finds_the_settings_of_the_host() -> None:
         _, status = os.waitpid(child, 0)
 
     assert status == 0
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_what_the_host_set_in_torch_stays_and_does_not_matter(device: str, tmp_path: Path) -> None:
+    register_tiny_codec(tmp_path)
+    original = Image.linear_gradient("L").resize((40, 40)).convert("RGB")
+
+    def saved() -> bytes:
+        fp = io.BytesIO()
+        original.save(fp, "RNC", model="tiny", iterations=4, device=device)
+        return fp.getvalue()
+
+    def opened(data: bytes) -> bytes:
+        return pillow_rnc.open(io.BytesIO(data), device=device).tobytes()
+
+    data = saved()
+    pixels = opened(data)
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    state = torch.random.get_rng_state()
+    try:
+        with torch.autocast("cpu"), torch.device("meta"):
+            assert saved() == data
+            assert opened(data) == pixels
+        assert torch.get_default_dtype() is torch.float64
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.equal(torch.random.get_rng_state(), state)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")

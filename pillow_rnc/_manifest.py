@@ -1,0 +1,99 @@
+"""The manifest of a run over a folder: JSON lines, one for each input, that outlive an interruption.
+
+While a run goes on, lines are only added, and the last one of an input counts. A line that was cut short by a crash is
+dropped at the next start. At the end of a run every input has one line.
+Must not load Pillow, torch or numpy.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Self, TypedDict
+
+from pillow_rnc._output import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Line(TypedDict):
+    """What the manifest says of one input.
+
+    Attributes:
+        input: Name of the input below its folder, with slashes.
+        output: Name of the output below its folder; None if the input can have none.
+        input_bytes: Length of the input.
+        bytes: Length of the output.
+        bpp: Bits per pixel of the `.rnc` file.
+        iterations: Iterations stored when encoding, decoded when decoding.
+        model: Id of the model in hexadecimal.
+        seconds: How long a worker took; None if the output was found, whole, and no line told of it.
+        error: Why there is no output; None if there is one.
+        error_type: The class of that error.
+    """
+
+    input: str
+    output: str | None
+    input_bytes: int | None
+    bytes: int | None
+    bpp: float | None
+    iterations: int | None
+    model: str | None
+    seconds: float | None
+    error: str | None
+    error_type: str | None
+
+
+class Manifest:
+    """A manifest file, opened for a run; use it in a `with` block.
+
+    Holds the place of each input's last line in memory, not the lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._places: dict[str, int] = {}
+        self._superseded = False
+        self._fp = path.open("a+b")
+        self._fp.seek(0)
+        while line := self._fp.readline():
+            start = self._fp.tell() - len(line)
+            if not line.endswith(b"\n"):
+                self._fp.truncate(start)
+                break
+            self._note(json.loads(line)["input"], start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._fp.close()
+
+    def line(self, name: str) -> Line | None:
+        """Return the last line of an input."""
+        if name not in self._places:
+            return None
+        self._fp.seek(self._places[name])
+        line: Line = json.loads(self._fp.readline())
+        return line
+
+    def add(self, line: Line) -> None:
+        """Add a line; it is with the operating system when this returns, so the end of this process cannot lose it."""
+        start = self._fp.seek(0, 2)
+        self._fp.write(json.dumps(line).encode() + b"\n")
+        self._fp.flush()
+        self._note(line["input"], start)
+
+    def tidy(self) -> None:
+        """Leave one line for each input."""
+        if not self._superseded:
+            return
+        with replacing(self.path) as temporary, temporary.open("wb") as kept:
+            for place in sorted(self._places.values()):
+                self._fp.seek(place)
+                kept.write(self._fp.readline())
+
+    def _note(self, name: str, start: int) -> None:
+        self._superseded |= name in self._places
+        self._places[name] = start

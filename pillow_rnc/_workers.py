@@ -1,0 +1,133 @@
+"""Who does the work of a run over a folder: this process, processes of this machine, or a Dask cluster.
+
+All three are executors of `concurrent.futures`, and know nothing of pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pillow_rnc.errors import RncOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_TASKS_AHEAD = 2
+_TASKS_ON_CLUSTER = 10_000  # enough for a cluster to see how much there is to do, and grow
+
+
+class Workers(NamedTuple):
+    """An executor, and how many tasks it should hold at a time."""
+
+    executor: Executor
+    tasks: int
+
+
+@contextmanager
+def open_workers(jobs: int, dask: str | None = None) -> Iterator[Workers]:
+    """Give the workers of a run, and end them with the block; tasks that have not begun by then never do.
+
+    Args:
+        jobs: Processes of this machine, 0 for one on each core; a single one is a thread of this process.
+        dask: Address of a Dask scheduler, to use its cluster instead.
+
+    Raises:
+        RncOptionError: Dask is not installed, or the address cannot be one.
+        OSError: No scheduler answers.
+    """
+    if dask is not None:
+        with _cluster(dask) as executor:
+            yield Workers(executor, _TASKS_ON_CLUSTER)
+        return
+    jobs = jobs or os.cpu_count() or 1
+    executor = ThreadPoolExecutor(1) if jobs == 1 else SturdyProcesses(jobs)
+    try:
+        yield Workers(executor, _TASKS_AHEAD * jobs)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def share_cores(jobs: int) -> None:
+    """Let each of some jobs use its share of the cores, unless the user said how many; more only wait for each other.
+
+    The libraries read this when they are loaded, which is later, and processes inherit it.
+    """
+    for variable in _THREAD_VARIABLES:
+        os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // jobs)))
+
+
+class SturdyProcesses(Executor):
+    """Processes of this machine, of which any may die: for want of memory, or of a fault in a library.
+
+    A pool of `concurrent.futures` is broken then, with all tasks that it holds. Each of them is done again, alone in
+    a process of its own, so that only the one which is to blame fails, with a `BrokenExecutor`.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        share_cores(jobs)
+        self._jobs = jobs
+        self._pool = _processes(jobs)
+        self._again = ThreadPoolExecutor(1)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 -- of any task
+        """Start a task as soon as a process is free."""
+        outcome: Future[Any] = Future()
+
+        def finish(attempt: Future[Any]) -> None:
+            if not attempt.cancelled() and isinstance(attempt.exception(), BrokenExecutor):
+                self._again.submit(alone)
+            else:
+                _hand_on(attempt, outcome)
+
+        def alone() -> None:
+            with _processes(1) as pool:
+                attempt = pool.submit(fn, *args, **kwargs)
+            _hand_on(attempt, outcome)
+
+        try:
+            attempt = self._pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            self._pool = _processes(self._jobs)
+            attempt = self._pool.submit(fn, *args, **kwargs)
+        attempt.add_done_callback(finish)
+        return outcome
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- as its base
+        """Wait for the tasks that have begun."""
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self._again.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _processes(jobs: int) -> ProcessPoolExecutor:
+    # Spawned, because a fork copies threads' locks as they happen to be; an interrupt is for the parent to handle.
+    return ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+
+def _hand_on(attempt: Future[Any], outcome: Future[Any]) -> None:
+    if attempt.cancelled():
+        outcome.cancel()
+    elif (error := attempt.exception()) is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(attempt.result())
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+        from distributed.comm import get_address_host_port
+    except ModuleNotFoundError as error:
+        raise RncOptionError("--dask needs the package distributed: pip install 'pillow-rnc[dask]'") from error
+    try:
+        get_address_host_port(address)
+    except ValueError as error:
+        raise RncOptionError(f"--dask {address}: {error}") from error
+    with Client(address, set_as_default=False) as client:
+        yield client.get_executor(pure=False)

@@ -1,0 +1,175 @@
+"""The weights of a codec network as operands of matrix products, for `numpy_network`.
+
+What is linear is folded here:
+
+- the shift of a map is a last row of its weights, for inputs with a last column of ones;
+- the depthwise bias of a cell's input is in the shift of what follows;
+- the halves of ``sigmoid(x) = (1 + tanh(x / 2)) / 2`` are in the weights before it and behind it;
+- the decoder's context has two linear maps before it, which are one map of four cells of bits.
+
+Source: `network` and `cells`, for names and shapes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pillow_rnc.block_basis import COEFFICIENTS, YCBCR, basis, coefficient_weights
+from pillow_rnc.errors import WeightsError
+
+if TYPE_CHECKING:
+    from pillow_rnc.model_config import ModelConfig
+    from pillow_rnc.weights import Weights
+
+Floats = NDArray[np.float32]
+
+_PREFIX = "network."
+
+
+def can_run(config: ModelConfig) -> bool:
+    """Return whether there is all here that a model needs: separable GRU cells."""
+    return config.cell == "gru" and config.separable
+
+
+class _Reader:
+    """The network's tensors of a weights file, taken out one by one, each of the shape that the model must have."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._name = weights.name
+        self._left = {
+            name.removeprefix(_PREFIX): tensor for name, tensor in weights.tensors.items() if name.startswith(_PREFIX)
+        }
+
+    def take(self, name: str, *shape: int) -> Floats:
+        """Return a tensor of a shape; 1x1 convolutions come without their last two dimensions.
+
+        Raises:
+            WeightsError: There is none of that name and shape.
+        """
+        tensor = self._left.pop(name, None)
+        if tensor is None or tensor.shape not in (shape, (*shape, 1, 1)):
+            raise self._misfit(name)
+        return tensor.reshape(shape)
+
+    def finish(self) -> None:
+        """Check that nothing is left.
+
+        Raises:
+            WeightsError: There is.
+        """
+        if self._left:
+            raise self._misfit(*sorted(self._left))
+
+    def _misfit(self, *names: str) -> WeightsError:
+        return WeightsError(f"weights {self._name!r} do not fit their own configuration in {', '.join(names)}")
+
+
+def _operand(weight: Floats, shift: Floats | None = None) -> Floats:
+    """Return weight [out, in] as a right operand: [in, out], or [in + 1, out] with its shift."""
+    rows = [weight.T] if shift is None else [weight.T, shift[None]]
+    return np.ascontiguousarray(np.concatenate(rows), dtype=np.float32)
+
+
+class CellWeights:
+    """A separable GRU of c channels.
+
+    Attributes:
+        input_kernel: float32 [3, 3, c].
+        hidden_kernel: float32 [3, 3, c].
+        hidden_shift: float32 [c].
+        gates: float32 [2 c + 1, 2 c], from input, hidden map and one to half of update and reset.
+        candidate: float32 [2 c + 1, c], from input, hidden map times twice the reset gate, and one.
+    """
+
+    def __init__(self, reader: _Reader, name: str, c: int) -> None:
+        self.channels = c
+        self.input_kernel = _taps(reader.take(f"{name}.input.spatial.weight", c, 1, 3, 3))
+        self.hidden_kernel = _taps(reader.take(f"{name}.hidden.spatial.weight", c, 1, 3, 3))
+        self.hidden_shift = reader.take(f"{name}.hidden.spatial.bias", c)
+        weight, bias = reader.take(f"{name}.input.mix.weight", 3 * c, c), reader.take(f"{name}.input.mix.bias", 3 * c)
+        shift = weight @ reader.take(f"{name}.input.spatial.bias", c) + bias
+        hidden = reader.take(f"{name}.hidden.mix.weight", 2 * c, c)
+        self.gates = _operand(np.hstack([weight[: 2 * c], hidden]), shift[: 2 * c]) * np.float32(0.5)
+        hidden = reader.take(f"{name}.candidate.weight", c, c) * np.float32(0.5)
+        self.candidate = _operand(np.hstack([weight[2 * c :], hidden]), shift[2 * c :])
+
+
+def _taps(kernel: Floats) -> Floats:
+    return np.ascontiguousarray(kernel[:, 0].transpose(1, 2, 0))
+
+
+class IterationWeights(NamedTuple):
+    """What belongs to one iteration alone. K code channels, e and d channels of encoder and decoder, c of context."""
+
+    gain: float
+    update_gain: float
+    head: Floats  # [e, K]
+    direct: Floats  # [2 * 192 + 1, K], from residual, significance and one
+    input: Floats  # [K + 1, d]
+    context_input: Floats  # [4 K + 1, c], from four cells and one
+    coded: Floats  # [K, 2 * 192], what bits say directly, and what they add where coefficients are significant
+
+
+class NetworkWeights:
+    """A whole network.
+
+    Raises:
+        WeightsError: The tensors do not fit the model's configuration.
+    """
+
+    @np.errstate(all="ignore")
+    def __init__(self, weights: Weights) -> None:
+        config, reader = weights.config, _Reader(weights)
+        e, d, c = config.encoder_channels, config.decoder_channels, config.context_channels
+        self.config = config
+        stem = reader.take("encoder.stem.weight", e, 2 * COEFFICIENTS)
+        # [2 * 192 + 1, e], from reconstruction, residual and one.
+        self.stem = _operand(np.roll(stem, COEFFICIENTS, axis=1), reader.take("encoder.stem.bias", e))
+        self.core = CellWeights(reader, "encoder.core", e)
+        self.context = CellWeights(reader, "decoder.context", c)
+        self.detail = CellWeights(reader, "decoder.detail", d)
+        # [c + 1, 4 d], the four cells one after another.
+        up, shift = reader.take("decoder.up.weight", 4 * d, c), reader.take("decoder.up.bias", 4 * d)
+        self.up = np.ascontiguousarray(_operand(up, shift).reshape(c + 1, d, 4).transpose(0, 2, 1).reshape(c + 1, -1))
+        output = reader.take("decoder.output.weight", COEFFICIENTS, d)
+        self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
+        self.spatial_gain: Floats | None = None  # [d + 1, 1]
+        if config.framework == "residual_scaling":
+            self.spatial_gain = _operand(reader.take("gain.weight", 1, d), reader.take("gain.bias", 1))
+        gains = np.exp(reader.take("log_gain", config.iterations))
+        down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4), reader.take("decoder.down.bias", c)
+        self.iterations = [_iteration(reader, config, t, gains, down) for t in range(config.iterations)]
+        reader.finish()
+
+
+def _iteration(
+    reader: _Reader, config: ModelConfig, t: int, gains: Floats, down: tuple[Floats, Floats]
+) -> IterationWeights:
+    k, d = config.code_channels, config.decoder_channels
+    seen = [reader.take(f"encoder.{part}.{t}.weight", k, COEFFICIENTS) for part in ("direct", "significance")]
+    coded = [reader.take(f"decoder.{part}.{t}.weight", COEFFICIENTS, k) for part in ("direct", "refinement")]
+    weight, shift = reader.take(f"decoder.inputs.{t}.weight", d, k), reader.take(f"decoder.inputs.{t}.bias", d)
+    halved = np.hstack([down[0][..., cell] @ weight for cell in range(4)])
+    return IterationWeights(
+        float(gains[t]),
+        float(gains[0 if config.framework == "one_shot" else t]),
+        _operand(reader.take(f"encoder.heads.{t}.weight", k, config.encoder_channels)),
+        _operand(np.hstack(seen), reader.take(f"encoder.direct.{t}.bias", k)),
+        _operand(weight, shift),
+        _operand(halved, down[0].sum(2) @ shift + down[1]),
+        _operand(np.vstack(coded)),
+    )
+
+
+def transform_matrices() -> tuple[Floats, Floats]:
+    """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back.
+
+    Pixels come as rows, columns, colours; coefficients as in `block_transform`.
+    """
+    cosines, colours, weight = basis(), np.array(YCBCR), coefficient_weights()
+    there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) * weight
+    back = np.einsum("ij,kp->jkpi", np.linalg.inv(colours), cosines).reshape(COEFFICIENTS, COEFFICIENTS)
+    return there.astype(np.float32), (back / weight[:, None]).astype(np.float32)
