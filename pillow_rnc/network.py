@@ -9,9 +9,6 @@ Encoder and decoder cores are shared by all iterations; binarizer and the decode
 each iteration, each with a direct linear path past the recurrent core. The encoder runs the decoder, so both hold the
 same y_hat. This module does no input or output and chooses no device.
 
-The decoder sees its bits and, beside them, the reconstruction that they lead to by the direct path alone: what it
-adds is a correction of that.
-
 Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling: a function of the reconstruction so
 far, with one value for each 8x8 block and two parameters.
 """
@@ -107,15 +104,14 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w].
 
-    The update comes in two parts: the direct path carries what the bits say, and the recurrent path corrects what it
-    leads to. The step that a bit stands for depends on whether its coefficient is significant.
+    The update comes in two parts: the direct path carries what the bits say, and the recurrent path predicts the rest.
+    The step that a bit stands for depends on whether its coefficient is significant.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, d, t = config.context_channels, config.decoder_channels, config.iterations
         self.inputs = _linear(config.code_channels, d, t, bias=True)
-        self.sight = Pointwise(COEFFICIENTS, d, bias=False)
         self.down = Pointwise(4 * d, c)
         self.context = make_cell(config.cell, c, c, separable=config.separable)
         self.up = Pointwise(c, 4 * d)
@@ -128,11 +124,9 @@ class Decoder(nn.Module):
         """Return what the bits say by the direct path."""
         return pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
 
-    def forward(
-        self, bits: Tensor, reconstruction: Tensor, weights: IterationWeights, state: DecoderState
-    ) -> tuple[Tensor, DecoderState]:
-        """Return the correction of a reconstruction [N, 192, h, w], both in units of the gain."""
-        x = pointwise(bits, weights.input, weights.input_bias) + self.sight(squash(reconstruction))  # [N, d, h, w]
+    def forward(self, bits: Tensor, weights: IterationWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return what the recurrent path predicts."""
+        x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
         wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
         x = x + self._doubled(wide)
         features, detail = self.detail(x, state.detail)
@@ -239,13 +233,10 @@ class Network(nn.Module):
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
         gain = self.gain_map(weights.log_update_gain, state)
-        carried = self.decoder.carried(bits, significance(state.coded, gain), weights)
-        one_shot = self.config.framework == "one_shot"
-        before = carried if one_shot else state.reconstruction * gain + carried
-        correction, decoder = self.decoder(bits, before, weights, state.decoder)
-        coded = carried / gain
-        update = correction / gain + coded
-        if one_shot:
+        coded = self.decoder.carried(bits, significance(state.coded, gain), weights) / gain
+        predicted, decoder = self.decoder(bits, weights, state.decoder)
+        update = predicted / gain + coded
+        if self.config.framework == "one_shot":
             return CodecState(update, coded, decoder)
         return CodecState(state.reconstruction + update, state.coded + coded, decoder)
 
@@ -284,7 +275,7 @@ def macs_per_pixel(config: ModelConfig, *, tallies: int = 96) -> float:
         return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
 
     encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + 2 * COEFFICIENTS) * k
-    decoder = 2 * k * d + cell(d, config.cell) + (2 * d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
+    decoder = 2 * k * d + cell(d, config.cell) + (d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
     s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
     entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
     entropy += tallies * k + 2 * tallies * (2 * s + k)

@@ -1,4 +1,4 @@
-"""The block transform is the DCT of YCbCr with fixed weights, and its inverse undoes it."""
+"""The block transform is a lapped DCT of YCbCr with fixed weights, and its inverse undoes it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pillow_rnc.block_basis import overlap_filter
 from pillow_rnc.block_transform import BlockTransform, hvs_weights
 
 if TYPE_CHECKING:
@@ -46,13 +47,46 @@ def test_inverse_undoes_the_transform(pixels: torch.Tensor) -> None:
     torch.testing.assert_close(transform.inverse(transform(pixels)), pixels, atol=2e-3, rtol=0)
 
 
-def test_coefficients_are_the_dct_of_ycbcr(pixels: torch.Tensor) -> None:
+def overlapped(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a plane with the filter around each border of blocks, first along rows, then along columns."""
+    out = plane.copy()
+    for border in range(8, out.shape[1], 8):
+        out[:, border - 4 : border + 4] = out[:, border - 4 : border + 4] @ overlap_filter().T
+    for border in range(8, out.shape[0], 8):
+        out[border - 4 : border + 4] = overlap_filter() @ out[border - 4 : border + 4]
+    return out
+
+
+def test_the_overlap_filter_leaves_ramps_behind() -> None:
+    """A step between two blocks that its inverse makes is spread over four samples on either side."""
+    matrix = overlap_filter()
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-12)
+    np.testing.assert_allclose(matrix, np.flip(matrix), atol=1e-12, err_msg="left and right are alike")
+    half = np.flip(matrix)[:4, :4] - matrix[:4, 4:][:, ::-1]
+    np.testing.assert_allclose(np.linalg.det(half), 1.3, rtol=1e-9, err_msg="the one scale of its differences")
+    step = np.linalg.inv(matrix) @ np.repeat([0.0, 1.0], 4)
+
+    assert np.all(np.diff(step) > 0)
+    assert np.diff(step).max() < 0.4
+
+
+def test_without_the_overlap_coefficients_are_the_dct_of_each_block(pixels: torch.Tensor) -> None:
+    transform = BlockTransform()
+    found = transform.blocks(transform(pixels)).numpy()
+    planes = np.einsum("ij,jhw->ihw", YCBCR, pixels[1].numpy().astype(np.float64) - 128)
+
+    for plane in range(3):
+        expected = dct_8x8(planes[plane, 8:16, 16:24])
+        np.testing.assert_allclose(found[1, 64 * plane : 64 * plane + 64, 1, 2].reshape(8, 8), expected, atol=1e-3)
+
+
+def test_coefficients_are_the_lapped_dct_of_ycbcr(pixels: torch.Tensor) -> None:
     transform = BlockTransform()
     found = (transform(pixels) / transform.weight.view(1, -1, 1, 1)).numpy()
     planes = np.einsum("ij,jhw->ihw", YCBCR, pixels[1].numpy().astype(np.float64) - 128)
 
     for plane in range(3):
-        expected = dct_8x8(planes[plane, 8:16, 16:24])
+        expected = dct_8x8(overlapped(planes[plane])[8:16, 16:24])
         np.testing.assert_allclose(found[1, 64 * plane : 64 * plane + 64, 1, 2].reshape(8, 8), expected, atol=1e-3)
 
 

@@ -10,7 +10,7 @@ import torch
 from pytorch_msssim import ms_ssim as peer_ms_ssim
 
 from pillow_rnc.block_transform import BlockTransform
-from pillow_rnc.training.losses import hvs_db, hvs_scale, ms_ssim, ms_ssim_db
+from pillow_rnc.training.losses import hvs_db, ms_ssim, ms_ssim_db, visible_weights
 
 
 def picture(seed: int, size: int) -> torch.Tensor:
@@ -54,7 +54,7 @@ def test_hvs_loss_is_psnr_hvs_of_luma() -> None:
     transform = BlockTransform()
     grey = picture(8, 64)[:, :1].expand(-1, 3, -1, -1)
     noisy = grey + 10 * torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(9))
-    error = float(hvs_db(transform(noisy) - transform(grey), hvs_scale(transform)))
+    error = float(hvs_db(transform.blocks(transform(noisy) - transform(grey)), visible_weights()))
     # The peer wants planes in 0..1; the loss has a floor of half a squared level.
     planes = (grey[0, 0].double().numpy() / 255, noisy[0, 0].double().numpy() / 255)
     expected = float(psnr_hvsm.psnr_hvs_hvsm(*planes)[0])
@@ -64,9 +64,8 @@ def test_hvs_loss_is_psnr_hvs_of_luma() -> None:
 
 
 def test_chroma_counts_for_less_than_luma() -> None:
-    transform = BlockTransform()
     luma, chroma = torch.zeros(1, 192, 2, 2), torch.zeros(1, 192, 2, 2)
-    luma[:, 1], chroma[:, 65] = 30 * float(transform.weight[1]), 30 * float(transform.weight[65])
-    levels = [10 ** (float(hvs_db(d, hvs_scale(transform))) / 10) - 0.5 for d in (luma, chroma)]
+    luma[:, 1], chroma[:, 65] = 30, 30
+    levels = [10 ** (float(hvs_db(d, visible_weights())) / 10) - 0.5 for d in (luma, chroma)]
 
     assert levels[1] / levels[0] == pytest.approx(0.15, rel=1e-3)
