@@ -35,7 +35,7 @@ class Recipe:
     codec_ramp_steps: int = 300  # then its learning rate rises
     train_encoder: bool = False  # let gradients through the binarizer; otherwise the codes stay those of the start
     rate_weight: float = 1.0
-    first_step: float = 300.0  # quantiser steps of the greedy start, in weighted 8-bit levels
+    first_step: float = 250.0  # quantiser steps of the greedy start, in weighted 8-bit levels
     last_step: float = 3.5
     downscaled_share: float = 0.2
     seed: int = 0
