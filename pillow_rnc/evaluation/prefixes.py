@@ -68,9 +68,7 @@ def prefixes(file: bytes, iterations: Sequence[int]) -> list[Prefix]:
 def iteration_ends(file: bytes) -> list[int]:
     """Return how many bytes of a file hold 1, 2, ... iterations."""
     said = pillow_rnc.info(io.BytesIO(file))
-    parts = said["bytes_per_iteration"]
-    head_bytes = said["file_bytes"] - sum(parts)
-    return [head_bytes + end for end in accumulate(parts)]
+    return list(accumulate(said["bytes_per_iteration"], initial=said["bytes_before_iterations"]))[1:]
 
 
 def explain(file: bytes, iterations: Sequence[int]) -> Image.Image:
