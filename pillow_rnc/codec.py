@@ -43,6 +43,7 @@ def encode(
     overlap: int = 32,
     device: str = "cpu",
     verify: bool = False,
+    max_memory: int = MAX_MEMORY,
 ) -> Encoded:
     """Return the header and the units of one picture; see `encode_batch`."""
     return encode_batch(
@@ -53,6 +54,7 @@ def encode(
         overlap=overlap,
         device=device,
         verify=verify,
+        max_memory=max_memory,
     )[0]
 
 
@@ -129,6 +131,7 @@ def decode(
     region: Region | None = None,
     device: str = "cpu",
     on_iteration: Callable[[int, int, Pixels], None] | None = None,
+    max_memory: int = MAX_MEMORY,
 ) -> Pixels:
     """Return the picture of a file.
 
@@ -138,6 +141,7 @@ def decode(
         region: Left, top, right, bottom in pixels; only the tiles that it touches are decoded.
         device: What runs the network, see `inference`.
         on_iteration: Called with (done, total, picture) after each iteration; all tiles are then held at once.
+        max_memory: As for `decode_batch`.
 
     Returns:
         uint8 [height, width, 3], or [height, width] for modes L and LA; of the region if one is given.
@@ -150,7 +154,7 @@ def decode(
     """
     units = file.units if iterations is None else file.units[:iterations]
     if on_iteration is None:
-        return decode_batch([RncFile(file.header, units=units)], region=region, device=device)[0]
+        return decode_batch([RncFile(file.header, units=units)], region=region, device=device, max_memory=max_memory)[0]
     picture = np.empty(0, np.uint8)
     for done, picture in enumerate(pictures(file.header, units, region=region, device=device), 1):
         on_iteration(done, len(units), picture)
