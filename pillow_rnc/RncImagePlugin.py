@@ -16,18 +16,18 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageFile
 
-from pillow_rnc import _defaults, alpha, container
+from pillow_rnc import alpha, container
+from pillow_rnc._encoding import encode_images
 from pillow_rnc._metadata import info_from_metadata, metadata_for_save
-from pillow_rnc._modes import keeps_colour_space, native_mode, to_pixels
 from pillow_rnc._options import LoadOptions, SaveOptions, check_iterations
 from pillow_rnc._output import write_path, write_stream
-from pillow_rnc._pictures import decode_samples, iterate_images
-from pillow_rnc._rates import cut, cut_to_psnr, cut_to_size
-from pillow_rnc.errors import RncOptionError, SignatureError
+from pillow_rnc._pictures import decode_samples, decode_together, iterate_images
+from pillow_rnc._rates import cut, cut_to_size
+from pillow_rnc.errors import RncFileError, RncOptionError, SignatureError
 from pillow_rnc.records import RncFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from PIL._imaging import PixelAccess
     from PIL._typing import StrOrBytesPath
@@ -136,12 +136,15 @@ class RncImageFile(ImageFile.ImageFile):
         """Decode the picture at the first call; threads that share the image wait for each other."""
         with self._loading:
             if self.tile and self._head is not None and self._digest is None:
-                samples = decode_samples(self._read(), self._options).tobytes()
-                self._digest = _digest(samples)
-                if self._exclusive_fp and self.fp is not None:
-                    self.fp.close()
-                self.fp = BytesIO(samples)
+                self._take(decode_samples(self._read(), self._options).tobytes())
             return super().load()
+
+    def _take(self, samples: bytes) -> None:
+        """Let the samples be what is behind the image, instead of the file."""
+        self._digest = _digest(samples)
+        if self._exclusive_fp and self.fp is not None:
+            self.fp.close()
+        self.fp = BytesIO(samples)
 
     def load_seek(self, pos: int) -> None:
         """Do nothing: there is one descriptor, at the start; makes `ImageFile.Parser` wait for the whole file."""
@@ -221,6 +224,25 @@ class RncImageFile(ImageFile.ImageFile):
         return same_kind and self._source is not None and _digest(self.tobytes()) == self._digest
 
 
+def load_together(images: Sequence[RncImageFile]) -> None:
+    """Load images that were opened with the same options, and have not been loaded or shared yet.
+
+    Raises:
+        RncFileError: A file is damaged; a note says which.
+    """
+    files = []
+    for index, im in enumerate(images):
+        try:
+            files.append(im._read())  # noqa: SLF001 -- of our own class
+        except RncFileError as error:
+            error.add_note(f"in file {index} of the batch, counted from 0")
+            raise
+    if images:
+        for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
+            im._take(samples.tobytes())  # noqa: SLF001
+            im.load()
+
+
 def _digest(samples: bytes) -> bytes:
     return hashlib.blake2b(samples, digest_size=16).digest()
 
@@ -234,34 +256,8 @@ def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature
-    params = im.encoderinfo
-    options = SaveOptions.from_encoderinfo(params)
-    if options.iterations == "keep":
-        # What could be kept never comes here, see RncImageFile.save.
-        raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, whole and unchanged")
-    mode = native_mode(im)
-    metadata = metadata_for_save(im, params, keep_icc=keeps_colour_space(im))
-
-    from pillow_rnc import codec, weights
-
-    device = options.device or _defaults.current().device
-    pixels, plane = to_pixels(im, mode)
-    header, units = codec.encode(
-        pixels,
-        iterations=options.encoded_iterations(weights.load(options.model).config.iterations),
-        model=options.model,
-        tile_size=options.tile_size,
-        overlap=options.overlap,
-        device=device,
-        verify=options.verify,
-    )
-    blob = None if plane is None else alpha.encode_alpha(plane)
-    file = RncFile(replace(header, mode=mode), metadata, blob, tuple(units))
-    file = cut_to_size(file, options)
-    if options.target_psnr is not None:
-        file = cut_to_psnr(file, pixels, options.target_psnr, device=device)
-    # Once, so that an error above leaves nothing behind in the stream.
-    write_stream(fp, container.build(file))
+    # Once, so that an error leaves nothing behind in the stream.
+    write_stream(fp, encode_images([im], im.encoderinfo)[0])
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

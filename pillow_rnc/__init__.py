@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pillow_rnc._files import FileInfo, check, info, truncate
+from pillow_rnc._many import decode_batch, encode_batch
 from pillow_rnc._open import open_image as open  # noqa: A004 -- read as pillow_rnc.open
 from pillow_rnc._progressive import Progressive, progressive
 from pillow_rnc._registration import register_rnc_opener, use_options
@@ -39,6 +40,8 @@ __all__ = [
     "WorkLimitError",
     "__version__",
     "check",
+    "decode_batch",
+    "encode_batch",
     "info",
     "open",
     "progressive",

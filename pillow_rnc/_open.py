@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
-from pillow_rnc._options import LoadOptions, check_iterations, check_max_work, check_region
+from pillow_rnc._options import LoadOptions, check_iterations, check_max_memory, check_max_work, check_region
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.RncImagePlugin import RncImageFile
 
@@ -31,6 +31,7 @@ def open_image(
     allow_truncated: bool = False,
     max_pixels: int | None = None,
     max_work: int | None = None,
+    max_memory: int | None = None,
     on_iteration: Callable[[int, int, Image.Image], None] | None = None,
 ) -> RncImageFile:
     """Open an `.rnc` file as `Image.open` does, with control over the decoding.
@@ -43,6 +44,7 @@ def open_image(
         allow_truncated: Show the whole iterations of a file that ends too early.
         max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
+        max_memory: Bytes that tiles at work may take together; one alone may take more.
         on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
 
     Raises:
@@ -53,6 +55,8 @@ def open_image(
         check_iterations(iterations)
     if max_work is not None:
         check_max_work(max_work)
+    if max_memory is not None:
+        check_max_memory(max_memory)
     try:
         im = RncImageFile(_seekable(fp))
     except SyntaxError as error:
@@ -69,6 +73,7 @@ def open_image(
                 allow_truncated=allow_truncated,
                 on_iteration=on_iteration,
                 max_work=max_work,
+                max_memory=max_memory,
             )
         )
         unless_returned.pop_all()

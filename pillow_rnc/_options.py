@@ -49,6 +49,7 @@ class SaveOptions:
         overlap: Overlap of neighbouring tiles in pixels.
         device: What runs the network: "cpu", or a device of torch, or None for the default.
         verify: Decode all codes before anything is written.
+        max_memory: Bytes that tiles at work may take together, or None for the default.
         recode: A coding option was given, so a stored stream must not be copied.
     """
 
@@ -62,6 +63,7 @@ class SaveOptions:
     overlap: int = DEFAULT_OVERLAP_PX
     device: str | None = None
     verify: bool = False
+    max_memory: int | None = None
     recode: bool = False
 
     @classmethod
@@ -95,6 +97,7 @@ class SaveOptions:
             overlap=_overlap(given.get("overlap"), tile_size),
             device=None if "device" not in given else check_device(given["device"]),
             verify=_boolean("verify", given.get("verify", False)),
+            max_memory=_optional_integer("max_memory", given.get("max_memory"), 1, None),
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
         )
 
@@ -145,6 +148,7 @@ class LoadOptions:
         allow_truncated: Decode the whole iterations of a cut file.
         on_iteration: Called with the count so far, the count in all, and the picture.
         max_work: Most pixels times iterations to decode, or None for the default.
+        max_memory: Bytes that tiles at work may take together, or None for the default.
     """
 
     iterations: int | None = None
@@ -153,6 +157,7 @@ class LoadOptions:
     allow_truncated: bool = False
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
     max_work: int | None = None
+    max_memory: int | None = None
 
 
 def quality_to_iterations(quality: float) -> int:
@@ -185,6 +190,15 @@ def check_max_work(value: object) -> int:
         RncOptionError: It is not an integer, or less.
     """
     return _integer("max_work", value, 1, None)
+
+
+def check_max_memory(value: object) -> int:
+    """Return a limit of memory of at least 1 byte.
+
+    Raises:
+        RncOptionError: It is not an integer, or less.
+    """
+    return _integer("max_memory", value, 1, None)
 
 
 def check_target_size(value: object) -> int:

@@ -12,9 +12,10 @@ from PIL import Image
 from pillow_rnc import _defaults, alpha
 from pillow_rnc._modes import from_pixels
 from pillow_rnc.errors import WorkLimitError
+from pillow_rnc.tile_groups import MAX_MEMORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy import uint8
     from numpy.typing import NDArray
@@ -40,8 +41,27 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
         region=options.region,
         device=options.device or _defaults.current().device,
         on_iteration=show if options.on_iteration else None,
+        max_memory=options.max_memory or MAX_MEMORY,
     )
     return from_pixels(pixels, plane, header.mode)
+
+
+def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDArray[uint8]]:
+    """Return the samples of several pictures, each as `decode_samples` does; regions and callbacks are left aside."""
+    from pillow_rnc import codec
+
+    for file in files:
+        _check_work(file.header, len(file.units), options)
+    planes = [_alpha_plane(file.header, file.alpha, options) for file in files]
+    pictures = codec.decode_batch(
+        files,
+        device=options.device or _defaults.current().device,
+        max_memory=options.max_memory or MAX_MEMORY,
+    )
+    return [
+        from_pixels(pixels, plane, file.header.mode)
+        for file, plane, pixels in zip(files, planes, pictures, strict=True)
+    ]
 
 
 def iterate_images(

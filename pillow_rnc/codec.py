@@ -1,36 +1,41 @@
 """Pictures <-> codes: the place where tiles, network and entropy coding meet.
 
 Only here do 8-bit samples become the network's numbers and back. A tile is coded on its own; the encoder runs the
-decoder, and every code it emits is the one that the decoder will read.
+decoder, and every code it emits is the one that the decoder will read. Tiles of one size work together, as many as
+memory allows, also those of several pictures; and entropy coding works beside the network.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pillow_rnc.canvas import Canvas
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile
-from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
+from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError
 from pillow_rnc.inference import runtime
-from pillow_rnc.records import Header, RncFile
-from pillow_rnc.tiling import Blender
+from pillow_rnc.lookahead import work_ahead
+from pillow_rnc.records import Coding, Header, RncFile
+from pillow_rnc.tile_groups import MAX_MEMORY, Place, groups
 from pillow_rnc.weights import Weights, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.inference import Runtime
+    from pillow_rnc.inference import TileNetwork
     from pillow_rnc.records import Segment, Unit
-    from pillow_rnc.tiling import Tile
+    from pillow_rnc.tiling import Region
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+    Pixels = NDArray[np.uint8]
+    Encoded = tuple[Header, tuple[Unit, ...]]
 
 
 def encode(
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     *,
     iterations: int,
     model: str = "auto",
@@ -38,17 +43,43 @@ def encode(
     overlap: int = 32,
     device: str = "cpu",
     verify: bool = False,
-) -> tuple[Header, tuple[Unit, ...]]:
-    """Return the header (of mode RGB) and the units of a picture.
+    max_memory: int = MAX_MEMORY,
+) -> Encoded:
+    """Return the header and the units of one picture; see `encode_batch`."""
+    return encode_batch(
+        [pixels],
+        iterations=iterations,
+        model=model,
+        tile_size=tile_size,
+        overlap=overlap,
+        device=device,
+        verify=verify,
+        max_memory=max_memory,
+    )[0]
+
+
+def encode_batch(
+    pictures: Sequence[Pixels],
+    *,
+    iterations: int,
+    model: str = "auto",
+    tile_size: int = 768,
+    overlap: int = 32,
+    device: str = "cpu",
+    verify: bool = False,
+    max_memory: int = MAX_MEMORY,
+) -> list[Encoded]:
+    """Return the header (of mode RGB) and the units of each picture.
 
     Args:
-        pixels: uint8 [height, width, 3].
+        pictures: uint8 [height, width, 3] each.
         iterations: How many iterations to code, 1 to those of the model.
         model: Name of a model, or "auto".
         tile_size: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
         device: What runs the network, see `inference`.
         verify: Decode all codes, as a reader will, and compare; about a third more time.
+        max_memory: Bytes that tiles at work may take together; one alone may take more.
 
     Raises:
         RncOptionError: The model or device is unknown, or the model has fewer iterations.
@@ -60,32 +91,48 @@ def encode(
     if not 1 <= iterations <= config.iterations:
         msg = f"iterations {iterations}, allowed are 1 to {config.iterations} with model {weights.name!r}"
         raise RncOptionError(msg)
-    height, width, _ = pixels.shape
-    header = Header(
-        width, height, "RGB", iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id
-    )
     network_for = runtime(weights, device)
-    by_tile = []
-    for index, tile in enumerate(header.grid):
-        network = network_for(1, tile.padded_height, tile.padded_width)
-        network.set_target(header.grid.cut(pixels, index)[None])
-        shape = header.code_shape(tile)
-        encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
-        planes = [network.encode()[0] for _ in range(iterations)]
-        by_tile.append([encoder.encode_next(plane) for plane in planes])
-        if verify:
-            _verify(by_tile[-1], planes, weights, index)
-    return header, tuple(tuple(unit) for unit in zip(*by_tile, strict=True))
+    coding = (iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id)
+    headers = [Header(pixels.shape[1], pixels.shape[0], "RGB", *coding) for pixels in pictures]
+    sizes = {
+        Place(picture, index): (tile.padded_height, tile.padded_width)
+        for picture, header in enumerate(headers)
+        for index, tile in enumerate(header.grid)
+    }
+
+    def codes() -> Iterator[tuple[list[Place], Pixels]]:
+        for group, size in groups(sizes, max_memory):
+            network = network_for(len(group), *size)
+            network.set_target(np.stack([headers[at.picture].grid.cut(pictures[at.picture], at.tile) for at in group]))
+            for _ in range(iterations):
+                yield group, network.encode()
+
+    segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
+    at_work: dict[Place, _TileWriter] = {}
+    with closing(work_ahead(codes())) as steps:
+        for group, planes in steps:
+            for at, plane in zip(group, planes, strict=True):
+                writer = at_work.pop(at, None) or _TileWriter(weights, plane.shape, at.tile, verify=verify)
+                segments[at].append(writer.encode_next(plane))
+                if len(segments[at]) < iterations:
+                    at_work[at] = writer
+                elif verify:
+                    writer.verify(segments[at])
+    return [
+        (header, tuple(zip(*(segments[Place(picture, index)] for index in range(len(header.grid))), strict=True)))
+        for picture, header in enumerate(headers)
+    ]
 
 
 def decode(
     file: RncFile,
     *,
     iterations: int | None = None,
-    region: tuple[int, int, int, int] | None = None,
+    region: Region | None = None,
     device: str = "cpu",
-    on_iteration: Callable[[int, int, NDArray[np.uint8]], None] | None = None,
-) -> NDArray[np.uint8]:
+    on_iteration: Callable[[int, int, Pixels], None] | None = None,
+    max_memory: int = MAX_MEMORY,
+) -> Pixels:
     """Return the picture of a file.
 
     Args:
@@ -94,6 +141,7 @@ def decode(
         region: Left, top, right, bottom in pixels; only the tiles that it touches are decoded.
         device: What runs the network, see `inference`.
         on_iteration: Called with (done, total, picture) after each iteration; all tiles are then held at once.
+        max_memory: As for `decode_batch`.
 
     Returns:
         uint8 [height, width, 3], or [height, width] for modes L and LA; of the region if one is given.
@@ -104,33 +152,69 @@ def decode(
         RncOptionError: The region lies outside the picture, or the device cannot be used.
         WeightsError: The weights are missing or altered, or make numbers that are not finite.
     """
-    header = file.header
-    weights = load(header.model_id)
-    _check_fit(header, weights)
     units = file.units if iterations is None else file.units[:iterations]
-    network_for = runtime(weights, device)
     if on_iteration is None:
-        blender = Blender(header.grid, region)
-        rows = []
-        for index in blender.pending:
-            decoder = _TilePicture(header, weights, index, network_for)
-            for unit in units:
-                decoder.decode_next(unit)
-            rows.append(_samples(blender, decoder.pixels(), header.mode))
-        return np.concatenate(rows)
+        return decode_batch([RncFile(file.header, units=units)], region=region, device=device, max_memory=max_memory)[0]
     picture = np.empty(0, np.uint8)
-    for done, picture in enumerate(pictures(header, units, region=region, device=device), 1):
+    for done, picture in enumerate(pictures(file.header, units, region=region, device=device), 1):
         on_iteration(done, len(units), picture)
     return picture
+
+
+def decode_batch(
+    files: Sequence[RncFile],
+    *,
+    region: Region | None = None,
+    device: str = "cpu",
+    max_memory: int = MAX_MEMORY,
+) -> list[Pixels]:
+    """Return the picture of each file, with as many iterations as it has units.
+
+    Args:
+        files: Parsed files.
+        region: As for `decode`, of each of them.
+        device: What runs the network, see `inference`.
+        max_memory: Bytes that tiles at work may take together; one alone may take more.
+
+    Raises:
+        RncError: As `decode`; a note names the file if there are several.
+    """
+    canvases = [Canvas(file.header, region) for file in files]
+    weights = [weights_for(file.header) for file in files]
+    sizes = {
+        Place(picture, index): _kind_of(file, index)
+        for picture, file in enumerate(files)
+        for index in canvases[picture].pending
+    }
+
+    def codes() -> Iterator[tuple[list[Place], Pixels | None]]:
+        for group, _ in groups(sizes, max_memory):
+            readers = [_planes(files[at.picture], weights[at.picture], at, named=len(files) > 1) for at in group]
+            for planes in zip(*readers, strict=True):
+                yield group, np.stack(planes)
+            yield group, None
+
+    network: TileNetwork | None = None
+    with closing(work_ahead(codes())) as steps:
+        for group, planes in steps:
+            if network is None:
+                network = runtime(weights[group[0].picture], device)(len(group), *sizes[group[0]][:2])
+            if planes is not None:
+                network.decode(planes)
+                continue
+            for at, tile in zip(group, network.pixels(), strict=True):
+                canvases[at.picture].add(tile)
+            network = None
+    return [canvas.pixels for canvas in canvases]
 
 
 def pictures(
     header: Header,
     units: Iterable[Unit],
     *,
-    region: tuple[int, int, int, int] | None = None,
+    region: Region | None = None,
     device: str = "cpu",
-) -> Iterator[NDArray[np.uint8]]:
+) -> Iterator[Pixels]:
     """Yield the picture after each unit, as soon as the unit is there; all tiles are held at once.
 
     Args:
@@ -142,54 +226,85 @@ def pictures(
     Raises:
         RncError: As `decode`.
     """
-    weights = load(header.model_id)
-    _check_fit(header, weights)
+    weights = weights_for(header)
     network_for = runtime(weights, device)
-    decoders = {
-        index: _TilePicture(header, weights, index, network_for) for index in Blender(header.grid, region).pending
-    }
+    tiles = {}
+    for index in Canvas(header, region).pending:
+        tile = header.grid[index]
+        tiles[index] = _decoder(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
     for unit in units:
-        blender = Blender(header.grid, region)
-        rows = []
-        for index in blender.pending:
-            decoders[index].decode_next(unit)
-            rows.append(_samples(blender, decoders[index].pixels(), header.mode))
-        yield np.concatenate(rows)
+        canvas = Canvas(header, region)
+        for index, (decoder, network) in tiles.items():
+            plane = decoder.decode_next(unit[index])
+            if plane is not None:
+                network.decode(plane[None])
+            canvas.add(network.pixels()[0])
+        yield canvas.pixels
 
 
-def _verify(segments: list[Segment], planes: list[NDArray[np.uint8]], weights: Weights, index: int) -> None:
-    """Raise unless the segments of a tile decode to the planes that they were made of."""
+class _TileWriter:
+    """One tile on its way from codes to segments.
+
+    Args:
+        weights: The model.
+        shape: Shape of its code planes.
+        tile: Its number, for messages.
+        verify: Keep what is needed to verify it in the end.
+    """
+
+    def __init__(self, weights: Weights, shape: tuple[int, ...], tile: int, *, verify: bool) -> None:
+        self._weights, self._tile = weights, tile
+        self._encoder = TileEncoder(weights.entropy_model, *shape[1:])
+        self._planes: list[Pixels] | None = [] if verify else None
+
+    def encode_next(self, plane: Pixels) -> Segment:
+        if self._planes is not None:
+            self._planes.append(plane)
+        return self._encoder.encode_next(plane)
+
+    def verify(self, segments: list[Segment]) -> None:
+        """Raise unless the segments decode to the planes that they were made of."""
+        assert self._planes is not None
+        grid = self._planes[0].shape[1], self._planes[0].shape[2]
+        try:
+            decoded = decode_tile(segments, self._weights.entropy_model, grid, tile=self._tile)
+        except CorruptError as error:
+            msg = f"what was just encoded cannot be decoded, nothing is saved: {error}"
+            raise RncError(msg) from error
+        if not np.array_equal(decoded, self._planes):
+            msg = f"tile {self._tile}: what was just encoded decodes to other codes, nothing is saved"
+            raise RncError(msg)
+
+
+def _decoder(header: Header, weights: Weights, index: int) -> TileDecoder:
+    shape = header.code_shape(header.grid[index])
+    return TileDecoder(weights.entropy_model, shape.height, shape.width, tile=index)
+
+
+def _planes(file: RncFile, weights: Weights, at: Place, *, named: bool) -> Iterator[Pixels]:
+    """Yield the planes of a tile, uint8 [C, h, w] each; to errors, add which file it is, if wanted."""
+    decoder = _decoder(file.header, weights, at.tile)
     try:
-        same = np.array_equal(decode_tile(segments, weights.entropy_model, planes[0].shape[1:], tile=index), planes)
-    except CorruptError as error:
-        msg = f"what was just encoded cannot be decoded, nothing is saved: {error}"
-        raise RncError(msg) from error
-    if not same:
-        msg = f"tile {index}: what was just encoded decodes to other codes, nothing is saved"
-        raise RncError(msg)
+        for unit in file.units:
+            plane = decoder.decode_next(unit[at.tile])
+            if plane is not None:
+                yield plane
+    except RncError as error:
+        if named:
+            error.add_note(f"in file {at.picture} of the batch, counted from 0")
+        raise
 
 
-class _TilePicture:
-    """One tile on its way from segments to pixels."""
-
-    def __init__(self, header: Header, weights: Weights, index: int, network_for: Runtime) -> None:
-        tile: Tile = header.grid[index]
-        shape = header.code_shape(tile)
-        self._index = index
-        self._codes = TileDecoder(weights.entropy_model, shape.height, shape.width, tile=index)
-        self._network = network_for(1, tile.padded_height, tile.padded_width)
-
-    def decode_next(self, unit: Unit) -> None:
-        plane = self._codes.decode_next(unit[self._index])
-        if plane is not None:
-            self._network.decode(plane[None])
-
-    def pixels(self) -> NDArray[np.float32]:
-        picture: NDArray[np.float32] = self._network.pixels()[0]
-        return picture
+def _kind_of(file: RncFile, index: int) -> tuple[int, int, bytes, int]:
+    """Return what tiles that work together have in common: size, model, and how many iterations they run."""
+    tile = file.header.grid[index]
+    running = sum(unit[index].coding is not Coding.STOPPED for unit in file.units)
+    return tile.padded_height, tile.padded_width, file.header.model_id, running
 
 
-def _check_fit(header: Header, weights: Weights) -> None:
+def weights_for(header: Header) -> Weights:
+    """Return the weights of a file's model, once they are known to fit its header."""
+    weights = load(header.model_id)
     config = weights.config
     found = (header.code_channels, header.code_stride)
     if found != (config.code_channels, config.code_stride) or header.iterations > config.iterations:
@@ -198,14 +313,4 @@ def _check_fit(header: Header, weights: Weights) -> None:
             f"model {weights.name!r} has {config.code_channels} at {config.code_stride}, {config.iterations}"
         )
         raise UnsupportedError(msg)
-
-
-@np.errstate(all="ignore")
-def _samples(blender: Blender, tile: NDArray[np.float32], mode: str) -> NDArray[np.uint8]:
-    """Add a tile float32 [h, w, 3]; return the rows that are final as 8-bit samples, luma alone for grey modes."""
-    if not np.isfinite(tile).all():
-        raise WeightsError("the model's samples are not finite numbers")
-    pixels = blender.add(tile)
-    if mode in ("L", "LA"):
-        pixels = pixels @ _LUMA
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return weights

@@ -21,6 +21,10 @@ TILE_ALIGNMENT = 16
 """Tiles are padded to a multiple of this many pixels; tile size and overlap are multiples of it."""
 
 
+Region = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels; right and bottom are outside, as in Pillow."""
+
+
 class Tile(NamedTuple):
     """One tile: its box in the image, and the size it is padded to for coding (pixels)."""
 
@@ -100,7 +104,7 @@ class TileGrid:
         """All tiles in row-major order.  Memory grows with the grid: `len(grid)` does not."""
         return tuple(self)
 
-    def tiles_touching(self, region: tuple[int, int, int, int]) -> tuple[int, ...]:
+    def tiles_touching(self, region: Region) -> tuple[int, ...]:
         """Return the indices of the tiles that share a pixel with `region`, in row-major order.
 
         Args:
@@ -115,7 +119,7 @@ class TileGrid:
             row * self.columns + column for row in self._touching(self.height, top, bottom) for column in columns
         )
 
-    def padded_pixels(self, region: tuple[int, int, int, int] | None = None) -> int:
+    def padded_pixels(self, region: Region | None = None) -> int:
         """Return how many pixels the tiles have in all, padding and overlap counted.
 
         Args:
@@ -191,7 +195,7 @@ class Blender:
     tile the rest to 1; a corner takes the products.
     """
 
-    def __init__(self, grid: TileGrid, region: tuple[int, int, int, int] | None = None) -> None:
+    def __init__(self, grid: TileGrid, region: Region | None = None) -> None:
         """Start with the first tile of `region`.
 
         Args:
@@ -260,7 +264,7 @@ class Blender:
         return weights
 
 
-def checked_region(grid: TileGrid, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def checked_region(grid: TileGrid, region: Region) -> Region:
     """Return `region`, or raise `RncOptionError` unless it is a box of pixels inside the image."""
     left, top, right, bottom = region
     if not (0 <= left < right <= grid.width and 0 <= top < bottom <= grid.height):

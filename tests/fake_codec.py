@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import zlib
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,10 @@ import pillow_rnc
 from pillow_rnc import weights
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
+from pillow_rnc.tile_groups import MAX_MEMORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pytest
     from numpy.typing import NDArray
@@ -35,6 +36,8 @@ CHANNELS = 3 * STRIDE * STRIDE
 
 class FakeCodec:
     """Stands in for the module `pillow_rnc.codec`."""
+
+    MAX_MEMORY = MAX_MEMORY
 
     def __init__(self) -> None:
         self.encoded = 0
@@ -66,6 +69,21 @@ class FakeCodec:
         tiles = [_to_cells(tile) for tile in header.grid.split(pixels)]
         return header, tuple(tuple(_segment(cells, k) for cells in tiles) for k in range(iterations))
 
+    def encode_batch(
+        self,
+        pictures: Sequence[Pixels],
+        *,
+        max_memory: int = MAX_MEMORY,
+        **options: Any,  # noqa: ANN401 -- those of encode
+    ) -> list[tuple[Header, tuple[Unit, ...]]]:
+        assert max_memory >= 1
+        return [self.encode(pixels, **options) for pixels in pictures]
+
+    def decode_batch(
+        self, files: Sequence[RncFile], *, device: str = "cpu", max_memory: int = MAX_MEMORY
+    ) -> list[Pixels]:
+        return [self.decode(file, device=device, max_memory=max_memory) for file in files]
+
     def decode(
         self,
         file: RncFile,
@@ -74,8 +92,10 @@ class FakeCodec:
         region: tuple[int, int, int, int] | None = None,
         device: str = "cpu",
         on_iteration: Callable[[int, int, Pixels], None] | None = None,
+        max_memory: int = MAX_MEMORY,
     ) -> Pixels:
         assert device.partition(":")[0] == "cpu"
+        assert max_memory >= 1
         total = iterations or len(file.units)
         self.decoded_iterations.append(total)
         if on_iteration:

@@ -19,11 +19,14 @@ from tiny_codec import register_tiny_codec
 
 import pillow_rnc
 from pillow_rnc import register_rnc_opener, weights
+from pillow_rnc.contrib.pyinstaller import get_hook_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+REPOSITORY = str(Path(pillow_rnc.__file__).parents[1])
 
 pytestmark = [
     pytest.mark.hosts,
@@ -188,3 +191,91 @@ def test_datasets_of_hugging_face(path: Path, expected: NDArray[np.uint8], tmp_p
     )
     assert len(folder) == 1
     assert np.array_equal(np.asarray(folder[0]["image"]), expected)
+
+
+def test_willow_opens_and_saves(path: Path, expected: NDArray[np.uint8], tmp_path: Path) -> None:
+    django_site(tmp_path)  # Willow reads its settings where Django is installed
+    import willow
+
+    from pillow_rnc.contrib.willow import register_format
+
+    register_format()
+    register_format()
+    with path.open("rb") as file:
+        image = willow.Image.open(file)
+        assert (image.format_name, image.mime_type, image.get_size()) == ("rnc", "image/x-rnc", (40, 30))
+        small = image.resize((20, 15))
+        assert np.array_equal(np.asarray(image.crop((0, 0, 40, 30)).image), expected)
+    stream = io.BytesIO()
+    small.save_as_rnc(stream, iterations=2)
+    stream.seek(0)
+    assert pillow_rnc.info(stream)["iterations"] == 2
+    assert willow.Image.open(stream).get_size() == (20, 15)
+    with (tmp_path / "a.png").open("wb+") as png:
+        small.save("png", png)
+        assert willow.Image.open(png).format_name == "png"
+
+
+def import_torchvision() -> Any:  # noqa: ANN401 -- a module without types
+    """Import it also beside a torch for which its operators were not built, as its image folders need none of them."""
+    import importlib
+
+    import torch
+
+    try:
+        return importlib.import_module("torchvision.datasets")
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.startswith("torchvision")]:
+        del sys.modules[name]
+    names = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # it has no types
+    for name in ("nms", "qnms"):
+        names.define(f"{name}(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]  # as above
+    return importlib.import_module("torchvision.datasets")
+
+
+def test_torchvision_makes_a_data_set_of_a_folder(path: Path, expected: NDArray[np.uint8], tmp_path: Path) -> None:
+    datasets = import_torchvision()
+    (tmp_path / "root" / "cats").mkdir(parents=True)
+    path.rename(tmp_path / "root" / "cats" / "a.rnc")
+    folder = datasets.ImageFolder(tmp_path / "root", is_valid_file=lambda path: path.endswith(".rnc"))
+    (picture, label), *others = folder
+
+    assert (label, others) == (0, [])
+    assert np.array_equal(np.asarray(picture), expected)
+
+
+def test_pillow_reads_our_xmp(path: Path) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><x:note>hello</x:note></x:xmpmeta>'
+    with pillow_rnc.open(path) as im:
+        im.save(path, xmp=xmp)
+    with Image.open(path) as im:
+        assert im.getxmp() == {"xmpmeta": {"note": "hello"}}
+
+
+FROZEN = """
+import io
+import pillow_rnc
+from PIL import Image
+encoded = io.BytesIO()
+Image.linear_gradient("L").resize((40, 30)).save(encoded, "RNC", iterations=2)
+with Image.open(encoded) as im:
+    im.load()
+    print(im.format, im.size, im.iterations)
+"""
+
+
+def test_a_frozen_program_has_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(FROZEN)
+    command = [sys.executable, "-m", "PyInstaller", "program.py", "--log-level", "ERROR", "--paths", REPOSITORY]
+    # What it does not need, so that it stays small; the hook is found by its entry point, or here in a checkout.
+    for name in ("torch", "matplotlib", "scipy", "IPython", "pandas", "pillow_rnc.training", "pillow_rnc.evaluation"):
+        command += ["--exclude-module", name]
+    command += ["--additional-hooks-dir", *get_hook_dirs()]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    result = subprocess.run(
+        [tmp_path / "dist" / "program" / "program"], capture_output=True, text=True, check=False, env={}
+    )
+
+    assert result.stdout == "RNC (40, 30) 2\n", result.stderr

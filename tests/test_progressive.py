@@ -15,6 +15,10 @@ from pillow_rnc import RncOptionError, SignatureError, TruncatedError, codec, co
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pillow_rnc.codestream import TileDecoder
+    from pillow_rnc.records import Header
+    from pillow_rnc.weights import Weights
+
 BOX = (70, 3, 100, 40)
 """Lies in the second of the two tiles of `data`, and does not touch the first."""
 
@@ -47,13 +51,13 @@ class CountingFile(io.BytesIO):
 def decoded_tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the list of tiles for which a network is set to work, filled as that happens."""
     tiles: list[int] = []
-    original = codec._TilePicture
+    original = codec._decoder
 
-    def noted(header: object, weights: object, index: int, device: object) -> object:
+    def noted(header: Header, weights: Weights, index: int) -> TileDecoder:
         tiles.append(index)
-        return original(header, weights, index, device)  # type: ignore[arg-type]
+        return original(header, weights, index)
 
-    monkeypatch.setattr(codec, "_TilePicture", noted)
+    monkeypatch.setattr(codec, "_decoder", noted)
     return tiles
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 import pillow_rnc
-from pillow_rnc import container, weights
+from pillow_rnc import codec, container, weights
 from pillow_rnc.codestream import decode_tile
 from pillow_rnc.evaluation.metrics import score
 from pillow_rnc.network import macs_per_pixel
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 MODELS = json.loads((FOLDER / "MANIFEST.json").read_text(encoding="utf-8"))["models"]
+GOLDEN = Path(__file__).parent / "golden"
 LARGEST_BYTES = 20_000_000
 
 
@@ -97,6 +98,16 @@ def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, en
     assert found[3].ms_ssim > 0.85
     assert found[-1].ms_ssim > 0.985
     assert found[-1].psnr_hvs > 35
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("released-*.rnc")), ids=lambda path: path.stem)
+def test_samples_are_those_of_the_reference_network_within_one(path: Path, device: str) -> None:
+    """The picture beside the file is what spec/reference_network.py makes of it, which takes a minute."""
+    expected = np.asarray(Image.open(path.with_suffix(".png"))).astype(int)
+    found = codec.decode(container.parse(path.read_bytes()), device=device).astype(int)
+
+    assert np.abs(found - expected).max() <= 1
 
 
 def test_entropy_coding_saves_most_of_the_raw_codes(encoded: bytes) -> None:

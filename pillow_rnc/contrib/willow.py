@@ -1,0 +1,65 @@
+"""Willow, which Wagtail uses, recognises files by a list of its own.
+
+Opening is all that its door takes: `Image.save` of Willow knows ten names and no others, so files are written by
+`image.save_as_rnc(f)`. Wagtail keeps further lists of formats, which this does not touch.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import filetype
+from PIL import Image as PillowFormats
+from willow.image import INITIAL_IMAGE_CLASSES, ImageFile
+from willow.plugins.pillow import PillowImage
+from willow.registry import registry
+
+from pillow_rnc.container import SIGNATURE
+from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT, MIME_TYPE, register
+
+_NAME = EXTENSION.removeprefix(".")
+
+
+class RncWillowFile(ImageFile):  # type: ignore[misc]  # Willow has no types
+    """An `.rnc` file in Willow."""
+
+    format_name = _NAME
+    mime_type = MIME_TYPE
+
+
+class _Signature(filetype.Type):  # type: ignore[misc]  # neither has filetype
+    """How the library that Willow asks recognises the format."""
+
+    MIME = MIME_TYPE
+    EXTENSION = _NAME
+
+    def __init__(self) -> None:
+        super().__init__(mime=self.MIME, extension=self.EXTENSION)
+
+    def match(self, buf: bytearray) -> bool:
+        """Whether a file begins as ours do."""
+        return bytes(buf[: len(SIGNATURE)]) == SIGNATURE
+
+
+def register_format() -> None:
+    """Make Willow open `.rnc` files; a second time changes nothing."""
+    register()
+    if _NAME in INITIAL_IMAGE_CLASSES:
+        return
+    filetype.add_type(_Signature())
+    INITIAL_IMAGE_CLASSES[_NAME] = RncWillowFile
+    registry.register_image_class(RncWillowFile)
+    registry.register_converter(RncWillowFile, PillowImage, _opened)
+    registry.register_operation(PillowImage, f"save_as_{_NAME}", _save)
+
+
+def _opened(file: RncWillowFile) -> PillowImage:
+    file.f.seek(0)
+    image = PillowFormats.open(file.f, formats=[FORMAT])
+    image.load()
+    return PillowImage(image)
+
+
+def _save(image: PillowImage, f: IO[bytes], *, apply_optimizers: bool = True, **options: Any) -> RncWillowFile:  # noqa: ANN401, ARG001 -- as Willow calls it
+    image.image.save(f, FORMAT, **options)
+    return RncWillowFile(f)

@@ -1,0 +1,74 @@
+"""One item is made ahead, in a thread, and nothing is lost when that goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pillow_rnc.lookahead import work_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_items_come_in_order_and_from_another_thread() -> None:
+    threads = set()
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            threads.add(threading.get_ident())
+            yield number
+
+    assert list(work_ahead(items())) == list(range(20))
+    assert threading.get_ident() not in threads
+    assert len(threads) == 1
+
+
+def test_the_next_item_is_made_while_one_is_used() -> None:
+    made = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            made.release()
+            yield number
+
+    ahead = work_ahead(items())
+    next(ahead)
+
+    assert made.acquire(timeout=10)
+    assert made.acquire(timeout=10)
+    assert not made.acquire(timeout=0.05), "two ahead"
+    ahead.close()
+
+
+def test_an_error_comes_in_the_place_of_its_item() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("two")
+
+    ahead = work_ahead(items())
+
+    assert next(ahead) == 1
+    with pytest.raises(KeyError, match="two"):
+        next(ahead)
+
+
+def test_leaving_early_leaves_no_thread() -> None:
+    before = threading.active_count()
+    ahead = work_ahead(iter(range(100)))
+    next(ahead)
+    ahead.close()
+
+    assert threading.active_count() == before
+
+
+def test_without_threads_items_come_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+
+    assert list(work_ahead(iter("abc"))) == ["a", "b", "c"]

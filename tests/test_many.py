@@ -1,0 +1,98 @@
+"""`encode_batch` and `decode_batch` write and read what `save` and `open` do, for many pictures at once."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_codec import register_tiny_codec
+
+import pillow_rnc
+from pillow_rnc import CorruptError, RncImageFile, RncOptionError, WorkLimitError, container
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPTIONS = {"model": "tiny", "iterations": 4}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny(tmp_path_factory: pytest.TempPathFactory) -> None:
+    register_tiny_codec(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image.Image]:
+    ramp = Image.linear_gradient("L")
+    return [
+        ramp.resize((48, 32)).convert("RGB"),
+        ramp.resize((48, 32)).convert("RGBA"),
+        ramp.resize((5, 7)),
+        ramp.resize((48, 32)).convert("P"),
+        ramp.resize((100, 20)).convert("LA"),
+    ]
+
+
+def test_a_batch_is_there_and_back(images: list[Image.Image]) -> None:
+    files = pillow_rnc.encode_batch(images, **OPTIONS)
+    decoded = pillow_rnc.decode_batch(io.BytesIO(data) for data in files)
+
+    for image, data, im in zip(images, files, decoded, strict=True):
+        alone = pillow_rnc.open(io.BytesIO(data))
+        assert isinstance(im, RncImageFile)
+        assert (im.size, im.mode, im.iterations, im.info) == (image.size, alone.mode, 4, alone.info)
+        assert np.abs(np.asarray(im).astype(int) - np.asarray(alone)).max() <= 1
+
+
+def test_options_are_those_of_save_and_open(images: list[Image.Image], tmp_path: Path) -> None:
+    files = pillow_rnc.encode_batch(images[:2], model="tiny", target_size=700, comment="hello", max_memory=1)
+    assert all(len(data) <= 700 for data in files)
+    paths = [tmp_path / f"{index}.rnc" for index in range(2)]
+    for path, data in zip(paths, files, strict=True):
+        path.write_bytes(data)
+    decoded = pillow_rnc.decode_batch(paths, iterations=1, max_memory=1)
+
+    assert [im.iterations for im in decoded] == [1, 1]
+    assert [im.info["comment"] for im in decoded] == [b"hello"] * 2
+    cut = container.truncate(files[0], 1)
+    assert np.abs(np.asarray(decoded[0]).astype(int) - np.asarray(Image.open(io.BytesIO(cut)))).max() <= 1
+
+
+def test_an_image_of_a_batch_is_copied_when_it_is_saved_again(images: list[Image.Image]) -> None:
+    (data,) = pillow_rnc.encode_batch(images[:1], **OPTIONS)
+    (im,) = pillow_rnc.decode_batch([io.BytesIO(data)])
+    again = io.BytesIO()
+    im.save(again, "RNC")
+
+    assert again.getvalue() == data
+
+
+def test_nothing_makes_nothing() -> None:
+    assert pillow_rnc.encode_batch([]) == []
+    assert pillow_rnc.decode_batch([]) == []
+
+
+def test_a_damaged_file_is_named_and_the_others_are_closed(images: list[Image.Image], tmp_path: Path) -> None:
+    files = pillow_rnc.encode_batch(images[:3], **OPTIONS)
+    files[1] = files[1][:-9] + b"\0" + files[1][-8:]
+    paths = [tmp_path / f"{index}.rnc" for index in range(3)]
+    for path, data in zip(paths, files, strict=True):
+        path.write_bytes(data)
+
+    with pytest.raises(CorruptError) as caught:
+        pillow_rnc.decode_batch(paths)  # an open file would be a ResourceWarning, which is an error here
+    assert caught.value.__notes__ == ["in file 1 of the batch, counted from 0"]
+
+
+def test_wrong_options_are_named(images: list[Image.Image]) -> None:
+    with pytest.raises(RncOptionError, match="max_memory 0 is not allowed, give an integer of at least 1"):
+        pillow_rnc.encode_batch(images, max_memory=0)
+    with pytest.raises(RncOptionError, match="max_memory"):
+        pillow_rnc.open(io.BytesIO(pillow_rnc.encode_batch(images[:1], **OPTIONS)[0]), max_memory=-1)
+    with pytest.raises(RncOptionError, match="keep"):
+        pillow_rnc.encode_batch(images, iterations="keep")
+    with pytest.raises(WorkLimitError):
+        pillow_rnc.decode_batch([io.BytesIO(pillow_rnc.encode_batch(images[:1], **OPTIONS)[0])], max_work=10)
