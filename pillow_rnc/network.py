@@ -9,8 +9,8 @@ Encoder and decoder cores are shared by all iterations; binarizer and the decode
 each iteration, each with a direct linear path past the recurrent core. The encoder runs the decoder, so both hold the
 same y_hat. This module does no input or output and chooses no device.
 
-Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling: a function of the reconstruction so
-far, with one value for each 8x8 block and two parameters.
+Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling: a function of what was coded so far,
+with one value for each 8x8 block and two parameters.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Decoder(nn.Module):
 
 
 class Masking(nn.Module):
-    """Reconstruction [N, 192, h, w] -> factor of the gain [N, 1, h, w], 0 to 1: less where the picture is busy.
+    """What was coded, [N, 192, h, w] -> factor of the gain [N, 1, h, w], 0 to 1: less where the picture is busy.
 
     The eye, and MS-SSIM with it, forgives errors under texture: ``(1 + activity / floor) ** -exponent``, where the
     activity of a block is the mean energy of its luma coefficients but the first, half its own, half that of the nine
@@ -167,8 +167,8 @@ class Masking(nn.Module):
         self.exponent = nn.Parameter(torch.tensor(_MASKING_EXPONENT))
         self.log_floor = nn.Parameter(torch.tensor(math.log(_MASKING_FLOOR)))
 
-    def forward(self, reconstruction: Tensor) -> Tensor:
-        energy = reconstruction[:, 1:64].float().square().mean(1, keepdim=True)
+    def forward(self, coded: Tensor) -> Tensor:
+        energy = coded[:, 1:64].float().square().mean(1, keepdim=True)
         around = F.avg_pool2d(energy, 3, stride=1, padding=1, count_include_pad=False)
         return torch.exp(-self.exponent * torch.log1p((energy + around) / 2 * torch.exp(-self.log_floor)))
 
@@ -219,7 +219,7 @@ class Network(nn.Module):
     def gain_map(self, log_gain: Tensor, state: CodecState) -> Tensor:
         """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds."""
         gain = torch.exp(log_gain).view(1, 1, 1, 1)
-        return gain * self.masking(state.reconstruction) if self.config.framework == "residual_scaling" else gain
+        return gain * self.masking(state.coded) if self.config.framework == "residual_scaling" else gain
 
     def encode(
         self, target: Tensor, weights: IterationWeights, state: CodecState, memory: State | None

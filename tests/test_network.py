@@ -154,7 +154,7 @@ def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
     assert gain.shape == (1, 1, 4, 4)
     assert bool((gain > 0).all())
     assert bool((gain <= torch.exp(network.log_gain[2])).all())
-    assert gain.std() > 0, "the gain follows the reconstruction"
+    assert gain.std() > 0, "the gain follows what was coded"
     after = network.decode_step(bits, 2, state)
     torch.testing.assert_close(after.reconstruction, state.reconstruction + (predicted + coded) / gain)
     torch.testing.assert_close(after.coded, state.coded + coded / gain)
