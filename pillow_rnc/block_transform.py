@@ -33,7 +33,7 @@ def _along_rows(planes: Tensor, matrix: Tensor) -> Tensor:
     if width <= BLOCK:
         return planes
     edge = BLOCK // 2
-    inner = planes[..., edge:-edge].unflatten(-1, (-1, BLOCK)) @ matrix.T
+    inner = planes[..., edge:-edge].reshape(*planes.shape[:-1], -1, BLOCK) @ matrix.T
     return torch.cat([planes[..., :edge], inner.flatten(-2), planes[..., -edge:]], -1)
 
 

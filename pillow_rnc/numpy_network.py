@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from pillow_rnc.block_basis import BLOCK, COEFFICIENTS
-from pillow_rnc.numpy_weights import CellWeights, Floats, NetworkWeights, transform_matrices
+from pillow_rnc.numpy_weights import CellWeights, Floats, NetworkWeights, overlap_matrices, transform_matrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +174,36 @@ def _significance(coded: Floats, gain: Floats, out: Floats) -> None:
     np.clip(out, 0, 1, out=out)
 
 
+def _overlap(pictures: Floats, matrix: Floats) -> None:
+    """Apply a filter to the eight pixels around each border of blocks, in place; see `block_transform`.
+
+    Args:
+        pictures: [n, height, width, 3], contiguous.
+        matrix: [8, 8].
+    """
+    n, height, width, colours = pictures.shape
+    half = BLOCK // 2
+    if width > BLOCK:
+        rows = pictures.reshape(n * height, width * colours)[:, half * colours : -half * colours]
+        matrix_of_colours = np.kron(matrix.T, np.eye(colours, dtype=np.float32))
+        for start in range(0, len(rows), _STRIP_CELLS):
+            part = rows[start : start + _STRIP_CELLS]
+            part[...] = (part.reshape(-1, BLOCK * colours) @ matrix_of_colours).reshape(part.shape)
+    if height > BLOCK:
+        columns = pictures[:, half:-half].reshape(n, -1, BLOCK, width * colours)
+        for picture in columns:
+            for border in picture:
+                border[...] = matrix @ border
+
+
+def _neighbours(length: int) -> Floats:
+    """Return how many of the cells before, at and after each of a row there are, [length]."""
+    count = np.full(length, 3, np.float32)
+    count[0] -= 1
+    count[-1] -= 1
+    return count
+
+
 class NumpyTiles:
     """The network at work on n tiles of one size, iteration by iteration; see `inference.TileNetwork`.
 
@@ -196,12 +226,13 @@ class NumpyTiles:
         self._detail = _Cell(weights.detail, shape, self._scratch)
         self._coded = np.zeros((*shape, COEFFICIENTS), np.float32)
         self._features = np.zeros((*shape, config.decoder_channels + 1), np.float32)  # over gain, summed up
-        self._spatial_gain = np.ones((*shape, 1), np.float32)
+        self._masking = np.ones((*shape, 1), np.float32)
         self._bits = np.ones((*shape, config.code_channels + 1), np.float32)  # and a channel of ones
         self._iteration = 0
         self._core: _Cell | None = None
         self._target = self._direct = np.empty(0, np.float32)
         self._to_coefficients, self._to_pixels = transform_matrices()
+        self._overlap, self._inverse_overlap = overlap_matrices()
 
     @np.errstate(all="ignore")
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
@@ -210,9 +241,11 @@ class NumpyTiles:
         self._core = _Cell(self._weights.core, self._shape, self._scratch)
         self._target = np.empty((*self._shape, COEFFICIENTS), np.float32)
         self._direct = np.empty((*self._shape, config.code_channels), np.float32)
-        blocks = pixels.reshape(n, rows, BLOCK, columns, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)
+        picture = pixels.astype(np.float32)
+        _overlap(picture, self._overlap)
+        blocks = picture.reshape(n, rows, BLOCK, columns, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)
         for strip in self._strips:
-            block = blocks[strip.tiles, strip.rows].reshape(-1, COEFFICIENTS).astype(np.float32)
+            block = blocks[strip.tiles, strip.rows].reshape(-1, COEFFICIENTS)
             block -= 128
             np.matmul(block, self._to_coefficients, out=strip.of(self._target))
 
@@ -225,7 +258,7 @@ class NumpyTiles:
         for strip in self._strips:
             reconstruction = self._reconstruction(strip)
             cells = len(reconstruction)
-            gain = strip.of(self._spatial_gain) * np.float32(own.gain)
+            gain = strip.of(self._masking) * np.float32(own.gain)
             seen = scratch("seen", cells, 3 * COEFFICIENTS + 1)
             seen[:, -1] = 1
             residual = np.subtract(strip.of(self._target), reconstruction, out=scratch("residual", cells, COEFFICIENTS))
@@ -261,16 +294,10 @@ class NumpyTiles:
         self._decode_context()
         for strip in self._strips:
             features = self._detail.move(strip)
-            gain = strip.of(self._spatial_gain)
-            if weights.spatial_gain is not None:
-                following = np.exp(np.tanh(features @ weights.spatial_gain))
-            gain *= np.float32(own.update_gain)
-            self._update(strip, features, gain)
-            if weights.spatial_gain is not None:
-                gain[...] = following
-            else:
-                gain[...] = 1
+            self._update(strip, features, strip.of(self._masking) * np.float32(own.update_gain))
         self._detail.turn()
+        if weights.masking is not None:
+            self._mask(*weights.masking)
         self._iteration += 1
 
     def _decode_context(self) -> None:
@@ -309,6 +336,21 @@ class NumpyTiles:
         features *= step
         strip.of(self._features)[...] += features
 
+    def _mask(self, exponent: float, floor: float) -> None:
+        """Find the factor of the next gain, see `network.Masking`."""
+        energy = np.empty(self._shape, np.float32)
+        for strip in self._strips:
+            luma = self._coded[strip.tiles, strip.rows, :, 1 : BLOCK**2]
+            np.einsum("nrci,nrci->nrc", luma, luma, out=energy[strip.tiles, strip.rows])
+        padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)))
+        rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+        around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+        _, height, width = self._shape
+        around /= _neighbours(height)[:, None] * _neighbours(width)
+        energy += around
+        energy *= np.float32(0.5 / ((BLOCK**2 - 1) * floor))
+        self._masking[..., 0] = np.exp(np.float32(-exponent) * np.log1p(energy))
+
     def _reconstruction(self, strip: _Strip) -> Floats:
         """Return the coefficients of a strip so far, [cells, 192]."""
         features = strip.of(self._features)
@@ -327,4 +369,6 @@ class NumpyTiles:
             blocks += 128
             place = picture[strip.tiles, strip.rows]
             place[...] = blocks.reshape(*place.shape[:2], columns, BLOCK, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)
-        return picture.reshape(n, rows * BLOCK, columns * BLOCK, 3)
+        pixels = picture.reshape(n, rows * BLOCK, columns * BLOCK, 3)
+        _overlap(pixels, self._inverse_overlap)
+        return pixels

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pillow_rnc.block_basis import COEFFICIENTS, YCBCR, basis, coefficient_weights
+from pillow_rnc.block_basis import COEFFICIENTS, YCBCR, basis, coefficient_weights, overlap_filter
 from pillow_rnc.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -136,9 +136,10 @@ class NetworkWeights:
         self.up = np.ascontiguousarray(_operand(up, shift).reshape(c + 1, d, 4).transpose(0, 2, 1).reshape(c + 1, -1))
         output = reader.take("decoder.output.weight", COEFFICIENTS, d)
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
-        self.spatial_gain: Floats | None = None  # [d + 1, 1]
+        self.masking: tuple[float, float] | None = None  # exponent and floor
         if config.framework == "residual_scaling":
-            self.spatial_gain = _operand(reader.take("gain.weight", 1, d), reader.take("gain.bias", 1))
+            exponent, floor = reader.take("masking.exponent"), np.exp(reader.take("masking.log_floor"))
+            self.masking = float(exponent), float(floor)
         gains = np.exp(reader.take("log_gain", config.iterations))
         down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4), reader.take("decoder.down.bias", c)
         self.iterations = [_iteration(reader, config, t, gains, down) for t in range(config.iterations)]
@@ -173,3 +174,9 @@ def transform_matrices() -> tuple[Floats, Floats]:
     there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) * weight
     back = np.einsum("ij,kp->jkpi", np.linalg.inv(colours), cosines).reshape(COEFFICIENTS, COEFFICIENTS)
     return there.astype(np.float32), (back / weight[:, None]).astype(np.float32)
+
+
+def overlap_matrices() -> tuple[Floats, Floats]:
+    """Return the filters [8, 8] around a border of blocks, before the blocks are transformed and afterwards."""
+    matrix = overlap_filter()
+    return matrix.astype(np.float32), np.linalg.inv(matrix).astype(np.float32)

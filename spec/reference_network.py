@@ -155,6 +155,22 @@ def gru(model: Model, name: str, x: Map, h: Map | None, width: int) -> Map:
 # --- Decoder network ------------------------------------------------------------------------------------------
 
 
+def activity(k: Map, width: int) -> list[float]:
+    """Return how busy each cell is, from the part of its coefficients that was coded."""
+    height = len(k[0]) // width
+    energy = [sum(row[cell] ** 2 for row in k[1:64]) / 63 for cell in range(len(k[0]))]
+    out = []
+    for row in range(height):
+        for column in range(width):
+            near = [
+                energy[r * width + c]
+                for r in range(max(0, row - 1), min(height, row + 2))
+                for c in range(max(0, column - 1), min(width, column + 2))
+            ]
+            out.append((energy[row * width + column] + sum(near) / len(near)) / 2)
+    return out
+
+
 def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
     """Return the 192 coefficients of each cell of a tile after all its iterations."""
     cells = len(planes[0][0])
@@ -166,9 +182,10 @@ def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
         bits = [[1.0 if bit else -1.0 for bit in channel] for channel in plane]
         one_shot = model.config["framework"] == "one_shot"
         gain = [math.exp(model.tensors["network.log_gain"][0 if one_shot else t])] * cells
-        if model.config["framework"] == "residual_scaling" and detail is not None:
-            (field,) = linear(model.tensors["network.gain.weight"], model.tensors["network.gain.bias"], detail)
-            gain = [g * math.exp(math.tanh(a)) for g, a in zip(gain, field, strict=True)]
+        if model.config["framework"] == "residual_scaling":
+            (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
+            factors = ((1 + a / math.exp(log_floor)) ** -exponent for a in activity(k, width))
+            gain = [g * factor for g, factor in zip(gain, factors, strict=True)]
         x = linear(model.get(f"inputs.{t}.weight"), model.get(f"inputs.{t}.bias"), bits)
         wide = linear(model.get("down.weight"), model.get("down.bias"), fold(x, width))
         context = gru(model, "context", wide, context, width // 2)
@@ -200,6 +217,11 @@ STEPS = (
 COSINES = [
     [math.cos(math.pi * (2 * i + 1) * u / 16) / 2 / (math.sqrt(2) if u == 0 else 1) for i in range(8)] for u in range(8)
 ]
+HALF_COSINES = [
+    [math.cos(math.pi * (2 * i + 1) * u / 8) / (2 if u == 0 else math.sqrt(2)) for i in range(4)] for u in range(4)
+]
+ODD_COSINES = [[math.cos(math.pi * (2 * i + 1) * (2 * u + 1) / 16) / math.sqrt(2) for i in range(4)] for u in range(4)]
+SCALES = (1.3, 1.0, 1.0, 1.0)
 YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
@@ -214,12 +236,25 @@ def inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
     return [[minor(j, i) / determinant for j in range(3)] for i in range(3)]
 
 
+def filtered(line: list[float]) -> list[float]:
+    """Return a row or a column of values, filtered around each border of blocks."""
+    out = list(line)
+    for border in range(8, len(line), 8):
+        pairs = [(line[border - 4 + i], line[border + 3 - i]) for i in range(4)]
+        inside = [sum((a - b) * HALF_COSINES[u][i] for i, (a, b) in enumerate(pairs)) / SCALES[u] for u in range(4)]
+        for j, (a, b) in enumerate(pairs):
+            difference = sum(inside[u] * ODD_COSINES[u][j] for u in range(4))
+            out[border - 4 + j], out[border + 3 - j] = (a + b + difference) / 2, (a + b - difference) / 2
+    return out
+
+
 def pixels(y: Map, width: int) -> list[list[tuple[float, ...]]]:
     """Return the R, G, B of a tile by rows, neither limited nor rounded."""
     to_rgb = inverse(YCBCR)
-    rows: list[list[tuple[float, ...]]] = [[(0.0,)] * (8 * width) for _ in range(8 * len(y[0]) // width)]
+    height = len(y[0]) // width
+    planes = [[[0.0] * (8 * width) for _ in range(8 * height)] for _ in range(3)]
     for cell in range(len(y[0])):
-        planes = []
+        row, column = divmod(cell, width)
         for channel in range(3):
             block = [[0.0] * 8 for _ in range(8)]
             for u in range(8):
@@ -229,13 +264,16 @@ def pixels(y: Map, width: int) -> list[list[tuple[float, ...]]]:
                     for i in range(8):
                         for j in range(8):
                             block[i][j] += value * COSINES[u][i] * COSINES[v][j]
-            planes.append(block)
-        row, column = divmod(cell, width)
-        for i in range(8):
-            for j in range(8):
-                ycc = [plane[i][j] for plane in planes]
-                rows[8 * row + i][8 * column + j] = tuple(sum(map(mul, line, ycc)) + 128 for line in to_rgb)
-    return rows
+            for i in range(8):
+                planes[channel][8 * row + i][8 * column : 8 * column + 8] = block[i]
+    ycc = []
+    for plane in planes:
+        columns = [filtered(list(column)) for column in zip(*map(filtered, plane), strict=True)]
+        ycc.append(list(zip(*columns, strict=True)))
+    return [
+        [tuple(sum(map(mul, line, pixel)) + 128 for line in to_rgb) for pixel in zip(*rows, strict=True)]
+        for rows in zip(*ycc, strict=True)
+    ]
 
 
 # --- Overlap and blending ------------------------------------------------------------------------------------
