@@ -143,6 +143,17 @@ def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() ->
     assert tuple(colours) == block_basis.YCBCR
 
 
+def test_the_filter_across_borders_undoes_that_of_the_network() -> None:
+    line = np.random.default_rng(5).normal(size=24)
+    expected = line.copy()
+    for border in (8, 16):
+        part = slice(border - 4, border + 4)
+        expected[part] = np.linalg.solve(block_basis.overlap_filter(), expected[part])
+
+    np.testing.assert_allclose(reference_network.filtered(line.tolist()), expected, atol=1e-12)
+    assert f"f(0) = 1 / {reference_network.SCALES[0]}," in section("Coefficients")
+
+
 def weights_header(name: str) -> dict[str, Any]:
     data = (FOLDER / "vectors" / name).read_bytes()
     description: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -189,7 +200,9 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
 
 
 def shape_of(text: str, sizes: dict[str, int]) -> list[int]:
-    """Return the sizes of a text such as `T - 1, 2K, 3, 3`."""
+    """Return the sizes of a text such as `T - 1, 2K, 3, 3`; of `-`, none."""
+    if text == "-":
+        return []
     terms = [re.sub(r"(\d)([A-Zn])", r"\1 * \2", term) for term in text.split(", ")]
     return [product_minus(term, sizes) for term in terms]
 

@@ -116,8 +116,8 @@ def _network(tensors: _Tensors, config: Config) -> None:
     e, d, n = (config[f"{part}_channels"] for part in ("encoder", "decoder", "context"))
     steps = [round(-math.log(100 / 2**i) * _GRID) / _GRID for i in range(t)]
     tensors.put("network.log_gain", _FLOAT, (t,), steps)
-    tensors.spread("network.gain.weight", _FLOAT, (1, d, 1, 1), 1)
-    tensors.spread("network.gain.bias", _FLOAT, (1,), 0.5)
+    tensors.put("network.masking.exponent", _FLOAT, (), [0.25])
+    tensors.put("network.masking.log_floor", _FLOAT, (), [4.5])
     tensors.spread("network.encoder.stem.weight", _FLOAT, (e, 384, 1, 1), 0.2)
     tensors.spread("network.encoder.stem.bias", _FLOAT, (e,), 0.2)
     _cell(tensors, "network.encoder.core", e)
