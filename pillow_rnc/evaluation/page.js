@@ -337,6 +337,7 @@ function toggle() {
 
 const pointers = new Map();
 let gesture = "";
+let boundaryBefore = 0.5;
 
 function place(event) {
   const box = byId("stage").getBoundingClientRect();
@@ -348,8 +349,13 @@ function onDown(event) {
   byId("stage").setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, place(event));
   const onBoundary = event.target === byId("boundary");
-  if (pointers.size > 1) gesture = "zoom";
-  else gesture = onBoundary || !state.zoom ? "boundary" : "move";
+  if (pointers.size > 1) {
+    takeBack();
+    gesture = "zoom";
+  } else {
+    gesture = onBoundary || !state.zoom ? "boundary" : "move";
+    boundaryBefore = state.boundary;
+  }
   if (gesture === "boundary" && !byId("difference").checked) setBoundary(place(event).x);
 }
 
@@ -378,7 +384,13 @@ function moveBy(x, y) {
   drawStage();
 }
 
+/** What looked like a move of the boundary was the beginning of something else, two fingers or a scroll. */
+function takeBack() {
+  if (gesture === "boundary") setBoundary(boundaryBefore);
+}
+
 function onUp(event) {
+  if (event.type === "pointercancel") takeBack();
   pointers.delete(event.pointerId);
   if (pointers.size === 1) gesture = state.zoom ? "move" : "";
 }
