@@ -7,7 +7,9 @@ there, and the manifest can be made again from the outputs.
 from __future__ import annotations
 
 import os
+import struct
 import time
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +38,19 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.jsonl"
 """Name of the manifest in a local folder of outputs."""
 
+# Beside what Pillow's plugins raise for a bad file on purpose, what they raise by accident: an exception that leaves a
+# worker must be sent, and not all can be.
+_TASK_ERRORS = (
+    *_commands.FILE_ERRORS,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
 _OF_THE_OUTPUT = ("output", "bytes", "bpp", "iterations", "model")
 _know_model = cache(_commands.know_model)  # a worker reads the file of a model once
 
@@ -168,7 +183,7 @@ def work(task: Task) -> Done:
         _know_model(task.arguments.model)
         found = _found(task)
         said = _made(task) if found is None else found
-    except _commands.FILE_ERRORS as error:
+    except _TASK_ERRORS as error:
         text = "is no picture that this Pillow can read" if isinstance(error, UnidentifiedImageError) else str(error)
         return Done(_failure(task.name, task.output, text, type(error).__name__))
     seconds = time.monotonic() - started if found is None else None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillow_rnc.errors import RncOptionError
@@ -105,8 +106,21 @@ class SturdyProcesses(Executor):
 
 
 def _processes(jobs: int) -> ProcessPoolExecutor:
-    # Spawned, because a fork copies threads' locks as they happen to be; an interrupt is for the parent to handle.
-    return ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    # Spawned, because a fork copies threads' locks as they happen to be.
+    return ProcessPoolExecutor(jobs, get_context("spawn"), _follow_parent)
+
+
+def _follow_parent() -> None:
+    """Leave an interrupt to the parent, and end with it, also if it was killed: the pool alone would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _hand_on(attempt: Future[Any], outcome: Future[Any]) -> None:

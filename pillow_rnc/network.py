@@ -262,9 +262,10 @@ _GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 
 """Linear maps of a cell from its input, and as many from its state, in units of the cell's width."""
 
 
-def macs_per_pixel(config: ModelConfig, *, tallies: int = 96) -> float:
+def macs_per_pixel(config: ModelConfig, *, tallies: int = 96, decoding: bool = False) -> float:
     """Return multiply-accumulates per pixel and iteration of encoder, decoder and entropy network together.
 
+    For decoding alone, the encoder is left out.
     Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
     """
     e, d, c, k = config.encoder_channels, config.decoder_channels, config.context_channels, config.code_channels
@@ -279,4 +280,4 @@ def macs_per_pixel(config: ModelConfig, *, tallies: int = 96) -> float:
     s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
     entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
     entropy += tallies * k + 2 * tallies * (2 * s + k)
-    return (encoder + decoder + entropy) / config.code_stride**2
+    return ((0 if decoding else encoder) + decoder + entropy) / config.code_stride**2

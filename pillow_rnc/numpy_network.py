@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from pillow_rnc.block_basis import BLOCK, COEFFICIENTS
-from pillow_rnc.numpy_weights import CellWeights, Floats, NetworkWeights, overlap_matrices, transform_matrices
+from pillow_rnc.numpy_weights import SQUASH, CellWeights, Floats, NetworkWeights, overlap_matrices, transform_matrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STRIP_CELLS = 512
-_SQUASH = 4.0  # inputs of the encoder saturate at this many quantiser steps, see `activations`
+_SPAN_CELLS = 8
 
 
 class _Strip(NamedTuple):
@@ -79,14 +79,21 @@ class _Scratch:
 
 
 def _taps(padded: Floats) -> Floats:
-    """Return what a 3x3 convolution reads of a map with a margin, as a view [3, 3, n, rows, columns * channels].
+    """Return what a 3x3 convolution reads of a map with a margin, as a view [3, 3, n, rows, spans, span * channels].
 
-    A row of cells is one long vector here, which goes fastest; the kernel is repeated as often.
+    A span is so many cells of a row, taken as one vector: longer vectors go faster, until the kernel, which is repeated
+    as often, leaves the first-level cache.
     """
     n, rows, columns, channels = padded.shape
     tile, row, column, channel = padded.strides
-    shape = (3, 3, n, rows - 2, (columns - 2) * channels)
-    return as_strided(padded, shape, (row, column, tile, row, channel), writeable=False)
+    span = _span(columns - 2)
+    shape = (3, 3, n, rows - 2, (columns - 2) // span, span * channels)
+    return as_strided(padded, shape, (row, column, tile, row, span * column, channel), writeable=False)
+
+
+def _span(columns: int) -> int:
+    """Return how many cells make a span: a divisor of the columns."""
+    return max(span for span in range(1, min(columns, _SPAN_CELLS) + 1) if columns % span == 0)
 
 
 class _Cell:
@@ -109,8 +116,8 @@ class _Cell:
         self._hidden, self._next = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
         self._input_taps, self._hidden_taps, self._next_taps = map(_taps, (self.input, self._hidden, self._next))
         self._begun = False
-        self._input_kernel = np.tile(weights.input_kernel, columns)
-        self._hidden_kernel = np.tile(weights.hidden_kernel, columns)
+        self._input_kernel = np.tile(weights.input_kernel, _span(columns))
+        self._hidden_kernel = np.tile(weights.hidden_kernel, _span(columns))
 
     def move(self, strip: _Strip) -> Floats:
         """Return the next hidden map in a strip and a column of ones, [cells, c + 1]."""
@@ -131,15 +138,15 @@ class _Cell:
         mixed *= gates[:, c:]
         step = np.matmul(inputs, weights.candidate, out=self._scratch("step", cells, c))
         np.tanh(step, out=step)
-        before = self._scratch("before", cells, c)
-        before.reshape(hidden.shape)[...] = hidden
-        step -= before
+        change = step.reshape(hidden.shape)
+        change -= hidden
         step *= gates[:, :c]
         step *= 0.5
         features = self._scratch("features", cells, c + 1)
         features[:, -1] = 1
-        np.add(before, step, out=features[:, :-1])
-        strip.inner(self._next)[...] = features[:, :-1].reshape(hidden.shape)
+        moved = features.reshape(*hidden.shape[:-1], c + 1)[..., :-1]
+        np.add(hidden, change, out=moved)
+        strip.inner(self._next)[...] = moved
         return features
 
     def _convolved(self, taps: Floats, kernel: Floats, strip: _Strip) -> Floats:
@@ -147,7 +154,7 @@ class _Cell:
         seen = taps[:, :, strip.tiles, strip.rows]
         c = self._weights.channels
         out = self._scratch("step", seen[0, 0].size // c, c)
-        np.einsum("yxnrc,yxc->nrc", seen, kernel, out=out.reshape(seen.shape[2:]))
+        np.einsum("yxnrsc,yxc->nrsc", seen, kernel, out=out.reshape(seen.shape[2:]))
         return out
 
     def turn(self) -> None:
@@ -158,20 +165,18 @@ class _Cell:
 
 
 def _squash(values: Floats, gain: Floats, room: Floats, out: Floats) -> None:
-    """Write what the encoder sees of coefficients, which are times gain afterwards; see `activations`."""
+    """Write what the encoder sees of coefficients, over `SQUASH`; they are times gain afterwards; see `activations`."""
     values *= gain
     np.abs(values, out=room)
-    room *= 1 / _SQUASH
-    room += 1
+    room += SQUASH
     np.divide(values, room, out=out)
 
 
 def _significance(coded: Floats, gain: Floats, out: Floats) -> None:
-    """Write how far each coefficient is significant; see `activations`."""
+    """Write how far each coefficient is significant, plus one; see `activations`."""
     np.multiply(coded, 2 * gain, out=out)
     np.abs(out, out=out)
-    out -= 1
-    np.clip(out, 0, 1, out=out)
+    np.clip(out, 1, 2, out=out)
 
 
 def _overlap(pictures: Floats, matrix: Floats) -> None:
@@ -327,11 +332,11 @@ class NumpyTiles:
         if self._weights.config.framework == "one_shot":
             strip.of(self._coded)[...] = 0
             strip.of(self._features)[...] = 0
-        said = np.matmul(strip.of(self._bits)[:, :-1], own.coded, out=self._scratch("said", cells, 2 * COEFFICIENTS))
+        step = 1 / gain
+        bits = strip.of(self._bits)[:, :-1] * step
+        said = np.matmul(bits, own.coded, out=self._scratch("said", cells, 2 * COEFFICIENTS))
         significance *= said[:, COEFFICIENTS:]
         significance += said[:, :COEFFICIENTS]
-        step = 1 / gain
-        significance *= step
         strip.of(self._coded)[...] += significance
         features *= step
         strip.of(self._features)[...] += features

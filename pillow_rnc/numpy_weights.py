@@ -5,7 +5,8 @@ What is linear is folded here:
 - the shift of a map is a last row of its weights, for inputs with a last column of ones;
 - the depthwise bias of a cell's input is in the shift of what follows;
 - the halves of ``sigmoid(x) = (1 + tanh(x / 2)) / 2`` are in the weights before it and behind it;
-- the decoder's context has two linear maps before it, which are one map of four cells of bits.
+- the decoder's context has two linear maps before it, which are one map of four cells of bits;
+- the limit of what the encoder sees, and the one that is taken from a significance, are in the weights behind them.
 
 Source: `network` and `cells`, for names and shapes.
 """
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pillow_rnc.weights import Weights
 
 Floats = NDArray[np.float32]
+
+SQUASH = np.float32(4)  # what the encoder sees saturates at this many quantiser steps, see `activations`
 
 _PREFIX = "network."
 
@@ -107,10 +110,10 @@ class IterationWeights(NamedTuple):
     gain: float
     update_gain: float
     head: Floats  # [e, K]
-    direct: Floats  # [2 * 192 + 1, K], from residual, significance and one
+    direct: Floats  # [2 * 192 + 1, K], from residual, significance plus one, and one
     input: Floats  # [K + 1, d]
     context_input: Floats  # [4 K + 1, c], from four cells and one
-    coded: Floats  # [K, 2 * 192], what bits say directly, and what they add where coefficients are significant
+    coded: Floats  # [K, 2 * 192]: the second half, times significance plus one, and the first are what bits say
 
 
 class NetworkWeights:
@@ -125,7 +128,7 @@ class NetworkWeights:
         config, reader = weights.config, _Reader(weights)
         e, d, c = config.encoder_channels, config.decoder_channels, config.context_channels
         self.config = config
-        stem = reader.take("encoder.stem.weight", e, 2 * COEFFICIENTS)
+        stem = SQUASH * reader.take("encoder.stem.weight", e, 2 * COEFFICIENTS)
         # [2 * 192 + 1, e], from reconstruction, residual and one.
         self.stem = _operand(np.roll(stem, COEFFICIENTS, axis=1), reader.take("encoder.stem.bias", e))
         self.core = CellWeights(reader, "encoder.core", e)
@@ -150,18 +153,23 @@ def _iteration(
     reader: _Reader, config: ModelConfig, t: int, gains: Floats, down: tuple[Floats, Floats]
 ) -> IterationWeights:
     k, d = config.code_channels, config.decoder_channels
-    seen = [reader.take(f"encoder.{part}.{t}.weight", k, COEFFICIENTS) for part in ("direct", "significance")]
-    coded = [reader.take(f"decoder.{part}.{t}.weight", COEFFICIENTS, k) for part in ("direct", "refinement")]
+    direct, significance = (
+        reader.take(f"encoder.{part}.{t}.weight", k, COEFFICIENTS) for part in ("direct", "significance")
+    )
+    bias = reader.take(f"encoder.direct.{t}.bias", k) - significance.sum(1)
+    coded, refinement = (
+        reader.take(f"decoder.{part}.{t}.weight", COEFFICIENTS, k) for part in ("direct", "refinement")
+    )
     weight, shift = reader.take(f"decoder.inputs.{t}.weight", d, k), reader.take(f"decoder.inputs.{t}.bias", d)
     halved = np.hstack([down[0][..., cell] @ weight for cell in range(4)])
     return IterationWeights(
         float(gains[t]),
         float(gains[0 if config.framework == "one_shot" else t]),
         _operand(reader.take(f"encoder.heads.{t}.weight", k, config.encoder_channels)),
-        _operand(np.hstack(seen), reader.take(f"encoder.direct.{t}.bias", k)),
+        _operand(np.hstack([SQUASH * direct, significance]), bias),
         _operand(weight, shift),
         _operand(halved, down[0].sum(2) @ shift + down[1]),
-        _operand(np.vstack(coded)),
+        _operand(np.vstack([coded - refinement, refinement])),
     )
 
 

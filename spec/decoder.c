@@ -552,7 +552,7 @@ int main(int argc, char **argv) {
     if (argc != 3) fail(USAGE, "usage: decoder WEIGHTS FILE");
     uint8_t *data = read_file(argv[2], &size);
     int complete = read_chunks(data, size);
-    if (!tiles) fail(TRUNCATED, "0 whole iterations");
+    if (!whole) fail(TRUNCATED, "0 whole iterations");
     read_weights(argv[1]);
     for (uint32_t index = 0; index < tile_count; index++) decode_tile(index);
     for (uint32_t t = 0; t < whole; t++)

@@ -18,7 +18,7 @@ from pillow_rnc.evaluation.compare import ComparisonPlan, write_page
 from pillow_rnc.evaluation.rate_distortion import Plan, measure_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -131,6 +131,32 @@ def test_touch_moves_the_boundary_and_nothing_is_wider_than_a_telephone(page: Pa
 
     assert boundary(page) == 20
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def touch(page: Page, *stages: Sequence[tuple[float, float]]) -> None:
+    """Put fingers on the stage, at fractions of its size, move them from stage to stage, and lift them."""
+    box = page.locator("#stage").bounding_box()
+    assert box
+    session = page.context.new_cdp_session(page)
+    for index, fingers in enumerate(stages):
+        points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in fingers]
+        kind = "touchMove" if index else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@pytest.mark.parametrize("page", [TELEPHONE], indirect=True)
+def test_one_finger_moves_the_boundary_and_two_zoom(page: Page) -> None:
+    touch(page, [(0.5, 0.4)], [(0.6, 0.4)], [(0.8, 0.4)])
+    assert boundary(page) == 80
+    fit = zoom(page)
+    touch(page, [(0.4, 0.5), (0.6, 0.5)], [(0.3, 0.5), (0.7, 0.5)], [(0.2, 0.5), (0.8, 0.5)])
+    assert zoom(page) == pytest.approx(3 * fit, rel=0.05)
+    assert boundary(page) == 80
+    before = page.locator("#left-layer img").get_attribute("style")
+    touch(page, [(0.2, 0.2)], [(0.4, 0.3)], [(0.5, 0.4)])  # now it moves the picture
+    assert page.locator("#left-layer img").get_attribute("style") != before
+    assert boundary(page) == 80
 
 
 def test_the_iteration_control_swaps_pictures(page: Page) -> None:
@@ -249,17 +275,22 @@ def test_zoom_shows_pixels_and_moves(page: Page) -> None:
 
 
 def test_bytes_arrive_and_pictures_with_them(page: Page) -> None:
-    from playwright.sync_api import expect
-
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
     page.locator("#speed").select_option("2000")
     page.keyboard.press("x")
     page.keyboard.press("Space")
-    assert page.locator("#left-layer img").is_hidden()  # nothing has arrived
-    expect(page.locator("#iterations")).to_have_attribute("aria-valuenow", "2")
-    assert near(colour_at(page, 0.25, 0.8), FlatCodec.colour(2))
-    page.locator("#speed").select_option("32000")
-    expect(page.locator("#play")).to_have_attribute("aria-label", "Play")
+    page.clock.run_for(290)  # milliseconds; 580 bytes, and the first iteration has 600
+    assert page.locator("#left-layer img").is_hidden()
+    assert page.locator("#arrived").inner_text().startswith("0 of 8 iterations")
+    for wait, count in [(30, 1), (500, 2), (1000, 4)]:
+        page.clock.run_for(wait)
+        assert page.locator("#iterations").get_attribute("aria-valuenow") == str(count)
+        assert near(colour_at(page, 0.25, 0.8), FlatCodec.colour(count))
+    assert page.locator("#play").get_attribute("aria-label") == "Stop"
+    page.clock.run_for(2000)
     assert near(colour_at(page, 0.25, 0.8), FlatCodec.colour(8))
+    assert page.locator("#play").get_attribute("aria-label") == "Play"
 
 
 def test_the_plot_has_a_point_for_each_that_was_measured(page: Page) -> None:

@@ -172,9 +172,9 @@ def test_busy_blocks_and_their_neighbours_have_less_gain() -> None:
     activity = 300.0**2 / 63
 
     for place, share in (((2, 2), 0.5 + 0.5 / 9), ((1, 2), 0.5 / 9), ((3, 3), 0.5 / 9), ((0, 0), 0.0)):
-        assert float(found[place]) == pytest.approx((1 + share * activity / 200) ** -0.2, rel=1e-5)
+        assert found[place].item() == pytest.approx((1 + share * activity / 200) ** -0.2, rel=1e-5)
     picture[:, 5, 2, 2], picture[:, 5, 0, 0] = 0.0, 300.0
-    assert float(masking(picture)[0, 0, 0, 0]) == pytest.approx(
+    assert masking(picture)[0, 0, 0, 0].item() == pytest.approx(
         (1 + (0.5 + 0.5 / 4) * activity / 200) ** -0.2, rel=1e-5
     )
 

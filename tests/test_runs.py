@@ -263,21 +263,26 @@ def test_tasks_in_flight_are_bounded() -> None:
     assert next(tasks) == 8
 
 
-def test_what_a_worker_cannot_do_is_an_error_of_that_picture(
-    run: Runner, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+class StrangeError(Exception):
+    """Is known to nobody."""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("strange"), RecursionError("strange"), StrangeError("strange")])
+def test_a_fault_that_nobody_expects_stops_nothing_either(
+    error: Exception, run: Runner, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = _commands.encoded
 
     def encoded(fp: Any, arguments: Any) -> Any:  # noqa: ANN401 -- as it is
         if fp.name.endswith("002.jpg"):
-            raise ZeroDivisionError("bad arithmetic")
+            raise error
         return made(fp, arguments)
 
     monkeypatch.setattr(_commands, "encoded", encoded)
     status, records = run("encode", source, "-o", target)
 
     assert (status, counts(records[-1])) == (1, (3, 0, 1))
-    assert records[0] == {"file": "002.jpg", "error": "bad arithmetic", "error_type": "ZeroDivisionError"}
+    assert records[0] == {"file": "002.jpg", "error": "strange", "error_type": type(error).__name__}
 
 
 @pytest.mark.parametrize(

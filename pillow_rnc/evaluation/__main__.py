@@ -1,4 +1,4 @@
-"""Command line: ``python -m pillow_rnc.evaluation DIR``, ``... demo [PHOTO]``, ``... prefixes OUT [PHOTO]``."""
+"""Command line: ``python -m pillow_rnc.evaluation DIR``, or ``demo``, ``prefixes`` or ``speed`` in place of DIR."""
 
 from __future__ import annotations
 
@@ -26,11 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pillow_rnc.evaluation.prefixes import main as run_prefixes
 
             return run_prefixes(given[1:])
+        if given[:1] == ["speed"]:
+            from pillow_rnc.evaluation.speed import main as run_speed
+
+            return run_speed(given[1:])
         return _evaluate(_parser().parse_args(given))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pillow_rnc"):
             raise
-        extra = "demo" if given[:1] in (["demo"], ["prefixes"]) else "eval"
+        extra = "demo" if given[:1] in (["demo"], ["prefixes"], ["speed"]) else "eval"
         print(f"{error.name} is missing: pip install 'pillow-rnc[{extra}]'", file=sys.stderr)
         return 2
 
@@ -40,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pillow_rnc.evaluation",
         description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
         epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
-        "with the word prefixes: a drawing of what the first bytes of a file show. Both have a --help of their own.",
+        "with the word prefixes: a drawing of what the first bytes of a file show; "
+        "with the word speed: how fast all of it is. Each has a --help of its own.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
     parser.add_argument(

@@ -93,8 +93,7 @@ function drawStage() {
   }
   stage.classList.toggle("zoomed", scale > fit);
   const percent = state.boundary * 100;
-  byId("right-layer").style.clipPath = `inset(0 0 0 ${percent}%)`;
-  byId("boundary").style.left = `${percent}%`;
+  stage.style.setProperty("--boundary", `${percent}%`);
   byId("boundary").setAttribute("aria-valuenow", Math.round(percent));
   byId("zoom").textContent = `${Math.round(scale * window.devicePixelRatio * 100)}${thinSpace}%`;
   byId("zoom-out").disabled = scale <= fit;
@@ -164,7 +163,7 @@ function drawTable() {
       row.append(none);
       return row;
     }
-    row.append(cell("td", point.setting), cell("td", whole(point.file_bytes)), cell("td", point.bpp.toFixed(3), "spare"));
+    row.append(cell("td", point.setting, "spare"), cell("td", whole(point.file_bytes)), cell("td", point.bpp.toFixed(3), "spare"));
     for (const metric of metrics) {
       const wins = point[metric] !== null && point[metric] === best[metric];
       const figures = cell("td", figure(metric, point[metric]), wins ? "measured best" : "measured");
@@ -337,6 +336,7 @@ function toggle() {
 
 const pointers = new Map();
 let gesture = "";
+let boundaryBefore = 0.5;
 
 function place(event) {
   const box = byId("stage").getBoundingClientRect();
@@ -348,8 +348,13 @@ function onDown(event) {
   byId("stage").setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, place(event));
   const onBoundary = event.target === byId("boundary");
-  if (pointers.size > 1) gesture = "zoom";
-  else gesture = onBoundary || !state.zoom ? "boundary" : "move";
+  if (pointers.size > 1) {
+    takeBack();
+    gesture = "zoom";
+  } else {
+    gesture = onBoundary || !state.zoom ? "boundary" : "move";
+    boundaryBefore = state.boundary;
+  }
   if (gesture === "boundary" && !byId("difference").checked) setBoundary(place(event).x);
 }
 
@@ -378,7 +383,13 @@ function moveBy(x, y) {
   drawStage();
 }
 
+/** What looked like a move of the boundary was the beginning of something else, two fingers or a scroll. */
+function takeBack() {
+  if (gesture === "boundary") setBoundary(boundaryBefore);
+}
+
 function onUp(event) {
+  if (event.type === "pointercancel") takeBack();
   pointers.delete(event.pointerId);
   if (pointers.size === 1) gesture = state.zoom ? "move" : "";
 }
@@ -450,7 +461,7 @@ const labels = Object.fromEntries(metrics.map((metric) => [metric, about.metrics
 addChoices(byId("metric"), labels, state.metric, (metric) => { state.metric = metric; drawPlot(); });
 
 const head = document.createElement("tr");
-head.append(...["", "Setting", "Bytes"].map((text) => cell("th", text)), cell("th", "bpp", "spare"));
+head.append(cell("th", ""), cell("th", "Setting", "spare"), cell("th", "Bytes"), cell("th", "bpp", "spare"));
 head.append(...Object.values(labels).map((text) => cell("th", text)));
 document.querySelector("thead").append(head);
 byId("versions").textContent = Object.entries(about.versions).map((entry) => entry.join(" ")).join(" \u00b7 ");

@@ -1,0 +1,192 @@
+"""Command ``python -m pillow_rnc.evaluation speed``: how fast the codec is, beside others, in one run.
+
+Everything is measured on one machine within minutes, so ratios mean more than seconds. CompressAI is not among the
+others: its version 1.2.8 asks for numpy below 2.0 and cannot be installed beside this package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from PIL import Image
+
+    from pillow_rnc.evaluation.speed_parts import Coded
+
+SIZE_PX = (768, 512)
+_GIGA = 1e9
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit status."""
+    options = _parser().parse_args(arguments)
+    if options.threads:
+        # Before anything loads the libraries that read these.
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
+    report = _measure(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = report.text()
+    (options.out / "speed.md").write_text(text, encoding="utf-8")
+    (options.out / "speed.json").write_text(json.dumps(report.record, indent=1) + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pillow_rnc.evaluation speed", description=__doc__.splitlines()[0])
+    parser.add_argument("photo", type=Path, nargs="?", help="photograph to measure with (default: of scikit-image)")
+    parser.add_argument("--iterations", type=int, default=8, metavar="N", help="default: %(default)s")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of matrix products (default: all cores)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs, the best counts (default: 3)")
+    parser.add_argument("--paper-iterations", type=int, metavar="N", help="of the paper's network (default: as many)")
+    parser.add_argument("--processor-time", action="store_true", help="of all threads: for machines that are busy")
+    parser.add_argument(
+        "--megapixels",
+        type=lambda text: tuple(map(float, text.split(","))),
+        default=(0.1, 0.4, 1.6, 6.3),
+        metavar="N,...",
+        help="sizes for time and memory against pixels (default: 0.1,0.4,1.6,6.3)",
+    )
+    parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
+    return parser
+
+
+@dataclass
+class _Report:
+    """Sections of Markdown, and the same as data."""
+
+    sections: list[str] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, key: str, title: str, header: Sequence[str], rows: Iterable[Sequence[str]], data: object) -> None:
+        """Add a table."""
+        from pillow_rnc.evaluation.report import table
+
+        self.sections.append(f"## {title}\n\n{table(header, rows)}")
+        self.record[key] = data
+        print(f"measured: {title}", file=sys.stderr)
+
+    def text(self) -> str:
+        """Return the whole report."""
+        return "\n\n".join(["# Speed", *self.sections]) + "\n"
+
+
+def _measure(options: argparse.Namespace) -> _Report:
+    from pillow_rnc.evaluation import speed_parts as parts
+    from pillow_rnc.evaluation.stopwatch import Stopwatch, machine
+
+    watch = Stopwatch(options.repeat, options.processor_time)
+    image, report = _photograph(options.photo), _Report()
+    facts = {**machine(), "clock": "processor time" if watch.processor else "time on the wall"}
+    report.add("machine", "Machine", ("what", "value"), facts.items(), facts)
+
+    own = parts.own_codec(image, options.iterations, "cpu", watch)
+    by_torch = parts.own_codec(image, options.iterations, "cpu:0", watch)
+    rows = [own, by_torch, *parts.peers(image, own.ms_ssim, watch)]
+    paper_iterations = options.paper_iterations or options.iterations
+    paper = parts.paper_network(image.size, paper_iterations, Stopwatch(1, watch.processor))
+    _add_codecs(report, options.iterations, rows)
+    _add_paper(report, options.iterations, own, paper, paper_iterations)
+    _add_arithmetic(report, options.iterations, own, parts.peak_macs(watch))
+
+    data = parts.encoded(image, options.iterations)
+    seconds = parts.parts_of_decoding(data, watch)
+    alone = sum(list(seconds.values())[:-1])
+    shares = [(name, f"{s * 1000:.0f}", f"{s / alone:.0%}") for name, s in seconds.items()]
+    report.add("decoding", "Parts of decoding, each alone", ("part", "ms", "of the sum"), shares, seconds)
+
+    seconds = parts.cold_start(image, watch)
+    rows_ = [(name, f"{s:.2f}", f"{s / seconds['import torch']:.2f}") for name, s in seconds.items()]
+    report.add("cold_start", "Fresh processes", ("program", "s", "of `import torch`"), rows_, seconds)
+
+    found = list(parts.scale(image, options.megapixels, options.iterations, watch))
+    header = ("megapixels", "encode s", "decode s", "encode s/MP", "decode s/MP", "MiB to load", "bytes per pixel")
+    rows_of_scale = [
+        (
+            f"{s.megapixels:.2f}",
+            f"{s.encode_s:.2f}",
+            f"{s.decode_s:.2f}",
+            f"{s.encode_s / s.megapixels:.2f}",
+            f"{s.decode_s / s.megapixels:.2f}",
+            f"{s.peak_mib:.0f}",
+            f"{s.peak_mib * (1 << 20) / s.megapixels / 1e6:.0f}",
+        )
+        for s in found
+    ]
+    report.add("scale", "Time and memory against pixels", header, rows_of_scale, [s._asdict() for s in found])
+
+    count = parts.THUMBNAILS
+    pairs = parts.batches(image, options.iterations, watch)
+    batch_rows = [(name, f"{e / count * 1000:.1f}", f"{d / count * 1000:.1f}") for name, (e, d) in pairs.items()]
+    title = f"{count} thumbnails of {parts.THUMBNAIL_PX} x {parts.THUMBNAIL_PX}"
+    report.add("batches", title, ("way", "encode ms each", "decode ms each"), batch_rows, pairs)
+    return report
+
+
+def _add_codecs(report: _Report, iterations: int, rows: Sequence[Coded]) -> None:
+    own = rows[0]
+    cells = [
+        (
+            row.name,
+            f"{row.encode_s * 1000:.0f}",
+            f"{row.decode_s * 1000:.0f}",
+            str(row.file_bytes),
+            f"{row.file_bytes / own.file_bytes:.2f}",
+            f"{row.ms_ssim:.4f}",
+        )
+        for row in rows
+    ]
+    header = ("codec", "encode ms", "decode ms", "bytes", "of ours", "MS-SSIM")
+    title = f"{SIZE_PX[0]} x {SIZE_PX[1]}, {iterations} iterations, and others at equal MS-SSIM"
+    report.add("codecs", title, header, cells, [row._asdict() for row in rows])
+
+
+def _add_paper(report: _Report, iterations: int, own: Coded, paper: Coded, measured: int) -> None:
+    """Compare with the network of the paper; fewer iterations of it count as if the others took as long."""
+    encode_s, decode_s = (s * iterations / measured for s in (paper.encode_s, paper.decode_s))
+    cells = [
+        ("encode", f"{encode_s:.2f}", f"{own.encode_s:.3f}", f"{encode_s / own.encode_s:.0f}x"),
+        ("decode", f"{decode_s:.2f}", f"{own.decode_s:.3f}", f"{decode_s / own.decode_s:.0f}x"),
+    ]
+    title = f"Beside the paper-sized network ({measured} of {iterations} iterations of it measured, no entropy coding)"
+    data = {"encode": encode_s / own.encode_s, "decode": decode_s / own.decode_s, "iterations": measured}
+    report.add("paper", title, ("", "paper s", "ours s, files and all", "ratio"), cells, data)
+
+
+def _add_arithmetic(report: _Report, iterations: int, own: Coded, peak: float) -> None:
+    from pillow_rnc import weights
+    from pillow_rnc.network import macs_per_pixel
+
+    config, pixels = weights.load("auto").config, SIZE_PX[0] * SIZE_PX[1]
+    cells, data = [], {"peak": peak}
+    for name, seconds, decoding in (("encode", own.encode_s, False), ("decode", own.decode_s, True)):
+        macs = macs_per_pixel(config, decoding=decoding) * pixels * iterations
+        data[name] = macs / seconds
+        cells.append((name, f"{macs / _GIGA:.1f}", f"{data[name] / _GIGA:.0f}", f"{data[name] / peak:.0%}"))
+    title = f"Arithmetic of the network as stated; a large product reaches {peak / _GIGA:.0f} GMAC/s here"
+    report.add("arithmetic", title, ("", "GMAC", "GMAC/s", "of that"), cells, data)
+
+
+def _photograph(path: Path | None) -> Image.Image:
+    """Return a picture of 768 x 512 pixels."""
+    from PIL import Image, ImageOps
+
+    from pillow_rnc.evaluation.photographs import load_photograph, plain
+
+    if path is None:
+        from skimage import data
+
+        image = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
+    else:
+        image = load_photograph(path)
+    if image.size != SIZE_PX:
+        image = ImageOps.fit(image, SIZE_PX, Image.Resampling.LANCZOS)
+    return plain(image)

@@ -1,0 +1,99 @@
+"""Seconds and bytes of memory, of functions here and of programs in fresh processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_MIB = 1 << 20
+
+PEAK_OF_LOAD = """
+import sys
+from pathlib import Path
+from PIL import Image
+import pillow_rnc
+Image.MAX_IMAGE_PIXELS = None
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
+small, large = sys.argv[1:]
+Image.open(small).load()
+before = peak()
+pillow_rnc.open(large, max_work=1 << 60).load()
+print(before, peak())
+"""
+"""A program that prints the most bytes that it had after a small picture, and after a large one; Linux alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Takes the best of some runs.
+
+    Attributes:
+        repeat: How many runs.
+        processor: Count processor time of all threads instead of time on the wall: on a machine that is busy with other
+            things it is the better measure of the work, but says nothing of what a second core wins.
+    """
+
+    repeat: int = 3
+    processor: bool = False
+
+    def seconds(self, function: Callable[[], object]) -> float:
+        """Return the seconds of the best run."""
+        clock = time.process_time if self.processor else time.perf_counter
+        best = float("inf")
+        for _ in range(self.repeat):
+            start = clock()
+            function()
+            best = min(best, clock() - start)
+        return best
+
+    def program_seconds(self, *program: str | Path) -> float:
+        """Return the seconds of the best run of a fresh Python process: a program, and its arguments."""
+
+        def run() -> None:
+            subprocess.run([sys.executable, "-c", *map(str, program)], check=True)  # noqa: S603 -- our own
+
+        if not self.processor:
+            return self.seconds(run)
+        best = float("inf")
+        for _ in range(self.repeat):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run()
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return best
+
+
+def peak_of_load(small: Path, large: Path) -> float:
+    """Return the MiB that loading a picture takes at most above what was there after loading a small one."""
+    command = [sys.executable, "-c", PEAK_OF_LOAD, str(small), str(large)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own program
+    before, after = map(int, result.stdout.split())
+    return (after - before) / _MIB
+
+
+def machine() -> Mapping[str, str]:
+    """Return what is measured on."""
+    model = "unknown"
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return {
+        "processor": model,
+        "cores": str(os.cpu_count()),
+        "threads of matrix products": os.environ.get("OMP_NUM_THREADS", "all"),
+        "Python": sys.version.split()[0],
+        "others at work (load average)": load,
+    }
