@@ -270,8 +270,8 @@ def interrupt(size: Size) -> str:
 
     for trial in range(max(3, size.steps)):
         timer = threading.Timer(0.01 + 0.02 * trial, send)
-        timer.start()
         try:
+            timer.start()
             while True:
                 Image.open(io.BytesIO(data)).load()
         except KeyboardInterrupt:

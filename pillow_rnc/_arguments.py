@@ -84,7 +84,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "compare",
         help="write a page that shows pictures at every rate beside JPEG, WebP and AVIF of the same bytes",
         description="Needs the extra 'eval'. The page is one file that works without a network. "
-        "It takes about a minute for each megapixel, most of it to find the AVIF of the same bytes.",
+        "It takes some minutes for each megapixel, most of them to find the AVIF of the same bytes.",
     )
     compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures of any format")
     compare.add_argument("-o", "--page", type=Path, default=Path("compare.html"), help="default: %(default)s")
@@ -108,6 +108,12 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=1_000_000,
         metavar="N",
         help="larger pictures are scaled down before anything is measured (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep what was measured of other codecs, for another run",
     )
     compare.add_argument("--model", help="name, id, or .safetensors file of a model")
     compare.add_argument("--json", action="store_true", help="print JSON")

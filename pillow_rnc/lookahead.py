@@ -6,7 +6,7 @@ time in matrix products, beside Python's lock: so one of them runs here and the 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _END = object()
+_PATIENCE_S = 0.1  # for the item that is being made when nobody wants it any more, as after Ctrl-C
 
 
 def work_ahead(items: Iterator[_Item]) -> Generator[_Item]:
     """Yield the items, each made while the one before is used; what making one raises is raised for it.
 
-    Close the generator when it is left early: that waits for the item which is being made.
+    Close the generator when it is left early. The thread then ends with the item that it is making.
     """
-    with ThreadPoolExecutor(1, "pillow-rnc") as worker:
+    worker = ThreadPoolExecutor(1, "pillow-rnc")
+    coming: Future[object] | None = None
+    try:
         try:
             coming = worker.submit(next, items, _END)
         except RuntimeError:  # there are no threads here, or no more of them
@@ -30,3 +33,5 @@ def work_ahead(items: Iterator[_Item]) -> Generator[_Item]:
         while (item := coming.result()) is not _END:
             coming = worker.submit(next, items, _END)
             yield cast("_Item", item)
+    finally:
+        worker.shutdown(wait=coming is None or bool(wait([coming], _PATIENCE_S).done))

@@ -20,6 +20,7 @@ from pillow_rnc import RncOptionError
 from pillow_rnc.__main__ import main
 from pillow_rnc._data_uri import within_pixels
 from pillow_rnc.evaluation.compare import ComparisonPlan, compare, write_page
+from pillow_rnc.evaluation.peers import Peer
 from pillow_rnc.evaluation.photographs import load_photograph
 from pillow_rnc.evaluation.rate_distortion import Plan, measure_image
 
@@ -76,6 +77,22 @@ def test_pictures_are_those_that_were_measured() -> None:
     assert picture_of(record, entry["file"]).format == "WEBP"
     assert len(base64.b64decode(record["files"][entry["file"]].partition(",")[2])) == entry["point"]["file_bytes"]
     assert entry["point"]["file_bytes"] <= FlatCodec.file_bytes(4)
+
+
+def test_another_run_measures_no_peer_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ComparisonPlan(FlatCodec(), (2, 4), ("jpeg420",), cache_folder=tmp_path)
+    first = compare("a", photograph(), plan)
+    made: list[int] = []
+    original = Peer.encode
+
+    def counted(peer: Peer, image: Image.Image, setting: int) -> bytes:
+        made.append(setting)
+        return original(peer, image, setting)
+
+    monkeypatch.setattr(Peer, "encode", counted)
+
+    assert compare("a", photograph(), plan) == first
+    assert len(made) == len({step["jpeg420"]["file"] for step in first["steps"] if "file" in step["jpeg420"]})
 
 
 def test_a_picture_too_small_for_a_metric_has_no_figure_for_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pillow_rnc
+from pillow_rnc.training.recipe import Recipe
 
 REPOSITORY = Path(pillow_rnc.__file__).parents[1]
 PAGES = sorted(
@@ -53,6 +55,15 @@ def test_every_page_is_in_the_menu() -> None:
 
     listed = re.findall(r"^  - .*: (\S+\.md)$", menu, re.MULTILINE)
     assert set(listed) == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+
+
+def test_the_recipe_has_the_keys_that_the_page_explains() -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE)
+    explained = {name.strip("`") for row in rows for name in row.split(", ")}
+
+    assert "train_encoder" in explained
+    assert explained <= {field.name for field in dataclasses.fields(Recipe)}
 
 
 def test_the_picture_of_the_first_screen_is_small() -> None:

@@ -72,3 +72,22 @@ def test_without_threads_items_come_all_the_same(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
 
     assert list(work_ahead(iter("abc"))) == ["a", "b", "c"]
+
+
+def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        assert go_on.wait(10)
+        yield 2
+
+    ahead = work_ahead(items())
+    next(ahead)
+    ahead.close()
+
+    assert not go_on.is_set()
+    (worker,) = (thread for thread in threading.enumerate() if thread.name.startswith("pillow-rnc"))
+    go_on.set()
+    worker.join(10)
+    assert not worker.is_alive()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pillow_rnc
 
 PROGRAM = Path(__file__).with_name("user_program.py")
 PACKAGE_FOLDER = Path(pillow_rnc.__file__).parents[1]
+
+WRONG = """import pillow_rnc
+pillow_rnc.open('a.rnc', iterations='six')
+pillow_rnc.truncate('a.rnc')
+pillow_rnc.info('a.rnc')['nothing']
+pillow_rnc.no_such_name
+"""
 
 CONFIGURATION = """
 [mypy]
@@ -46,15 +56,24 @@ def test_a_user_program_is_fully_typed(tmp_path: Path) -> None:
     assert result.stdout == "Success: no issues found in 1 source file\n", result.stderr
 
 
+@pytest.mark.hosts
+def test_pyright_says_the_same(tmp_path: Path) -> None:
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(PACKAGE_FOLDER)], "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    (tmp_path / "user_program.py").write_text(PROGRAM.read_text(encoding="utf-8"))
+    (tmp_path / "wrong.py").write_text(WRONG)
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
+    found = [fault for fault in json.loads(result.stdout)["generalDiagnostics"] if fault["severity"] == "error"]
+
+    assert {(Path(fault["file"]).name, fault["range"]["start"]["line"] + 1) for fault in found} == {
+        ("wrong.py", line) for line in (2, 3, 4, 5)
+    }
+
+
 def test_a_wrong_use_is_found(tmp_path: Path) -> None:
     program = tmp_path / "wrong.py"
-    program.write_text(
-        "import pillow_rnc\n"
-        "pillow_rnc.open('a.rnc', iterations='six')\n"
-        "pillow_rnc.truncate('a.rnc')\n"
-        "pillow_rnc.info('a.rnc')['nothing']\n"
-        "pillow_rnc.no_such_name\n"
-    )
+    program.write_text(WRONG)
     result = check(program, tmp_path)
 
     for line in (2, 3, 4, 5):

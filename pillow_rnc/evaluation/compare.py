@@ -55,6 +55,7 @@ class ComparisonPlan:
     peers: Sequence[str] = SHOWN_PEERS
     max_pixels: int = MAX_PIXELS
     max_page_bytes: int = MAX_PAGE_BYTES
+    cache_folder: Path | None = None
 
 
 def run(arguments: argparse.Namespace) -> Record:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> Record:
     codec = RncCodec(weights=Path(arguments.model)) if is_file else RncCodec(arguments.model)
     missing = [name for name in peers if not is_available(PEERS[name])]
     shown = [name for name in peers if name not in missing]
-    plan = ComparisonPlan(codec, arguments.iterations, shown, arguments.max_pixels)
+    plan = ComparisonPlan(codec, arguments.iterations, shown, arguments.max_pixels, cache_folder=arguments.cache)
     # `disable=None` draws the bar on a terminal only.
     bar = tqdm(total=len(arguments.files) * (1 + len(shown)), leave=False, disable=arguments.quiet or None)
     with bar, replacing(arguments.page) as temporary, temporary.open("wb") as out:
@@ -147,7 +148,7 @@ def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[
     curves = {OURS: [point_record(point) for point in curve]}
     tick()
     for peer in plan.peers:
-        measurements = PeerMeasurements(image, PEERS[peer])
+        measurements = PeerMeasurements(image, PEERS[peer], plan.cache_folder)
         curves[peer] = [point_record(point) for point in measurements.curve()]
         for step, ours in zip(steps, curve, strict=True):
             point = measurements.best_within(int(ours.file_bytes))
@@ -159,6 +160,7 @@ def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[
                 # The very file: a browser decodes it as Pillow does, up to rounding.
                 files[key] = data_uri(measurements.encode(point.setting), f"image/{PEERS[peer].image_format.lower()}")
             step[peer] = {"point": point_record(point), "file": key}
+        measurements.write()
         tick()
     return {
         "name": name,

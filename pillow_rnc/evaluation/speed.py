@@ -31,12 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.threads:
         # Before anything loads the libraries that read these.
         os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
-    report = _measure(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    text = report.text()
-    (options.out / "speed.md").write_text(text, encoding="utf-8")
-    (options.out / "speed.json").write_text(json.dumps(report.record, indent=1) + "\n", encoding="utf-8")
-    print(text)
+    print(_measure(options).text())
     return 0
 
 
@@ -61,8 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
 @dataclass
 class _Report:
-    """Sections of Markdown, and the same as data."""
+    """Sections of Markdown, and the same as data; written after each, so that no measurement is lost."""
 
+    folder: Path
     sections: list[str] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -72,6 +69,8 @@ class _Report:
 
         self.sections.append(f"## {title}\n\n{table(header, rows)}")
         self.record[key] = data
+        (self.folder / "speed.md").write_text(self.text(), encoding="utf-8")
+        (self.folder / "speed.json").write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
         print(f"measured: {title}", file=sys.stderr)
 
     def text(self) -> str:
@@ -84,7 +83,7 @@ def _measure(options: argparse.Namespace) -> _Report:
     from pillow_rnc.evaluation.stopwatch import Stopwatch, machine
 
     watch = Stopwatch(options.repeat, options.processor_time)
-    image, report = _photograph(options.photo), _Report()
+    image, report = _photograph(options.photo), _Report(options.out)
     facts = {**machine(), "clock": "processor time" if watch.processor else "time on the wall"}
     report.add("machine", "Machine", ("what", "value"), facts.items(), facts)
 
