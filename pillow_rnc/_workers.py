@@ -18,7 +18,8 @@ from pillow_rnc.errors import RncOptionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Say how many threads torch and numpy use in a process; read when they are loaded."""
 _TASKS_AHEAD = 2
 _TASKS_ON_CLUSTER = 10_000  # enough for a cluster to see how much there is to do, and grow
 
@@ -59,7 +60,7 @@ def share_cores(jobs: int) -> None:
 
     The libraries read this when they are loaded, which is later, and processes inherit it.
     """
-    for variable in _THREAD_VARIABLES:
+    for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // jobs)))
 
 

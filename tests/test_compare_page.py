@@ -46,6 +46,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(browser: Browser, page_file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """Open the page; at the end, nothing may have been complained about, and nothing asked of a network."""
     context = browser.new_context(**{"viewport": {"width": 1000, "height": 900}, **getattr(request, "param", {})})
+    context.set_default_timeout(300_000)  # milliseconds; a busy machine is slow
     page = context.new_page()
     faults: list[str] = []
     requests: list[str] = []

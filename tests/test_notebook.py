@@ -46,7 +46,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
             ],
         }
     )
-    nbclient.NotebookClient(notebook, timeout=120).execute()
+    nbclient.NotebookClient(notebook, startup_timeout=600).execute()  # a busy machine is slow
     _, shown, stepped = notebook.cells
     expected = [im.tobytes() for im in pillow_rnc.progressive(folder / "a.rnc")]
     return [shown.outputs[0].data, stepped.outputs[0].data, {"expected": expected}]

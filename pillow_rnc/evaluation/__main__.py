@@ -1,4 +1,4 @@
-"""Command line: ``python -m pillow_rnc.evaluation DIR``, or ``demo``, ``prefixes`` or ``speed`` in place of DIR."""
+"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a word for DIR: demo, prefixes, speed, throughput."""
 
 from __future__ import annotations
 
@@ -30,11 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pillow_rnc.evaluation.speed import main as run_speed
 
             return run_speed(given[1:])
+        if given[:1] == ["throughput"]:
+            from pillow_rnc.evaluation.throughput import main as run_throughput
+
+            return run_throughput(given[1:])
         return _evaluate(_parser().parse_args(given))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pillow_rnc"):
             raise
-        extra = "demo" if given[:1] in (["demo"], ["prefixes"], ["speed"]) else "eval"
+        extras = {"demo": "demo", "prefixes": "demo", "speed": "demo", "throughput": "dask"}
+        extra = extras.get("".join(given[:1]), "eval")
         print(f"{error.name} is missing: pip install 'pillow-rnc[{extra}]'", file=sys.stderr)
         return 2
 
@@ -45,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
         epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
         "with the word prefixes: a drawing of what the first bytes of a file show; "
-        "with the word speed: how fast all of it is. Each has a --help of its own.",
+        "with the word speed: how fast all of it is; with the word throughput: what a second worker adds. "
+        "Each has a --help of its own.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
     parser.add_argument(
