@@ -100,18 +100,24 @@ def encode_batch(
         for index, tile in enumerate(header.grid)
     }
 
-    segments: dict[Place, list[Segment]] = {}
-    for group, size in groups(sizes, max_memory):
-        network = network_for(len(group), *size)
-        network.set_target(np.stack([headers[at.picture].grid.cut(pictures[at.picture], at.tile) for at in group]))
-        grid = size[0] // config.code_stride, size[1] // config.code_stride
-        writers = [_TileWriter(weights, grid, at.tile, verify=verify) for at in group]
-        for iteration in range(iterations):
-            inputs = zip(writers, network.encode(), strict=True)
-            planes = np.stack([writer.choose_next(wanted) for writer, wanted in inputs])
-            if iteration + 1 < iterations:
-                network.decode(planes)
-        segments |= {at: writer.finish() for at, writer in zip(group, writers, strict=True)}
+    def codes() -> Iterator[tuple[list[Place], Pixels]]:
+        for group, size in groups(sizes, max_memory):
+            network = network_for(len(group), *size)
+            network.set_target(np.stack([headers[at.picture].grid.cut(pictures[at.picture], at.tile) for at in group]))
+            for _ in range(iterations):
+                yield group, network.encode()
+
+    segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
+    at_work: dict[Place, _TileWriter] = {}
+    with closing(work_ahead(codes())) as steps:
+        for group, planes in steps:
+            for at, plane in zip(group, planes, strict=True):
+                writer = at_work.pop(at, None) or _TileWriter(weights, plane.shape, at.tile, verify=verify)
+                segments[at].append(writer.encode_next(plane))
+                if len(segments[at]) < iterations:
+                    at_work[at] = writer
+                elif verify:
+                    writer.verify(segments[at])
     return [
         (header, tuple(zip(*(segments[Place(picture, index)] for index in range(len(header.grid))), strict=True)))
         for picture, header in enumerate(headers)
@@ -241,42 +247,31 @@ class _TileWriter:
 
     Args:
         weights: The model.
-        grid: Rows and columns of its code cells.
+        shape: Shape of its code planes.
         tile: Its number, for messages.
         verify: Keep what is needed to verify it in the end.
     """
 
-    def __init__(self, weights: Weights, grid: tuple[int, int], tile: int, *, verify: bool) -> None:
-        self._weights, self._grid, self._tile = weights, grid, tile
-        self._encoder = TileEncoder(weights.entropy_model, *grid)
-        self._segments: list[Segment] = []
+    def __init__(self, weights: Weights, shape: tuple[int, ...], tile: int, *, verify: bool) -> None:
+        self._weights, self._tile = weights, tile
+        self._encoder = TileEncoder(weights.entropy_model, *shape[1:])
         self._planes: list[Pixels] | None = [] if verify else None
 
-    def choose_next(self, inputs: NDArray[np.float32]) -> Pixels:
-        """Return the codes of the next iteration, from the inputs of the binarizer."""
-        plane, segment = self._encoder.choose_next(inputs)
-        self._segments.append(segment)
+    def encode_next(self, plane: Pixels) -> Segment:
         if self._planes is not None:
             self._planes.append(plane)
-        return plane
+        return self._encoder.encode_next(plane)
 
-    def finish(self) -> list[Segment]:
-        """Return all segments.
-
-        Raises:
-            RncError: They were to be verified, and do not decode to the planes that they were made of.
-        """
-        if self._planes is not None:
-            self._verify(self._planes)
-        return self._segments
-
-    def _verify(self, planes: list[Pixels]) -> None:
+    def verify(self, segments: list[Segment]) -> None:
+        """Raise unless the segments decode to the planes that they were made of."""
+        assert self._planes is not None
+        grid = self._planes[0].shape[1], self._planes[0].shape[2]
         try:
-            decoded = decode_tile(self._segments, self._weights.entropy_model, self._grid, tile=self._tile)
+            decoded = decode_tile(segments, self._weights.entropy_model, grid, tile=self._tile)
         except CorruptError as error:
             msg = f"what was just encoded cannot be decoded, nothing is saved: {error}"
             raise RncError(msg) from error
-        if not np.array_equal(decoded, planes):
+        if not np.array_equal(decoded, self._planes):
             msg = f"tile {self._tile}: what was just encoded decodes to other codes, nothing is saved"
             raise RncError(msg)
 

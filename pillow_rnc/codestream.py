@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.choice import chosen
-from pillow_rnc.entropy_reference import Pass, bits_of_pass, place_bits
+from pillow_rnc.entropy_reference import bits_of_pass, place_bits
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 from pillow_rnc.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.records import CodeShape, Coding, Segment
 from pillow_rnc.rules import segment_faults, wrong_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,34 +96,14 @@ class TileEncoder:
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
-        return self._encode(lambda one, _: bits_of_pass(plane, one))[1]
-
-    def choose_next(self, inputs: NDArray[np.float32]) -> tuple[NDArray[np.uint8], Segment]:
-        """Choose the codes of the next iteration; return them, uint8 [C, h, w], and their segment.
-
-        Args:
-            inputs: Of the binarizer, float32 [C, h, w].
-
-        Raises:
-            RncError: The range decoder does not give the codes back.
-        """
-        return self._encode(lambda one, probabilities: chosen(bits_of_pass(inputs, one), probabilities))
-
-    def _encode(
-        self, bits_for: Callable[[Pass, NDArray[np.uint16]], NDArray[np.uint8]]
-    ) -> tuple[NDArray[np.uint8], Segment]:
-        """Encode the bits that a function gives for each pass and its probabilities."""
-        plane = np.empty(self._shape, np.uint8)
+        plane = np.ascontiguousarray(plane)
         encoder = SegmentEncoder()
         coded = []
         self._state.begin(self._iteration, self._previous)
         for index, one in enumerate(self._model.passes):
-            probabilities = self._state.probabilities(index)
-            bits = bits_for(one, probabilities)
-            coded.append((bits, probabilities))
-            encoder.encode(bits, probabilities)
-            self._state.reveal(index, bits)
-            place_bits(plane, one, bits)
+            coded.append((bits_of_pass(plane, one), self._state.probabilities(index)))
+            encoder.encode(*coded[-1])
+            self._state.reveal(index, coded[-1][0])
         payload, raw = encoder.finish(), np.packbits(plane).tobytes()
         if len(payload) > len(raw):
             segment = Segment(Coding.RAW, raw, zlib.crc32(raw))
@@ -133,7 +112,7 @@ class TileEncoder:
             _check_payload(payload, coded, f"iteration {self._iteration}")
         self._iteration += 1
         self._previous = plane
-        return plane, segment
+        return segment
 
 
 def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,9 +27,6 @@ UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT, TALLY_SHIFT = 8, 7, 6
 TABLE_CENTRE = 128
 
 _PREFIX = "entropy."
-
-
-_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class Pass(NamedTuple):
@@ -167,8 +164,8 @@ def cells_of(parity: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
     return cells
 
 
-def bits_of_pass(plane: NDArray[_Kind], one: Pass) -> NDArray[_Kind]:
-    """Return the bits, or what is known of them, of one pass in coding order: [G * n] of a plane [C, h, w]."""
+def bits_of_pass(plane: NDArray[np.uint8], one: Pass) -> NDArray[np.uint8]:
+    """Return the bits of one pass in coding order: uint8 [G * n] of a plane uint8 [C, h, w]."""
     channels, grid_h, grid_w = plane.shape
     flat = plane.reshape(channels, -1)
     return flat[one.first : one.stop].take(cells_of(one.parity, grid_h, grid_w), axis=1).ravel()

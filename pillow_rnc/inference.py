@@ -29,14 +29,11 @@ class TileNetwork(Protocol):
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
 
-    def encode(self) -> NDArray[np.float32]:
-        """Return the binarizer's inputs of the next iteration, [n, C, h, w]; the codes may be ones where not below 0.
-
-        Tell `decode` which codes were chosen before the iteration after it.
-        """
+    def encode(self) -> NDArray[np.uint8]:
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
-        """Take the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
+        """Take the codes of the next iteration, uint8 [n, C, h, w]."""
 
     def pixels(self) -> NDArray[np.float32]:
         """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""

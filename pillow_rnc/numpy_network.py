@@ -255,8 +255,8 @@ class NumpyTiles:
             np.matmul(block, self._to_coefficients, out=strip.of(self._target))
 
     @np.errstate(all="ignore")
-    def encode(self) -> Floats:
-        """Return the binarizer's inputs of the next iteration, [n, C, h, w]."""
+    def encode(self) -> NDArray[np.uint8]:
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
         assert self._core is not None
         weights, scratch = self._weights, self._scratch
         own = weights.iterations[self._iteration]
@@ -279,12 +279,14 @@ class NumpyTiles:
         for strip in self._strips:
             a = strip.of(self._direct)
             a += self._core.move(strip)[:, :-1] @ own.head
+            strip.of(self._bits)[:, :-1] = np.where(a >= 0, np.float32(1), np.float32(-1))
         self._core.turn()
-        return np.ascontiguousarray(self._direct.transpose(0, 3, 1, 2))
+        self._decode()
+        return np.ascontiguousarray((self._bits[..., :-1] > 0).transpose(0, 3, 1, 2)).view(np.uint8)
 
     @np.errstate(all="ignore")
     def decode(self, planes: NDArray[np.uint8]) -> None:
-        """Take the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
+        """Take the codes of the next iteration, uint8 [n, C, h, w]."""
         bits = self._bits[..., :-1]
         bits[...] = planes.transpose(0, 2, 3, 1)
         bits *= 2

@@ -216,16 +216,18 @@ class TorchTiles:
             planes = torch.tensor(pixels, device=self._device).permute(0, 3, 1, 2).to(torch.float32)
             self._target = self._network.transform(planes).contiguous(memory_format=torch.channels_last)
 
-    def encode(self) -> NDArray[np.float32]:
-        """Return the binarizer's inputs of the next iteration, [n, C, h, w]."""
+    def encode(self) -> NDArray[np.uint8]:
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
         assert self._target is not None
         with settled_torch(self._device):
             a, self._memory = self._network.encode_step(self._target, self._iteration, self._state, self._memory)
-            inputs: NDArray[np.float32] = a.cpu().contiguous().numpy()
-        return inputs
+            bits = self._network.binarizer(a)
+            self._advance(bits)
+            planes: NDArray[np.uint8] = (bits > 0).to(torch.uint8).cpu().contiguous().numpy()
+        return planes
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
-        """Take the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
+        """Take the codes of the next iteration, uint8 [n, C, h, w]."""
         with settled_torch(self._device):
             bits = torch.from_numpy(planes).to(self._device).to(torch.float32) * 2 - 1
             self._advance(bits.contiguous(memory_format=torch.channels_last))

@@ -47,15 +47,6 @@ def both(model: weights.Weights, n: int, height: int, width: int) -> tuple[TileN
     return tiles
 
 
-def coded(network: TileNetwork) -> NDArray[np.uint8]:
-    """Return the codes of the next iteration when every one is welcome; the reconstruction moves on with them."""
-    inputs = network.encode()
-    assert inputs.dtype == np.float32
-    planes = (inputs >= 0).view(np.uint8)
-    network.decode(planes)
-    return planes
-
-
 @pytest.mark.parametrize("framework", ["one_shot", "additive", "residual_scaling"])
 @pytest.mark.parametrize("sizes", [CONFIG, UNEQUAL])
 def test_codes_and_pixels_are_those_of_torch(framework: str, sizes: ModelConfig, tmp_path: Path) -> None:
@@ -66,8 +57,9 @@ def test_codes_and_pixels_are_those_of_torch(framework: str, sizes: ModelConfig,
         network.set_target(pixels)
 
     for _ in range(model.config.iterations):
-        codes = coded(ours)
-        np.testing.assert_array_equal(codes, coded(theirs))
+        codes = ours.encode()
+        assert codes.dtype == np.uint8
+        np.testing.assert_array_equal(codes, theirs.encode())
         np.testing.assert_allclose(ours.pixels(), theirs.pixels(), atol=2e-3)
 
 
@@ -83,7 +75,7 @@ def test_released_models_decode_alike(entry: weights.Release) -> None:
     theirs.set_target(pixels)
     decoder = runtime(model, "cpu")(1, 64, 96)
     for _ in range(model.config.iterations):
-        codes = coded(theirs)
+        codes = theirs.encode()
         ours.decode(codes)
         decoder.decode(codes)
 
@@ -95,14 +87,14 @@ def test_released_models_decode_alike(entry: weights.Release) -> None:
 def test_strips_of_any_size_make_the_same_pictures(cells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, pixels = model_of(CONFIG, tmp_path), picture(3, 32, 48)
 
-    def all_of_it() -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+    def coded() -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
         network = runtime(model, "cpu")(3, 32, 48)
         network.set_target(pixels)
-        return [coded(network) for _ in range(3)], network.pixels()
+        return [network.encode() for _ in range(3)], network.pixels()
 
-    codes, shown = all_of_it()
+    codes, shown = coded()
     monkeypatch.setattr(numpy_network, "_STRIP_CELLS", cells)
-    other_codes, other_shown = all_of_it()
+    other_codes, other_shown = coded()
 
     np.testing.assert_array_equal(codes, other_codes)
     np.testing.assert_allclose(shown, other_shown, atol=1e-3)
@@ -112,7 +104,7 @@ def test_tiles_side_by_side_do_not_touch(tmp_path: Path) -> None:
     model, pixels = model_of(CONFIG, tmp_path), picture(5, 16, 32)
     together = runtime(model, "cpu")(5, 16, 32)
     together.set_target(pixels)
-    codes = [coded(together) for _ in range(4)]
+    codes = [together.encode() for _ in range(4)]
     for index in range(5):
         alone = runtime(model, "cpu")(1, 16, 32)
         for planes in codes:
