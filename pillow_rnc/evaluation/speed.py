@@ -102,9 +102,10 @@ def _measure(options: argparse.Namespace) -> _Report:
     shares = [(name, f"{s * 1000:.0f}", f"{s / alone:.0%}") for name, s in seconds.items()]
     report.add("decoding", "Parts of decoding, each alone", ("part", "ms", "of the sum"), shares, seconds)
 
-    seconds = parts.cold_start(image, watch)
-    rows_ = [(name, f"{s:.2f}", f"{s / seconds['import torch']:.2f}") for name, s in seconds.items()]
-    report.add("cold_start", "Fresh processes", ("program", "s", "of `import torch`"), rows_, seconds)
+    cold = parts.cold_start(image, watch)
+    torch_s = cold["import torch"].seconds
+    cold_rows = [(name, f"{s:.2f}", f"{s / torch_s:.2f}", f"{mib:.0f}") for name, (s, mib) in cold.items()]
+    report.add("cold_start", "Fresh processes", ("program", "s", "of `import torch`", "MiB"), cold_rows, cold)
 
     found = list(parts.scale(image, options.megapixels, options.iterations, watch))
     header = ("megapixels", "encode s", "decode s", "encode s/MP", "decode s/MP", "MiB to load", "bytes per pixel")

@@ -16,7 +16,7 @@ from pillow_rnc import codec, container, weights
 from pillow_rnc.codestream import TileDecoder
 from pillow_rnc.evaluation.metrics import ms_ssim
 from pillow_rnc.evaluation.peers import PEERS, Peer, is_available
-from pillow_rnc.evaluation.stopwatch import Stopwatch, peak_of_load
+from pillow_rnc.evaluation.stopwatch import Stopwatch, peak_of_load, peak_of_program
 from pillow_rnc.inference import runtime
 from pillow_rnc.range_coder import SegmentDecoder
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _COLD_ITERATIONS = 6
 _LOAD = "import sys; from PIL import Image; import pillow_rnc; Image.open(sys.argv[1]).load()"
+_LOAD_BY_TORCH = "import sys; import pillow_rnc; pillow_rnc.open(sys.argv[1], device='cpu:0').load()"
 _ASPECT = 1.5
 THUMBNAIL_PX = 64
 THUMBNAILS = 96
@@ -168,13 +169,21 @@ def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
     }
 
 
-def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, float]:
-    """Return the seconds of fresh processes that load a picture of six iterations, or import a library."""
+class Cold(NamedTuple):
+    """What a fresh process takes."""
+
+    seconds: float
+    peak_mib: float
+
+
+def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, Cold]:
+    """Return what fresh processes take that load a picture of six iterations, or import a library."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "picture.rnc")
         image.save(path, iterations=_COLD_ITERATIONS)
         programs = {
             "import, open and load": (_LOAD, path),
+            "the same with torch": (_LOAD_BY_TORCH, path),
             "import torch": ("import torch",),
             "import numpy": ("import numpy",),
             "nothing": ("pass",),
@@ -183,7 +192,7 @@ def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, float]:
         for _ in range(watch.repeat):  # in turns, so that what else runs touches all alike
             once = Stopwatch(1, watch.processor)
             best = {name: min(best[name], once.program_seconds(*program)) for name, program in programs.items()}
-    return best
+        return {name: Cold(best[name], peak_of_program(*program)) for name, program in programs.items()}
 
 
 class Scale(NamedTuple):

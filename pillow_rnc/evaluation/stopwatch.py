@@ -73,6 +73,20 @@ class Stopwatch:
         return best
 
 
+_TELL_PEAK = """
+from pathlib import Path
+print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10)
+"""
+
+
+def peak_of_program(*program: str | Path) -> float:
+    """Return the MiB that a fresh Python process, which prints nothing, has at most: a program, and its arguments."""
+    source, *arguments = map(str, program)
+    command = [sys.executable, "-c", source + _TELL_PEAK, *arguments]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own program
+    return int(result.stdout) / _MIB
+
+
 def peak_of_load(small: Path, large: Path) -> float:
     """Return the MiB that loading a picture takes at most above what was there after loading a small one."""
     command = [sys.executable, "-c", PEAK_OF_LOAD, str(small), str(large)]
