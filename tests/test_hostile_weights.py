@@ -84,7 +84,7 @@ def _scale(factor: float) -> Callable[[Tensors], None]:
     def change(tensors: Tensors) -> None:
         for name, tensor in tensors.items():
             if tensor.dtype == np.float32:
-                tensors[name] = np.clip(tensor.astype(np.float64) * factor, -3e38, 3e38).astype(np.float32)
+                tensors[name] = np.asarray(np.clip(tensor.astype(np.float64) * factor, -3e38, 3e38), np.float32)
 
     return change
 
