@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pillow_rnc.block_basis import COEFFICIENTS, YCBCR, basis, coefficient_weights, overlap_filter
+from pillow_rnc.block_basis import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -171,20 +171,3 @@ def _iteration(
         _operand(halved, down[0].sum(2) @ shift + down[1]),
         _operand(np.vstack([coded - refinement, refinement])),
     )
-
-
-def transform_matrices() -> tuple[Floats, Floats]:
-    """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back.
-
-    Pixels come as rows, columns, colours; coefficients as in `block_transform`.
-    """
-    cosines, colours, weight = basis(), np.array(YCBCR), coefficient_weights()
-    there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) * weight
-    back = np.einsum("ij,kp->jkpi", np.linalg.inv(colours), cosines).reshape(COEFFICIENTS, COEFFICIENTS)
-    return there.astype(np.float32), (back / weight[:, None]).astype(np.float32)
-
-
-def overlap_matrices() -> tuple[Floats, Floats]:
-    """Return the filters [8, 8] around a border of blocks, before the blocks are transformed and afterwards."""
-    matrix = overlap_filter()
-    return matrix.astype(np.float32), np.linalg.inv(matrix).astype(np.float32)

@@ -18,7 +18,8 @@ from pillow_rnc.errors import RncOptionError, UnsupportedError
 from pillow_rnc.inference import TileNetwork, runtime
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.numpy_network import NumpyTiles
-from pillow_rnc.numpy_weights import can_run, transform_matrices
+from pillow_rnc.numpy_transform import transform_matrices
+from pillow_rnc.numpy_weights import can_run
 from pillow_rnc.torch_inference import TorchTiles
 
 if TYPE_CHECKING:
