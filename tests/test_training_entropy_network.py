@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WIDE = dataclasses.replace(
     CONFIG,
-    code_channels=32,
+    code_channels=ModelConfig().code_channels,
     entropy_state_channels=64,
     entropy_hidden_channels=64,
     iterations=3,
