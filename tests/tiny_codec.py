@@ -34,7 +34,7 @@ def register_tiny_codec(folder: Path) -> Path:
 
 
 def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int = 1) -> Path:
-    """Write the weights of a random model into a folder, make it known as "tiny", and return the file."""
+    """Write the weights of a random model into a folder, make it known as "random", and return the file."""
     import torch
 
     from pillow_rnc.network import Network
@@ -44,7 +44,7 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
         network = Network(config)
     tensors = {f"network.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     tensors |= tiny_tensors(seed, passes=config.passes, iterations=config.iterations)
-    path = folder / f"{NAME}.safetensors"
+    path = folder / "random.safetensors"
     save_file(tensors, path, metadata={"config": config.to_json()})
     register(path)
     return path
