@@ -1,7 +1,7 @@
 """Compares the codes of package, reference decoder and C decoder over many random files and models.
 
-    cc -std=c99 -O2 -o /tmp/decoder decoder.c
-    cd spec; PYTHONPATH=.. python agreement.py [--bits 10000000] [--seed 0] [--program /tmp/decoder]
+    cd spec; cc -std=c99 -O2 -o decoder decoder.c
+    PYTHONPATH=.. python agreement.py [--bits 10000000] [--seed 0] [--program ./decoder]
 
 A release needs 10^7 entropy-coded bits without a difference, which takes about ten minutes; the tests run a small part.
 Models are drawn anew every few rounds; each round draws picture size, tiles and codes. The package codes them, and all
@@ -160,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the codes of package and reference decoder.")
     parser.add_argument("--bits", type=int, default=10_000_000, help="entropy-coded bits to compare at least")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--program", type=Path, help="the C decoder")
+    parser.add_argument("--program", type=lambda name: Path(name).resolve(), help="the C decoder")
     arguments = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
