@@ -6,13 +6,13 @@ The block's settings live in a context variable, so threads and tasks do not see
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.fork_lock import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ MAX_WORK = 16 * 89_478_485
 MAX_WORK_VARIABLE = "PILLOW_RNC_MAX_WORK"
 """Name of the environment variable that sets another limit."""
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _process = [Defaults()]
 _block: ContextVar[Defaults | None] = ContextVar("pillow_rnc_defaults", default=None)
 

@@ -6,12 +6,11 @@ devices of torch, which is loaded for them alone. ("cpu:0" is the processor by w
 
 from __future__ import annotations
 
-import os
-import threading
 from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.numpy_network import NumpyTiles
 from pillow_rnc.numpy_weights import NetworkWeights, can_run
 from pillow_rnc.weights import Weights, load
@@ -70,17 +69,7 @@ def runtime(weights: Weights, device: str) -> Runtime:
     return partial(TorchTiles, weights, torch_device(device))
 
 
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """Begin anew in a forked child: a thread that held the lock does not exist there."""
-    global _lock  # noqa: PLW0603 -- there is one per process
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = ForkLock()
 
 
 @cache

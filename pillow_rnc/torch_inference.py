@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from pillow_rnc.errors import RncError, RncOptionError, WeightsError
+from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.network import CodecState, Network
 from pillow_rnc.weights import Weights, load
 
@@ -157,7 +158,7 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
-_network_lock = threading.Lock()
+_network_lock = ForkLock()
 
 
 def _network(model_id: bytes, device: torch.device) -> Network:

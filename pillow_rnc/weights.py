@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pillow_rnc.errors import RncOptionError, UnsupportedError, WeightsError
+from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.model_config import ModelConfig
 
 if TYPE_CHECKING:
@@ -56,17 +55,7 @@ class Weights:
 
 
 _registered: dict[bytes, Release] = {}
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """Begin anew in a forked child: a thread that held the lock does not exist there."""
-    global _lock  # noqa: PLW0603 -- there is one per process
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = ForkLock()
 
 
 def register(path: Path | str) -> Release:
