@@ -213,6 +213,8 @@ class RncImageFile(ImageFile.ImageFile):
             return None
         file = self._read()
         file = replace(file, metadata=metadata_for_save(self, params))
+        if file.alpha is not None:
+            file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
         return cut_to_size(cut(file, min(iterations, len(file.units))), options)
 
     def _is_unchanged(self) -> bool:

@@ -56,6 +56,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
     rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest file in bits per pixel")
     rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
+    encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which loses nothing (default)")
     encode.add_argument(
         "--strip",
         action="append",

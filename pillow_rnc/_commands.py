@@ -93,7 +93,7 @@ def encoded(source: Path | IO[bytes], arguments: argparse.Namespace) -> tuple[by
 def _save_params(arguments: argparse.Namespace) -> Record:
     params = {
         name: getattr(arguments, name)
-        for name in ("iterations", "quality", "target_size", "target_bpp", "target_psnr", "device")
+        for name in ("iterations", "quality", "target_size", "target_bpp", "target_psnr", "alpha_quality", "device")
         if getattr(arguments, name) is not None
     }
     if arguments.model is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.fork_lock import ForkLock
+from pillow_rnc.tile_groups import MAX_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +28,16 @@ class Defaults:
         device: What runs the network: "cpu", or a device of torch.
         keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile is always.
         max_work: Most pixels times iterations to decode, or None for `max_work` below.
+        max_memory: Bytes that tiles at work may take together.
+        max_threads: Threads that compute at a time, 0 for no limit.
     """
 
     iterations: int | None = None
     device: str = "cpu"
     keep_metadata: bool = True
     max_work: int | None = None
+    max_memory: int = MAX_MEMORY
+    max_threads: int = 0
 
 
 MAX_WORK = 16 * 89_478_485

@@ -12,7 +12,6 @@ from pillow_rnc._options import SaveOptions
 from pillow_rnc._rates import cut_to_psnr, cut_to_size
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.records import RncFile
-from pillow_rnc.tile_groups import MAX_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +49,9 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
 
     from pillow_rnc import codec, weights
 
-    device = options.device or _defaults.current().device
+    defaults = _defaults.current()
+    device = options.device or defaults.device
+    max_threads = defaults.max_threads if options.max_threads is None else options.max_threads
     encoded = codec.encode_batch(
         [source.pixels for source in sources],
         iterations=options.encoded_iterations(weights.load(options.model).config.iterations),
@@ -59,14 +60,15 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
         overlap=options.overlap,
         device=device,
         verify=options.verify,
-        max_memory=options.max_memory or MAX_MEMORY,
+        max_memory=options.max_memory or defaults.max_memory,
+        max_threads=max_threads,
     )
     files = []
     for source, (header, units) in zip(sources, encoded, strict=True):
-        blob = None if source.alpha is None else alpha.encode_alpha(source.alpha)
+        blob = None if source.alpha is None else alpha.encode_alpha(source.alpha, options.alpha_quality)
         file = cut_to_size(RncFile(replace(header, mode=source.mode), source.metadata, blob, units), options)
         if options.target_psnr is not None:
-            file = cut_to_psnr(file, source.pixels, options.target_psnr, device=device)
+            file = cut_to_psnr(file, source.pixels, options.target_psnr, device=device, max_threads=max_threads)
         files.append(container.build(file))
     return files
 

@@ -41,6 +41,7 @@ def decode_batch(
     allow_truncated: bool = False,
     max_work: int | None = None,
     max_memory: int | None = None,
+    max_threads: int | None = None,
 ) -> list[RncImageFile]:
     """Return the loaded picture of each file.
 
@@ -51,6 +52,7 @@ def decode_batch(
         allow_truncated: Show the whole iterations of files that end too early.
         max_work: Most pixels times iterations to decode of one file.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
+        max_threads: Threads that compute at a time, 0 for no limit.
 
     Raises:
         RncFileError: A file is damaged; a note says which.
@@ -67,6 +69,7 @@ def decode_batch(
                     allow_truncated=allow_truncated,
                     max_work=max_work,
                     max_memory=max_memory,
+                    max_threads=max_threads,
                 )
             )
             if images[-1]._exclusive_fp:  # noqa: SLF001 -- of our own class

@@ -10,7 +10,14 @@ from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
-from pillow_rnc._options import LoadOptions, check_iterations, check_max_memory, check_max_work, check_region
+from pillow_rnc._options import (
+    LoadOptions,
+    check_iterations,
+    check_max_memory,
+    check_max_threads,
+    check_max_work,
+    check_region,
+)
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.RncImagePlugin import RncImageFile
 
@@ -32,6 +39,7 @@ def open_image(
     max_pixels: int | None = None,
     max_work: int | None = None,
     max_memory: int | None = None,
+    max_threads: int | None = None,
     on_iteration: Callable[[int, int, Image.Image], None] | None = None,
 ) -> RncImageFile:
     """Open an `.rnc` file as `Image.open` does, with control over the decoding.
@@ -45,6 +53,7 @@ def open_image(
         max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
+        max_threads: Threads that compute at a time, 0 for no limit; see `register_rnc_opener`.
         on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
 
     Raises:
@@ -57,6 +66,8 @@ def open_image(
         check_max_work(max_work)
     if max_memory is not None:
         check_max_memory(max_memory)
+    if max_threads is not None:
+        check_max_threads(max_threads)
     try:
         im = RncImageFile(_seekable(fp))
     except SyntaxError as error:
@@ -74,6 +85,7 @@ def open_image(
                 on_iteration=on_iteration,
                 max_work=max_work,
                 max_memory=max_memory,
+                max_threads=max_threads,
             )
         )
         unless_returned.pop_all()

@@ -13,7 +13,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pillow_rnc import _defaults
+from pillow_rnc import _defaults, alpha
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.records import MAX_ITERATIONS, TILE_SIZES
 from pillow_rnc.tiling import TILE_ALIGNMENT
@@ -44,12 +44,14 @@ class SaveOptions:
         target_bpp: Largest allowed size of the whole file in bits per pixel.
         target_psnr: Store the first iteration that reaches this PSNR in dB, alpha left aside.
         quality: 0 to 100; see `quality_to_iterations`.
+        alpha_quality: 0 to 100, which loses nothing; see `alpha.encode_alpha`.
         model: Name or id of a bundled model.
         tile_size: Side of a tile in pixels.
         overlap: Overlap of neighbouring tiles in pixels.
         device: What runs the network: "cpu", or a device of torch, or None for the default.
         verify: Decode all codes before anything is written.
         max_memory: Bytes that tiles at work may take together, or None for the default.
+        max_threads: Threads that compute at a time, 0 for no limit, or None for the default.
         recode: A coding option was given, so a stored stream must not be copied.
     """
 
@@ -58,12 +60,14 @@ class SaveOptions:
     target_bpp: float | None = None
     target_psnr: float | None = None
     quality: float | None = None
+    alpha_quality: float = alpha.LOSSLESS
     model: str = "auto"
     tile_size: int = DEFAULT_TILE_SIZE_PX
     overlap: int = DEFAULT_OVERLAP_PX
     device: str | None = None
     verify: bool = False
     max_memory: int | None = None
+    max_threads: int | None = None
     recode: bool = False
 
     @classmethod
@@ -82,6 +86,9 @@ class SaveOptions:
         if given.get("lossless"):
             msg = "lossless=True is not possible, the codec is lossy; allowed is False"
             raise RncOptionError(msg)
+        if given.get("preview"):
+            msg = "preview is not possible, the first iteration of a file is one; allowed is False"
+            raise RncOptionError(msg)
         quality = given.get("quality")
         if quality == "keep" and not rates:
             given["iterations"], quality = "keep", None
@@ -92,12 +99,14 @@ class SaveOptions:
             target_bpp=_optional_number("target_bpp", given.get("target_bpp"), 0, None),
             target_psnr=_optional_number("target_psnr", given.get("target_psnr"), 0, None),
             quality=None if rates else _optional_number("quality", quality, 0, MAX_QUALITY),
+            alpha_quality=_number("alpha_quality", given.get("alpha_quality", alpha.LOSSLESS), 0, alpha.LOSSLESS),
             model=_text("model", given.get("model", "auto")),
             tile_size=tile_size,
             overlap=_overlap(given.get("overlap"), tile_size),
             device=None if "device" not in given else check_device(given["device"]),
             verify=_boolean("verify", given.get("verify", False)),
             max_memory=_optional_integer("max_memory", given.get("max_memory"), 1, None),
+            max_threads=_optional_integer("max_threads", given.get("max_threads"), 0, None),
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
         )
 
@@ -149,6 +158,7 @@ class LoadOptions:
         on_iteration: Called with the count so far, the count in all, and the picture.
         max_work: Most pixels times iterations to decode, or None for the default.
         max_memory: Bytes that tiles at work may take together, or None for the default.
+        max_threads: Threads that compute at a time, 0 for no limit, or None for the default.
     """
 
     iterations: int | None = None
@@ -158,6 +168,7 @@ class LoadOptions:
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
     max_work: int | None = None
     max_memory: int | None = None
+    max_threads: int | None = None
 
 
 def quality_to_iterations(quality: float) -> int:
@@ -199,6 +210,15 @@ def check_max_memory(value: object) -> int:
         RncOptionError: It is not an integer, or less.
     """
     return _integer("max_memory", value, 1, None)
+
+
+def check_max_threads(value: object) -> int:
+    """Return a number of threads, or 0, which stands for no limit.
+
+    Raises:
+        RncOptionError: It is not an integer, or less.
+    """
+    return _integer("max_threads", value, 0, None)
 
 
 def check_target_size(value: object) -> int:
@@ -284,8 +304,10 @@ def _integer(name: str, value: object, low: int, high: int | None) -> int:
 
 
 def _optional_number(name: str, value: object, low: float, high: float | None) -> float | None:
-    if value is None:
-        return None
+    return None if value is None else _number(name, value, low, high)
+
+
+def _number(name: str, value: object, low: float, high: float | None) -> float:
     try:
         number = math.nan if isinstance(value, (bool, str)) else float(value)  # type: ignore[arg-type]
     except TypeError:

@@ -5,14 +5,13 @@ The codec is imported when the first picture is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from PIL import Image
 
 from pillow_rnc import _defaults, alpha
 from pillow_rnc._modes import from_pixels
 from pillow_rnc.errors import WorkLimitError
-from pillow_rnc.tile_groups import MAX_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,9 +38,9 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
     pixels = codec.decode(
         file,
         region=options.region,
-        device=options.device or _defaults.current().device,
         on_iteration=show if options.on_iteration else None,
-        max_memory=options.max_memory or MAX_MEMORY,
+        max_memory=options.max_memory or _defaults.current().max_memory,
+        **_ways(options),
     )
     return from_pixels(pixels, plane, header.mode)
 
@@ -55,8 +54,8 @@ def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDAr
     planes = [_alpha_plane(file.header, file.alpha, options) for file in files]
     pictures = codec.decode_batch(
         files,
-        device=options.device or _defaults.current().device,
-        max_memory=options.max_memory or MAX_MEMORY,
+        max_memory=options.max_memory or _defaults.current().max_memory,
+        **_ways(options),
     )
     return [
         from_pixels(pixels, plane, file.header.mode)
@@ -72,9 +71,23 @@ def iterate_images(
 
     _check_work(header, min(header.iterations, options.iterations or header.iterations), options)
     plane = _alpha_plane(header, blob, options)
-    device = options.device or _defaults.current().device
-    for pixels in codec.pictures(header, units, region=options.region, device=device):
+    for pixels in codec.pictures(header, units, region=options.region, **_ways(options)):
         yield _image(header.mode, pixels, plane)
+
+
+class _Ways(TypedDict):
+    """The options of the codec that change no pixel, or by rounding alone."""
+
+    device: str
+    max_threads: int
+
+
+def _ways(options: LoadOptions) -> _Ways:
+    defaults = _defaults.current()
+    return {
+        "device": options.device or defaults.device,
+        "max_threads": defaults.max_threads if options.max_threads is None else options.max_threads,
+    }
 
 
 def _check_work(header: Header, iterations: int, options: LoadOptions) -> None:

@@ -87,6 +87,7 @@ def progressive(
     allow_truncated: bool = False,
     max_pixels: int | None = None,
     max_work: int | None = None,
+    max_threads: int | None = None,
 ) -> Progressive:
     """Return the pictures after 1, 2, ... iterations, each refined from the one before.
 
@@ -100,6 +101,7 @@ def progressive(
         allow_truncated: End quietly where a cut file ends.
         max_pixels: Largest image to open.
         max_work: Most pixels times iterations to decode.
+        max_threads: Threads that compute at a time, 0 for no limit.
 
     Raises:
         RncOptionError: The source is an image of another format, or an opened one with arguments beside it.
@@ -111,6 +113,7 @@ def progressive(
         "allow_truncated": allow_truncated,
         "max_pixels": max_pixels,
         "max_work": max_work,
+        "max_threads": max_threads,
     }
     if isinstance(source, RncImageFile):
         for name, value in options.items():

@@ -66,14 +66,17 @@ def iterations_within(sizes: list[int], option: str, limit: int) -> int:
     return fitting
 
 
-def cut_to_psnr(file: RncFile, pixels: NDArray[uint8], target_db: float, *, device: str) -> RncFile:
+def cut_to_psnr(
+    file: RncFile, pixels: NDArray[uint8], target_db: float, *, device: str, max_threads: int = 0
+) -> RncFile:
     """Return the shortest cut of a file that reaches a PSNR.
 
     Args:
         file: The file to cut.
         pixels: uint8 [height, width, 3], the original.
         target_db: PSNR in dB over all channels.
-        device: Torch device that decodes.
+        device: What runs the network.
+        max_threads: As for `codec.decode`.
 
     Raises:
         RncOptionError: No iteration reaches it; the message names the best.
@@ -85,7 +88,7 @@ def cut_to_psnr(file: RncFile, pixels: NDArray[uint8], target_db: float, *, devi
     def measure(_done: int, _total: int, decoded: NDArray[uint8]) -> None:
         reached.append(_psnr_db(pixels, decoded))
 
-    codec.decode(file, device=device, on_iteration=measure)
+    codec.decode(file, device=device, on_iteration=measure, max_threads=max_threads)
     for iterations, psnr_db in enumerate(reached, 1):
         if psnr_db >= target_db:
             return cut(file, iterations)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import mimetypes as mimetypes_of_python
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pillow_rnc import _defaults
-from pillow_rnc._options import check_device, check_iterations, check_max_work
+from pillow_rnc._options import check_device, check_iterations, check_max_memory, check_max_threads, check_max_work
 from pillow_rnc.RncImagePlugin import EXTENSION, MIME_TYPE, register
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def register_rnc_opener(
     device: str = "cpu",
     keep_metadata: bool = True,
     max_work: int | None = None,
+    max_memory: int | None = None,
+    max_threads: int | None = None,
     mimetypes: bool = False,
 ) -> None:
     """Make Pillow know the format, and set the defaults of this process; may be called again at any time.
@@ -34,12 +36,22 @@ def register_rnc_opener(
         keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile always is.
         max_work: Most pixels times iterations that a file may take to decode; when None, what the environment
             variable PILLOW_RNC_MAX_WORK says, or all iterations of the largest picture that Pillow opens unwarned.
+        max_memory: Bytes that tiles at work may take together, 128 MiB when None; one alone may take more.
+        max_threads: Threads that compute at a time, for all of the process while one file is worked on; when None
+            or 0, as many as numpy and torch take by themselves.
         mimetypes: Tell Python's own `mimetypes` about the extension, which it may know as RELAX NG.
 
     Raises:
         RncOptionError: A value is not allowed.
     """
-    defaults = _checked(_defaults.Defaults(keep_metadata=keep_metadata), iterations, device, max_work)
+    defaults = _changed(
+        _defaults.Defaults(keep_metadata=keep_metadata),
+        iterations=iterations,
+        device=device,
+        max_work=max_work,
+        max_memory=max_memory,
+        max_threads=max_threads,
+    )
     register()
     if mimetypes:
         mimetypes_of_python.add_type(MIME_TYPE, EXTENSION)
@@ -53,6 +65,8 @@ def use_options(
     device: str | None = None,
     keep_metadata: bool | None = None,
     max_work: int | None = None,
+    max_memory: int | None = None,
+    max_threads: int | None = None,
 ) -> Iterator[None]:
     """Within this block, in this thread or task, use other defaults; what is None stays as it is.
 
@@ -61,23 +75,36 @@ def use_options(
         device: As for `register_rnc_opener`.
         keep_metadata: As for `register_rnc_opener`.
         max_work: As for `register_rnc_opener`.
+        max_memory: As for `register_rnc_opener`.
+        max_threads: As for `register_rnc_opener`.
 
     Raises:
         RncOptionError: A value is not allowed.
     """
-    defaults = _checked(_defaults.current(), iterations, device, max_work)
+    defaults = _changed(
+        _defaults.current(),
+        iterations=iterations,
+        device=device,
+        max_work=max_work,
+        max_memory=max_memory,
+        max_threads=max_threads,
+    )
     if keep_metadata is not None:
         defaults = replace(defaults, keep_metadata=keep_metadata)
     with _defaults.set_for_block(defaults):
         yield
 
 
-def _checked(
-    base: _defaults.Defaults, iterations: int | None, device: str | None, max_work: int | None
-) -> _defaults.Defaults:
+_CHECKS = {
+    "iterations": check_iterations,
+    "device": check_device,
+    "max_work": check_max_work,
+    "max_memory": check_max_memory,
+    "max_threads": check_max_threads,
+}
+
+
+def _changed(base: _defaults.Defaults, **values: object) -> _defaults.Defaults:
     """Return other defaults in which what is not None replaces what was there."""
-    if max_work is not None:
-        base = replace(base, max_work=check_max_work(max_work))
-    if iterations is not None:
-        base = replace(base, iterations=check_iterations(iterations))
-    return base if device is None else replace(base, device=check_device(device))
+    checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in values.items() if value is not None}
+    return replace(base, **checked)

@@ -21,20 +21,39 @@ _LEFT = 1
 _ABOVE = 2
 _PREDICTORS = (0, _LEFT, _ABOVE, _LEFT | _ABOVE)
 _COMPRESSION_LEVEL = 9
+_OPAQUE = 255
+LOSSLESS = 100
+"""The quality that keeps every value."""
 
 
-def encode_alpha(plane: NDArray[uint8]) -> bytes:
+def encode_alpha(plane: NDArray[uint8], quality: float = LOSSLESS) -> bytes:
     """Encode an alpha plane with the predictor that makes it smallest.
+
+    What a quality below 100 loses is lost before: values move to the nearest of evenly spaced ones, where that saves
+    bytes. There are 256 of them at 100, 17 at 50, and at 0 only 0 and 255, which are always among them.
 
     Args:
         plane: uint8 [height, width], 255 is opaque.
+        quality: 0 to 100, which keeps every value.
 
     Returns:
         The data of an ``ALPH`` chunk.
 
     Source: spec, alpha plane.
     """
-    return min((_encode_with(plane, predictor) for predictor in _PREDICTORS), key=len)
+    planes = [plane] if quality == LOSSLESS else [plane, _with_few_values(plane, quality)]
+    return min((_encode_with(plane, predictor) for plane in planes for predictor in _PREDICTORS), key=len)
+
+
+def reduce_alpha(data: bytes, width: int, height: int, quality: float) -> bytes:
+    """Return the data of an ``ALPH`` chunk with what a quality from 0 to 100 grants, see `encode_alpha`.
+
+    Raises:
+        CorruptError: As `decode_alpha` does.
+    """
+    if quality == LOSSLESS:
+        return data
+    return min(data, encode_alpha(decode_alpha(data, width, height), quality), key=len)
 
 
 def decode_alpha(data: bytes, width: int, height: int) -> NDArray[uint8]:
@@ -66,6 +85,15 @@ def check_alpha(data: bytes, width: int, height: int) -> None:
         CorruptError: As `decode_alpha` does.
     """
     _unpack(data, width * height)
+
+
+def _with_few_values(plane: NDArray[uint8], quality: float) -> NDArray[uint8]:
+    import numpy as np
+
+    steps = round(_OPAQUE ** (quality / LOSSLESS))
+    values = np.rint(np.rint(np.arange(_OPAQUE + 1) * steps / _OPAQUE) * _OPAQUE / steps).astype(np.uint8)
+    few: NDArray[uint8] = values[plane]
+    return few
 
 
 def _encode_with(plane: NDArray[uint8], predictor: int) -> bytes:

@@ -18,6 +18,7 @@ from pillow_rnc.errors import CorruptError, RncError, RncOptionError, Unsupporte
 from pillow_rnc.inference import runtime
 from pillow_rnc.lookahead import work_ahead
 from pillow_rnc.records import Coding, Header, RncFile
+from pillow_rnc.thread_limit import at_most
 from pillow_rnc.tile_groups import MAX_MEMORY, Place, groups
 from pillow_rnc.weights import Weights, load
 
@@ -44,6 +45,7 @@ def encode(
     device: str = "cpu",
     verify: bool = False,
     max_memory: int = MAX_MEMORY,
+    max_threads: int = 0,
 ) -> Encoded:
     """Return the header and the units of one picture; see `encode_batch`."""
     return encode_batch(
@@ -55,6 +57,7 @@ def encode(
         device=device,
         verify=verify,
         max_memory=max_memory,
+        max_threads=max_threads,
     )[0]
 
 
@@ -68,6 +71,7 @@ def encode_batch(
     device: str = "cpu",
     verify: bool = False,
     max_memory: int = MAX_MEMORY,
+    max_threads: int = 0,
 ) -> list[Encoded]:
     """Return the header (of mode RGB) and the units of each picture.
 
@@ -80,6 +84,7 @@ def encode_batch(
         device: What runs the network, see `inference`.
         verify: Decode all codes, as a reader will, and compare; about a third more time.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
+        max_threads: Threads that compute at a time, see `thread_limit`; 0 for no limit.
 
     Raises:
         RncOptionError: The model or device is unknown, or the model has fewer iterations.
@@ -91,7 +96,7 @@ def encode_batch(
     if not 1 <= iterations <= config.iterations:
         msg = f"iterations {iterations}, allowed are 1 to {config.iterations} with model {weights.name!r}"
         raise RncOptionError(msg)
-    network_for = runtime(weights, device)
+    network_for = runtime(weights, device, max_threads)
     coding = (iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id)
     headers = [Header(pixels.shape[1], pixels.shape[0], "RGB", *coding) for pixels in pictures]
     sizes = {
@@ -109,7 +114,7 @@ def encode_batch(
 
     segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
     at_work: dict[Place, _TileWriter] = {}
-    with closing(work_ahead(codes())) as steps:
+    with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
             for at, plane in zip(group, planes, strict=True):
                 writer = at_work.pop(at, None) or _TileWriter(weights, plane.shape, at.tile, verify=verify)
@@ -132,6 +137,7 @@ def decode(
     device: str = "cpu",
     on_iteration: Callable[[int, int, Pixels], None] | None = None,
     max_memory: int = MAX_MEMORY,
+    max_threads: int = 0,
 ) -> Pixels:
     """Return the picture of a file.
 
@@ -142,6 +148,7 @@ def decode(
         device: What runs the network, see `inference`.
         on_iteration: Called with (done, total, picture) after each iteration; all tiles are then held at once.
         max_memory: As for `decode_batch`.
+        max_threads: As for `encode_batch`.
 
     Returns:
         uint8 [height, width, 3], or [height, width] for modes L and LA; of the region if one is given.
@@ -154,9 +161,12 @@ def decode(
     """
     units = file.units if iterations is None else file.units[:iterations]
     if on_iteration is None:
-        return decode_batch([RncFile(file.header, units=units)], region=region, device=device, max_memory=max_memory)[0]
+        whole = RncFile(file.header, units=units)
+        limits = {"max_memory": max_memory, "max_threads": max_threads}
+        return decode_batch([whole], region=region, device=device, **limits)[0]
     picture = np.empty(0, np.uint8)
-    for done, picture in enumerate(pictures(file.header, units, region=region, device=device), 1):
+    shown = pictures(file.header, units, region=region, device=device, max_threads=max_threads)
+    for done, picture in enumerate(shown, 1):
         on_iteration(done, len(units), picture)
     return picture
 
@@ -167,6 +177,7 @@ def decode_batch(
     region: Region | None = None,
     device: str = "cpu",
     max_memory: int = MAX_MEMORY,
+    max_threads: int = 0,
 ) -> list[Pixels]:
     """Return the picture of each file, with as many iterations as it has units.
 
@@ -175,6 +186,7 @@ def decode_batch(
         region: As for `decode`, of each of them.
         device: What runs the network, see `inference`.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
+        max_threads: As for `encode_batch`.
 
     Raises:
         RncError: As `decode`; a note names the file if there are several.
@@ -195,10 +207,10 @@ def decode_batch(
             yield group, None
 
     network: TileNetwork | None = None
-    with closing(work_ahead(codes())) as steps:
+    with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
             if network is None:
-                network = runtime(weights[group[0].picture], device)(len(group), *sizes[group[0]][:2])
+                network = runtime(weights[group[0].picture], device, max_threads)(len(group), *sizes[group[0]][:2])
             if planes is not None:
                 network.decode(planes)
                 continue
@@ -214,6 +226,7 @@ def pictures(
     *,
     region: Region | None = None,
     device: str = "cpu",
+    max_threads: int = 0,
 ) -> Iterator[Pixels]:
     """Yield the picture after each unit, as soon as the unit is there; all tiles are held at once.
 
@@ -222,23 +235,25 @@ def pictures(
         units: Its units in order; a generator is asked for one at a time.
         region: As for `decode`.
         device: What runs the network, see `inference`.
+        max_threads: As for `encode_batch`.
 
     Raises:
         RncError: As `decode`.
     """
     weights = weights_for(header)
-    network_for = runtime(weights, device)
+    network_for = runtime(weights, device, max_threads)
     tiles = {}
     for index in Canvas(header, region).pending:
         tile = header.grid[index]
         tiles[index] = _decoder(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
     for unit in units:
         canvas = Canvas(header, region)
-        for index, (decoder, network) in tiles.items():
-            plane = decoder.decode_next(unit[index])
-            if plane is not None:
-                network.decode(plane[None])
-            canvas.add(network.pixels()[0])
+        with at_most(max_threads):  # and not while the caller has the picture
+            for index, (decoder, network) in tiles.items():
+                plane = decoder.decode_next(unit[index])
+                if plane is not None:
+                    network.decode(plane[None])
+                canvas.add(network.pixels()[0])
         yield canvas.pixels
 
 

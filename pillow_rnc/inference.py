@@ -45,8 +45,13 @@ class Runtime(Protocol):
         """Return the network at rest on n tiles of so many pixels, both sides multiples of 16."""
 
 
-def runtime(weights: Weights, device: str) -> Runtime:
+def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
     """Return what runs a model on a device.
+
+    Args:
+        weights: The model.
+        device: See above.
+        max_threads: Threads that compute at a time where torch does it, 0 for no limit; NumPy's are not set here.
 
     Raises:
         RncOptionError: The device cannot be used, or needs torch, which is not installed.
@@ -66,7 +71,7 @@ def runtime(weights: Weights, device: str) -> Runtime:
             raise UnsupportedError(msg) from error
         msg = f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
         raise RncOptionError(msg) from error
-    return partial(TorchTiles, weights, torch_device(device))
+    return partial(TorchTiles, weights, torch_device(device), max_threads=max_threads)
 
 
 _lock = ForkLock()

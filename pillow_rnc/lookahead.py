@@ -17,11 +17,16 @@ _END = object()
 _PATIENCE_S = 0.1  # for the item that is being made when nobody wants it any more, as after Ctrl-C
 
 
-def work_ahead(items: Iterator[_Item]) -> Generator[_Item]:
+def work_ahead(items: Iterator[_Item], *, alone: bool = False) -> Generator[_Item]:
     """Yield the items, each made while the one before is used; what making one raises is raised for it.
+
+    Alone, without a thread, each is made when it is asked for.
 
     Close the generator when it is left early. The thread then ends with the item that it is making.
     """
+    if alone:
+        yield from items
+        return
     worker = ThreadPoolExecutor(1, "pillow-rnc")
     coming: Future[object] | None = None
     try:

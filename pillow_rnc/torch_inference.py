@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -16,6 +16,7 @@ import torch
 from pillow_rnc.errors import RncError, RncOptionError, WeightsError
 from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.network import CodecState, Network
+from pillow_rnc.thread_limit import for_products
 from pillow_rnc.weights import Weights, load
 
 if TYPE_CHECKING:
@@ -93,42 +94,64 @@ _full_precision = {
 
 
 class _Threads:
-    """Keeps torch to one thread in a forked child: the threads that its parent's had started wait there for ever."""
+    """Limits torch's threads: to one in a forked child, where those that its parent had started wait for ever.
+
+    Every thread has a number of its own, and begins with that of the process; so each sets its own, and gives back
+    what was found when the first of them began.
+    """
 
     def __init__(self) -> None:
         self._forked = False
+        self._lock = ForkLock()
+        self._users = 0
+        self._found = 1
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._note_fork)
 
     def _note_fork(self) -> None:
         self._forked = True
+        self._users = 0
 
     @contextmanager
-    def safe(self) -> Iterator[None]:
-        """Within this block torch can compute in this process, and afterwards its number of threads is as it was."""
-        threads = torch.get_num_threads()
-        if not self._forked or threads == 1:
+    def at_most(self, threads: int) -> Iterator[None]:
+        """Within this block torch can compute, with so many threads (0 for no limit), and afterwards all is as it was.
+
+        Args:
+            threads: Of this process, but for a forked one, which has one.
+        """
+        if not (threads or self._forked):
             yield
             return
-        torch.set_num_threads(1)
+        with self._lock:
+            if not self._users:
+                self._found = torch.get_num_threads()
+            self._users += 1
+            found = self._found
         try:
+            torch.set_num_threads(1 if self._forked else min(threads, found))
             yield
         finally:
-            torch.set_num_threads(threads)
+            with self._lock:
+                self._users -= 1
+            torch.set_num_threads(found)
 
 
 _threads = _Threads()
 
 
 @contextmanager
-def settled_torch(device: torch.device) -> Iterator[None]:
+def settled_torch(device: torch.device, max_threads: int = 0) -> Iterator[None]:
     """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it.
+
+    Args:
+        device: Where.
+        max_threads: As for `thread_limit.at_most`.
 
     Raises:
         RncError: The device has not enough memory.
     """
     with (
-        _threads.safe(),
+        _threads.at_most(for_products(max_threads) if max_threads else 0),
         _full_precision.get(device.type, nullcontext()),
         torch.inference_mode(),
         torch.autocast(device.type, enabled=False),
@@ -200,10 +223,14 @@ class TorchTiles:
         n: How many tiles.
         height: Height of the padded tiles in pixels.
         width: Width of the padded tiles in pixels.
+        max_threads: As for `settled_torch`.
     """
 
-    def __init__(self, weights: Weights, device: torch.device, n: int, height: int, width: int) -> None:
-        with settled_torch(device):
+    def __init__(
+        self, weights: Weights, device: torch.device, n: int, height: int, width: int, *, max_threads: int = 0
+    ) -> None:
+        self._settled = partial(settled_torch, device, max_threads)
+        with self._settled():
             self._network = _network(weights.model_id, device)
             self._state: CodecState = self._network.initial_state(n, height // 8, width // 8)
         self._device = device
@@ -213,14 +240,14 @@ class TorchTiles:
 
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
-        with settled_torch(self._device):
+        with self._settled():
             planes = torch.tensor(pixels, device=self._device).permute(0, 3, 1, 2).to(torch.float32)
             self._target = self._network.transform(planes).contiguous(memory_format=torch.channels_last)
 
     def encode(self) -> NDArray[np.uint8]:
         """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
         assert self._target is not None
-        with settled_torch(self._device):
+        with self._settled():
             a, self._memory = self._network.encode_step(self._target, self._iteration, self._state, self._memory)
             bits = self._network.binarizer(a)
             self._advance(bits)
@@ -229,7 +256,7 @@ class TorchTiles:
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
-        with settled_torch(self._device):
+        with self._settled():
             bits = torch.from_numpy(planes).to(self._device).to(torch.float32) * 2 - 1
             self._advance(bits.contiguous(memory_format=torch.channels_last))
 
@@ -239,7 +266,7 @@ class TorchTiles:
 
     def pixels(self) -> NDArray[np.float32]:
         """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
-        with settled_torch(self._device):
+        with self._settled():
             planes = self._network.transform.inverse(self._state.reconstruction)
             shown: NDArray[np.float32] = planes.permute(0, 2, 3, 1).cpu().contiguous().numpy()
         return shown

@@ -42,6 +42,8 @@ class FakeCodec:
     def __init__(self) -> None:
         self.encoded = 0
         self.decoded_iterations: list[int] = []
+        self.limits = 0, 0
+        """Memory and threads that the last call was given."""
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the codec and its weights."""
@@ -60,10 +62,12 @@ class FakeCodec:
         overlap: int = 32,
         device: str = "cpu",
         verify: bool = False,
+        max_threads: int = 0,
     ) -> tuple[Header, tuple[Unit, ...]]:
         assert (model, device.partition(":")[0], verify) == ("auto", "cpu", False)
         assert pixels.dtype == np.uint8
         self.encoded += 1
+        self.limits = self.limits[0], max_threads
         height, width, _ = pixels.shape
         header = Header(width, height, "RGB", iterations, CHANNELS, STRIDE, tile_size, overlap, MODEL_ID)
         tiles = [_to_cells(tile) for tile in header.grid.split(pixels)]
@@ -77,12 +81,13 @@ class FakeCodec:
         **options: Any,  # noqa: ANN401 -- those of encode
     ) -> list[tuple[Header, tuple[Unit, ...]]]:
         assert max_memory >= 1
+        self.limits = max_memory, 0
         return [self.encode(pixels, **options) for pixels in pictures]
 
     def decode_batch(
-        self, files: Sequence[RncFile], *, device: str = "cpu", max_memory: int = MAX_MEMORY
+        self, files: Sequence[RncFile], *, device: str = "cpu", max_memory: int = MAX_MEMORY, max_threads: int = 0
     ) -> list[Pixels]:
-        return [self.decode(file, device=device, max_memory=max_memory) for file in files]
+        return [self.decode(file, device=device, max_memory=max_memory, max_threads=max_threads) for file in files]
 
     def decode(
         self,
@@ -93,7 +98,9 @@ class FakeCodec:
         device: str = "cpu",
         on_iteration: Callable[[int, int, Pixels], None] | None = None,
         max_memory: int = MAX_MEMORY,
+        max_threads: int = 0,
     ) -> Pixels:
+        self.limits = max_memory, max_threads
         assert device.partition(":")[0] == "cpu"
         assert max_memory >= 1
         total = iterations or len(file.units)
@@ -110,7 +117,9 @@ class FakeCodec:
         *,
         region: tuple[int, int, int, int] | None = None,
         device: str = "cpu",
+        max_threads: int = 0,
     ) -> Iterator[Pixels]:
+        self.limits = MAX_MEMORY, max_threads
         assert device.partition(":")[0] == "cpu"
         so_far: list[Unit] = []
         for unit in units:

@@ -16,7 +16,8 @@ from small_file import write_small_file
 from pillow_rnc import container
 
 PACKAGE = Path(container.__file__).parent
-THIRD_PARTY = {"PIL", "constriction", "construct", "distributed", "fsspec", "numpy", "safetensors", "torch", "tqdm"}
+THIRD_PARTY = {"PIL", "constriction", "construct", "distributed", "fsspec", "numpy", "safetensors"}
+THIRD_PARTY |= {"threadpoolctl", "torch", "tqdm"}
 LEAVES = {"contrib", "training", "evaluation"}
 """Subpackages that may import everything; what is imported of them is told below."""
 

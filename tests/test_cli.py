@@ -124,7 +124,7 @@ def test_many_files_go_into_a_folder(photo: Path, stored: Path, capsys: pytest.C
 def test_a_failed_run_leaves_the_old_file_as_it_was(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = photo.with_suffix(".rnc")
     old.write_bytes(b"old")
-    for arguments in (["-i", 17], ["--target-size", 9], ["-i", "keep"], ["-q", 101], ["--no-overwrite"]):
+    for arguments in (["-i", 17], ["--target-size", 9], ["-i", "keep"], ["-q", 101], ["--alpha-quality", -1], ["--no-overwrite"]):
         status, (record,) = run(capsys, "encode", *arguments, photo)
         assert status == 1
         assert record["error_type"] == "RncOptionError"

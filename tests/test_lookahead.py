@@ -44,6 +44,21 @@ def test_the_next_item_is_made_while_one_is_used() -> None:
     ahead.close()
 
 
+def test_alone_nothing_is_made_ahead_and_no_thread_is_there() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            made.append((number, threading.get_ident()))
+            yield number
+
+    ahead = work_ahead(items(), alone=True)
+
+    assert next(ahead) == 0
+    assert made == [(0, threading.get_ident())]
+    assert list(ahead) == [1, 2]
+
+
 def test_an_error_comes_in_the_place_of_its_item() -> None:
     def items() -> Iterator[int]:
         yield 1

@@ -34,6 +34,15 @@ def options(**params: object) -> SaveOptions:
         ("target_psnr", float("inf"), "of at least 0"),
         ("target_psnr", [30], "of at least 0"),
         ("lossless", True, "allowed is False"),
+        ("preview", True, "allowed is False"),
+        ("preview", 128, "allowed is False"),
+        ("alpha_quality", 101, "from 0 to 100"),
+        ("alpha_quality", -1, "from 0 to 100"),
+        ("alpha_quality", "90", "from 0 to 100"),
+        ("max_threads", -1, "of at least 0"),
+        ("max_threads", 1.5, "of at least 0"),
+        ("max_threads", True, "of at least 0"),
+        ("max_memory", 0, "of at least 1"),
         ("verify", 1, "give True or False"),
         ("model", 3, "give a name"),
         ("model", "", "give a name"),
@@ -62,9 +71,10 @@ def test_quality_gives_way_to_every_other_rate() -> None:
 
 
 def test_what_others_pass_blindly_is_ignored() -> None:
-    given = options(optimize=True, progressive=True, subsampling=0, method=6, speed=3, lossless=False, anything=1)
+    given = options(optimize=True, progressive=True, subsampling=0, method=6, speed=3, anything=1)
 
     assert given == options()
+    assert options(lossless=False, preview=False) == options()
     assert options(iterations=None, quality=None, model=None) == options()
 
 

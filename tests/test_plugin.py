@@ -168,6 +168,27 @@ def test_alpha_is_lossless_at_any_rate() -> None:
     assert np.array_equal(np.asarray(im.getchannel("A")), np.asarray(original.getchannel("A")))
 
 
+def test_alpha_may_be_stored_with_less_quality_also_of_a_stored_file(codec: FakeCodec) -> None:
+    original = picture("RGBA")
+    data = saved(original, iterations=LOSSLESS)
+    lower = saved(original, iterations=LOSSLESS, alpha_quality=30)
+    before = codec.encoded
+
+    assert len(lower) < len(data)
+    values = np.asarray(opened(lower).getchannel("A")).astype(int)
+    assert 0 < np.abs(values - np.asarray(original.getchannel("A"))).max() <= 26
+    assert np.array_equal(np.asarray(opened(lower).convert("RGB")), np.asarray(original.convert("RGB")))
+    # The colours of a stored file are copied, whatever becomes of its alpha; and the file is whole.
+    assert saved(opened(data), alpha_quality=30) == lower
+    assert saved(opened(data), alpha_quality=100) == data
+    assert saved(opened(data), alpha_quality=30, iterations=2) == container.truncate(lower, 2)
+    assert len(saved(opened(data), alpha_quality=30, target_size=len(lower))) == len(lower)
+    assert codec.encoded == before
+    opened(lower).verify()
+    opaque = saved(picture(), alpha_quality=0)
+    assert opaque == saved(picture())
+
+
 def test_paths_file_objects_and_streams_that_cannot_seek_are_read(tmp_path: Path) -> None:
     data = saved(picture())
     path = tmp_path / "a.RNC"
@@ -420,10 +441,12 @@ def test_each_iteration_is_shown_as_it_comes() -> None:
 
 def test_thumbnails_decode_fewer_iterations(codec: FakeCodec) -> None:
     data = saved(picture(size=(400, 300)), iterations=16)
-    im = opened(data)
+    fp = RecordingFile(data)
+    im = Image.open(fp)
     im.thumbnail((20, 15))
 
     assert im.size == (20, 15)
+    assert fp.furthest <= len(container.truncate(data, 2))  # the first iterations are the preview
     assert codec.decoded_iterations == [2]
     im = opened(data)
     im.thumbnail((300, 300))

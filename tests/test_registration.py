@@ -104,6 +104,39 @@ def test_a_device_is_named_once_or_for_a_call() -> None:
         next(iter(pillow_rnc.progressive(io.BytesIO(data))))
 
 
+def test_limits_of_memory_and_threads_come_from_the_call_then_the_block_then_the_process(codec: FakeCodec) -> None:
+    def limits(**params: int) -> set[tuple[int, int]]:
+        data = saved(**params)
+        found = {codec.limits}
+        pillow_rnc.open(io.BytesIO(data), **params).load()  # type: ignore[arg-type]  # as below
+        found.add(codec.limits)
+        pillow_rnc.decode_batch([io.BytesIO(data)], **params)  # type: ignore[arg-type]  # as below
+        return found | {codec.limits}
+
+    usual = codec.MAX_MEMORY
+    assert limits() == {(usual, 0)}
+    assert limits(max_memory=5, max_threads=3) == {(5, 3)}
+    register_rnc_opener(max_memory=7, max_threads=2)
+    assert limits() == {(7, 2)}
+    assert limits(max_threads=0) == {(7, 0)}
+    with use_options(max_threads=1):
+        assert limits() == {(7, 1)}
+        assert limits(max_memory=5) == {(5, 1)}
+        data = saved()
+        next(iter(pillow_rnc.progressive(io.BytesIO(data))))
+        assert codec.limits[1] == 1
+        next(iter(pillow_rnc.progressive(io.BytesIO(data), max_threads=4)))
+        assert codec.limits[1] == 4
+        saved(target_psnr=1)
+        assert codec.limits[1] == 1
+    register_rnc_opener()
+    assert limits() == {(usual, 0)}
+    for name, wrong in (("max_memory", 0), ("max_threads", -1)):
+        for refuse in (register_rnc_opener, limits):
+            with pytest.raises(RncOptionError, match=name):
+                refuse(**{name: wrong})  # type: ignore[arg-type]  # it takes other types by other names
+
+
 def test_metadata_but_the_profile_can_be_left_out_by_default() -> None:
     im = Image.new("L", (3, 3))
     im.info.update(METADATA)
