@@ -73,7 +73,10 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_folder(decode)
     decode.add_argument("-f", "--format", type=str.upper, help="such as PNG; by default what the output's name says")
     decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
-    decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels")
+    decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels; or WxH+X+Y")
+    decode.add_argument(
+        "--size", type=_pair, metavar="WxH", help="scale down to fit, from no more iterations than that needs"
+    )
     decode.add_argument("--allow-truncated", action="store_true", help="show what is whole of a cut file")
     decode.add_argument(
         "--steps", action="store_true", help="write the picture after each iteration, the number added to the name"
@@ -201,4 +204,15 @@ def _jobs(text: str) -> int:
 
 
 def _region(text: str) -> tuple[int, ...]:
-    return tuple(int(side) for side in text.split(","))
+    if "x" not in text:
+        return tuple(int(side) for side in text.split(","))
+    size, left, upper = text.split("+")
+    width, height = _pair(size)
+    return int(left), int(upper), int(left) + width, int(upper) + height
+
+
+def _pair(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    if min(width, height) < 1:
+        raise ValueError
+    return width, height

@@ -109,7 +109,7 @@ def decode(path: Path, arguments: argparse.Namespace) -> Record:
     if arguments.steps:
         return _decode_steps(path, target, arguments)
     with _opened(_source(path), arguments) as im:
-        im.load()
+        _load(im, arguments)
         _save(im, target, arguments)
         return {"output": str(target), "iterations": im.iterations, "width": im.width, "height": im.height}
 
@@ -117,7 +117,7 @@ def decode(path: Path, arguments: argparse.Namespace) -> Record:
 def decoded(source: IO[bytes], arguments: argparse.Namespace) -> tuple[bytes, Record]:
     """Return an `.rnc` file in another format, and its iterations, bits per pixel and model."""
     with _opened(source, arguments) as im:
-        im.load()
+        _load(im, arguments)
         return _as_format(im, arguments), said_of(source) | {"iterations": im.iterations}
 
 
@@ -129,6 +129,12 @@ def _opened(source: Path | IO[bytes], arguments: argparse.Namespace) -> RncImage
         device=arguments.device,
         allow_truncated=arguments.allow_truncated,
     )
+
+
+def _load(im: Image.Image, arguments: argparse.Namespace) -> None:
+    if arguments.size is not None:
+        im.thumbnail(arguments.size)
+    im.load()
 
 
 def said_of(fp: IO[bytes]) -> Record:
@@ -155,6 +161,7 @@ def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Re
     ):
         step = target.with_stem(f"{target.stem}-{done:02}")
         _refuse_to_replace(step, arguments)
+        _load(im, arguments)
         _save(im, step, arguments)
         written.append(str(step))
     return {"outputs": written, "iterations": len(written)}

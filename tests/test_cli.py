@@ -104,6 +104,9 @@ def test_encode_and_decode_go_there_and_back(photo: Path, capsys: pytest.Capture
 
     status, (record,) = run(capsys, "decode", "-o", decoded, "--region", "10,0,50,7", "-i", 3, encoded)
     assert (record["width"], record["height"], record["iterations"]) == (40, 7, 3)
+    part = decoded.read_bytes()
+    assert run(capsys, "decode", "-o", decoded, "--region", "40x7+10+0", "-i", 3, encoded)[0] == 0
+    assert decoded.read_bytes() == part
 
 
 def test_many_files_go_into_a_folder(photo: Path, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +127,14 @@ def test_many_files_go_into_a_folder(photo: Path, stored: Path, capsys: pytest.C
 def test_a_failed_run_leaves_the_old_file_as_it_was(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = photo.with_suffix(".rnc")
     old.write_bytes(b"old")
-    for arguments in (["-i", 17], ["--target-size", 9], ["-i", "keep"], ["-q", 101], ["--alpha-quality", -1], ["--no-overwrite"]):
+    for arguments in (
+        ["-i", 17],
+        ["--target-size", 9],
+        ["-i", "keep"],
+        ["-q", 101],
+        ["--alpha-quality", -1],
+        ["--no-overwrite"],
+    ):
         status, (record,) = run(capsys, "encode", *arguments, photo)
         assert status == 1
         assert record["error_type"] == "RncOptionError"
@@ -284,6 +294,32 @@ def test_each_iteration_can_be_written(stored: Path, capsys: pytest.CaptureFixtu
     assert "exists" in record["error"]
 
 
+def test_decoded_pictures_can_be_small_and_take_few_iterations(
+    stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, (record,) = run(capsys, "decode", "--size", "2x2", stored)
+    assert (status, record["width"], record["height"], record["iterations"]) == (0, 2, 2, 2)
+    with Image.open(record["output"]) as im:
+        assert im.size == (2, 2)
+    _, (record,) = run(capsys, "decode", "--size", "900x900", stored)
+    assert (record["width"], record["height"], record["iterations"]) == (50, 40, 4)
+    _, (record,) = run(capsys, "decode", "--size", "25x25", "--steps", stored)
+    assert len(record["outputs"]) == 4
+    for name in record["outputs"]:
+        with Image.open(name) as im:
+            assert im.size == (25, 20)
+
+
+def test_alpha_can_take_fewer_bytes(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Image.open(photo) as im:
+        im.putalpha(Image.effect_noise(im.size, 90))
+        im.save(photo)
+    sizes = [run(capsys, "encode", *given, photo)[1][0]["file_bytes"] for given in ([], ["--alpha-quality", 40])]
+
+    assert sizes[1] < sizes[0]
+    assert run(capsys, "encode", "--alpha-quality", 101, photo)[0] == 1
+
+
 def test_a_file_that_grows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "flat.png"
     Image.new("L", (64, 64)).save(path)
@@ -331,7 +367,16 @@ def test_a_reader_that_has_seen_enough_is_no_fault(stored: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["encode"], ["truncate", "x.rnc"], ["decode", "--region", "1,a", "x.rnc"], ["encode", "-j", "-1", "x"]],
+    [
+        [],
+        ["encode"],
+        ["truncate", "x.rnc"],
+        ["decode", "--region", "1,a", "x.rnc"],
+        ["decode", "--region", "9x9+1", "x.rnc"],
+        ["decode", "--size", "0x9", "x.rnc"],
+        ["decode", "--size", "9", "x.rnc"],
+        ["encode", "-j", "-1", "x"],
+    ],
 )
 def test_wrong_usage_has_its_own_status(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:

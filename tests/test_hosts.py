@@ -7,6 +7,8 @@ A host that is missing is an error here, not a skip.
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +104,52 @@ def test_matplotlib_reads_and_writes(path: Path, pixels: NDArray[np.uint8], expe
     assert pillow_rnc.info(path)["iterations"] == 2
 
 
+def test_a_figure_of_matplotlib_is_saved_by_way_of_its_pixels(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(2, 1), dpi=50)
+    axes.plot([1, 3, 2])
+    with pytest.raises(ValueError, match="rnc"):
+        figure.savefig(tmp_path / "a.rnc")
+    figure.canvas.draw()
+    canvas: Any = figure.canvas  # what it can do depends on the backend
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(tmp_path / "a.rnc")
+    plt.close(figure)
+    with Image.open(tmp_path / "a.rnc") as im:
+        assert (im.format, im.mode, im.size) == ("RNC", "RGBA", (100, 50))
+
+
+def test_dask_reads_stacks_of_pictures(path: Path, expected: NDArray[np.uint8]) -> None:
+    from dask.array.image import imread
+
+    shutil.copyfile(path, path.with_name("b.rnc"))
+    stack: Any = imread(str(path.with_name("*.rnc")))  # type: ignore[no-untyped-call]  # it has no types
+
+    assert stack.shape == (2, 30, 40, 3)
+    assert np.array_equal(stack.compute(scheduler="threads"), np.stack([expected, expected]))
+
+
+def test_ipython_loads_the_format_as_an_extension(path: Path, tmp_path: Path) -> None:
+    program = (
+        "%load_ext pillow_rnc.contrib.ipython\n"
+        "from PIL import Image\n"
+        f"print(Image.open({str(path)!r}).size, 'torch' in __import__('sys').modules)\n"
+    )
+    (tmp_path / "program.ipy").write_text(program)
+    result = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", tmp_path / "program.ipy"],
+        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONPATH": REPOSITORY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout == "(40, 30) False\n", result.stderr
+
+
 def django_site(media: Path) -> None:
     """Set up a site in this process, once."""
     import django
@@ -168,6 +216,59 @@ def test_easy_thumbnails_makes_thumbnails(path: Path, tmp_path: Path) -> None:
     im = Image.open(io.BytesIO(thumbnail.read()))
 
     assert (im.format, im.size) == ("RNC", (20, 15))
+
+
+SORL = """
+import pathlib, sys
+from django.conf import settings
+picture, folder = sys.argv[1:]
+settings.configure(
+    CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
+    INSTALLED_APPS=["pillow_rnc.contrib.django.RncConfig", "sorl.thumbnail"],
+    MEDIA_ROOT=folder,
+    THUMBNAIL_DBM_FILE=folder + "/thumbnails",
+    THUMBNAIL_KVSTORE="sorl.thumbnail.kvstores.dbm_kvstore.KVStore",
+)
+import django
+django.setup()
+from pillow_rnc import weights
+weights.register(picture.replace("a.rnc", "tiny.safetensors"))
+from sorl.thumbnail import get_thumbnail
+thumbnail = get_thumbnail(picture, "20x20", quality=90)
+print(thumbnail.size, pathlib.Path(thumbnail.name).suffix)
+"""
+
+
+def test_sorl_makes_thumbnails_in_the_formats_that_it_knows(path: Path, tmp_path: Path) -> None:
+    register_tiny_codec(tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-c", SORL, path, tmp_path],
+        env=os.environ | {"PYTHONPATH": REPOSITORY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout == "[20, 15] .jpg\n", result.stderr
+
+
+def test_wagtail_takes_uploads_and_shows_them(path: Path, tmp_path: Path) -> None:
+    model = register_tiny_codec(tmp_path)
+    result = subprocess.run(
+        [sys.executable, Path(__file__).with_name("wagtail_program.py"), model, path, tmp_path / "media"],
+        env=os.environ | {"PYTHONPATH": REPOSITORY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout.splitlines() == [
+        "rnc image/x-rnc",
+        "40 30 .rnc",
+        "WEBP (20, 20) .webp",
+        "InvalidFilterSpecError format-rnc",
+        "invalid_image_known_format",
+    ], result.stderr
 
 
 def test_datasets_of_hugging_face(path: Path, expected: NDArray[np.uint8], tmp_path: Path) -> None:

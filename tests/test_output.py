@@ -146,3 +146,17 @@ def test_a_failed_save_leaves_no_file(tmp_path: Path) -> None:
         Image.linear_gradient("L").save(path, target_size=9)
 
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("codec")
+def test_an_old_file_outlives_a_failed_save_of_a_stored_picture_but_not_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.rnc"
+    Image.linear_gradient("L").save(path)
+    old = path.read_bytes()
+    with pillow_rnc.open(path) as im, pytest.raises(ValueError, match="target_size allows 9"):
+        im.save(path, target_size=9)
+    assert path.read_bytes() == old
+    # Pillow opens the file before it asks the plugin; the README says so for as long as this holds.
+    with pytest.raises(ValueError, match="target_size allows 9"):
+        Image.linear_gradient("L").save(path, target_size=9)
+    assert path.read_bytes() == b""

@@ -134,7 +134,7 @@ def test_a_transparent_colour_becomes_alpha(mode: str) -> None:
     assert im.getchannel("A").getextrema() == (0, 255)
 
 
-@pytest.mark.parametrize("mode", ["I", "F", "I;16", "I;16B"])
+@pytest.mark.parametrize("mode", ["I", "F", "I;16", "I;16L", "I;16B", "I;16N"])
 def test_deep_modes_are_refused_by_name(mode: str) -> None:
     with pytest.raises(OSError, match=f"cannot write mode {mode} as RNC"):
         saved(Image.new(mode, (2, 2)))
@@ -615,6 +615,14 @@ def test_an_exif_object_is_stored_and_left_as_it_was() -> None:
     upright = ImageOps.exif_transpose(im)
     assert upright.size == (30, 40)
     assert ExifTags.Base.Orientation not in opened(saved(upright)).getexif()
+
+
+def test_an_orientation_that_means_nothing_turns_nothing() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 77
+    im = opened(saved(picture(), exif=exif))
+
+    assert ImageOps.exif_transpose(im).tobytes() == im.tobytes()
 
 
 def test_edits_through_getexif_are_saved_and_untouched_bytes_stay() -> None:

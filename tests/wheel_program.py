@@ -34,6 +34,7 @@ def check_contents() -> None:
     assert importlib.metadata.version("pillow-rnc") == pillow_rnc.__version__
     files = [str(entry) for entry in importlib.metadata.files("pillow-rnc") or ()]
     assert "pillow_rnc/py.typed" in files
+    assert "Tag: py3-none-any" in (importlib.metadata.distribution("pillow-rnc").read_text("WHEEL") or "").splitlines()
     assert "pillow_rnc/_autoload_hook.py" in files
     assert not [name for name in files if name.startswith(UNWANTED) or name.endswith(UNWANTED)]
     for release in weights.releases():

@@ -1,7 +1,7 @@
 """Willow, which Wagtail uses, recognises files by a list of its own.
 
 Opening is all that its door takes: `Image.save` of Willow knows ten names and no others, so files are written by
-`image.save_as_rnc(f)`. Wagtail keeps further lists of formats, which this does not touch.
+`image.save_as_rnc(f)`. Wagtail keeps further lists, see `contrib.wagtail`.
 """
 
 from __future__ import annotations
