@@ -60,23 +60,27 @@ class PaperNetwork(nn.Module):
     Args:
         cell: Cell of the decoder; the encoder has the same, but LSTM in place of associative LSTM.
         framework: How the iterations add up.
+        divisor: Every width but that of the code is divided by it; 1, 2, 4, 8 or 16.
     """
 
-    def __init__(self, cell: CellName = "lstm", framework: Framework = "additive") -> None:
+    def __init__(self, cell: CellName = "lstm", framework: Framework = "additive", divisor: int = 1) -> None:
         super().__init__()
         self.framework = framework
+        stem = _ENCODER[0][0] // divisor
+        encoder = [(a // divisor, b // divisor) for a, b in _ENCODER]
+        decoder = [(a // divisor, b // divisor, kernel) for a, b, kernel in _DECODER]
         encoder_cell: CellName = "lstm" if cell == "associative_lstm" else cell
-        self.stem = nn.Conv2d(3, _ENCODER[0][0], 3, 2, 1)
+        self.stem = nn.Conv2d(3, stem, 3, 2, 1)
         self.encoder = nn.ModuleList(
-            make_cell(encoder_cell, a, b, kernel=3, hidden_kernel=1, stride=2, separable=False) for a, b in _ENCODER
+            make_cell(encoder_cell, a, b, kernel=3, hidden_kernel=1, stride=2, separable=False) for a, b in encoder
         )
-        self.head = nn.Conv2d(_ENCODER[-1][1], CODE_CHANNELS, 1)
-        self.binarizer = Binarizer()
-        self.root = nn.Conv2d(CODE_CHANNELS, _DECODER[0][0], 1)
+        self.head = nn.Conv2d(encoder[-1][1], CODE_CHANNELS, 1)
+        self.binarizer: nn.Module = Binarizer()
+        self.root = nn.Conv2d(CODE_CHANNELS, decoder[0][0], 1)
         self.decoder = nn.ModuleList(
-            make_cell(cell, a, b, kernel=3, hidden_kernel=k, stride=1, separable=False) for a, b, k in _DECODER
+            make_cell(cell, a, b, kernel=3, hidden_kernel=k, stride=1, separable=False) for a, b, k in decoder
         )
-        self.output = nn.Conv2d(_DECODER[-1][1] // 4, 3, 1)
+        self.output = nn.Conv2d(decoder[-1][1] // 4, 3, 1)
         if framework == "residual_scaling":
             self.gain = GainNetwork()
 

@@ -1,12 +1,13 @@
-"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a word for DIR: demo, prefixes, speed, throughput."""
+"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a word for DIR, such as demo or table."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc._arguments import iteration_counts
 
@@ -14,32 +15,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class _Command(NamedTuple):
+    """A word for DIR: the module whose ``main`` takes the other arguments, and the extra that it needs."""
+
+    module: str
+    extra: str
+
+
+_COMMANDS = {
+    "demo": _Command("demo", "demo"),
+    "prefixes": _Command("prefixes", "demo"),
+    "speed": _Command("speed", "demo"),
+    "table": _Command("paper_table", "eval"),
+    "throughput": _Command("throughput", "dask"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 1 nothing measured, 2 bad usage."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if given[:1] == ["demo"]:
-            from pillow_rnc.evaluation.demo import main as run_demo
-
-            return run_demo(given[1:])
-        if given[:1] == ["prefixes"]:
-            from pillow_rnc.evaluation.prefixes import main as run_prefixes
-
-            return run_prefixes(given[1:])
-        if given[:1] == ["speed"]:
-            from pillow_rnc.evaluation.speed import main as run_speed
-
-            return run_speed(given[1:])
-        if given[:1] == ["throughput"]:
-            from pillow_rnc.evaluation.throughput import main as run_throughput
-
-            return run_throughput(given[1:])
+        if given and given[0] in _COMMANDS:
+            command = importlib.import_module(f"pillow_rnc.evaluation.{_COMMANDS[given[0]].module}")
+            status: int = command.main(given[1:])
+            return status
         return _evaluate(_parser().parse_args(given))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pillow_rnc"):
             raise
-        extras = {"demo": "demo", "prefixes": "demo", "speed": "demo", "throughput": "dask"}
-        extra = extras.get("".join(given[:1]), "eval")
+        extra = _COMMANDS[given[0]].extra if given and given[0] in _COMMANDS else "eval"
         print(f"{error.name} is missing: pip install 'pillow-rnc[{extra}]'", file=sys.stderr)
         return 2
 
@@ -50,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
         epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
         "with the word prefixes: a drawing of what the first bytes of a file show; "
-        "with the word speed: how fast all of it is; with the word throughput: what a second worker adds. "
+        "with the word speed: how fast all of it is; with the word table: the paper's comparison, trained anew; "
+        "with the word throughput: what a second worker adds. "
         "Each has a --help of its own.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")

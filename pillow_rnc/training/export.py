@@ -35,6 +35,7 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
 
     Raises:
         FileNotFoundError: There is no whole checkpoint.
+        ValueError: It is of the paper's network, which codes no files.
         WeightsError: The parameters break a rule of the format, such as the bound of the integer sums.
     """
     checkpoint = read_newest(checkpoints)
@@ -42,6 +43,9 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
         msg = f"{checkpoints}: no whole checkpoint"
         raise FileNotFoundError(msg)
     recipe = recipe_from_mapping(checkpoint.state["recipe"])
+    if recipe.network != "light":
+        msg = f"{checkpoints}: of the {recipe.network} network, only the light one has weights files"
+        raise ValueError(msg)
     model = TrainedModel(recipe)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():

@@ -15,14 +15,18 @@ from pillow_rnc.network import macs_per_pixel
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.initialise import greedy_quantiser
-from pillow_rnc.training.objective import TrainedModel, curve
+from pillow_rnc.training.models import make_model, validation_curve
+from pillow_rnc.training.paper_model import PaperModel
+from pillow_rnc.training.selection import keep_if_best
 from pillow_rnc.training.step import Speed, Stepper
 from pillow_rnc.training.team import Team
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pillow_rnc.training.data import Photographs
+    from pillow_rnc.training.models import AnyModel
     from pillow_rnc.training.recipe import Recipe
     from pillow_rnc.training.step import StepReport
 
@@ -33,6 +37,7 @@ _VALIDATION_PX = 256
 _VALIDATION_CROPS = 16
 _START_CROPS = 200
 _BLOCK_PX = 16
+_STEPS_PER_SEED = 10**9
 
 
 class DivergedError(RuntimeError):
@@ -53,6 +58,12 @@ class Pace:
     look_steps: int = 1
     start: float = field(default_factory=time.monotonic)  # when the time began to run
     peak_macs: float | None = None  # multiply-accumulates per second of the device, for the log
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of_processor(cls, minutes: float, save_seconds: float = 180.0) -> Pace:
+        """Return a pace that counts processor time, of all threads, from now."""
+        return cls(minutes, save_seconds, start=time.process_time(), clock=time.process_time)
 
     def with_peak(self, peak_macs: float) -> Pace:
         """Return the same pace, with a yardstick for the log."""
@@ -61,7 +72,7 @@ class Pace:
     @property
     def seconds_left(self) -> float:
         """What is left of the time."""
-        return self.start + 60 * self.minutes - time.monotonic()
+        return self.start + 60 * self.minutes - self.clock()
 
 
 class Run:
@@ -80,7 +91,7 @@ class Run:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.team = team or Team()
         torch.manual_seed(recipe.seed)
-        model = TrainedModel(recipe)
+        model = make_model(recipe)
         self.step = 0
         self.block_iterations = 0.0
         self.seconds = 0.0
@@ -106,7 +117,9 @@ class Run:
             self._restore(checkpoint)
             self.resumed += 1
 
-    def _start_from_quantiser(self, model: TrainedModel) -> None:
+    def _start_from_quantiser(self, model: AnyModel) -> None:
+        if isinstance(model, PaperModel):  # it learns from noise
+            return
         if self.recipe.model.framework == "one_shot":  # the quantiser's updates add up, those of one-shot do not
             return
         coefficients = model.network.transform(self.sampler.batch(0, _START_CROPS).cpu())
@@ -128,6 +141,9 @@ class Run:
         Raises:
             OSError: It could not be written; the ones before are untouched.
         """
+        return write_checkpoint(self.folder, self._checkpoint())
+
+    def _checkpoint(self) -> Checkpoint:
         first, second, updates = self.stepper.moments()
         state: dict[str, Any] = {
             "step": self.step,
@@ -140,7 +156,7 @@ class Run:
             "recipe": self.recipe.as_dict(),
         }
         model = {name: p.detach() for name, p in self.stepper.model.named_parameters()}
-        return write_checkpoint(self.folder, Checkpoint(model, self.stepper.average, first, second, state))
+        return Checkpoint(model, self.stepper.average, first, second, state)
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -155,6 +171,8 @@ class Run:
     def train_step(self) -> None:
         """Do one step; ``stepper.report()`` tells how it went."""
         r = self.recipe
+        if r.network == "paper":  # its codes are drawn at random: the same ones after a resumption
+            torch.manual_seed(_STEPS_PER_SEED * r.seed + self.step)
         pixels = self.sampler.batch(self.step, r.batch * self.team.size, self.team.part(r.batch))
         self.stepper.step(pixels.to(self.device), self.step, self.learning_rate())
         self.step += 1
@@ -166,10 +184,10 @@ class Run:
         """Return the curve of the averaged parameters on the pictures held back."""
         if self.validation is None:
             return []
-        model = TrainedModel(self.recipe).to(self.device)
+        model = make_model(self.recipe).to(self.device)
         for name, parameter in model.named_parameters():
             parameter.copy_(self.stepper.average[name])
-        return curve(model, self.validation.to(self.device))
+        return validation_curve(model, self.validation.to(self.device))
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -179,7 +197,7 @@ class Run:
         Raises:
             DivergedError: Losses stayed unsound after several returns to the last checkpoint.
         """
-        start = saved = reported = validated = time.monotonic()
+        start = saved = reported = validated = pace.clock()
         base, seen, rollbacks = self.seconds, self.block_iterations, 0
         if self.step == 0:
             self._save_or_log()  # so that there is something to go back to
@@ -190,7 +208,7 @@ class Run:
             for _ in range(pace.look_steps):
                 self.train_step()
             report = self.stepper.report()
-            now = time.monotonic()
+            now = pace.clock()
             self.seconds = base + now - start
             if report.bad_in_a_row > _MAX_BAD_STEPS:
                 rollbacks += 1
@@ -232,11 +250,11 @@ class Run:
         marks = [t for t in (0, 1, 3, 5, 7, 11, 15) if t < len(report.bpp)]
         points = " ".join(f"{report.bpp[t]:.2f}:{48.13 - report.hvs_db[t]:.1f}" for t in marks)
         share = ""
-        if pace.peak_macs:  # a backward pass costs two forward passes
+        if pace.peak_macs and self.recipe.network == "light":  # a backward pass costs two forward passes
             macs = 3 * macs_per_pixel(self.recipe.model) * _BLOCK_PX**2
             share = f" = {speed * macs / pace.peak_macs / self.team.size:.1%} of peak"
         _log.info(
-            "step %d  %.2fM block-iterations  %.0f/s%s  lr %.1e  %.0f min left  loss %.2f  bpp:PSNR-HVS %s",
+            "step %d  %.2fM block-iterations  %.0f/s%s  lr %.1e  %.0f min left  loss %.2f  bpp:dB %s",
             self.step, self.block_iterations / 1e6, speed, share, self.learning_rate(), left / 60, report.loss, points,
         )  # fmt: skip
 
@@ -258,5 +276,16 @@ class Run:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             _log.error("validation of step %d not written: %s", self.step, error)
+        if self.recipe.choose_by_area:
+            self._keep_if_best(points)
         text = " ".join(f"{b:.3f}:{h:.2f}:{m:.4f}" for b, h, m in points)
         _log.info("held back, bpp:PSNR-HVS:MS-SSIM  %s", text)
+
+    def _keep_if_best(self, points: list[tuple[float, float, float]]) -> None:
+        try:
+            kept = keep_if_best(self.folder, self._checkpoint(), points)
+        except OSError as error:
+            _log.error("best checkpoint, of step %d, not written: %s", self.step, error)
+            return
+        if kept:
+            _log.info("step %d has the largest areas so far", self.step)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pillow_rnc.model_config import ModelConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+NetworkName = Literal["light", "paper"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Recipe:
     last_step: float = 3.5
     downscaled_share: float = 0.2
     seed: int = 0
+    choose_by_area: bool = False  # keep the checkpoint with the largest areas under the curves of the validation
+    network: NetworkName = "light"  # "paper" takes cell, framework and iterations from the model, and L1 for its loss
+    paper_divisor: int = 1  # of the widths of the paper's network
+    stochastic_codes: bool = True  # the paper's binarizer draws its bits in training; else it takes the sign
     model: ModelConfig = field(default_factory=ModelConfig)
 
     @classmethod
@@ -59,13 +65,16 @@ def recipe_from_mapping(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """Return a recipe of plain values, as TOML and JSON hold them.
 
     Raises:
-        ValueError: A key is unknown; the message lists the known ones.
+        ValueError: A key is unknown, the message lists the known ones; or there is no such network.
         WeightsError: The same in the table ``model``.
     """
     names = {f.name for f in fields(Recipe)}
     unknown = sorted(set(table) - names)
     if unknown:
         msg = f"{where}: unknown keys {unknown}, known are {sorted(names)}"
+        raise ValueError(msg)
+    if table.get("network", "light") not in get_args(NetworkName):
+        msg = f"{where}: network is {table['network']!r}, allowed are {get_args(NetworkName)}"
         raise ValueError(msg)
     values = {**table, "model": ModelConfig.from_mapping(table.get("model", {}))}
     return Recipe(**values)

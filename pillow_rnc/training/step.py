@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pillow_rnc.training.objective import StepInputs, StepLoss, TrainedModel, codec_ramp, judged_iterations
+from pillow_rnc.training.objective import StepInputs, StepLoss, codec_ramp, judged_iterations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pillow_rnc.training.checkpoint import Checkpoint
+    from pillow_rnc.training.models import AnyModel
     from pillow_rnc.training.recipe import Recipe
     from pillow_rnc.training.team import Team
 
@@ -80,7 +81,7 @@ class Stepper:
         team: The processes that train together.
     """
 
-    def __init__(self, model: TrainedModel, recipe: Recipe, device: torch.device, speed: Speed, team: Team) -> None:
+    def __init__(self, model: AnyModel, recipe: Recipe, device: torch.device, speed: Speed, team: Team) -> None:
         self.model, self.recipe, self.speed = model, recipe, speed
         self._device, self._team = device, team
         model.autocast = speed.autocast

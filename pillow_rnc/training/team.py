@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pillow_rnc.training.objective import StepInputs, StepLoss, TrainedModel
+    from pillow_rnc.training.models import AnyModel
+    from pillow_rnc.training.objective import StepInputs, StepLoss
 
 _T = TypeVar("_T")
 
@@ -49,7 +50,7 @@ class Team:
         """Return which of the crops of a step, ``batch`` for each process, are this one's."""
         return slice(self.rank * batch, (self.rank + 1) * batch)
 
-    def shared(self, model: TrainedModel) -> Callable[[StepInputs], StepLoss]:
+    def shared(self, model: AnyModel) -> Callable[[StepInputs], StepLoss]:
         """Return the model such that its gradients are means over the team."""
         if self.size == 1:
             return model

@@ -1,0 +1,120 @@
+"""The paper's network as it learns: L1 over all iterations, codes drawn at random.
+
+Nothing of the light network is in it: it starts from noise, sees pixels, and has no direct paths. Its entropy coder is
+trained afterwards, on the codes of larger pictures, by `coder_training`.
+
+Source: Toderici et al. 2017, sections 3 and 5; the binarizer: Toderici et al. 2016, section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pillow_rnc.block_transform import BlockTransform
+from pillow_rnc.paper_network import CODE_CHANNELS, CODE_STRIDE, PaperNetwork
+from pillow_rnc.training.losses import hvs_db, ms_ssim, visible_weights
+from pillow_rnc.training.objective import StepInputs, StepLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pillow_rnc.training.recipe import Recipe
+
+PATCH_PX = 32
+"""Both sides of a picture must be multiples of this."""
+
+
+class PaperCoded(NamedTuple):
+    """One iteration: bits +-1 [N, 32, H / 16, W / 16] and the reconstruction [N, 3, H, W], in -0.5..0.5."""
+
+    bits: Tensor
+    reconstruction: Tensor
+
+
+class StochasticBinarizer(nn.Module):
+    """z in -1..1 to bits +-1: in training +1 with probability (1 + z) / 2, else the sign, sign(0) = +1.
+
+    The expected bit is z, so the gradient passes unchanged.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        threshold = 2 * torch.rand_like(z) - 1 if self.training else torch.zeros_like(z)
+        bits = torch.where(z >= threshold, 1.0, -1.0).to(z.dtype)
+        return z + (bits - z).detach()
+
+
+@torch.no_grad()
+def _initialise(network: nn.Module) -> None:
+    """Draw weights as the authors' published code does: they keep the size of what passes, smaller ones lose it."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+
+
+class PaperModel(nn.Module):
+    """The paper's network; calling it gives the loss of a batch."""
+
+    visible: Tensor
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.codec_learns = True  # here it always does
+        self.autocast: torch.dtype | None = None
+        config = recipe.model
+        self.network = PaperNetwork(config.cell, config.framework, recipe.paper_divisor)
+        if recipe.stochastic_codes:
+            self.network.binarizer = StochasticBinarizer()
+        _initialise(self.network)
+        self.entropy = nn.Identity()  # nothing here to train
+        self.transform = BlockTransform()  # for the validation alone
+        self.register_buffer("visible", visible_weights(), persistent=False)
+
+    def compile_parts(self, compiler: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Do nothing: convolutions are nearly all of the work."""
+
+    def coded(self, pixels: Tensor) -> Iterator[PaperCoded]:
+        """Yield the iterations of pictures [N, 3, H, W] in 0..255; both sides are multiples of 32."""
+        target = pixels / 255 - 0.5
+        state = self.network.initial_state(target)
+        for _ in range(self.recipe.model.iterations):
+            bits, state = self.network.encode_step(target, state)
+            state = self.network.decode_step(bits, state)
+            yield PaperCoded(bits, state.reconstruction)
+
+    def forward(self, inputs: StepInputs) -> StepLoss:
+        pixels, target = inputs.pixels, inputs.pixels / 255 - 0.5
+        loss, errors = torch.zeros((), device=pixels.device), []
+        with torch.autocast(
+            pixels.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
+        ):
+            for one in self.coded(pixels):
+                residual = (target - one.reconstruction).float()
+                loss = loss + residual.abs().mean()
+                errors.append(10 * torch.log10((255 * residual.detach()).square().mean() + 1e-3))
+        bpp = nominal_bpp(1) * torch.arange(1.0, len(errors) + 1, device=pixels.device)
+        return StepLoss(loss / len(errors), bpp, torch.stack(errors))
+
+    @torch.no_grad()
+    def curve(self, pixels: Tensor) -> list[tuple[float, float, float]]:
+        """Return (bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration, means over pictures.
+
+        bpp counts the bits before entropy coding, as the paper does where it chooses among checkpoints.
+        """
+        self.eval()
+        target, points = self.transform(pixels), []
+        for t, one in enumerate(self.coded(pixels)):
+            shown = (255 * (one.reconstruction + 0.5)).clamp(0, 255).round()
+            error = hvs_db(self.transform.blocks(self.transform(shown) - target), self.visible)
+            psnr_hvs = 20 * math.log10(255) - float(error.mean())
+            points.append((nominal_bpp(t + 1), psnr_hvs, float(ms_ssim(shown, pixels).mean())))
+        return points
+
+
+def nominal_bpp(iterations: int) -> float:
+    """Return the bits per pixel of so many iterations before entropy coding: 1/8 each."""
+    return iterations * CODE_CHANNELS / CODE_STRIDE**2

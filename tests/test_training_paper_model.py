@@ -1,0 +1,185 @@
+"""The paper's network learns in every cell and framework, resumes exactly, and is chosen by its areas."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import photograph
+
+from pillow_rnc.evaluation.paper_runs import CELLS, FRAMEWORKS
+from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.training import loop
+from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.data import Photographs
+from pillow_rnc.training.export import export
+from pillow_rnc.training.loop import Pace, Run
+from pillow_rnc.training.models import make_model, validation_curve
+from pillow_rnc.training.objective import StepInputs
+from pillow_rnc.training.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
+from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
+from pillow_rnc.training.selection import BEST, area_score
+
+if TYPE_CHECKING:
+    from pillow_rnc.model_config import CellName, Framework
+
+RECIPES = Path(loop.__file__).parents[2] / "weights" / "recipes"
+CPU = torch.device("cpu")
+
+
+def paper_recipe(cell: CellName = "gru", framework: Framework = "one_shot", **changes: Any) -> Recipe:  # noqa: ANN401
+    values: dict[str, Any] = {
+        "name": "tiny-paper", "network": "paper", "paper_divisor": 16, "batch": 2, "crop_px": 32, "warmup_steps": 1,
+        "entropy_only_steps": 0, "codec_ramp_steps": 0, "train_encoder": True, "stochastic_codes": False,
+        "model": ModelConfig(cell=cell, framework=framework, iterations=2),
+    }  # fmt: skip
+    return Recipe(**(values | changes))
+
+
+def run_in(folder: Path, recipe: Recipe, *, validated: bool = False) -> Run:
+    held_back = [photograph(9, 256, 256)] if validated else []
+    return Run(recipe, Photographs([photograph(i) for i in range(3)], held_back, []), folder, CPU)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_one_patch_can_be_learned_by_heart(cell: CellName, framework: Framework) -> None:
+    torch.manual_seed(0)
+    model = make_model(paper_recipe(cell, framework))
+    pixels = torch.from_numpy(photograph(1)[:32, :32].copy()).permute(2, 0, 1)[None].float()
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = model(StepInputs(pixels, [])).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+
+    assert min(losses[-10:]) < 0.6 * losses[0]
+
+
+def test_the_loss_is_the_mean_absolute_residual_of_all_iterations() -> None:
+    torch.manual_seed(0)
+    model = PaperModel(paper_recipe(framework="additive"))
+    pixels = torch.rand(2, 3, 32, 32) * 255
+    with torch.no_grad():
+        shown = [one.reconstruction for one in model.coded(pixels)]
+        expected = np.mean([float((pixels / 255 - 0.5 - one).abs().mean()) for one in shown])
+        out = model(StepInputs(pixels, []))
+
+    assert float(out.loss) == pytest.approx(expected)
+    assert out.bpp.tolist() == [0.125, 0.25]
+    assert [nominal_bpp(count) for count in (1, 16)] == [0.125, 2.0]
+
+
+def test_codes_are_drawn_with_the_mean_z_and_the_gradient_of_z() -> None:
+    torch.manual_seed(0)
+    z = torch.linspace(-1, 1, 5).repeat(20000, 1).requires_grad_()
+    binarizer = StochasticBinarizer()
+    bits = binarizer(z)
+    bits.sum().backward()
+
+    assert set(bits.flatten().tolist()) == {-1.0, 1.0}
+    assert bits.detach().mean(0).numpy() == pytest.approx([-1, -0.5, 0, 0.5, 1], abs=0.03)
+    assert z.grad is not None
+    assert (z.grad == 1).all()
+    assert binarizer.eval()(torch.tensor([-0.1, 0.0, 0.1])).tolist() == [-1.0, 1.0, 1.0]
+
+
+def test_a_resumed_run_draws_the_codes_of_the_uninterrupted_one(tmp_path: Path) -> None:
+    recipe = paper_recipe(stochastic_codes=True)
+
+    def losses(run: Run, steps: int) -> list[float]:
+        out = []
+        for _ in range(steps):
+            run.train_step()
+            out.append(run.stepper.report().loss)
+        return out
+
+    expected = losses(run_in(tmp_path / "whole", recipe), 4)
+    first = run_in(tmp_path / "parts", recipe)
+    found = losses(first, 2)
+    first.save()
+    torch.rand(3)
+    found += losses(run_in(tmp_path / "parts", recipe), 2)
+
+    assert found == expected
+
+
+def test_the_validation_is_that_of_the_light_network() -> None:
+    """Same units and ranges; before entropy coding."""
+    torch.manual_seed(0)
+    curve = validation_curve(make_model(paper_recipe()), torch.rand(1, 3, 64, 64) * 255)
+
+    assert [point[0] for point in curve] == [0.125, 0.25]
+    assert all(5 < point[1] < 30 and 0 < point[2] < 1 for point in curve)
+
+
+def test_area_score_weighs_both_curves_alike() -> None:
+    flat = [(0.125, 30.0, 0.9), (2.0, 30.0, 0.9)]
+    rising = [(0.125, 20.0, 0.9), (2.0, 40.0, 0.9)]
+
+    assert area_score(flat) == pytest.approx(27.0)
+    assert area_score(rising) == pytest.approx(27.0)
+    assert area_score(flat[:1]) == pytest.approx(27.0)
+    better_hvs, better_ms_ssim = ([(b, h * f, m * g) for b, h, m in flat] for f, g in ((1.02, 1), (1, 1.01)))
+    assert area_score(better_hvs) > area_score(better_ms_ssim) > area_score(flat)
+
+
+def test_the_checkpoint_with_the_largest_areas_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([2.0, 5.0, 3.0, 5.0])
+
+    def curve(*_: object) -> list[tuple[float, float, float]]:
+        return [(0.125, next(scores), 1.0)]
+
+    monkeypatch.setattr(loop, "validation_curve", curve)
+    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    recipe = paper_recipe(choose_by_area=True, block_iterations=16)
+    for steps in range(1, 5):  # a run that is continued, and validated at each end
+        more = dataclasses.replace(recipe, block_iterations=16.0 * steps)
+        run_in(tmp_path, more, validated=True).run(Pace(minutes=1))
+    best, newest = read_newest(tmp_path / BEST), read_newest(tmp_path)
+
+    assert best is not None
+    assert newest is not None
+    assert (best.state["step"], best.state["area_score"]) == (2, pytest.approx(5.0))
+    assert newest.state["step"] == 4
+
+
+def test_a_pace_counts_processor_time(tmp_path: Path) -> None:
+    pace = Pace.of_processor(1.0)
+
+    assert 59 < pace.seconds_left <= 60
+    run = run_in(tmp_path, paper_recipe())
+    run.run(Pace.of_processor(0.5 / 60))
+    assert run.seconds > 0.4
+    assert run.step > 0
+
+
+def test_the_published_protocol_is_a_recipe() -> None:
+    recipe = Recipe.from_toml(RECIPES / "paper.toml")
+
+    assert (recipe.network, recipe.paper_divisor, recipe.crop_px, recipe.batch) == ("paper", 1, 32, 32)
+    assert recipe.model.iterations == 16
+    assert recipe.choose_by_area
+    assert recipe.stochastic_codes
+    steps = recipe.block_iterations / (recipe.batch * (recipe.crop_px / 16) ** 2 * recipe.model.iterations)
+    assert math.isclose(steps, 1e6)
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"network is 'deep', allowed are \('light', 'paper'\)"):
+        recipe_from_mapping({"name": "x", "network": "deep"})
+
+
+def test_the_papers_network_has_no_weights_file(tmp_path: Path) -> None:
+    run_in(tmp_path / "run", paper_recipe()).save()
+
+    with pytest.raises(ValueError, match="of the paper network, only the light one has weights files"):
+        export(tmp_path / "run", tmp_path / "weights")
