@@ -166,7 +166,7 @@ def comparison() -> Comparison:
     runs = {}
     for one in combinations(0):
         published = HIGH_ENTROPY.get(one[:2])
-        height = 0.5 if published is None else published.ms_ssim / 2
+        height = 0.5 if published is None else published.ms_ssim / 2 + 0.00001
         runs[one] = Measured(flat(height + one.seed / 100), flat(height + 0.01), 100, 2e6, 59.0)
     return Comparison(recipe, 1.0, runs, {"jpeg420": flat(0.9), "jpeg444": flat(0.8)}, 24)
 
@@ -186,7 +186,7 @@ def test_the_page_has_every_figure_in_its_place() -> None:
     assert "100 to 100 steps" in text
     assert "2.00 to 2.00 million block-iterations" in text
     assert "had 1 minutes of processor time and its coder 15 seconds" in text
-    assert "GRU, one-shot with another seed: MS-SSIM 0.9169 instead of 0.9069" in text
+    assert "GRU, one-shot with another seed: MS-SSIM 0.9170 instead of 0.9070" in text
     assert f"- high-entropy tiles, {len(HIGH_ENTROPY)} combinations: MS-SSIM +1.00" in text
     assert f"- 32x32 pictures, {len(SMALL)} combinations" in text
 

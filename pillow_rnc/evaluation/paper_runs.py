@@ -119,8 +119,8 @@ def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, 
     if newest is not None and newest.state["recipe"] != _as_stored(recipe):
         msg = f"{folder}: holds a run of another recipe; take another folder, or remove it"
         raise ValueError(msg)
-    spent = 0.0 if newest is None else newest.state["seconds"]
-    if newest is None or spent < _ENOUGH * 60 * minutes:
+    spent, seen = (0.0, 0.0) if newest is None else (newest.state["seconds"], newest.state["block_iterations"])
+    if newest is None or (spent < _ENOUGH * 60 * minutes and seen < recipe.block_iterations):
         pictures = photographs()
         run = Run(recipe, replace(pictures, held_back=[]), folder, torch.device("cpu"))
         run.run(Pace.of_processor(minutes - spent / 60, _SAVE_SECONDS))

@@ -35,6 +35,7 @@ def train_coder(
     codes: Callable[[int], Tensor],
     seconds: float,
     *,
+    learning_rate: float = _LEARNING_RATE,
     clock: Callable[[], float] = time.process_time,
 ) -> CoderTraining:
     """Minimise the code length per bit until the time is up; the learning rate falls with the time that is left.
@@ -43,6 +44,7 @@ def train_coder(
         coder: Changed in place; its first step begins from the frequency of each bit in the first batch.
         codes: Returns the batch of a step, bits +-1, float32 [T, N, C, h, w]; its time counts.
         seconds: How long, by the clock.
+        learning_rate: At the start, after a short warm-up.
         clock: Seconds since some moment; by default those of this process's threads together.
     """
     start = reported = clock()
@@ -54,7 +56,7 @@ def train_coder(
         if not losses:
             coder.expect((batch > 0).float().mean((1, 3, 4)))
         fall = _LAST_SHARE + (1 - _LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
-        optimizer.param_groups[0]["lr"] = _LEARNING_RATE * fall * min(1.0, (len(losses) + 1) / _WARMUP_STEPS)
+        optimizer.param_groups[0]["lr"] = learning_rate * fall * min(1.0, (len(losses) + 1) / _WARMUP_STEPS)
         optimizer.zero_grad(set_to_none=True)
         loss = coder.code_lengths(batch).sum() / batch.numel()
         loss.backward()  # type: ignore[no-untyped-call]
