@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -345,6 +347,111 @@ def test_torchvision_makes_a_data_set_of_a_folder(path: Path, expected: NDArray[
 
     assert (label, others) == (0, [])
     assert np.array_equal(np.asarray(picture), expected)
+
+
+IN_A_WINDOW = """
+import sys, tkinter
+from PIL import Image, ImageTk
+import pillow_rnc
+from pillow_rnc import weights
+weights.register(sys.argv[2])
+root = tkinter.Tk()
+photo = ImageTk.PhotoImage(Image.open(sys.argv[1]))
+tkinter.Label(root, image=photo).pack()
+root.update()
+shown = ImageTk.getimage(photo).convert("RGB")
+print(*shown.size, shown.tobytes() == Image.open(sys.argv[1]).tobytes())
+"""
+
+
+def test_tkinter_shows_pictures(path: Path, tmp_path: Path) -> None:
+    display = shutil.which("xvfb-run")
+    assert display, "xvfb-run is not installed"
+    result = subprocess.run(
+        [display, "--auto-servernum", sys.executable, "-c", IN_A_WINDOW, path, register_tiny_codec(tmp_path)],
+        env=os.environ | {"PYTHONPATH": REPOSITORY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout == "40 30 True\n", result.stderr
+
+
+READ_IMAGES = """
+import sys
+import ray
+
+def start():
+    import pillow_rnc
+    pillow_rnc.register_rnc_opener()
+
+ray.init(num_cpus=1, include_dashboard=False, runtime_env={"worker_process_setup_hook": start})
+for row in ray.data.read_images(sys.argv[1], file_extensions=["rnc"]).take_all():
+    print(row["image"].shape)
+"""
+
+
+def test_ray_reads_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # its workers know the released models only
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.rnc", iterations=1)
+    result = subprocess.run(
+        [sys.executable, "-c", READ_IMAGES, tmp_path],
+        env=os.environ | {"PYTHONPATH": REPOSITORY, "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout == "(30, 40, 3)\n", result.stderr
+
+
+PRELOADED = """
+import io, sys
+from PIL import Image
+import pillow_rnc
+from pillow_rnc import weights
+weights.register({weights!r})
+
+def picture():
+    with Image.open({path!r}) as im:
+        return im.tobytes()
+
+before_the_fork = picture()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return [bytes([picture() == before_the_fork])]
+"""
+
+
+def test_workers_of_gunicorn_decode_after_their_parent_has(path: Path, tmp_path: Path) -> None:
+    program = PRELOADED.format(weights=str(register_tiny_codec(tmp_path)), path=str(path))
+    (tmp_path / "site_of_a_test.py").write_text(program)
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--bind", "unix:socket"]
+    with subprocess.Popen(
+        [*command, "site_of_a_test:app"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": REPOSITORY}
+    ) as server:
+        try:
+            for _ in range(4):
+                assert answer(tmp_path / "socket") == b"\1"
+        finally:
+            server.terminate()
+
+
+def answer(path: Path) -> bytes:
+    """Return what a server behind a socket says, once there is one."""
+    for _ in range(300):
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                time.sleep(0.1)
+                continue
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            reply = b"".join(iter(lambda: client.recv(4096), b""))
+            return reply.partition(b"\r\n\r\n")[2]
+    pytest.fail("the server does not answer")
 
 
 def test_pillow_reads_our_xmp(path: Path) -> None:

@@ -110,6 +110,25 @@ def test_samples_are_those_of_the_reference_network_within_one(path: Path, devic
     assert np.abs(found - expected).max() <= 1
 
 
+def seams(photograph: Image.Image, overlap: int) -> float:
+    """Return how much more the error jumps at the edges of tiles than at other columns that are multiples of 16."""
+    buffer = io.BytesIO()
+    photograph.save(buffer, "RNC", iterations=2, tile_size=128, overlap=overlap)
+    error = np.asarray(pillow_rnc.open(buffer)).astype(float) - np.asarray(photograph)
+    jumps = np.abs(np.diff(error, axis=1)).mean(axis=(0, 2))
+    grid = container.parse(buffer.getvalue()).header.grid
+    edges = {x for tile in grid for x in (tile.x, tile.x + tile.width)} - {0, photograph.width}
+    others = set(range(16, photograph.width, 16)) - edges
+    assert edges
+
+    return float(np.mean([jumps[x - 1] for x in edges]) / np.mean([jumps[x - 1] for x in others]))
+
+
+def test_tiles_that_overlap_show_no_seams(photograph: Image.Image) -> None:
+    assert seams(photograph, 32) < 1.3
+    assert seams(photograph, 0) > 1.5, "this test sees no seams at all"
+
+
 def test_entropy_coding_saves_most_of_the_raw_codes(encoded: bytes) -> None:
     file = container.parse(encoded)
     raw = sum(file.header.code_shape(tile).raw_bytes for tile in file.header.grid) * len(file.units)
