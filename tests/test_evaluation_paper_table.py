@@ -49,7 +49,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for index in range(2):
             Image.fromarray(photograph(index, *shape)).save(tmp_path / name / f"{name}-{index}.png")
     (tmp_path / "recipe.toml").write_text(RECIPE.format(amount=8))
-    monkeypatch.setattr(paper_runs, "_CODER_CROPS", 2)
     monkeypatch.setattr(paper_runs, "_CODER_BATCH", 1)
     return tmp_path
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_training import photograph
 
 from pillow_rnc.evaluation.paper_runs import CELLS, FRAMEWORKS
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.training import loop
+from pillow_rnc.training.__main__ import main
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.export import export
@@ -183,3 +185,20 @@ def test_the_papers_network_has_no_weights_file(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="of the paper network, only the light one has weights files"):
         export(tmp_path / "run", tmp_path / "weights")
+
+
+def test_a_set_of_small_pictures_is_validated_on_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    for name, count, side in (("set", 3, 32), ("others", 1, 256)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            Image.fromarray(photograph(index, side, side)).save(tmp_path / name / f"{index}.png")
+    text = 'name = "x"\nnetwork = "paper"\npaper_divisor = 16\nbatch = 1\ncrop_px = 32\nblock_iterations = 8\n'
+    (tmp_path / "recipe.toml").write_text(text + "choose_by_area = true\n[model]\niterations = 2\n")
+    paths = {"--data": "set", "--validate-on": "others", "--out": "run"}
+    named = [word for name, path in paths.items() for word in (name, str(tmp_path / path))]
+    main([str(tmp_path / "recipe.toml"), *named, "--device", "cpu"])
+
+    best = read_newest(tmp_path / "run" / BEST)
+    assert best is not None
+    assert best.state["area_score"] > 0

@@ -42,8 +42,7 @@ CELLS: tuple[CellName, ...] = ("lstm", "associative_lstm", "gru", "residual_gru"
 FRAMEWORKS: tuple[Framework, ...] = ("one_shot", "additive", "residual_scaling")
 CODER_SHARE = 0.25
 """Processor time for the entropy coder, as a share of that for the network."""
-_CODER_CROPS, _CODER_CROP_PX, _CODER_BATCH = 64, 128, 8
-_AT_ONCE = 4  # pictures that are coded together
+_CODER_CROP_PX, _CODER_BATCH, _CODER_REUSE = 128, 4, 4
 _ENOUGH = 0.99  # of the time: the last step seldom ends with it
 _SAVE_SECONDS = 30.0
 
@@ -159,13 +158,18 @@ def trained_coder(
         coder.load_state_dict(load_file(path))
         return coder
     sampler = CropSampler(photographs().training, crop_px=_CODER_CROP_PX, seed=model.recipe.seed)
-    crops = sampler.batch(0, _CODER_CROPS)
-    with torch.no_grad():
-        pool = torch.cat(
-            [torch.stack([one.bits for one in model.coded(part)]) for part in torch.split(crops, _AT_ONCE)], 1
-        )
     rng = np.random.default_rng(model.recipe.seed)
-    train_coder(coder, lambda _: pool[:, rng.choice(_CODER_CROPS, _CODER_BATCH, replace=False)], 60 * minutes)
+    batches: list[Tensor] = []
+
+    def batch(step: int) -> Tensor:
+        """Return a new batch every few steps, and one of those before in between: coding is the greater cost."""
+        if step % _CODER_REUSE:
+            return batches[rng.integers(len(batches))]
+        with torch.no_grad():
+            batches.append(torch.stack([one.bits for one in model.coded(sampler.batch(step, _CODER_BATCH))]))
+        return batches[-1]
+
+    train_coder(coder, batch, 60 * minutes)
     part = path.with_suffix(".part")
     save_file(coder.state_dict(), part)
     part.replace(path)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from pillow_rnc.training.data import load_photographs
-from pillow_rnc.training.loop import Pace, Run
+from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.recipe import Recipe
 from pillow_rnc.training.step import Speed
@@ -27,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pillow_rnc.training", description=__doc__)
     parser.add_argument("recipe", type=Path, help="TOML file with the choices of the run")
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs, or a pack of one")
+    parser.add_argument("--validate-on", type=Path, metavar="DATA", help="other photographs than those held back")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints; a run in it is resumed")
     parser.add_argument("--minutes", type=float, default=1e9, help="train no longer than this after the start")
     parser.add_argument("--save-minutes", type=float, default=3.0)
@@ -71,6 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
         look_steps=_LOOK_STEPS_CUDA if device.type == "cuda" else 1,
     )
     photographs = load_photographs(args.data, smallest_px=recipe.crop_px)
+    if args.validate_on:
+        others = load_photographs(args.validate_on, smallest_px=VALIDATION_PX, held_back_share=0.0)
+        photographs = replace(photographs, held_back=others.training)
     compiled = device.type == "cuda" if args.compile is None else args.compile
     speed = Speed.of_device(device, compiled=compiled, graph=args.graph and team.size == 1)
     if team.leads:

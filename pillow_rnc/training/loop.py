@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from pillow_rnc.training.step import StepReport
 
 _log = logging.getLogger(__name__)
+VALIDATION_PX = 256
+"""Side of the crops that a run is validated on; smaller pictures that are held back are not used."""
 _MAX_BAD_STEPS = 20  # in a row, before the run goes back to its last checkpoint
 _ROLLBACKS = 3  # before the run gives up
-_VALIDATION_PX = 256
 _VALIDATION_CROPS = 16
 _START_CROPS = 200
 _BLOCK_PX = 16
@@ -103,9 +104,9 @@ class Run:
             downscaled_share=recipe.downscaled_share,
             device=device,
         )
-        held = [p for p in photographs.held_back if min(p.shape[:2]) >= _VALIDATION_PX]
+        held = [p for p in photographs.held_back if min(p.shape[:2]) >= VALIDATION_PX]
         self.validation = (
-            CropSampler(held, crop_px=_VALIDATION_PX, seed=12345).batch(0, _VALIDATION_CROPS) if held else None
+            CropSampler(held, crop_px=VALIDATION_PX, seed=12345).batch(0, _VALIDATION_CROPS) if held else None
         )
         checkpoint = self.team.agreed(read_newest(folder) if self.team.leads else None)
         if checkpoint is None:
