@@ -20,7 +20,7 @@ from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT, RncImageFile
 if TYPE_CHECKING:
     from pillow_rnc._commands import Record
 
-_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "constriction", "construct", "safetensors")
+_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "constriction", "construct", "safetensors", "threadpoolctl")
 _OPTIONAL_LIBRARIES = ("torch",)
 _PICTURE_SIZE = (96, 64)
 

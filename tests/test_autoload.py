@@ -118,6 +118,22 @@ def test_workers_of_every_kind_open_our_files(enabled: Environment, path: Path, 
     assert all(line.endswith(" [(5, 7)]") for line in lines)
 
 
+def test_finders_of_others_are_asked_as_before(enabled: Environment) -> None:
+    program = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def __init__(self): self.asked = []\n"
+        "    def find_spec(self, name, path=None, target=None): self.asked.append(name)\n"
+        "before, after = Finder(), Finder()\n"
+        "sys.meta_path.insert(0, before)\n"
+        "sys.meta_path.insert(2, after)\n"
+        "from PIL import Image\n"
+        "print('PIL.Image' in before.asked, after.asked.count('PIL.Image'), 'RNC' in Image.OPEN)"
+    )
+
+    assert enabled.run("-c", program) == "True 1 True\n"
+
+
 def test_a_reloaded_pillow_knows_us_again(enabled: Environment) -> None:
     program = "import importlib; from PIL import Image; importlib.reload(Image); print('RNC' in Image.OPEN)"
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import mimetypes
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +41,37 @@ def saved(**params: object) -> bytes:
 
 def iterations_of(data: bytes) -> int:
     return pillow_rnc.info(io.BytesIO(data))["iterations"]
+
+
+TOUCHED = """
+from PIL import Image
+Image.init()
+NAMES = "OPEN", "MIME", "SAVE", "SAVE_ALL", "EXTENSION", "DECODERS", "ENCODERS"
+TABLES = {name: getattr(Image, name) for name in NAMES}
+before, order = {name: dict(table) for name, table in TABLES.items()}, list(Image.ID)
+import pillow_rnc
+for name, table in TABLES.items():
+    print(name, *table.keys() - before[name].keys(), all(table[key] is value for key, value in before[name].items()))
+print(*(name for name in Image.ID if name not in order), [name for name in Image.ID if name in order] == order)
+"""
+
+
+def test_nothing_of_other_formats_is_touched() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
+    result = subprocess.run(
+        [sys.executable, "-c", TOUCHED], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert result.stdout.splitlines() == [
+        "OPEN RNC True",
+        "MIME RNC True",
+        "SAVE RNC True",
+        "SAVE_ALL RNC True",
+        "EXTENSION .rnc True",
+        "DECODERS True",
+        "ENCODERS True",
+        "RNC True",
+    ], result.stderr
 
 
 def test_registering_again_changes_nothing_in_pillow() -> None:

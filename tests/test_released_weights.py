@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +111,30 @@ def test_samples_are_those_of_the_reference_network_within_one(path: Path, devic
     found = codec.decode(container.parse(path.read_bytes()), device=device).astype(int)
 
     assert np.abs(found - expected).max() <= 1
+
+
+WATCHED = """
+import io, sys
+seen = set()
+sys.addaudithook(lambda event, arguments: seen.add(event))
+from PIL import Image
+import pillow_rnc
+fp = io.BytesIO()
+Image.linear_gradient("L").save(fp, "RNC", iterations=1)
+Image.open(fp).load()
+suspicious = "socket.", "urllib.", "pickle.", "subprocess.", "os.system"
+print(*sorted(event for event in seen if event.startswith(suspicious)))
+print("open" in seen)
+"""
+
+
+def test_nothing_is_downloaded_or_unpickled() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
+    result = subprocess.run(
+        [sys.executable, "-c", WATCHED], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert result.stdout == "\nTrue\n", result.stderr
 
 
 def seams(photograph: Image.Image, overlap: int) -> float:
