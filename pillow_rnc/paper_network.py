@@ -1,4 +1,4 @@
-"""The network of the paper at its full size, on pixels: what speed and pictures of the light one are compared with.
+"""The paper's network at its full size or narrower, on pixels: to compare speed and pictures of the light one with.
 
 Encoder: 3x3/2 to 64, then recurrent layers of 256, 512, 512 channels, each of stride 2; 32 bits per 16x16 pixels.
 Decoder: 1x1 to 512, then recurrent layers of 512, 512, 256, 128 channels, each followed by depth-to-space; 1x1 to 3.
@@ -23,6 +23,8 @@ from pillow_rnc.cells import State, make_cell
 if TYPE_CHECKING:
     from pillow_rnc.model_config import CellName, Framework
 
+FRAMEWORKS: tuple[Framework, ...] = ("one_shot", "additive", "residual_scaling")
+"""Those of the paper; the light network may have others."""
 CODE_CHANNELS = 32
 CODE_STRIDE = 16
 _ENCODER = ((64, 256), (256, 512), (512, 512))  # input and output channels of the recurrent layers
@@ -61,10 +63,16 @@ class PaperNetwork(nn.Module):
         cell: Cell of the decoder; the encoder has the same, but LSTM in place of associative LSTM.
         framework: How the iterations add up.
         divisor: Every width but that of the code is divided by it; 1, 2, 4, 8 or 16.
+
+    Raises:
+        ValueError: The framework is none of the paper's.
     """
 
     def __init__(self, cell: CellName = "lstm", framework: Framework = "additive", divisor: int = 1) -> None:
         super().__init__()
+        if framework not in FRAMEWORKS:
+            msg = f"framework {framework!r} is not one of the paper's {FRAMEWORKS}"
+            raise ValueError(msg)
         self.framework = framework
         stem = _ENCODER[0][0] // divisor
         encoder = [(a // divisor, b // divisor) for a, b in _ENCODER]

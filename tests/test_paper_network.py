@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pillow_rnc.model_config import CellName, Framework
-from pillow_rnc.paper_network import CODE_CHANNELS, GainNetwork, PaperNetwork
+from pillow_rnc.paper_network import CODE_CHANNELS, FRAMEWORKS, GainNetwork, PaperNetwork
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,7 +37,7 @@ def test_every_cell_codes_128_bits_of_a_patch_in_each_iteration(cell: CellName) 
     assert not torch.equal(pictures[0], pictures[1])
 
 
-@pytest.mark.parametrize("framework", get_args(Framework))
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_updates_stay_within_what_the_framework_allows(framework: Framework) -> None:
     torch.manual_seed(0)
     _, pictures = run(PaperNetwork("gru", framework), torch.rand(1, 3, 32, 64) - 0.5, 3)
@@ -45,6 +45,19 @@ def test_updates_stay_within_what_the_framework_allows(framework: Framework) -> 
 
     assert float(pictures[-1].abs().max()) <= limit
     assert pictures[-1].shape == (1, 3, 32, 64)
+
+
+def test_a_framework_that_is_not_the_papers_is_refused() -> None:
+    with pytest.raises(ValueError, match="'nested' is not one of the paper's"):
+        PaperNetwork("gru", "nested")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("divisor", [4, 8, 16])
+def test_a_narrow_network_codes_as_many_bits(divisor: int) -> None:
+    codes, pictures = run(PaperNetwork("lstm", "additive", divisor), torch.rand(1, 3, 32, 32) - 0.5, 2)
+
+    assert [c.shape for c in codes] == [(1, CODE_CHANNELS, 2, 2)] * 2
+    assert pictures[-1].shape == (1, 3, 32, 32)
 
 
 def test_gains_are_above_one_and_shared_by_patches() -> None:

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from tiny_training import photograph
 
-from pillow_rnc.evaluation.paper_runs import CELLS, FRAMEWORKS
+from pillow_rnc.evaluation.paper_runs import CELLS
 from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.paper_network import FRAMEWORKS
 from pillow_rnc.training import loop
 from pillow_rnc.training.__main__ import main
 from pillow_rnc.training.checkpoint import read_newest

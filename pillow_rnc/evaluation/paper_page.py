@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
-from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, FRAMEWORKS, Combination, Measured, area_range
+from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, Combination, Measured, area_range
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, WIDTH_BPP, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.report import table
+from pillow_rnc.paper_network import FRAMEWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

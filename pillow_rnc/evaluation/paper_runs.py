@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 CELLS: tuple[CellName, ...] = ("lstm", "associative_lstm", "gru", "residual_gru")
-FRAMEWORKS: tuple[Framework, ...] = ("one_shot", "additive", "residual_scaling")
 CODER_SHARE = 0.25
 """Processor time for the entropy coder, as a share of that for the network."""
 _CODER_CROP_PX, _CODER_BATCH, _CODER_REUSE = 128, 4, 4

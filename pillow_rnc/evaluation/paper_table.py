@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from pillow_rnc.evaluation.curves import mean_curve
 from pillow_rnc.evaluation.paper_page import Comparison, label, markdown
-from pillow_rnc.evaluation.paper_runs import CELLS, FRAMEWORKS, Combination, measured, recipe_of
+from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, recipe_of
 from pillow_rnc.evaluation.paper_values import JPEG
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
+from pillow_rnc.paper_network import FRAMEWORKS
 from pillow_rnc.training.data import Photographs, load_photographs
 from pillow_rnc.training.recipe import Recipe
 
