@@ -3,7 +3,8 @@
 All are float64. This module knows no torch, so that both runtimes of the network take them from here.
 
 Source: YCbCr of ITU-T T.871; weights after the luminance table of ITU-T T.81 annex K; lapped transform: Tran, Liang and
-Tu, "Lapped transform via time-domain pre- and post-filtering", IEEE Trans. Signal Processing 51 (2003).
+Tu, "Lapped transform via time-domain pre- and post-filtering", IEEE Trans. Signal Processing 51 (2003); wavelet of the
+means: ITU-T T.800 annex F.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ LUMINANCE_STEPS = (
 )
 _HVS_SCALE = 25.735  # PSNR-HVS weighs each coefficient by this over the step of annex K
 _WEIGHT_EXPONENT = 0.75  # between plain squared error (0) and PSNR-HVS (1), so that fine texture is kept
-_CHROMA_WEIGHT = 0.5
+_CHROMA_WEIGHT = 0.4
+MEANS = (0, 64, 128)  # coefficients that are means of blocks, one for each colour
+WAVELET_LEVELS = 2
+# Lifting steps of the Cohen-Daubechies-Feuveau 9/7 wavelet, odd and even samples in turn, and the gain of even samples.
+LIFTING = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
+LIFTING_GAIN = 1.149604398860241
 _OVERLAP_SCALE = 1.3  # of the mean difference across a border: above 1, flat areas are quantised more finely
 
 

@@ -8,6 +8,10 @@ The transform is a time-domain lapped one: a filter across each border of 8x8 bl
 the way back the inverse filter smooths the borders, so that coarse quantisation leaves ramps instead of block edges.
 At the border of the picture there is nothing to lap over, and the four outer rows and columns stay as they are.
 
+The means of the blocks, which resemble their neighbours, are then transformed by two levels of a wavelet, in place:
+means of means remain in every fourth row and column, and all else is detail. So a coefficient of a block may be coded
+without a word about those around.
+
 The numbers are those of `block_basis`.
 """
 
@@ -42,6 +46,63 @@ def _across_borders(planes: Tensor, matrix: Tensor) -> Tensor:
     return _along_rows(_along_rows(planes, matrix).transpose(-1, -2), matrix).transpose(-1, -2)
 
 
+def _lift(line: Tensor, *, back: bool) -> Tensor:
+    """Return the wavelet transform of lines [..., L] by lifting, or its inverse; mirrored at the ends."""
+    length = line.shape[-1]
+    if length < 2:
+        return line
+    even, odd = line[..., ::2], line[..., 1::2]
+    gain = block_basis.LIFTING_GAIN
+    a, b, c, d = block_basis.LIFTING
+    if back:
+        even, odd = even / gain, odd * gain
+        even = even - d * _around_even(odd, even.shape[-1])
+        odd = odd - c * _around_odd(even, odd.shape[-1])
+        even = even - b * _around_even(odd, even.shape[-1])
+        odd = odd - a * _around_odd(even, odd.shape[-1])
+    else:
+        odd = odd + a * _around_odd(even, odd.shape[-1])
+        even = even + b * _around_even(odd, even.shape[-1])
+        odd = odd + c * _around_odd(even, odd.shape[-1])
+        even = even + d * _around_even(odd, even.shape[-1])
+        even, odd = even * gain, odd / gain
+    if length % 2:
+        odd = torch.cat([odd, odd[..., -1:]], -1)
+    return torch.stack([even, odd], -1).flatten(-2)[..., :length]
+
+
+def _around_odd(even: Tensor, count: int) -> Tensor:
+    """Return the sums of the even samples before and after each odd one."""
+    return even[..., :count] + torch.cat([even, even[..., -1:]], -1)[..., 1 : count + 1]
+
+
+def _around_even(odd: Tensor, count: int) -> Tensor:
+    """Return the sums of the odd samples before and after each even one."""
+    padded = torch.cat([odd[..., :1], odd, odd[..., -1:]], -1)
+    return padded[..., :count] + padded[..., 1 : count + 1]
+
+
+def _wavelet(means: Tensor, *, back: bool) -> Tensor:
+    """Return the wavelet transform of maps [..., h, w] in place of their samples, or its inverse."""
+    levels = range(block_basis.WAVELET_LEVELS)
+    out = means.clone()
+    for level in reversed(levels) if back else levels:
+        grid = out[..., :: 2**level, :: 2**level]
+        if back:
+            grid[...] = _lift(_lift(grid.transpose(-1, -2), back=True).transpose(-1, -2), back=True)
+        else:
+            grid[...] = _lift(_lift(grid, back=False).transpose(-1, -2), back=False).transpose(-1, -2)
+    return out
+
+
+def _with_means(coefficients: Tensor, *, back: bool) -> Tensor:
+    """Return coefficients [N, 192, h, w] with their means transformed, or transformed back."""
+    n, _, h, w = coefficients.shape
+    planes = coefficients.view(n, 3, 64, h, w)
+    means = _wavelet(planes[:, :, 0], back=back)
+    return torch.cat([means[:, :, None], planes[:, :, 1:]], 2).view(n, COEFFICIENTS, h, w)
+
+
 class BlockTransform(nn.Module):
     """RGB in 0..255 <-> 192 weighted coefficients per 8x8 block; exact inverses of each other up to rounding."""
 
@@ -70,7 +131,8 @@ class BlockTransform(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return coefficients [N, 192, H/8, W/8] of pixels [N, 3, H, W] in 0..255; H and W are multiples of 8."""
         planes = torch.einsum("ij,njhw->nihw", self.colour, pixels - 128.0)
-        return self._coefficients(_across_borders(planes, self.overlap)) * self.weight.view(1, -1, 1, 1)
+        coefficients = self._coefficients(_across_borders(planes, self.overlap)) * self.weight.view(1, -1, 1, 1)
+        return _with_means(coefficients, back=False)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """Return pixels [N, 3, H, W], unclipped, of coefficients [N, 192, H/8, W/8]."""
@@ -90,6 +152,7 @@ class BlockTransform(nn.Module):
     def _planes(self, coefficients: Tensor) -> Tensor:
         """Return the planes YCbCr [N, 3, H, W] of weighted coefficients [N, 192, h, w]."""
         n, _, h, w = coefficients.shape
+        coefficients = _with_means(coefficients.contiguous(), back=True)
         plain = (coefficients / self.weight.view(1, -1, 1, 1)).view(n, 3, 64, h, w)
         blocks = torch.einsum("kp,nckhw->ncphw", self.basis, plain).reshape(n, COEFFICIENTS, h, w)
         return _across_borders(F.pixel_shuffle(blocks, BLOCK), self.inverse_overlap)

@@ -21,8 +21,6 @@ FEATURE_MAX = 255
 TALLY_MAX = 127
 # float32 holds every integer up to here, so sums in any order are exact.
 LARGEST_SUM = 2**24 - 1
-# A tally times its scale stays a signed integer of 32 bits.
-LARGEST_SCALED_TALLY = 2**31 - 1
 
 _INT8_VALUES, _INT32_VALUES = (-127, 127), (-(2**31), 2**31 - 1)
 _VALUES: dict[str, tuple[type[np.signedinteger[Any]], tuple[int, int]]] = {
@@ -55,20 +53,20 @@ def check_sums(tensors: EntropyTensors) -> None:
     """
     hidden = np.tile(_reach(tensors.feature_weight, 3), (*tensors.feature_bias.shape[:2], 1))
     hidden[:, 1:] += _reach(tensors.context_weight, 3)
-    state = _reach(tensors.state_in_weight, 3) + _reach(tensors.state_weight, 1)
-    output = _reach(tensors.output_bias, 0) + FEATURE_MAX * _reach(tensors.output_weight, 1)
+    state = KNOWN_BIT * (_reach(tensors.state_in_weight, 3) + _reach(tensors.state_weight, 1))
+    state += TALLY_MAX * _reach(tensors.tally_input_weight, 1)
+    output = FEATURE_MAX * _reach(tensors.output_weight, 1)
     output[1:] += TALLY_MAX * _reach(tensors.tally_output_weight, 1)
-    tally = np.cumsum(_reach(tensors.tally_weight, 1), axis=0)
-    state = KNOWN_BIT * state + TALLY_MAX * _reach(tensors.tally_input_weight, 1)
-    for name, largest, bound in (
-        ("state", _reach(tensors.state_in_bias, 0) + state, LARGEST_SUM),
-        ("hidden", _reach(tensors.feature_bias, 0) + KNOWN_BIT * hidden, LARGEST_SUM),
-        ("output", output, LARGEST_SUM),
-        ("tally", tally, LARGEST_SUM),
-        ("scaled tally", tally * tensors.tally_scale[:, None].astype(np.int64), LARGEST_SCALED_TALLY),
+    # After all iterations: in each, a tally moves by one table or the other.
+    tally = _reach(tensors.tally_weight, 1).max(axis=1).sum(axis=0)
+    for name, largest in (
+        ("state", _reach(tensors.state_in_bias, 0) + state),
+        ("hidden", _reach(tensors.feature_bias, 0) + KNOWN_BIT * hidden),
+        ("output", _reach(tensors.output_bias, 0) + output),
+        ("tally", tally),
     ):
-        if largest.size and largest.max() > bound:
-            msg = f"entropy {name} sums reach {largest.max()}, allowed are {bound}"
+        if largest.size and largest.max() > LARGEST_SUM:
+            msg = f"entropy {name} sums reach {largest.max()}, allowed are {LARGEST_SUM}"
             raise WeightsError(msg)
 
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pillow_rnc.entropy_fast import FastState, FastTensors, products_are_exact
+from pillow_rnc.entropy_fast import FastState
+from pillow_rnc.entropy_operands import FastTensors
+from pillow_rnc.entropy_products import products_are_exact
 from pillow_rnc.entropy_reference import EntropyTensors, Pass, ReferenceState, bits_of_pass
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_REHEARSAL_GRID = (3, 4)
+_REHEARSAL_GRID = (3, 4)  # has cells of every lattice, and of each inside
 _REHEARSAL_ITERATIONS = 3  # tallies are first added up in the third
 
 
@@ -71,7 +73,7 @@ class EntropyModel:
 
         Args:
             tensors: Contents of the file; only names that start with `entropy.` matter.
-            passes: (parity, first channel, stop channel) of each pass, from the model's config.
+            passes: (lattice, first channel, stop channel) of each pass, from the model's config.
 
         Raises:
             WeightsError: The tensors are not those of a legal network.

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT, TALLY_SHIFT = 8, 7, 6, 7, 10
+AROUND_SHIFT = 3
 TABLE_CENTRE = 128
 
 _PREFIX = "entropy."
 
 
 class Pass(NamedTuple):
-    """The bits coded at one go: channels [first, stop) where (row + column) % 2 == parity."""
+    """The bits coded at one go: channels [first, stop) at the cells of a lattice; see `cells_of`."""
 
-    parity: int
+    lattice: int
     first: int
     stop: int
 
@@ -53,10 +54,10 @@ class EntropyTensors:
         context_weight: int8 [T, P-1, F, C, 3, 3].
         output_weight: int8 [T, P, G, F].
         output_bias: int32 [T, P, G].
-        tally_weight: int16 [T-1, S, C].
+        tally_weight: int16 [T-1, 2, S, C], for tallies that are 0 and for others.
         tally_scale: int32 [T-1].
         tally_input_weight: int8 [2K, 2S].
-        tally_output_weight: int8 [T-1, P, G, 2S].
+        tally_output_weight: int8 [T-1, P, G, 3S].
     """
 
     passes: tuple[Pass, ...]
@@ -79,7 +80,7 @@ class EntropyTensors:
 
         Args:
             tensors: Contents of a weights file; other names are left alone.
-            passes: (parity, first channel, stop channel) of each pass.
+            passes: (lattice, first channel, stop channel) of each pass.
 
         Raises:
             WeightsError: A tensor is missing, unknown or of another type or shape, the passes do not
@@ -105,6 +106,11 @@ class EntropyTensors:
         return max(one.stop for one in self.passes)
 
     @property
+    def group(self) -> int:
+        """G, the channels of a pass."""
+        return self.passes[0].stop - self.passes[0].first
+
+    @property
     def state_channels(self) -> int:
         """K, the channels of the recurrent state."""
         return int(self.state_weight.shape[-1])
@@ -117,7 +123,7 @@ class EntropyTensors:
     @property
     def tallies(self) -> int:
         """S, the sums of codes over all iterations that are kept of each cell."""
-        return int(self.tally_weight.shape[1])
+        return int(self.tally_weight.shape[2])
 
     @property
     def iterations(self) -> int:
@@ -125,41 +131,57 @@ class EntropyTensors:
         return int(self.feature_bias.shape[0])
 
     def _check_passes(self) -> None:
-        coded = [(one.parity, channel) for one in self.passes for channel in range(one.first, one.stop)]
+        known = all(one.lattice in _SPARSE_LATTICES for one in self.passes)
+        coded = [
+            (sparse, channel)
+            for one in (self.passes if known else ())
+            for sparse in _SPARSE_LATTICES[one.lattice]
+            for channel in range(one.first, one.stop)
+        ]
         channels = max((channel for _, channel in coded), default=-1) + 1
-        wanted = [(parity, channel) for parity in (0, 1) for channel in range(channels)]
+        wanted = [(sparse, channel) for sparse in (1, 2, 3) for channel in range(channels)]
         sizes = {one.stop - one.first for one in self.passes}
         if not coded or sorted(coded) != wanted or len(sizes) != 1:
             msg = f"passes {[tuple(one) for one in self.passes]} do not code every bit once in equal parts"
             raise WeightsError(msg)
 
     def _check_layout(self) -> None:
-        dimensions = {"state_weight": 2, "feature_weight": 4, "feature_bias": 3, "tally_weight": 3}
+        dimensions = {"state_weight": 2, "feature_weight": 4, "feature_bias": 3, "tally_weight": 4}
         if any(getattr(self, name).ndim != count for name, count in dimensions.items()):
             msg = "entropy tensors have the wrong number of dimensions"
             raise WeightsError(msg)
         c, k, f, s = self.code_channels, self.state_channels, self.hidden_channels, self.tallies
-        p, t, g = len(self.passes), self.iterations, self.passes[0].stop - self.passes[0].first
+        p, t, g = len(self.passes), self.iterations, self.group
         if min(t, k, f, s) < 1:
             msg = f"entropy network of sizes T {t}, K {k}, F {f}, S {s}, expected at least 1 of each"
             raise WeightsError(msg)
         shapes = (
             (t - 1, 2 * k, c, 3, 3), (t - 1, 2 * k), (2 * k, k), (f, k, 3, 3),
             (t, p, f), (t, p - 1, f, c, 3, 3), (t, p, g, f), (t, p, g),
-            (t - 1, s, c), (t - 1,), (2 * k, 2 * s), (t - 1, p, g, 2 * s),
+            (t - 1, 2, s, c), (t - 1,), (2 * k, 2 * s), (t - 1, p, g, 3 * s),
         )  # fmt: skip
         for name, shape in zip(_TENSOR_FIELDS, shapes, strict=True):
             check_values(name, getattr(self, name), shape)
 
 
+# The lattices that make up a lattice and do not overlap.
+_SPARSE_LATTICES = {0: (2, 3), 1: (1,), 2: (2,), 3: (3,)}
 _TENSOR_FIELDS = tuple(name for name in EntropyTensors.__dataclass_fields__ if name != "passes")
 
 
-@lru_cache(maxsize=16)
-def cells_of(parity: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
-    """Return the cells of one parity: intp [n], positions in the flattened grid, in coding order."""
+@lru_cache(maxsize=32)
+def cells_of(lattice: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
+    """Return the cells of a lattice: intp [n], positions in the flattened grid, in coding order.
+
+    Args:
+        lattice: 0: row + column is even; 1: it is odd; 2: both are even; 3: both are odd.
+        grid_h: Rows of the grid.
+        grid_w: Columns of the grid.
+    """
     rows, columns = np.indices((grid_h, grid_w))
-    cells = np.flatnonzero((rows + columns) % 2 == parity)
+    odd = (rows + columns) % 2 == 1
+    members = (~odd, odd, ~odd & (rows % 2 == 0), ~odd & (rows % 2 == 1))
+    cells = np.flatnonzero(members[lattice])
     cells.setflags(write=False)
     return cells
 
@@ -168,13 +190,13 @@ def bits_of_pass(plane: NDArray[np.uint8], one: Pass) -> NDArray[np.uint8]:
     """Return the bits of one pass in coding order: uint8 [G * n] of a plane uint8 [C, h, w]."""
     channels, grid_h, grid_w = plane.shape
     flat = plane.reshape(channels, -1)
-    return flat[one.first : one.stop].take(cells_of(one.parity, grid_h, grid_w), axis=1).ravel()
+    return flat[one.first : one.stop].take(cells_of(one.lattice, grid_h, grid_w), axis=1).ravel()
 
 
 def place_bits(plane: NDArray[np.uint8], one: Pass, bits: NDArray[np.uint8]) -> None:
     """Write the bits of one pass, in coding order, to their places in a contiguous plane."""
     channels, grid_h, grid_w = plane.shape
-    cells = cells_of(one.parity, grid_h, grid_w)
+    cells = cells_of(one.lattice, grid_h, grid_w)
     plane.reshape(channels, -1)[one.first : one.stop, cells] = bits.reshape(one.stop - one.first, cells.size)
 
 
@@ -187,9 +209,9 @@ class ReferenceState:
         self._iteration = -1
         self._state = np.zeros((tensors.state_channels, grid_h, grid_w), dtype=np.int64)
         self._tally = np.zeros((tensors.tallies, grid_h, grid_w), dtype=np.int64)
-        self._counted: NDArray[np.int64] | None = None
+        self._seen: NDArray[np.int64] | None = None
         self._feature: NDArray[np.int64] | None = None
-        self._known = np.zeros(self._shape, dtype=np.int64)
+        self._known = np.zeros(self._shape, dtype=np.int64)  # bits as +1 and -1; 0 where unknown
 
     def begin(self, iteration: int, previous: NDArray[np.uint8] | None) -> None:
         """Move on to the next iteration; see `EntropyState.begin`."""
@@ -199,8 +221,8 @@ class ReferenceState:
             raise ValueError(msg)
         if previous is not None:
             signs = 2 * previous.astype(np.int64) - 1
-            self._counted = self._count(signs)
-            self._update_state(KNOWN_BIT * signs, self._counted)
+            self._seen = self._count(signs)
+            self._update_state(KNOWN_BIT * signs, self._seen[: 2 * self._tensors.tallies])
         self._feature = None
         self._known = np.zeros(self._shape, dtype=np.int64)
 
@@ -211,33 +233,34 @@ class ReferenceState:
             self._feature = _convolve(tensors.feature_weight, self._state)
         z = tensors.feature_bias[t, index][:, None, None] + self._feature
         if index:
-            z = z + _convolve(tensors.context_weight[t, index - 1], self._known)
+            z = z + _convolve(tensors.context_weight[t, index - 1], KNOWN_BIT * self._known)
         hidden = np.clip(z >> FEATURE_SHIFT, 0, FEATURE_MAX)
         logits = tensors.output_bias[t, index][:, None, None] + _mix(tensors.output_weight[t, index], hidden)
-        if self._counted is not None:
-            logits = logits + _mix(tensors.tally_output_weight[t - 1, index], self._counted)
+        if self._seen is not None:
+            logits = logits + _mix(tensors.tally_output_weight[t - 1, index], self._seen)
         k = PROBABILITY[_table_index(logits >> LOGIT_SHIFT)]
-        cells = cells_of(one.parity, *self._shape[1:])
+        cells = cells_of(one.lattice, *self._shape[1:])
         return k.reshape(len(k), -1)[:, cells].ravel()
 
     def reveal(self, index: int, bits: NDArray[np.uint8]) -> None:
         """Take note of the bits of one pass; see `EntropyState.reveal`."""
         one = self._tensors.passes[index]
-        cells = cells_of(one.parity, *self._shape[1:])
-        values = 2 * KNOWN_BIT * bits.astype(np.int64).reshape(one.stop - one.first, cells.size) - KNOWN_BIT
+        cells = cells_of(one.lattice, *self._shape[1:])
+        values = 2 * bits.astype(np.int64).reshape(one.stop - one.first, cells.size) - 1
         self._known.reshape(self._shape[0], -1)[one.first : one.stop, cells] = values
 
     def _count(self, signs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Add codes of +1 and -1 to the tallies and return what is seen of them: int64 [2S, h, w]."""
+        """Add the bits of the iteration before, +1 and -1, to the tallies; return what is seen of them, [3S, h, w]."""
         tensors, t = self._tensors, self._iteration
-        self._tally = self._tally + _mix(tensors.tally_weight[t - 1], signs)
+        fresh, known = (_mix(weight, signs) for weight in tensors.tally_weight[t - 1])
+        self._tally = self._tally + np.where(self._tally == 0, fresh, known)
         v = np.clip((self._tally * int(tensors.tally_scale[t - 1])) >> TALLY_SHIFT, -TALLY_MAX, TALLY_MAX)
-        return np.concatenate([v, np.abs(v)])
+        return np.concatenate([v, np.abs(v), _around(np.abs(v))])
 
-    def _update_state(self, x: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
+    def _update_state(self, x: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
         tensors, t = self._tensors, self._iteration
         z = tensors.state_in_bias[t - 1][:, None, None] + _convolve(tensors.state_in_weight[t - 1], x)
-        z = z + _mix(tensors.state_weight, self._state) + _mix(tensors.tally_input_weight, counted)
+        z = z + _mix(tensors.state_weight, self._state) + _mix(tensors.tally_input_weight, seen)
         half = tensors.state_channels
         u = SIGMOID[_table_index(z[:half] >> UPDATE_SHIFT)].astype(np.int64)
         n = TANH[_table_index(z[half:] >> CANDIDATE_SHIFT)].astype(np.int64)
@@ -263,3 +286,15 @@ def _convolve(weight: NDArray[np.int8], x: NDArray[np.int64]) -> NDArray[np.int6
         for dx in range(3):
             total += _mix(weight[:, :, dy, dx], padded[:, dy : dy + grid_h, dx : dx + grid_w])
     return total
+
+
+def _around(x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of x [in, h, w] over the eight cells around each, 0 outside the tile, over 8, rounded down."""
+    _, grid_h, grid_w = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    total = -x
+    for dy in range(3):
+        for dx in range(3):
+            total = total + padded[:, dy : dy + grid_h, dx : dx + grid_w]
+    around: NDArray[np.int64] = total >> AROUND_SHIFT
+    return around

@@ -29,7 +29,7 @@ class TileNetwork(Protocol):
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
 
     def encode(self) -> NDArray[np.uint8]:
-        """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; `pixels` shows what they make."""
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from pillow_rnc.errors import WeightsError
 
 CellName = Literal["gru", "residual_gru", "lstm", "associative_lstm"]
-Framework = Literal["one_shot", "additive", "residual_scaling"]
+Framework = Literal["one_shot", "additive", "residual_scaling", "embedded"]
 Passes = tuple[tuple[int, int, int], ...]
 
 
@@ -26,17 +26,17 @@ class ModelConfig:
         iterations: The most iterations that the model can code.
         code_channels: Bits of each code cell and iteration.
         code_stride: Pixels along each side of a code cell.
-        encoder_channels: Width of the encoder's layer at 1/8 of the resolution.
+        encoder_channels: Width of the encoder's layer at 1/8 of the resolution, in frameworks that have one.
         decoder_channels: Width of the decoder's layer at 1/8 of the resolution.
         context_channels: Width of the decoder's layer at 1/16 of the resolution.
         separable: Depthwise and 1x1 convolutions in the cells instead of full ones.
         entropy_state_channels: Width of the entropy network's state.
         entropy_hidden_channels: Width of its hidden layer.
-        passes: (parity, first channel, stop channel) of each pass of an iteration, in coding order.
+        passes: (lattice, first channel, stop channel) of each pass of an iteration, in coding order.
     """
 
     cell: CellName = "gru"
-    framework: Framework = "residual_scaling"
+    framework: Framework = "embedded"
     iterations: int = 16
     code_channels: int = 48
     code_stride: int = 8
@@ -44,9 +44,9 @@ class ModelConfig:
     decoder_channels: int = 128
     context_channels: int = 128
     separable: bool = True
-    entropy_state_channels: int = 64
+    entropy_state_channels: int = 48
     entropy_hidden_channels: int = 64
-    passes: Passes = ((0, 0, 24), (1, 0, 24), (0, 24, 48), (1, 24, 48))
+    passes: Passes = ((2, 0, 24), (3, 0, 24), (1, 0, 24), (2, 24, 48), (3, 24, 48), (1, 24, 48))
 
     def to_json(self) -> str:
         """Return the text that a weights file holds."""
@@ -112,6 +112,6 @@ def _passes(value: object) -> Passes:
         for row in rows
     )
     if not isinstance(value, list | tuple) or not rows or len(rows) != len(value) or not sound:
-        msg = f"model configuration: passes is {value!r}, must be a list of [parity, first, stop]"
+        msg = f"model configuration: passes is {value!r}, must be a list of [lattice, first, stop]"
         raise WeightsError(msg)
     return tuple((row[0], row[1], row[2]) for row in rows)

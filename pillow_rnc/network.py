@@ -9,6 +9,10 @@ Encoder and decoder cores are shared by all iterations; binarizer and the decode
 each iteration, each with a direct linear path past the recurrent core. The encoder runs the decoder, so both hold the
 same y_hat. This module does no input or output and chooses no device.
 
+The framework "embedded" has an `embedded_quantiser` in place of encoder and direct paths: the codes narrow the
+interval of each coefficient, and what the recurrent decoder predicts within the intervals is added afresh after each
+iteration to what is shown. So encoding needs no decoder, and no bit depends on what only floats know.
+
 Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling: a function of what was coded so far,
 with one value for each 8x8 block and two parameters.
 """
@@ -23,8 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pillow_rnc.activations import Binarizer, significance, squash
+from pillow_rnc.block_basis import MEANS
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
+from pillow_rnc.embedded_quantiser import EmbeddedQuantiser, Intervals, Visits, advanced, at_rest, margins
 from pillow_rnc.pointwise import Pointwise, pointwise
 
 if TYPE_CHECKING:
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 
     from pillow_rnc.model_config import CellName, ModelConfig
 
+_EMBEDDED = "embedded"
+_MASKED = ("residual_scaling", _EMBEDDED)  # frameworks whose gain follows what was coded
 _MASKING_EXPONENT, _MASKING_FLOOR = 0.2, 200.0  # by measurement: MS-SSIM gains most before PSNR-HVS loses
 
 
@@ -45,24 +53,32 @@ class DecoderState(NamedTuple):
 class CodecState(NamedTuple):
     """State of one picture after some iterations."""
 
+    coded: Tensor  # the part of y_hat that the codes alone say, [N, 192, h, w]
+    reach: Tensor  # half widths of the intervals that are left, [N, 192, h, w]; of use in the embedded framework
     reconstruction: Tensor  # y_hat, [N, 192, h, w]
-    coded: Tensor  # the part of y_hat that the direct paths carried, [N, 192, h, w]
     decoder: DecoderState
 
 
-class IterationWeights(NamedTuple):
-    """What belongs to one iteration alone: its gains and 1x1 maps. All else is shared by all iterations."""
+class DirectWeights(NamedTuple):
+    """Maps of one iteration past the recurrent cores, in frameworks that learn them."""
 
-    log_gain: Tensor
-    log_update_gain: Tensor  # of the decoder's output; the same unless every update is a whole picture
     head: Tensor
     encoder_direct: Tensor
     encoder_bias: Tensor
     encoder_significance: Tensor
-    input: Tensor
-    input_bias: Tensor
     decoder_direct: Tensor
     decoder_refinement: Tensor
+
+
+class IterationWeights(NamedTuple):
+    """What belongs to one iteration alone: its gains, 1x1 maps and visits. All else is shared by all iterations."""
+
+    log_gain: Tensor
+    log_update_gain: Tensor  # of the decoder's output; the same unless every update is a whole picture
+    input: Tensor
+    input_bias: Tensor
+    direct: DirectWeights | None
+    visits: Visits | None  # in the embedded framework
 
 
 def _linear(inputs: int, outputs: int, count: int, *, bias: bool) -> Sequence[nn.Conv2d]:
@@ -92,7 +108,7 @@ class Encoder(nn.Module):
         residual: Tensor,
         reconstruction: Tensor,
         significant: Tensor,
-        weights: IterationWeights,
+        weights: DirectWeights,
         state: State | None,
     ) -> tuple[Tensor, State]:
         residual = squash(residual)
@@ -105,28 +121,35 @@ class Decoder(nn.Module):
     """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w].
 
     The update comes in two parts: the direct path carries what the bits say, and the recurrent path predicts the rest.
-    The step that a bit stands for depends on whether its coefficient is significant.
+    The step that a bit stands for depends on whether its coefficient is significant. Where predictions are made
+    afresh, the recurrent path also sees what was coded.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, d, t = config.context_channels, config.decoder_channels, config.iterations
         self.inputs = _linear(config.code_channels, d, t, bias=True)
+        self.sight = Pointwise(COEFFICIENTS, d, bias=False) if config.framework == _EMBEDDED else None
         self.down = Pointwise(4 * d, c)
         self.context = make_cell(config.cell, c, c, separable=config.separable)
         self.up = Pointwise(c, 4 * d)
         self.detail = make_cell(config.cell, d, d, separable=config.separable)
         self.output = Pointwise(d, COEFFICIENTS)
-        self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
-        self.refinement = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
+        if config.framework != _EMBEDDED:
+            self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
+            self.refinement = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
 
-    def carried(self, bits: Tensor, significant: Tensor, weights: IterationWeights) -> Tensor:
+    def carried(self, bits: Tensor, significant: Tensor, weights: DirectWeights) -> Tensor:
         """Return what the bits say by the direct path."""
         return pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
 
-    def forward(self, bits: Tensor, weights: IterationWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Return what the recurrent path predicts."""
+    def forward(
+        self, bits: Tensor, coded: Tensor, weights: IterationWeights, state: DecoderState
+    ) -> tuple[Tensor, DecoderState]:
+        """Return what the recurrent path predicts; ``coded`` is in units of the gain."""
         x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
+        if self.sight is not None:
+            x = x + self.sight(squash(coded))
         wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
         x = x + self._doubled(wide)
         features, detail = self.detail(x, state.detail)
@@ -176,17 +199,25 @@ class Masking(nn.Module):
 class Network(nn.Module):
     """The whole codec on coefficients; ``transform`` leads to and from pixels."""
 
+    unmasked: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.transform = BlockTransform()
-        self.encoder = Encoder(config)
+        if config.framework == _EMBEDDED:
+            self.quantiser = EmbeddedQuantiser(config.iterations, COEFFICIENTS, config.code_channels // 2)
+            unmasked = torch.zeros(COEFFICIENTS)
+            unmasked[list(MEANS)] = 1.0
+            self.register_buffer("unmasked", unmasked.view(1, -1, 1, 1), persistent=False)
+        else:
+            self.encoder = Encoder(config)
         self.binarizer = Binarizer()
         self.decoder = Decoder(config)
         # Quantiser step of each iteration, in weighted 8-bit levels; training starts from these.
         steps = torch.tensor([120.0 * 0.1 ** (t / max(1, config.iterations - 1)) for t in range(config.iterations)])
         self.log_gain = nn.Parameter(-torch.log(steps))
-        if config.framework == "residual_scaling":
+        if config.framework in _MASKED:
             self.masking = Masking()
 
     def initial_state(self, batch: int, height: int, width: int) -> CodecState:
@@ -195,23 +226,31 @@ class Network(nn.Module):
         shape = (batch, COEFFICIENTS, height, width)
         zeros = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
         zeros = zeros.contiguous(memory_format=torch.channels_last)
-        return CodecState(zeros, zeros, DecoderState())
+        return CodecState(*at_rest(zeros), zeros, DecoderState())
 
     def weights_of(self, iteration: int) -> IterationWeights:
         """Return what belongs to one iteration alone; index from 0."""
-        encoder_direct, inputs = self.encoder.direct[iteration], self.decoder.inputs[iteration]
-        assert encoder_direct.bias is not None
+        inputs = self.decoder.inputs[iteration]
         assert inputs.bias is not None
         log_gain = self.log_gain[iteration]
+        embedded = self.config.framework == _EMBEDDED
         return IterationWeights(
             log_gain,
             self.log_gain[0] if self.config.framework == "one_shot" else log_gain,
+            inputs.weight,
+            inputs.bias,
+            None if embedded else self._direct_weights(iteration),
+            self.quantiser.visits(iteration) if embedded else None,
+        )
+
+    def _direct_weights(self, iteration: int) -> DirectWeights:
+        encoder_direct = self.encoder.direct[iteration]
+        assert encoder_direct.bias is not None
+        return DirectWeights(
             self.encoder.heads[iteration].weight,
             encoder_direct.weight,
             encoder_direct.bias,
             self.encoder.significance[iteration].weight,
-            inputs.weight,
-            inputs.bias,
             self.decoder.direct[iteration].weight,
             self.decoder.refinement[iteration].weight,
         )
@@ -219,30 +258,55 @@ class Network(nn.Module):
     def gain_map(self, log_gain: Tensor, state: CodecState) -> Tensor:
         """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds."""
         gain = torch.exp(log_gain).view(1, 1, 1, 1)
-        return gain * self.masking(state.coded) if self.config.framework == "residual_scaling" else gain
+        return gain * self.masking(state.coded) if self.config.framework in _MASKED else gain
+
+    def scale_map(self, state: CodecState) -> Tensor:
+        """Return by what the masking widens the steps of the quantiser, [N, 192, h, w]; means are not masked."""
+        wider: Tensor = 1 / self.masking(state.coded)
+        return wider + self.unmasked * (1 - wider)
 
     def encode(
         self, target: Tensor, weights: IterationWeights, state: CodecState, memory: State | None
-    ) -> tuple[Tensor, State]:
+    ) -> tuple[Tensor, State | None]:
         """Return the binarizer's input and the encoder's next memory; see `encode_step`."""
+        if weights.visits is not None:
+            return margins(target, Intervals(state.coded, state.reach), weights.visits, self.scale_map(state)), None
+        assert weights.direct is not None
         gain = self.gain_map(weights.log_gain, state)
         significant = significance(state.coded, gain)
         residual = (target - state.reconstruction) * gain
-        return self.encoder(residual, state.reconstruction * gain, significant, weights, memory)  # type: ignore[no-any-return]
+        return self.encoder(residual, state.reconstruction * gain, significant, weights.direct, memory)  # type: ignore[no-any-return]
 
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
         gain = self.gain_map(weights.log_update_gain, state)
-        coded = self.decoder.carried(bits, significance(state.coded, gain), weights) / gain
-        predicted, decoder = self.decoder(bits, weights, state.decoder)
+        if weights.visits is not None:
+            intervals = Intervals(state.coded, state.reach)
+            coded, reach = advanced(bits, intervals, weights.visits, self.scale_map(state))
+            predicted, decoder = self.decoder(bits, coded * gain, weights, state.decoder)
+            return CodecState(coded, reach, coded + predicted / gain, decoder)
+        assert weights.direct is not None
+        coded = self.decoder.carried(bits, significance(state.coded, gain), weights.direct) / gain
+        predicted, decoder = self.decoder(bits, coded, weights, state.decoder)
         update = predicted / gain + coded
         if self.config.framework == "one_shot":
-            return CodecState(update, coded, decoder)
-        return CodecState(state.reconstruction + update, state.coded + coded, decoder)
+            return CodecState(coded, state.reach, update, decoder)
+        return CodecState(state.coded + coded, state.reach, state.reconstruction + update, decoder)
+
+    def follow_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
+        """Return the state as far as the encoder needs it: without the decoder's predictions where it can do without.
+
+        Arguments are those of `decode_step`.
+        """
+        weights = self.weights_of(iteration)
+        if weights.visits is None:
+            return self.decode(bits, weights, state)
+        intervals = advanced(bits, Intervals(state.coded, state.reach), weights.visits, self.scale_map(state))
+        return state._replace(coded=intervals.middle, reach=intervals.reach)
 
     def encode_step(
         self, target: Tensor, iteration: int, state: CodecState, memory: State | None
-    ) -> tuple[Tensor, State]:
+    ) -> tuple[Tensor, State | None]:
         """Return the binarizer's input of one iteration and the encoder's next memory.
 
         Args:
@@ -262,10 +326,13 @@ _GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 
 """Linear maps of a cell from its input, and as many from its state, in units of the cell's width."""
 
 
-def macs_per_pixel(config: ModelConfig, *, tallies: int = 96, decoding: bool = False) -> float:
+_LATTICE_SHARE = (0.5, 0.5, 0.25, 0.25)
+
+
+def macs_per_pixel(config: ModelConfig, *, tallies: int = 96, encoding: bool = False, decoding: bool = False) -> float:
     """Return multiply-accumulates per pixel and iteration of encoder, decoder and entropy network together.
 
-    For decoding alone, the encoder is left out.
+    For decoding alone, the encoder is left out; for encoding alone the decoder, where the encoder needs none.
     Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
     """
     e, d, c, k = config.encoder_channels, config.decoder_channels, config.context_channels, config.code_channels
@@ -276,8 +343,13 @@ def macs_per_pixel(config: ModelConfig, *, tallies: int = 96, decoding: bool = F
         return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
 
     encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + 2 * COEFFICIENTS) * k
-    decoder = 2 * k * d + cell(d, config.cell) + (d + 2 * k) * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
-    s, f, p = config.entropy_state_channels, config.entropy_hidden_channels, len(config.passes)
-    entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + (p - 1) / 2 * 9 * k * f + f * k / 2
-    entropy += tallies * k + 2 * tallies * (2 * s + k)
-    return ((0 if decoding else encoder) + decoder + entropy) / config.code_stride**2
+    direct = 2 * k * COEFFICIENTS
+    if config.framework == _EMBEDDED:
+        encoder, direct = 0, COEFFICIENTS * d  # what the decoder sees of what was coded
+    alone = encoding and config.framework == _EMBEDDED
+    decoder = direct + 2 * k * d + cell(d, config.cell) + d * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
+    s, f = config.entropy_state_channels, config.entropy_hidden_channels
+    shares = [_LATTICE_SHARE[lattice] for lattice, _, _ in config.passes]  # of the cells, pass by pass
+    entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + sum(shares[1:]) * 9 * k * f + f * k
+    entropy += tallies * k + 2 * tallies * 2 * s + 3 * tallies * k
+    return ((0 if decoding else encoder) + (0 if alone else decoder) + entropy) / config.code_stride**2

@@ -1,4 +1,4 @@
-"""The block transform in NumPy: its matrices, and its filter across the borders of blocks; see `block_transform`."""
+"""The block transform in NumPy: matrices, filter across the borders of blocks, wavelet; see `block_transform`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.block_basis import BLOCK, COEFFICIENTS, YCBCR, basis, coefficient_weights, overlap_filter
+from pillow_rnc.block_basis import (
+    BLOCK,
+    COEFFICIENTS,
+    LIFTING,
+    LIFTING_GAIN,
+    MEANS,
+    WAVELET_LEVELS,
+    YCBCR,
+    basis,
+    coefficient_weights,
+    overlap_filter,
+)
 
 if TYPE_CHECKING:
     from pillow_rnc.numpy_weights import Floats
@@ -51,3 +62,36 @@ def filter_borders(pictures: Floats, matrix: Floats) -> None:
         for picture in columns:
             for border in picture:
                 border[...] = matrix @ border
+
+
+def transform_means(coefficients: Floats, *, back: bool) -> None:
+    """Transform the means of blocks among coefficients [n, h, w, 192] by the wavelet, or back, in place."""
+    planes = coefficients[..., list(MEANS)]
+    levels = range(WAVELET_LEVELS)
+    for level in reversed(levels) if back else levels:
+        grid = planes[:, :: 2**level, :: 2**level]
+        rows, columns = grid.swapaxes(0, 2), grid.swapaxes(0, 1)  # views whose first axis runs along a line
+        for lines in (columns, rows) if back else (rows, columns):
+            _lift(lines, back=back)
+    coefficients[..., list(MEANS)] = planes
+
+
+def _lift(lines: Floats, *, back: bool) -> None:
+    """Transform lines along the first axis by lifting, or back, in place; mirrored at the ends."""
+    if len(lines) == 1:
+        return
+    even, odd = lines[::2], lines[1::2]
+    gain = np.float32(LIFTING_GAIN)
+    steps = [(odd, even, LIFTING[0]), (even, odd, LIFTING[1]), (odd, even, LIFTING[2]), (even, odd, LIFTING[3])]
+    if back:
+        even /= gain
+        odd *= gain
+        steps = [(moved, around, -factor) for moved, around, factor in reversed(steps)]
+    for moved, around, factor in steps:
+        before = np.arange(len(moved)) - (moved is even)
+        at, last = before + 1, len(around) - 1
+        sums = around[np.clip(before, 0, last)] + around[np.clip(at, 0, last)]
+        np.add(moved, np.float32(factor) * sums, out=moved)
+    if not back:
+        even *= gain
+        odd /= gain

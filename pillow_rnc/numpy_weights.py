@@ -5,8 +5,7 @@ What is linear is folded here:
 - the shift of a map is a last row of its weights, for inputs with a last column of ones;
 - the depthwise bias of a cell's input is in the shift of what follows;
 - the halves of ``sigmoid(x) = (1 + tanh(x / 2)) / 2`` are in the weights before it and behind it;
-- the decoder's context has two linear maps before it, which are one map of four cells of bits;
-- the limit of what the encoder sees, and the one that is taken from a significance, are in the weights behind them.
+- the limit of what the decoder sees is in the weights behind it.
 
 Source: `network` and `cells`, for names and shapes.
 """
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from pillow_rnc.block_basis import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.numpy_quantiser import Visits, visits_of
 
 if TYPE_CHECKING:
     from pillow_rnc.model_config import ModelConfig
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-SQUASH = np.float32(4)  # what the encoder sees saturates at this many quantiser steps, see `activations`
+SQUASH = np.float32(4)  # what the decoder sees saturates at this many quantiser steps, see `activations`
 
 _PREFIX = "network."
 
 
 def can_run(config: ModelConfig) -> bool:
-    """Return whether there is all here that a model needs: separable GRU cells."""
-    return config.cell == "gru" and config.separable
+    """Return whether there is all here that a model needs: the embedded quantiser and separable GRU cells."""
+    return config.framework == "embedded" and config.cell == "gru" and config.separable
 
 
 class _Reader:
@@ -54,7 +54,7 @@ class _Reader:
         """
         tensor = self._left.pop(name, None)
         if tensor is None or tensor.shape not in (shape, (*shape, 1, 1)):
-            raise self._misfit(name)
+            raise self.misfit(name)
         return tensor.reshape(shape)
 
     def finish(self) -> None:
@@ -64,9 +64,10 @@ class _Reader:
             WeightsError: There is.
         """
         if self._left:
-            raise self._misfit(*sorted(self._left))
+            raise self.misfit(*sorted(self._left))
 
-    def _misfit(self, *names: str) -> WeightsError:
+    def misfit(self, *names: str) -> WeightsError:
+        """Return the error for tensors that are missing, too many or of a wrong shape."""
         return WeightsError(f"weights {self._name!r} do not fit their own configuration in {', '.join(names)}")
 
 
@@ -105,15 +106,11 @@ def _taps(kernel: Floats) -> Floats:
 
 
 class IterationWeights(NamedTuple):
-    """What belongs to one iteration alone. K code channels, e and d channels of encoder and decoder, c of context."""
+    """What belongs to one iteration alone. K code channels, d channels of the decoder."""
 
     gain: float
-    update_gain: float
-    head: Floats  # [e, K]
-    direct: Floats  # [2 * 192 + 1, K], from residual, significance plus one, and one
-    input: Floats  # [K + 1, d]
-    context_input: Floats  # [4 K + 1, c], from four cells and one
-    coded: Floats  # [K, 2 * 192]: the second half, times significance plus one, and the first are what bits say
+    visits: Visits
+    input: Floats  # [K + 1, d], from bits and one
 
 
 class NetworkWeights:
@@ -126,48 +123,33 @@ class NetworkWeights:
     @np.errstate(all="ignore")
     def __init__(self, weights: Weights) -> None:
         config, reader = weights.config, _Reader(weights)
-        e, d, c = config.encoder_channels, config.decoder_channels, config.context_channels
+        d, c = config.decoder_channels, config.context_channels
         self.config = config
-        stem = SQUASH * reader.take("encoder.stem.weight", e, 2 * COEFFICIENTS)
-        # [2 * 192 + 1, e], from reconstruction, residual and one.
-        self.stem = _operand(np.roll(stem, COEFFICIENTS, axis=1), reader.take("encoder.stem.bias", e))
-        self.core = CellWeights(reader, "encoder.core", e)
-        self.context = CellWeights(reader, "decoder.context", c)
-        self.detail = CellWeights(reader, "decoder.detail", d)
-        # [c + 1, 4 d], the four cells one after another.
+        self.sight = _operand(SQUASH * reader.take("decoder.sight.weight", d, COEFFICIENTS))  # [192, d]
+        # The four cells one after another: [4 d + 1, c] and [c + 1, 4 d].
+        down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4).transpose(0, 2, 1).reshape(c, -1)
+        self.down = _operand(down, reader.take("decoder.down.bias", c))
         up, shift = reader.take("decoder.up.weight", 4 * d, c), reader.take("decoder.up.bias", 4 * d)
         self.up = np.ascontiguousarray(_operand(up, shift).reshape(c + 1, d, 4).transpose(0, 2, 1).reshape(c + 1, -1))
+        self.context = CellWeights(reader, "decoder.context", c)
+        self.detail = CellWeights(reader, "decoder.detail", d)
         output = reader.take("decoder.output.weight", COEFFICIENTS, d)
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
-        self.masking: tuple[float, float] | None = None  # exponent and floor
-        if config.framework == "residual_scaling":
-            exponent, floor = reader.take("masking.exponent"), np.exp(reader.take("masking.log_floor"))
-            self.masking = float(exponent), float(floor)
-        gains = np.exp(reader.take("log_gain", config.iterations))
-        down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4), reader.take("decoder.down.bias", c)
-        self.iterations = [_iteration(reader, config, t, gains, down) for t in range(config.iterations)]
+        self.masking_exponent = float(reader.take("masking.exponent"))
+        self.masking_floor = float(np.exp(reader.take("masking.log_floor")))
+        self.iterations = _iterations(reader, config)
         reader.finish()
 
 
-def _iteration(
-    reader: _Reader, config: ModelConfig, t: int, gains: Floats, down: tuple[Floats, Floats]
-) -> IterationWeights:
-    k, d = config.code_channels, config.decoder_channels
-    direct, significance = (
-        reader.take(f"encoder.{part}.{t}.weight", k, COEFFICIENTS) for part in ("direct", "significance")
-    )
-    bias = reader.take(f"encoder.direct.{t}.bias", k) - significance.sum(1)
-    coded, refinement = (
-        reader.take(f"decoder.{part}.{t}.weight", COEFFICIENTS, k) for part in ("direct", "refinement")
-    )
-    weight, shift = reader.take(f"decoder.inputs.{t}.weight", d, k), reader.take(f"decoder.inputs.{t}.bias", d)
-    halved = np.hstack([down[0][..., cell] @ weight for cell in range(4)])
-    return IterationWeights(
-        float(gains[t]),
-        float(gains[0 if config.framework == "one_shot" else t]),
-        _operand(reader.take(f"encoder.heads.{t}.weight", k, config.encoder_channels)),
-        _operand(np.hstack([SQUASH * direct, significance]), bias),
-        _operand(weight, shift),
-        _operand(halved, down[0].sum(2) @ shift + down[1]),
-        _operand(np.vstack([coded - refinement, refinement])),
-    )
+def _iterations(reader: _Reader, config: ModelConfig) -> list[IterationWeights]:
+    k, d, count = config.code_channels, config.decoder_channels, config.iterations
+    gains = np.exp(reader.take("log_gain", count))
+    tables = [reader.take(f"quantiser.{name}", count, k // 2) for name in ("coefficient", "level", "step")]
+    out = []
+    for t in range(count):
+        visits = visits_of(*(table[t] for table in tables))
+        if visits is None:
+            raise reader.misfit(f"quantiser, iteration {t}")
+        weight, shift = reader.take(f"decoder.inputs.{t}.weight", d, k), reader.take(f"decoder.inputs.{t}.bias", d)
+        out.append(IterationWeights(float(gains[t]), visits, _operand(weight, shift)))
+    return out

@@ -16,6 +16,7 @@ import torch
 from pillow_rnc.errors import RncError, RncOptionError, WeightsError
 from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.network import CodecState, Network
+from pillow_rnc.numpy_quantiser import visits_of
 from pillow_rnc.thread_limit import for_products
 from pillow_rnc.weights import Weights, load
 
@@ -204,6 +205,12 @@ def _built_network(model_id: bytes, device: torch.device) -> Network:
         wrong = sorted(name for name in found | expected if found.get(name) != expected.get(name))
         msg = f"weights {weights.name!r} do not fit their own configuration in {', '.join(wrong)}"
         raise WeightsError(msg)
+    if "quantiser.level" in state:
+        tables = zip(*(state[f"quantiser.{name}"].numpy() for name in ("coefficient", "level", "step")), strict=True)
+        for t, (coefficient, level, step) in enumerate(tables):
+            if visits_of(coefficient, level, step) is None:
+                msg = f"weights {weights.name!r} do not fit their own configuration in quantiser, iteration {t}"
+                raise WeightsError(msg)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = Network(weights.config)
     network.float()
@@ -234,9 +241,11 @@ class TorchTiles:
             self._network = _network(weights.model_id, device)
             self._state: CodecState = self._network.initial_state(n, height // 8, width // 8)
         self._device = device
+        self._iteration = 0
+        self._encoded, self._coded = 0, self._state  # the encoder is ahead of the decoder until somebody looks
         self._memory: State | None = None
         self._target: torch.Tensor | None = None
-        self._iteration = 0
+        self._unseen: list[torch.Tensor] = []
 
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
@@ -245,12 +254,14 @@ class TorchTiles:
             self._target = self._network.transform(planes).contiguous(memory_format=torch.channels_last)
 
     def encode(self) -> NDArray[np.uint8]:
-        """Return the codes of the next iteration, uint8 [n, C, h, w]; the reconstruction moves on with them."""
+        """Return the codes of the next iteration, uint8 [n, C, h, w]."""
         assert self._target is not None
         with self._settled():
-            a, self._memory = self._network.encode_step(self._target, self._iteration, self._state, self._memory)
+            a, self._memory = self._network.encode_step(self._target, self._encoded, self._coded, self._memory)
             bits = self._network.binarizer(a)
-            self._advance(bits)
+            self._coded = self._network.follow_step(bits, self._encoded, self._coded)
+            self._encoded += 1
+            self._unseen.append(bits)
             planes: NDArray[np.uint8] = (bits > 0).to(torch.uint8).cpu().contiguous().numpy()
         return planes
 
@@ -267,6 +278,9 @@ class TorchTiles:
     def pixels(self) -> NDArray[np.float32]:
         """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
         with self._settled():
+            for bits in self._unseen:
+                self._advance(bits)
+            self._unseen.clear()
             planes = self._network.transform.inverse(self._state.reconstruction)
             shown: NDArray[np.float32] = planes.permute(0, 2, 3, 1).cpu().contiguous().numpy()
         return shown

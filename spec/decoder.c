@@ -292,7 +292,7 @@ static struct tensor find_tensor(const char *json, const char *name) {
 
 static struct tensor state_in_w, state_in_b, state_w, feature_w, feature_b, context_w, output_w, output_b;
 static struct tensor tally_w, tally_s, tally_input_w, tally_output_w;
-static struct { int parity, first, stop; } passes[512];
+static struct { int lattice, first, stop; } passes[1024];
 static int T, C, K, F, S, P, G;
 
 static int w8(struct tensor t, size_t index) { return (int8_t)t.data[index]; }
@@ -322,10 +322,10 @@ static void read_weights(const char *path) {
     tally_input_w = find_tensor(json, "tally_input.weight");
     tally_output_w = find_tensor(json, "tally_output.weight");
     T = output_w.shape[0], P = output_w.shape[1], G = output_w.shape[2], F = output_w.shape[3];
-    K = state_w.shape[1], C = tally_w.shape[2], S = tally_w.shape[1];
+    K = state_w.shape[1], C = tally_w.shape[3], S = tally_w.shape[2];
     char *end = (char *)after(after(json, "passes"), "["); /* the config is JSON within a string of JSON */
     for (int p = 0; p < P; p++) {
-        passes[p].parity = (int)strtol(after(end, "["), &end, 10);
+        passes[p].lattice = (int)strtol(after(end, "["), &end, 10);
         passes[p].first = (int)strtol(after(end, ","), &end, 10);
         passes[p].stop = (int)strtol(after(end, ","), &end, 10);
     }
@@ -389,6 +389,23 @@ static int clamp(int a, int low, int high) { return a < low ? low : a > high ? h
 
 static int rows, columns, cells; /* of the tile in work */
 
+static int in_lattice(int lattice, int i) {
+    int y = i / columns % 2, x = i % columns % 2;
+    switch (lattice) {
+    case 0: return y == x;
+    case 1: return y != x;
+    case 2: return !y && !x;
+    default: return y && x;
+    }
+}
+
+/* The cell that is neighbour j of cell i, or -1 outside the tile. */
+static int neighbour(int i, int j) {
+    static const int down[8] = {-1, -1, -1, 0, 0, 1, 1, 1}, right[8] = {-1, 0, 1, -1, 1, -1, 0, 1};
+    int y = i / columns + down[j], x = i % columns + right[j];
+    return y < 0 || y >= rows || x < 0 || x >= columns ? -1 : y * columns + x;
+}
+
 /* conv(W, X)[o, y, x]: the weights of output channel o begin at index `from` of tensor w; the map X has `inputs` channels. */
 static int conv(struct tensor w, size_t from, const int8_t *map, int inputs, int y, int x) {
     int sum = 0;
@@ -402,22 +419,36 @@ static int conv(struct tensor w, size_t from, const int8_t *map, int inputs, int
     return sum;
 }
 
-/* Adds the bits of iteration t - 1 to the tallies q and makes the map e of them. */
-static void count(int *q, int8_t *e, const int8_t *bits, int t) {
-    for (int s = 0; s < S; s++)
-        for (int i = 0; i < cells; i++) {
-            int *sum = q + s * cells + i;
-            for (int c = 0; c < C; c++) {
-                int weight = w16(tally_w, ((size_t)(t - 1) * S + s) * C + c);
-                *sum += bits[c * cells + i] > 0 ? weight : -weight;
-            }
-            int v = clamp(shift(*sum * b32(tally_s, (size_t)(t - 1)), 10), -127, 127);
-            e[s * cells + i] = (int8_t)v;
-            e[(S + s) * cells + i] = (int8_t)abs(v);
-        }
+/* A tally as iteration t sees it. The product can have more than 32 bits. */
+static int scaled(int q, int t) {
+    int64_t product = (int64_t)q * b32(tally_s, (size_t)t - 1);
+    int64_t v = product >= 0 ? product >> 10 : ~(~product >> 10);
+    return v < -127 ? -127 : v > 127 ? 127 : (int)v;
 }
 
-static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const int8_t *e, int t) {
+/* Adds the bits of iteration t - 1 to the tallies q and makes the map r of them. */
+static void count(int *q, int8_t *r, const int8_t *bits, int t) {
+    int8_t *magnitudes = r + (size_t)S * cells, *around = r + 2 * (size_t)S * cells;
+    for (int s = 0; s < S; s++) {
+        for (int i = 0; i < cells; i++) {
+            size_t row = ((size_t)(t - 1) * 2 + (q[s * cells + i] != 0)) * S + s;
+            for (int c = 0; c < C; c++) {
+                int weight = w16(tally_w, row * C + c);
+                q[s * cells + i] += bits[c * cells + i] > 0 ? weight : -weight;
+            }
+            r[s * cells + i] = (int8_t)scaled(q[s * cells + i], t);
+            magnitudes[s * cells + i] = (int8_t)abs(r[s * cells + i]);
+        }
+        for (int i = 0; i < cells; i++) {
+            int sum = 0;
+            for (int j = 0; j < 8; j++)
+                if (neighbour(i, j) >= 0) sum += magnitudes[s * cells + neighbour(i, j)];
+            around[s * cells + i] = (int8_t)(sum >> 3);
+        }
+    }
+}
+
+static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const int8_t *r, int t) {
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < columns; x++)
             for (int c = 0; c < K; c++) {
@@ -426,7 +457,7 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const
                     size_t row = half * K + c, layer = (size_t)(t - 1) * 2 * K + row;
                     z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * C * 9, bits, C, y, x);
                     for (int j = 0; j < K; j++) z[half] += w8(state_w, row * K + j) * state[j * cells + cell];
-                    for (int s = 0; s < 2 * S; s++) z[half] += w8(tally_input_w, row * 2 * S + s) * e[s * cells + cell];
+                    for (int s = 0; s < 2 * S; s++) z[half] += w8(tally_input_w, row * 2 * S + s) * r[s * cells + cell];
                 }
                 int u = SIGMOID[clamp(shift(z[0], 8), -128, 127) + 128];
                 int n = TANH[clamp(shift(z[1], 7), -128, 127) + 128];
@@ -436,20 +467,24 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const
     memcpy(state, scratch, (size_t)K * cells);
 }
 
-/* Writes k of the G channels at one cell. */
-static void probabilities(int *k, const int *feature, const int8_t *bits, const int8_t *e, int t, int p, int y, int x) {
+/* What is known of a tile before a pass: maps of features, bits, tallies as they are seen. */
+struct known { const int *feature; int8_t *bits; const int8_t *r; };
+
+/* Writes k of the G channels at cell i. */
+static void probabilities(int *k, const struct known *known, int t, int p, int i) {
     int a[4096];
     for (int c = 0; c < F; c++) {
-        int z = b32(feature_b, ((size_t)t * P + p) * F + c) + feature[c * cells + y * columns + x];
-        if (p) z += conv(context_w, (((size_t)t * (P - 1) + p - 1) * F + c) * C * 9, bits, C, y, x);
+        size_t layer = ((size_t)t * P + p) * F + c;
+        int z = b32(feature_b, layer) + known->feature[c * cells + i];
+        if (p) z += conv(context_w, (((size_t)t * (P - 1) + p - 1) * F + c) * C * 9, known->bits, C, i / columns, i % columns);
         a[c] = clamp(shift(z, 6), 0, 255);
     }
     for (int g = 0; g < G; g++) {
         size_t layer = ((size_t)t * P + p) * G + g;
         int sum = b32(output_b, layer);
         for (int c = 0; c < F; c++) sum += w8(output_w, layer * F + c) * a[c];
-        for (int s = 0; t && s < 2 * S; s++)
-            sum += w8(tally_output_w, (layer - (size_t)P * G) * 2 * S + s) * e[s * cells + y * columns + x];
+        for (int s = 0; t && s < 3 * S; s++)
+            sum += w8(tally_output_w, (layer - (size_t)P * G) * 3 * S + s) * known->r[s * cells + i];
         k[g] = PROBABILITY[clamp(shift(sum, 7), -128, 127) + 128];
     }
 }
@@ -494,21 +529,22 @@ static void end_segment(void) {
 /* ---- Codes ---- */
 
 /* The codes of a tile after a segment as a map of 127 and -127; 0 where a bit is not known. */
-static void decode_segment(const struct segment *segment, int8_t *bits, const int *feature, const int8_t *e, int t) {
+static void decode_segment(const struct segment *segment, struct known *known, int t) {
     int *k = zeros((size_t)G * cells, sizeof *k);
-    memset(bits, 0, (size_t)C * cells);
+    memset(known->bits, 0, (size_t)C * cells);
     start_segment(segment);
     for (int p = 0; p < P; p++) {
+        int lattice = passes[p].lattice;
         for (int i = 0; i < cells; i++) {
             int here[256];
-            if ((i / columns + i % columns) % 2 != passes[p].parity) continue;
-            probabilities(here, feature, bits, e, t, p, i / columns, i % columns);
+            if (!in_lattice(lattice, i)) continue;
+            probabilities(here, known, t, p, i);
             for (int g = 0; g < G; g++) k[g * cells + i] = here[g];
         }
         for (int g = 0; g < G; g++)
             for (int i = 0; i < cells; i++)
-                if ((i / columns + i % columns) % 2 == passes[p].parity)
-                    bits[(passes[p].first + g) * cells + i] = read_bit(k[g * cells + i]) ? 127 : -127;
+                if (in_lattice(lattice, i))
+                    known->bits[(passes[p].first + g) * cells + i] = read_bit(k[g * cells + i]) ? 127 : -127;
     }
     end_segment();
     free(k);
@@ -524,26 +560,27 @@ static void decode_tile(uint32_t index) {
     rows = (int)tile.rows, columns = (int)tile.columns, cells = (int)tile.cells;
     int8_t *state = zeros((size_t)K * cells, 1), *scratch = zeros((size_t)K * cells, 1), *bits = zeros((size_t)C * cells, 1);
     int *feature = zeros((size_t)F * cells, sizeof *feature), *q = zeros((size_t)S * cells, sizeof *q);
-    int8_t *e = zeros(2 * (size_t)S * cells, 1);
+    int8_t *r = zeros(3 * (size_t)S * cells, 1);
+    struct known known = {feature, bits, r};
     uint8_t *plane = zeros(tile.raw_length, 1);
     for (uint32_t t = 0; t < whole; t++) {
         struct segment *segment = &units[t][index];
         if (segment->coding != 2) {
-            if (t) count(q, e, bits, (int)t), next_state(state, scratch, bits, e, (int)t);
+            if (t) count(q, r, bits, (int)t), next_state(state, scratch, bits, r, (int)t);
             if (segment->coding == 1) {
                 for (int i = 0; i < C * cells; i++) bits[i] = segment->payload[i / 8] >> (7 - i % 8) & 1 ? 127 : -127;
             } else {
                 for (int c = 0; c < F; c++)
                     for (int i = 0; i < cells; i++)
                         feature[c * cells + i] = conv(feature_w, (size_t)c * K * 9, state, K, i / columns, i % columns);
-                decode_segment(segment, bits, feature, e, (int)t);
+                decode_segment(segment, &known, (int)t);
             }
             pack(plane, bits, tile.raw_length);
             if (crc32(segment->crc_before, plane, tile.raw_length) != segment->codes_crc) fail(CORRUPT, "Codes_Crc");
             segment->plane_crc = crc32(0, plane, tile.raw_length);
         }
     }
-    free(state), free(scratch), free(bits), free(feature), free(q), free(e), free(plane);
+    free(state), free(scratch), free(bits), free(feature), free(q), free(r), free(plane);
 }
 
 int main(int argc, char **argv) {

@@ -408,13 +408,23 @@ def clamp(value: int, low: int, high: int) -> int:
 
 
 def neighbourhoods(x: Plane, rows: int, columns: int) -> list[list[int]]:
-    """Return, per cell, its 3x3 neighbours in each channel, in the order of the weights."""
+    """Return, per cell, its 3x3 neighbours in each channel, in the order of the weights; 0 outside the tile."""
     zeros = [0] * (columns + 2)
     padded = [
         [zeros, *([0, *channel[n * columns : (n + 1) * columns], 0] for n in range(rows)), zeros] for channel in x
     ]
     return [
         [value for channel in padded for line in channel[row : row + 3] for value in line[column : column + 3]]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def cells_around(rows: int, columns: int) -> list[list[int]]:
+    """Return, per cell, those of the eight cells around it that lie in the tile."""
+    places = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    return [
+        [(row + dy) * columns + column + dx for dy, dx in places if 0 <= row + dy < rows and 0 <= column + dx < columns]
         for row in range(rows)
         for column in range(columns)
     ]
@@ -432,28 +442,39 @@ class Network:
         self.tensors, self.passes, self.rows, self.columns = tensors, passes, rows, columns
         self.channels = max(stop for _, _, stop in passes)
         self.state: Plane = [[0] * (rows * columns) for _ in range(tensors["state.weight"].shape[1])]
-        self.tallies = [[0] * tensors["tally.weight"].shape[1] for _ in range(rows * columns)]
-        self.counted: list[list[int]] = []  # 2S features of the tallies, per cell
+        self.tallies = [[0] * tensors["tally.weight"].shape[2] for _ in range(rows * columns)]
+        self.around = cells_around(rows, columns)
+        self.seen: list[list[int]] = []  # 3S features of the tallies, per cell
 
-    def cells(self, parity: int) -> list[int]:
-        """Return the cells of one parity in coding order."""
-        return [n for n in range(self.rows * self.columns) if sum(divmod(n, self.columns)) % 2 == parity]
+    def cells(self, lattice: int) -> list[int]:
+        """Return the cells of a lattice in coding order."""
+        places = [divmod(n, self.columns) for n in range(self.rows * self.columns)]
+        members = {
+            0: [(y + x) % 2 == 0 for y, x in places],
+            1: [(y + x) % 2 == 1 for y, x in places],
+            2: [y % 2 == 0 and x % 2 == 0 for y, x in places],
+            3: [y % 2 == 1 and x % 2 == 1 for y, x in places],
+        }
+        return [n for n, member in enumerate(members[lattice]) if member]
 
     def count(self, t: int, codes: Plane) -> None:
         """Take the codes of iteration t - 1 into the tallies."""
-        weight, scale = self.tensors["tally.weight"].at(t - 1).rows(), self.tensors["tally.scale"].values[t - 1]
-        self.counted = []
+        fresh, known = (self.tensors["tally.weight"].at(t - 1, n).rows() for n in (0, 1))
         for cell, tally in enumerate(self.tallies):
             signs = [1 if channel[cell] else -1 for channel in codes]
-            for s, w in enumerate(weight):
-                tally[s] += dot(w, signs)
-            features = [clamp(q * scale >> 10, -127, 127) for q in tally]
-            self.counted.append(features + [abs(value) for value in features])
+            for s, q in enumerate(tally):
+                tally[s] += dot(known[s] if q else fresh[s], signs)
+        scale = self.tensors["tally.scale"].values[t - 1]
+        v = [[clamp(q * scale >> 10, -127, 127) for q in tally] for tally in self.tallies]
+        self.seen = []
+        for cell, around in enumerate(self.around):
+            sums = [sum(abs(v[j][s]) for j in around) for s in range(len(fresh))]
+            self.seen.append(v[cell] + [abs(value) for value in v[cell]] + [value >> 3 for value in sums])
 
     def update(self, t: int, codes: Plane) -> None:
         """Take the codes of iteration t - 1 into the tallies and the state."""
         self.count(t, codes)
-        w_e = self.tensors["tally_input.weight"].rows()
+        w_q = self.tensors["tally_input.weight"].rows()
         bias = self.tensors["state_in.bias"].at(t - 1).values
         w_x, w_h = self.tensors["state_in.weight"].at(t - 1).rows(), self.tensors["state.weight"].rows()
         half = len(self.state)
@@ -461,8 +482,8 @@ class Network:
         inputs = neighbourhoods(known, self.rows, self.columns)
         for cell, around in enumerate(inputs):
             h = [channel[cell] for channel in self.state]
-            e = self.counted[cell]
-            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) + dot(w_e[c], e) for c in range(2 * half)]
+            seen = self.seen[cell][: self.tensors["tally_input.weight"].shape[1]]
+            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) + dot(w_q[c], seen) for c in range(2 * half)]
             for c in range(half):
                 u = SIGMOID[clamp(z[c] >> 8, -128, 127) + 128]
                 n = TANH[clamp(z[half + c] >> 7, -128, 127) + 128]
@@ -473,23 +494,25 @@ class Network:
         w_f = self.tensors["feature.weight"].rows()
         feature = [[dot(w, around) for w in w_f] for around in neighbourhoods(self.state, self.rows, self.columns)]
         known: Plane = [[0] * (self.rows * self.columns) for _ in range(self.channels)]
-        for p, (parity, first, stop) in enumerate(self.passes):
+        for p, (lattice, first, stop) in enumerate(self.passes):
             bias, out = self.tensors["feature.bias"].at(t, p).values, self.tensors["output.weight"].at(t, p).rows()
             out_bias = self.tensors["output.bias"].at(t, p).values
             context = neighbourhoods(known, self.rows, self.columns) if p else []
             w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
-            w_e = self.tensors["tally_output.weight"].at(t - 1, p).rows() if t else []
-            hidden = {}
-            for cell in self.cells(parity):
+            w_q = self.tensors["tally_output.weight"].at(t - 1, p).rows() if t else []
+            k: dict[int, list[int]] = {}
+            for cell in self.cells(lattice):
                 z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
                 if p:
                     z = [value + dot(w, context[cell]) for value, w in zip(z, w_c, strict=True)]
-                hidden[cell] = [clamp(value >> 6, 0, 255) for value in z]
+                a = [clamp(value >> 6, 0, 255) for value in z]
+                y = [b + dot(w, a) for b, w in zip(out_bias, out, strict=True)]
+                if t:
+                    y = [value + dot(w, self.seen[cell]) for value, w in zip(y, w_q, strict=True)]
+                k[cell] = [PROBABILITY[clamp(value >> 7, -128, 127) + 128] for value in y]
             for g in range(stop - first):
-                for cell, a in hidden.items():
-                    counted = dot(w_e[g], self.counted[cell]) if t else 0
-                    logit = clamp((out_bias[g] + dot(out[g], a) + counted) >> 7, -128, 127)
-                    known[first + g][cell] = 127 if coder.bit(PROBABILITY[logit + 128]) else -127
+                for cell, chances in k.items():
+                    known[first + g][cell] = 127 if coder.bit(chances[g]) else -127
         coder.finish()
         return [[int(value > 0) for value in channel] for channel in known]
 

@@ -39,8 +39,9 @@ class Model:
             start, stop = (8 + size + offset for offset in entry["data_offsets"])
             if entry["dtype"] == "F32":
                 self.tensors[name] = struct.unpack(f"<{(stop - start) // 4}f", data[start:stop])
-        if self.config["cell"] != "gru" or self.config["code_stride"] != 8:
-            raise NotImplementedError(f"{self.config['cell']} at stride {self.config['code_stride']}")
+        kind = tuple(self.config[name] for name in ("framework", "cell", "code_stride"))
+        if kind != ("embedded", "gru", 8):
+            raise NotImplementedError(f"model of framework, cell and stride {kind}")
 
     def get(self, name: str) -> tuple[float, ...]:
         """Return the tensor `network.decoder.NAME`."""
@@ -171,34 +172,62 @@ def activity(k: Map, width: int) -> list[float]:
     return out
 
 
+def visits(model: Model, t: int) -> dict[int, tuple[float, list[int]]]:
+    """Return step and pairs of each coefficient that an iteration visits."""
+    pairs = model.config["code_channels"] // 2
+    out: dict[int, tuple[float, list[int]]] = {}
+    for p in range(pairs):
+        coefficient, level, step = (
+            model.tensors[f"network.quantiser.{name}"][t * pairs + p] for name in ("coefficient", "level", "step")
+        )
+        if level < 1e6:
+            out.setdefault(int(coefficient), (step, []))[1].append(p)
+    return out
+
+
+def visited(m: float, r: float, q: float, s: float, levels: int) -> tuple[float, float]:
+    """Return middle and half width of an interval after a visit."""
+    sign = math.copysign(1.0, q)
+    if q == 0:
+        return m, min(r, s) if m == 0 else r
+    if m == 0:
+        low = abs(q) * s
+        if abs(q) == levels and r == 1e9:
+            return sign * (low + s / 2), -s / 2
+        high = max(low, min(low + s, r))
+        return sign * (low + high) / 2, (high - low) / 2
+    if r < 0 and q * m > 0:
+        return m + sign * 2 * abs(r), 2 * r
+    return m + sign * abs(r) / 2, abs(r) / 2
+
+
 def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
     """Return the 192 coefficients of each cell of a tile after all its iterations."""
     cells = len(planes[0][0])
-    y: Map = [[0.0] * cells for _ in range(192)]
-    k: Map = [[0.0] * cells for _ in range(192)]
+    m: Map = [[0.0] * cells for _ in range(192)]
+    r: Map = [[1e9] * cells for _ in range(192)]
+    y = m
     context: Map | None = None
     detail: Map | None = None
+    (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
     for t, plane in enumerate(planes):
         bits = [[1.0 if bit else -1.0 for bit in channel] for channel in plane]
-        one_shot = model.config["framework"] == "one_shot"
-        gain = [math.exp(model.tensors["network.log_gain"][0 if one_shot else t])] * cells
-        if model.config["framework"] == "residual_scaling":
-            (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
-            factors = ((1 + a / math.exp(log_floor)) ** -exponent for a in activity(k, width))
-            gain = [g * factor for g, factor in zip(gain, factors, strict=True)]
+        wider = [(1 + a / math.exp(log_floor)) ** exponent for a in activity(m, width)]
+        for coefficient, (step, pairs) in visits(model, t).items():
+            for cell in range(cells):
+                q = sum((bits[p][cell] - bits[len(bits) // 2 + p][cell]) / 2 for p in pairs)
+                s = step if coefficient in (0, 64, 128) else step * wider[cell]
+                middle, reach = m[coefficient][cell], r[coefficient][cell]
+                m[coefficient][cell], r[coefficient][cell] = visited(middle, reach, q, s, len(pairs))
+        gain = [math.exp(model.tensors["network.log_gain"][t]) / w for w in wider]
+        seen = [[v * g / (1 + abs(v * g) / 4) for v, g in zip(row, gain, strict=True)] for row in m]
         x = linear(model.get(f"inputs.{t}.weight"), model.get(f"inputs.{t}.bias"), bits)
+        x = add(x, linear(model.get("sight.weight"), None, seen))
         wide = linear(model.get("down.weight"), model.get("down.bias"), fold(x, width))
         context = gru(model, "context", wide, context, width // 2)
         x = add(x, unfold(linear(model.get("up.weight"), model.get("up.bias"), context), width))
         detail = gru(model, "detail", x, detail, width)
-        s = [[min(1.0, max(0.0, 2 * abs(v * g) - 1)) for v, g in zip(row, gain, strict=True)] for row in k]
-        refined = each(float.__mul__, linear(model.get(f"refinement.{t}.weight"), None, bits), s)
-        d = by_gain(add(linear(model.get(f"direct.{t}.weight"), None, bits), refined), gain)
-        predicted = by_gain(linear(model.get("output.weight"), model.get("output.bias"), detail), gain)
-        if one_shot:
-            y = k = [[0.0] * cells for _ in range(192)]
-        y = add(y, add(predicted, d))
-        k = add(k, d)
+        y = add(m, by_gain(linear(model.get("output.weight"), model.get("output.bias"), detail), gain))
     return y
 
 
@@ -221,6 +250,8 @@ HALF_COSINES = [
     [math.cos(math.pi * (2 * i + 1) * u / 8) / (2 if u == 0 else math.sqrt(2)) for i in range(4)] for u in range(4)
 ]
 ODD_COSINES = [[math.cos(math.pi * (2 * i + 1) * (2 * u + 1) / 16) / math.sqrt(2) for i in range(4)] for u in range(4)]
+WAVELET_GAIN = 1.149604398860241
+WAVELET_STEPS = ((0, 0.443506852043971), (1, 0.882911075530934), (0, -0.052980118572961), (1, -1.586134342059924))
 SCALES = (1.3, 1.0, 1.0, 1.0)
 YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
@@ -248,10 +279,34 @@ def filtered(line: list[float]) -> list[float]:
     return out
 
 
+def lowered(line: list[float]) -> list[float]:
+    """Return a line of values under the inverse wavelet."""
+    if len(line) == 1:
+        return line
+    last = len(line) - 1
+    out = [value * WAVELET_GAIN if i % 2 else value / WAVELET_GAIN for i, value in enumerate(line)]
+    for odd, factor in WAVELET_STEPS:
+        for i in range(odd, len(out), 2):
+            out[i] -= factor * (out[i - 1 if i else 1] + out[i + 1 if i < last else last - 1])
+    return out
+
+
+def means(plane: list[float], width: int) -> list[float]:
+    """Return a map of means of blocks under the inverse wavelet, coarse grid first, columns first."""
+    rows = [plane[start : start + width] for start in range(0, len(plane), width)]
+    for spacing in (2, 1):
+        grid = [row[::spacing] for row in rows[::spacing]]
+        columns = [lowered(list(column)) for column in zip(*grid, strict=True)]
+        for row, values in zip(rows[::spacing], zip(*columns, strict=True), strict=True):
+            row[::spacing] = lowered(list(values))
+    return [value for row in rows for value in row]
+
+
 def pixels(y: Map, width: int) -> list[list[tuple[float, ...]]]:
     """Return the R, G, B of a tile by rows, neither limited nor rounded."""
     to_rgb = inverse(YCBCR)
     height = len(y[0]) // width
+    y = [means(plane, width) if number in (0, 64, 128) else plane for number, plane in enumerate(y)]
     planes = [[[0.0] * (8 * width) for _ in range(8 * height)] for _ in range(3)]
     for cell in range(len(y[0])):
         row, column = divmod(cell, width)
@@ -259,7 +314,7 @@ def pixels(y: Map, width: int) -> list[list[tuple[float, ...]]]:
             block = [[0.0] * 8 for _ in range(8)]
             for u in range(8):
                 for v in range(8):
-                    weight = (25.735 / STEPS[u][v]) ** 0.75 * (0.5 if channel else 1.0)
+                    weight = (25.735 / STEPS[u][v]) ** 0.75 * (0.4 if channel else 1.0)
                     value = y[64 * channel + 8 * u + v][cell] / weight
                     for i in range(8):
                         for j in range(8):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pillow_rnc.block_basis import overlap_filter
 from pillow_rnc.block_transform import BlockTransform, hvs_weights
@@ -81,13 +83,58 @@ def test_without_the_overlap_coefficients_are_the_dct_of_each_block(pixels: torc
 
 
 def test_coefficients_are_the_lapped_dct_of_ycbcr(pixels: torch.Tensor) -> None:
+    """All but the means, which are told below."""
     transform = BlockTransform()
     found = (transform(pixels) / transform.weight.view(1, -1, 1, 1)).numpy()
     planes = np.einsum("ij,jhw->ihw", YCBCR, pixels[1].numpy().astype(np.float64) - 128)
 
     for plane in range(3):
-        expected = dct_8x8(overlapped(planes[plane])[8:16, 16:24])
-        np.testing.assert_allclose(found[1, 64 * plane : 64 * plane + 64, 1, 2].reshape(8, 8), expected, atol=1e-3)
+        expected = dct_8x8(overlapped(planes[plane])[8:16, 16:24]).reshape(-1)
+        np.testing.assert_allclose(found[1, 64 * plane + 1 : 64 * plane + 64, 1, 2], expected[1:], atol=1e-3)
+
+
+# The CDF 9/7 analysis filters, whose sums are 1 and, with alternating signs, 2: middle and one side.
+LOW = (0.602949018236, 0.266864118443, -0.078223266529, -0.016864118443, 0.026748757411)
+HIGH = (1.115087052457, -0.591271763114, -0.057543526229, 0.091271763114)
+
+
+def filtered(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the wavelet transform of a line by convolution, in place, scaled to be nearly orthonormal."""
+    if len(line) == 1:
+        return line
+    padded, out = np.pad(line, 4, mode="reflect"), np.empty_like(line)
+    for place in range(len(line)):
+        taps = np.sqrt(0.5) * np.array(HIGH) if place % 2 else np.sqrt(2) * np.array(LOW)
+        around = padded[place : place + 9]
+        sides = around[4:] + around[4::-1]
+        out[place] = taps[0] * around[4] + sum(taps[k] * sides[k] for k in range(1, len(taps)))
+    return out
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+@example(1, 1, 0)
+@example(2, 5, 0)
+def test_means_are_transformed_by_two_levels_of_the_wavelet(height: int, width: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).uniform(0, 255, (3, 8 * height, 8 * width)).astype(np.float32)
+    transform = BlockTransform()
+    found = (transform(torch.from_numpy(pixels)[None]) / transform.weight.view(1, -1, 1, 1))[0].numpy()
+    planes = np.einsum("ij,jhw->ihw", YCBCR, pixels.astype(np.float64) - 128)
+
+    for plane in range(3):
+        blocks = overlapped(planes[plane]).reshape(height, 8, width, 8)
+        expected = 8 * blocks.mean((1, 3))
+        for step in (1, 2):
+            grid = expected[::step, ::step]
+            grid[...] = np.apply_along_axis(filtered, 0, np.apply_along_axis(filtered, 1, grid))
+        np.testing.assert_allclose(found[64 * plane], expected, atol=5e-3)
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+def test_inverse_undoes_the_transform_at_any_size(height: int, width: int, seed: int) -> None:
+    pixels = torch.rand(1, 3, 8 * height, 8 * width, generator=torch.Generator().manual_seed(seed)) * 255
+    transform = BlockTransform()
+
+    torch.testing.assert_close(transform.inverse(transform(pixels)), pixels, atol=4e-3, rtol=0)
 
 
 def test_grey_level_128_is_zero() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_models import likely_codes, tiny_model
 
-from pillow_rnc import entropy_fast, entropy_model
+from pillow_rnc import entropy_model, entropy_products
 from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile, encode_tile
 from pillow_rnc.entropy_model import EntropyModel
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
@@ -23,8 +23,8 @@ from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pillow_rnc.entropy_fast import Floats
     from pillow_rnc.entropy_model import EntropyState
+    from pillow_rnc.entropy_products import Floats
 
 Codes = NDArray[np.uint8]
 MODELS = [tiny_model(seed) for seed in range(3)]
@@ -167,7 +167,7 @@ def _forgetful() -> Iterator[None]:
 def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
     """Make float32 products wrong, as a fault that comes after the known-answer test; return the types of sums."""
     sums: list[type] = []
-    right = entropy_fast._matmul
+    right = entropy_products.matmul
 
     def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
         product = right(left, factor, out=out)
@@ -176,7 +176,7 @@ def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
             product.reshape(-1)[0] += 40
         return product
 
-    monkeypatch.setattr(entropy_fast, "_matmul", wrong)
+    monkeypatch.setattr(entropy_products, "matmul", wrong)
     return sums
 
 

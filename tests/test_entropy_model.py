@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny_models import Passes, passes_of, tiny_model, tiny_tensors
+from tiny_models import FIVE_PASSES, Passes, passes_of, tiny_model, tiny_tensors
 
-from pillow_rnc import entropy_fast, entropy_model
-from pillow_rnc.entropy_fast import FastState, FastTensors
+from pillow_rnc import entropy_fast, entropy_model, entropy_products
+from pillow_rnc.entropy_fast import FastState
 from pillow_rnc.entropy_model import EntropyModel, EntropyState
-from pillow_rnc.entropy_reference import EntropyTensors, Pass, ReferenceState, bits_of_pass, place_bits
+from pillow_rnc.entropy_operands import FastTensors
+from pillow_rnc.entropy_reference import EntropyTensors, Pass, ReferenceState, bits_of_pass, cells_of, place_bits
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.tables import PROBABILITY
 
@@ -23,14 +25,19 @@ if TYPE_CHECKING:
 
 
 Floats = NDArray[np.float32]
+Codes = NDArray[np.uint8]
+Plane = NDArray[np.int64]
 
-PASSES = passes_of(4, 2)
+PASSES = FIVE_PASSES
 LAYOUTS: tuple[Passes, ...] = (
     PASSES,
+    passes_of(4, 2),
     passes_of(4, 1),
     passes_of(6, 3),
     ((1, 4, 8), (0, 0, 4), (0, 4, 8), (1, 0, 4)),  # an order of its own
-    ((0, 0, 2), (0, 2, 4), (1, 0, 2), (1, 2, 4)),  # one parity before the other
+    ((0, 0, 2), (0, 2, 4), (1, 0, 2), (1, 2, 4)),  # one half of the cells before the other
+    ((3, 0, 1), (1, 1, 2), (2, 1, 2), (0, 2, 3), (1, 0, 1), (3, 1, 2), (2, 0, 1), (1, 2, 3)),
+    ((2, 0, 4), (3, 0, 4), (1, 0, 4)),
 )
 
 
@@ -69,13 +76,36 @@ def test_fast_path_equals_the_reference(seed: int, grid_h: int, grid_w: int, pas
     assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
 
 
-def test_fast_path_equals_the_reference_at_real_size_and_over_several_strips() -> None:
+@pytest.mark.parametrize("passes", LAYOUTS, ids=str)
+def test_fast_path_equals_the_reference_in_every_order_of_passes(passes: Passes) -> None:
+    """A neighbour may be known in some cells of a pass and not in others."""
+    tensors = EntropyTensors.from_mapping(tiny_tensors(9, passes=passes, spread=15), passes)
+    codes = _planes(9, 4, tensors.code_channels, 6, 7)
+    fast, reference = _both(tensors, 6, 7)
+
+    assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
+
+
+@pytest.mark.parametrize("cells", [1, 7, 20])
+@pytest.mark.parametrize("grid", [(9, 7), (8, 10), (13, 1)])
+def test_fast_path_equals_the_reference_in_blocks_of_any_size(
+    cells: int, grid: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entropy_fast, "_BLOCK_CELLS", cells)
+    tensors = EntropyTensors.from_mapping(tiny_tensors(10, spread=15), PASSES)
+    codes = _planes(10, 4, 4, *grid)
+    fast, reference = _both(tensors, *grid)
+
+    assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
+
+
+def test_fast_path_equals_the_reference_at_real_size_and_over_several_blocks() -> None:
     passes = passes_of(32, 2)
     tensors = EntropyTensors.from_mapping(
         tiny_tensors(5, passes=passes, state=64, hidden=64, iterations=2, spread=25), passes
     )
-    codes = _planes(5, 2, 32, 17, 33)
-    fast, reference = _both(tensors, 17, 33)
+    codes = _planes(5, 2, 32, 41, 40)
+    fast, reference = _both(tensors, 41, 40)
 
     assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
 
@@ -85,17 +115,18 @@ def test_fast_path_is_exact_at_the_largest_legal_sums(sign: int) -> None:
     """All weights as far as they go and biases that fill the bound up to 2^24 - 1 exactly."""
     tensors = tiny_tensors(0)
     for name, array in tensors.items():
-        if name.endswith("weight"):
+        if name.endswith("weight"):  # of tallies, 3 * 4 * 32767
             array[...] = np.iinfo(array.dtype).max * sign
-    tensors["entropy.tally.scale"][...] = (2**31 - 1) // (32767 * 4 * np.arange(1, 4))
+    tensors["entropy.tally.scale"][...] = 65535
     state = 127 * 127 * (9 * 4 + 8 + 12)
     hidden = 127 * 127 * 9 * 8
     context = 127 * 127 * 9 * 4
     tensors["entropy.state_in.bias"][...] = sign * (2**24 - 1 - state)
     tensors["entropy.feature.bias"][:, 0] = sign * (2**24 - 1 - hidden)
     tensors["entropy.feature.bias"][:, 1:] = sign * (2**24 - 1 - hidden - context)
-    tensors["entropy.output.bias"][0] = sign * (2**24 - 1 - 255 * 127 * 8)
-    tensors["entropy.output.bias"][1:] = sign * (2**24 - 1 - 255 * 127 * 8 - 127 * 127 * 12)
+    output = 255 * 127 * 8
+    tensors["entropy.output.bias"][0] = sign * (2**24 - 1 - output)
+    tensors["entropy.output.bias"][1:] = sign * (2**24 - 1 - output - 127 * 127 * 18)
     checked = EntropyTensors.from_mapping(tensors, PASSES)
     for codes in (np.ones((4, 4, 5, 7), dtype=np.uint8), _planes(3, 4, 4, 5, 7)):
         fast, reference = _both(checked, 5, 7)
@@ -108,9 +139,9 @@ def test_tallies_are_sums_of_all_iterations_scaled_and_clamped(fast: bool) -> No
     """One pass sees one tally alone, so the definition can be followed by hand."""
     passes = ((0, 0, 1), (1, 0, 1))
     tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, tallies=1).items()}
-    tensors["entropy.tally.weight"][:, 0, 0] = (1000, -300, 5)
+    tensors["entropy.tally.weight"][:, :, 0, 0] = ((1000, 9), (7, -300), (9, 5))
     tensors["entropy.tally.scale"][...] = (100, 90, 65535)
-    tensors["entropy.tally_output.weight"][:, 1, 0] = (127, 50)
+    tensors["entropy.tally_output.weight"][:, 1, 0] = (127, 50, 0)
     checked = EntropyTensors.from_mapping(tensors, passes)
     codes = np.array([1, 0, 0, 1], dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2), dtype=np.uint8)
     said = _probabilities(_both(checked, 1, 2)[0 if fast else 1], codes, checked.passes)
@@ -119,6 +150,113 @@ def test_tallies_are_sums_of_all_iterations_scaled_and_clamped(fast: bool) -> No
     seen = [127 * v + 50 * v >> 7 for v in (97, 114, 127)]
     assert [said[2 * t + 1] for t in range(4)] == [[PROBABILITY[128 + min(v, 127)]] for v in (0, *seen)]
     assert [said[2 * t] for t in range(4)] == [[PROBABILITY[128]]] * 4
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    ("bits", "seen"),
+    [
+        ([(1, 1), (1, 0), (0, 1)], (60, 90, 60)),
+        ([(1, 0), (0, 1), (1, 1)], (0, 0, 60)),
+        ([(1, 1), (0, 0), (1, 0)], (60, 0, 0)),
+    ],
+    ids=["known at once", "known late", "0 anew"],
+)
+def test_a_tally_that_is_0_moves_by_a_table_of_its_own(
+    bits: list[tuple[int, int]], seen: tuple[int, ...], fast: bool
+) -> None:
+    passes = ((0, 0, 2), (1, 0, 2))
+    tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, tallies=1).items()}
+    tensors["entropy.tally.weight"][:, :, 0] = ((30, 30), (45, 15))
+    tensors["entropy.tally.scale"][...] = 1024
+    tensors["entropy.tally_output.weight"][..., 0] = 127
+    checked = EntropyTensors.from_mapping(tensors, passes)
+    codes = np.array([*bits, (0, 0)], dtype=np.uint8)[..., None, None]
+    said = _probabilities(_both(checked, 1, 1)[0 if fast else 1], codes, checked.passes)
+
+    assert said[::2] == [[PROBABILITY[128 + (127 * v >> 7)]] * 2 for v in (0, *seen)]
+
+
+CELLS = [(y, x) for y in range(4) for x in range(5)]
+AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+
+
+def _said_of_one_input(name: str, place: int, *, fast: bool) -> tuple[EntropyTensors, list[Plane], Codes]:
+    """Return what a network says by cell and channel where one weight alone, 127 at each output, is not 0.
+
+    With the codes and the tensors, in which the tallies are as they were.
+    """
+    tensors = tiny_tensors(8, spread=60)
+    for key, array in tensors.items():
+        if not key.startswith("entropy.tally."):
+            array[...] = 0
+    tensors[name][..., place] = 127
+    checked = EntropyTensors.from_mapping(tensors, PASSES)
+    codes = _planes(8, 4, 4, 4, 5)
+    said = _probabilities(_both(checked, 4, 5)[0 if fast else 1], codes, checked.passes)
+    planes = []
+    for t in range(4):
+        plane = np.zeros((4, 4, 5), dtype=np.int64)
+        for index, one in enumerate(checked.passes):
+            cells, k = cells_of(one.lattice, 4, 5), np.array(said[t * len(checked.passes) + index])
+            plane.reshape(4, -1)[one.first : one.stop, cells] = k.reshape(-1, cells.size)
+        planes.append(plane)
+    return checked, planes, codes
+
+
+def _tally(tensors: EntropyTensors, codes: Codes, s: int, cell: tuple[int, int]) -> int:
+    """Return a tally of a cell after all codes."""
+    tally = 0
+    for weight, bits in zip(tensors.tally_weight, codes[:, :, cell[0], cell[1]], strict=False):
+        tally += int((weight[int(tally != 0), s].astype(int) * (2 * bits.astype(int) - 1)).sum())
+    return tally
+
+
+def _scaled(tensors: EntropyTensors, t: int, value: int) -> int:
+    return min(max(math.floor(value * int(tensors.tally_scale[t - 1]) / 1024), -127), 127)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_surroundings_are_the_mean_of_magnitudes_around_a_cell(fast: bool) -> None:
+    s = 4
+    tensors, said, codes = _said_of_one_input("entropy.tally_output.weight", 2 * 6 + s, fast=fast)
+    found = set()
+    for t in (1, 2, 3):
+        v = {cell: abs(_scaled(tensors, t, _tally(tensors, codes[:t], s, cell))) for cell in CELLS}
+        for y, x in CELLS:
+            mean = sum(v.get((y + dy, x + dx), 0) for dy, dx in AROUND) // 8
+            found.add(mean)
+
+            assert said[t][:, y, x].tolist() == [PROBABILITY[128 + (127 * mean >> 7)]] * 4
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", list(tiny_tensors()))
+def test_every_tensor_matters(name: str, fast: bool) -> None:
+    tensors = tiny_tensors(3, spread=15)
+    codes = _planes(3, 4, 4, 4, 4)
+    said = []
+    for change in (False, True):
+        if change:
+            tensors[name] = tensors[name] // 2
+        checked = EntropyTensors.from_mapping(tensors, PASSES)
+        said.append(_probabilities(_both(checked, 4, 4)[0 if fast else 1], codes, checked.passes))
+
+    assert said[0] != said[1]
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 6), (6, 1), (3, 5), (4, 4)])
+def test_lattices_are_as_specified(grid: tuple[int, int]) -> None:
+    cells = [divmod(n, grid[1]) for n in range(grid[0] * grid[1])]
+    expected = (
+        [y * grid[1] + x for y, x in cells if (y + x) % 2 == 0],
+        [y * grid[1] + x for y, x in cells if (y + x) % 2 == 1],
+        [y * grid[1] + x for y, x in cells if y % 2 == 0 and x % 2 == 0],
+        [y * grid[1] + x for y, x in cells if y % 2 == 1 and x % 2 == 1],
+    )
+
+    assert [cells_of(lattice, *grid).tolist() for lattice in range(4)] == list(expected)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 3), st.sampled_from(LAYOUTS))
@@ -138,7 +276,7 @@ def test_probabilities_depend_only_on_bits_already_known(seed: int, iteration: i
 
 def test_probabilities_stay_within_the_table() -> None:
     model = tiny_model(7)
-    said = np.array(_probabilities(model.start(8, 8), _planes(7, 4, 4, 8, 8), model.passes))
+    said = np.concatenate(_probabilities(model.start(8, 8), _planes(7, 4, 4, 8, 8), model.passes))
 
     assert said.min() >= 32
     assert said.max() <= 65504
@@ -199,24 +337,29 @@ def _replace(name: str, array: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
         (_replace("entropy.state.weight", None), "expected"),
         ({**tiny_tensors(), "entropy.more": np.zeros(1, dtype=np.int8)}, "entropy tensors"),
         (_replace("entropy.state.weight", np.zeros((16, 8), dtype=np.float32)), "float32"),
-        (_replace("entropy.output.bias", np.zeros((4, 4, 2), dtype=np.int64)), "int64"),
-        (_replace("entropy.output.bias", np.zeros((4, 4, 3), dtype=np.int32)), "expected int32"),
+        (_replace("entropy.output.bias", np.zeros((4, 5, 2), dtype=np.int64)), "int64"),
+        (_replace("entropy.output.bias", np.zeros((4, 5, 3), dtype=np.int32)), "expected int32"),
         (_replace("entropy.state.weight", np.zeros(16, dtype=np.int8)), "dimensions"),
         (_replace("entropy.state.weight", np.zeros((0, 0), dtype=np.int8)), "at least 1"),
         (_replace("entropy.state.weight", np.full((16, 8), -128, dtype=np.int8)), "-128"),
-        (_replace("entropy.tally.weight", np.zeros((3, 6, 4), dtype=np.int8)), "expected int16"),
-        (_replace("entropy.tally.weight", np.full((3, 6, 4), -32768, dtype=np.int16)), "-32768"),
-        (_replace("entropy.tally.weight", np.zeros((3, 0, 4), dtype=np.int16)), "at least 1"),
-        (_replace("entropy.tally.weight", np.zeros((6, 4), dtype=np.int16)), "dimensions"),
+        (_replace("entropy.tally.weight", np.zeros((3, 2, 6, 4), dtype=np.int8)), "expected int16"),
+        (_replace("entropy.tally.weight", np.full((3, 2, 6, 4), -32768, dtype=np.int16)), "-32768"),
+        (_replace("entropy.tally.weight", np.zeros((3, 2, 0, 4), dtype=np.int16)), "at least 1"),
+        (_replace("entropy.tally.weight", np.zeros((3, 6, 4), dtype=np.int16)), "dimensions"),
+        (_replace("entropy.tally.weight", np.zeros((3, 1, 6, 4), dtype=np.int16)), r"expected int16 \(3, 2, 6, 4\)"),
+        (_replace("entropy.tally.weight", np.zeros((4, 2, 6, 4), dtype=np.int16)), r"expected int16 \(3, 2, 6, 4\)"),
+        (_replace("entropy.tally.scale", np.ones(4, dtype=np.int32)), r"expected int32 \(3,\)"),
         (_replace("entropy.tally.scale", np.zeros(3, dtype=np.int32)), "expected 1 to 65535"),
         (_replace("entropy.tally.scale", np.full(3, 65536, dtype=np.int32)), "expected 1 to 65535"),
         (_replace("entropy.tally_input.weight", np.zeros((16, 6), dtype=np.int8)), r"\(16, 12\)"),
-        (_replace("entropy.tally_output.weight", np.full((3, 4, 2, 12), -128, dtype=np.int8)), "-128"),
+        (_replace("entropy.tally_output.weight", np.full((3, 5, 2, 18), -128, dtype=np.int8)), "-128"),
+        (_replace("entropy.tally_output.weight", np.zeros((3, 5, 2, 12), dtype=np.int8)), r"\(3, 5, 2, 18\)"),
     ],
     ids=[
         *("missing", "unknown", "float", "int64", "shape", "dimensions", "empty", "-128"),
         *("tally type", "tally -32768", "no tally", "tally dimensions"),
-        *("scale 0", "scale 65536", "input shape", "output -128"),
+        *("one table", "tally of the last", "scale of the last", "scale 0", "scale 65536"),
+        *("input shape", "output -128", "no surroundings"),
     ],
 )
 def test_unlawful_tensors_are_refused(tensors: dict[str, NDArray[Any]], message: str) -> None:
@@ -228,13 +371,17 @@ def test_unlawful_tensors_are_refused(tensors: dict[str, NDArray[Any]], message:
     "passes",
     [
         (),
-        PASSES[:3],
+        PASSES[:4],
         (*PASSES, PASSES[0]),
+        (*PASSES, (0, 0, 2)),
         ((0, 0, 4), (1, 0, 2), (1, 2, 4)),
+        ((0, 0, 4), (4, 0, 4)),
+        ((0, 0, 4), (-3, 0, 4)),
         ((0, 0, 4), (2, 0, 4)),
+        ((2, 0, 4), (1, 0, 4)),
         ((0, 1, 4), (1, 1, 4)),
     ],
-    ids=["none", "missing", "twice", "unequal", "parity", "gap"],
+    ids=["none", "missing", "twice", "covered", "unequal", "lattice 4", "lattice -3", "overlap", "no lattice 3", "gap"],
 )
 def test_passes_that_do_not_code_every_bit_once_are_refused(passes: Passes) -> None:
     with pytest.raises(WeightsError, match="passes"):
@@ -276,38 +423,42 @@ def test_every_weight_counts_in_the_bound() -> None:
 
 
 def test_a_tally_of_2_to_the_24_is_refused() -> None:
-    """Of all iterations together, not of one."""
+    """Of all iterations together, of each the table that reaches farther."""
     passes = passes_of(256, 1)
     tensors = tiny_tensors(passes=passes, state=1, hidden=1, spread=0)
     weight = tensors["entropy.tally.weight"]
     weight[...] = 0
-    weight[0, -1, :] = -32767
-    weight[1, -1, :] = 32767
-    weight[2, -1, -1] = 2**24 - 1 - 512 * 32767
-    tensors["entropy.tally.scale"][...] = 1
+    weight[0, :, -1] = [[-32767], [32766]]
+    weight[1, :, -1] = [[32766], [-32767]]
+    weight[2, 1, -1, -1] = 2**24 - 1 - 512 * 32767
     EntropyModel.from_tensors(tensors, passes)
-    weight[2, -1, -1] += 1
+    weight[2, 1, -1, -1] += 1
 
-    with pytest.raises(WeightsError, match="tally sums reach 16777216"):
+    with pytest.raises(WeightsError, match="tally sums reach 16777216, allowed are 16777215"):
         EntropyModel.from_tensors(tensors, passes)
 
 
-def test_a_scaled_tally_of_more_than_32_bits_is_refused() -> None:
-    tensors = _zeros()
-    tensors["entropy.tally.scale"][-1] = 65535
-    tensors["entropy.tally.weight"][0, -1, 0] = -32767
-    tensors["entropy.tally.weight"][1, -1, 1] = 1
-    EntropyModel.from_tensors(tensors, PASSES)
-    tensors["entropy.tally.weight"][2, -1, 1] = 1
+@pytest.mark.parametrize("scale", [1, 15, 1000, 65535])
+def test_fast_path_is_exact_where_products_with_the_scale_are_rounded(scale: int) -> None:
+    """float32 does not hold a large tally times a large scale, and need not."""
+    passes = passes_of(256, 1)
+    tensors = tiny_tensors(6, passes=passes, state=2, hidden=4, spread=8)
+    random = np.random.default_rng(6)
+    tensors["entropy.tally.weight"][...] = random.integers(-21844, 21845, (3, 2, 6, 256))
+    tensors["entropy.tally.scale"][...] = scale
+    checked = EntropyTensors.from_mapping(tensors, passes)
+    codes = _planes(6, 4, 256, 4, 5)
+    largest = np.stack([tensors["entropy.tally.weight"][t, int(t > 0), 0] > 0 for t in range(3)])
+    codes[:3, :, 1, 1], codes[:3, :, 1, 2] = largest, ~largest
+    fast, reference = _both(checked, 4, 5)
 
-    with pytest.raises(WeightsError, match="scaled tally sums reach 2147516415"):
-        EntropyModel.from_tensors(tensors, PASSES)
+    assert _probabilities(fast, codes, checked.passes) == _probabilities(reference, codes, checked.passes)
 
 
 @pytest.fixture
 def _forgetful() -> Iterator[None]:
     """Run the known-answer test and the warning afresh, before and after."""
-    caches = (entropy_fast.products_are_exact, entropy_model._warn_once)
+    caches = (entropy_products.products_are_exact, entropy_model._warn_once)
     for one in caches:
         one.cache_clear()
     yield
@@ -317,7 +468,7 @@ def _forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_forgetful")
 def test_products_are_exact_on_this_machine() -> None:
-    assert entropy_fast.products_are_exact()
+    assert entropy_products.products_are_exact()
     assert isinstance(tiny_model().start(3, 3), FastState)
 
 
@@ -341,8 +492,8 @@ def test_inexact_products_are_noticed_and_replaced_with_one_warning(
 ) -> None:
     codes = _planes(2, 4, 4, 6, 5)
     expected = _probabilities(tiny_model(2).start(6, 5), codes, tiny_model().passes)
-    entropy_fast.products_are_exact.cache_clear()
-    monkeypatch.setattr(entropy_fast, "_matmul", broken)
+    entropy_products.products_are_exact.cache_clear()
+    monkeypatch.setattr(entropy_products, "matmul", broken)
     with pytest.warns(RuntimeWarning, match="slow integer arithmetic"):
         state = tiny_model(2).start(6, 5)
     again = tiny_model(2).start(6, 5)  # warnings are errors in this suite
@@ -366,11 +517,20 @@ def test_a_fault_outside_of_the_products_is_noticed_too(
 
 @pytest.mark.usefixtures("_forgetful")
 @pytest.mark.parametrize(
-    "shapes", [((12, 56), (56, 16)), ((12, 4), (4, 6)), ((8, 12), (12, 12))], ids=["state", "tallies", "output"]
+    "shapes",
+    [
+        ((4, 56), (56, 16)),
+        ((4, 4), (4, 6)),
+        ((4, 12), (12, 4)),
+        ((4, 6), (6, 4)),
+        ((4, 72), (72, 8)),
+        ((4, 8), (8, 2)),
+    ],
+    ids=["state", "tallies", "tally output", "surroundings", "features", "output"],
 )
 def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault that only products of one shape show passes the known answers and not the rehearsal."""
-    right, met = entropy_fast._matmul, []
+    right, met = entropy_products.matmul, []
 
     def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
         product = right(left, factor, out=out)
@@ -379,8 +539,8 @@ def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monk
             product += 40
         return product
 
-    assert entropy_fast.products_are_exact()
-    monkeypatch.setattr(entropy_fast, "_matmul", wrong)
+    assert entropy_products.products_are_exact()
+    monkeypatch.setattr(entropy_products, "matmul", wrong)
     with pytest.warns(RuntimeWarning):
         assert isinstance(tiny_model().start(3, 3), ReferenceState)
     assert met

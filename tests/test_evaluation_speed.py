@@ -13,10 +13,10 @@ from PIL import Image
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
-from pillow_rnc import weights
 from pillow_rnc.evaluation import speed, speed_parts
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.stopwatch import Stopwatch
+from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.network import macs_per_pixel
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ def test_processor_time_leaves_waiting_out() -> None:
 
 
 def test_decoding_leaves_the_arithmetic_of_the_encoder_out() -> None:
-    config = weights.load("auto").config
+    embedded, learned = ModelConfig(), ModelConfig(framework="additive")
 
-    assert 0 < macs_per_pixel(config, decoding=True) < macs_per_pixel(config)
+    assert 0 < macs_per_pixel(learned, decoding=True) < macs_per_pixel(learned)
+    assert macs_per_pixel(learned, encoding=True) == macs_per_pixel(learned), "the encoder runs the decoder"
+    assert 0 < macs_per_pixel(embedded, encoding=True) < macs_per_pixel(embedded), "the quantiser needs no decoder"
+    assert macs_per_pixel(embedded, decoding=True) == macs_per_pixel(embedded), "the quantiser multiplies nothing"

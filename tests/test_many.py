@@ -77,7 +77,7 @@ def test_nothing_makes_nothing() -> None:
 
 def test_a_damaged_file_is_named_and_the_others_are_closed(images: list[Image.Image], tmp_path: Path) -> None:
     files = pillow_rnc.encode_batch(images[:3], **OPTIONS)
-    files[1] = files[1][:-9] + b"\0" + files[1][-8:]
+    files[1] = files[1][:-9] + bytes([files[1][-9] ^ 1]) + files[1][-8:]
     paths = [tmp_path / f"{index}.rnc" for index in range(3)]
     for path, data in zip(paths, files, strict=True):
         path.write_bytes(data)

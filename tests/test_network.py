@@ -13,9 +13,11 @@ from torch.nn import functional
 from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
 from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.network import CodecState, Network, macs_per_pixel
+from pillow_rnc.network import CodecState, DirectWeights, IterationWeights, Network, macs_per_pixel
 
 FRAMEWORKS = get_args(Framework)
+PUBLISHED = tuple(framework for framework in FRAMEWORKS if framework != "embedded")
+SCALED = dataclasses.replace(CONFIG, framework="residual_scaling")
 
 
 def network_of(config: ModelConfig) -> Network:
@@ -23,9 +25,18 @@ def network_of(config: ModelConfig) -> Network:
     network = Network(config)
     with torch.no_grad():
         for parameter in network.parameters():
-            if not parameter.any():
+            if parameter.requires_grad and not parameter.any():
                 parameter.normal_(std=0.3)
+    if config.framework == "embedded":
+        for t in range(config.iterations):
+            visits = [(c, 40 * step / 2**t, 1) for c, step in ((1, 1), (0, 4), (64, 1), (9, 1))]
+            network.quantiser.set_visits(t, visits[: config.code_channels // 2])
     return network
+
+
+def direct_of(weights: IterationWeights) -> DirectWeights:
+    assert weights.direct is not None
+    return weights.direct
 
 
 def coefficients(network: Network, seed: int = 2) -> torch.Tensor:
@@ -79,8 +90,8 @@ def test_coefficients_are_significant_from_half_a_step_to_a_whole_one() -> None:
 
 
 def test_what_a_bit_stands_for_changes_where_its_coefficient_is_significant() -> None:
-    decoder = network_of(CONFIG).decoder
-    weights = network_of(CONFIG).weights_of(1)
+    decoder = network_of(SCALED).decoder
+    weights = direct_of(network_of(SCALED).weights_of(1))
     bits = torch.where(torch.rand(1, CONFIG.code_channels, 4, 4) < 0.5, 1.0, -1.0)
     significant = (torch.rand(1, 192, 4, 4) < 0.5).float()
     coded = decoder.carried(bits, significant, weights)
@@ -99,7 +110,7 @@ def test_cells_are_laid_side_by_side_as_pixel_unshuffle_does() -> None:
     torch.testing.assert_close(decoder._doubled(wide), functional.pixel_shuffle(decoder.up(wide), 2))
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", PUBLISHED)
 def test_the_encoder_is_fed_the_picture_less_its_reconstruction(framework: Framework) -> None:
     """One-shot: x - D(b), as the equations say, and not the residual before less D(b)."""
     network = network_of(dataclasses.replace(CONFIG, framework=framework))
@@ -116,7 +127,7 @@ def test_the_encoder_is_fed_the_picture_less_its_reconstruction(framework: Frame
         torch.testing.assert_close(significant, (2 * (states[t].coded * gain).abs() - 1).clamp(0, 1))
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", PUBLISHED)
 def test_updates_add_up_unless_the_framework_is_one_shot(framework: Framework) -> None:
     network = network_of(dataclasses.replace(CONFIG, framework=framework))
     state = unrolled(network, coefficients(network), 2)[-1]
@@ -126,8 +137,8 @@ def test_updates_add_up_unless_the_framework_is_one_shot(framework: Framework) -
     moved = network.decode_step(bits, 2, state._replace(reconstruction=state.reconstruction + shift))
     gain = network.gain_map(network.log_gain[0 if framework == "one_shot" else 2], state)
     weights = network.weights_of(2)
-    coded = network.decoder.carried(bits, significance(state.coded, gain), weights)
-    predicted, _ = network.decoder(bits, weights, state.decoder)
+    coded = network.decoder.carried(bits, significance(state.coded, gain), direct_of(weights))
+    predicted, _ = network.decoder(bits, coded, weights, state.decoder)
     update = (predicted + coded) / gain
 
     assert predicted.abs().max() > 0.01
@@ -143,13 +154,13 @@ def test_updates_add_up_unless_the_framework_is_one_shot(framework: Framework) -
 
 
 def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
-    network = network_of(dataclasses.replace(CONFIG, framework="residual_scaling"))
+    network = network_of(SCALED)
     state = unrolled(network, coefficients(network), 2)[-1]
     bits = torch.ones(1, CONFIG.code_channels, 4, 4)
     gain = network.gain_map(network.log_gain[2], state)
     weights = network.weights_of(2)
-    coded = network.decoder.carried(bits, significance(state.coded, gain), weights)
-    predicted, _ = network.decoder(bits, weights, state.decoder)
+    coded = network.decoder.carried(bits, significance(state.coded, gain), direct_of(weights))
+    predicted, _ = network.decoder(bits, coded, weights, state.decoder)
 
     assert gain.shape == (1, 1, 4, 4)
     assert bool((gain > 0).all())
@@ -158,6 +169,70 @@ def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
     after = network.decode_step(bits, 2, state)
     torch.testing.assert_close(after.reconstruction, state.reconstruction + (predicted + coded) / gain)
     torch.testing.assert_close(after.coded, state.coded + coded / gain)
+
+
+def test_embedded_predictions_are_made_afresh_within_the_intervals() -> None:
+    network = network_of(CONFIG)
+    state = unrolled(network, coefficients(network), 2)[-1]
+    shift = torch.randn_like(state.reconstruction)
+    bits = torch.where(torch.rand(1, CONFIG.code_channels, 4, 4) < 0.5, 1.0, -1.0)
+    after = network.decode_step(bits, 2, state)
+    moved = network.decode_step(bits, 2, state._replace(reconstruction=state.reconstruction + shift))
+    gain = network.gain_map(network.log_gain[2], state)
+    predicted, _ = network.decoder(bits, after.coded * gain, network.weights_of(2), state.decoder)
+    blind, _ = network.decoder(bits, torch.zeros_like(after.coded), network.weights_of(2), state.decoder)
+
+    assert gain.std() > 0
+    assert (predicted - blind).abs().max() > 0.01, "the decoder sees what was coded"
+    assert not torch.equal(after.coded, state.coded)
+    torch.testing.assert_close(after.reconstruction, after.coded + predicted / gain)
+    assert torch.equal(moved.reconstruction, after.reconstruction)
+
+
+def test_embedded_codes_say_nothing_of_what_only_floats_know() -> None:
+    """Bits and intervals are the same whatever the decoder predicts, so that an encoder needs no decoder."""
+    network = network_of(CONFIG)
+    target = coefficients(network)
+    shown = followed = network.initial_state(1, 4, 4)
+    for t in range(CONFIG.iterations):
+        a, memory = network.encode_step(target, t, shown, None)
+        without, _ = network.encode_step(target, t, followed, None)
+        bits = network.binarizer(a)
+
+        assert memory is None
+        assert torch.equal(a, without)
+        assert (bits > 0).any()
+        shown, followed = network.decode_step(bits, t, shown), network.follow_step(bits, t, followed)
+        assert torch.equal(shown.coded, followed.coded)
+        assert torch.equal(shown.reach, followed.reach)
+        assert not followed.reconstruction.any()
+        assert not torch.equal(shown.reconstruction, shown.coded)
+
+
+@pytest.mark.parametrize("framework", PUBLISHED)
+def test_other_encoders_follow_the_whole_decoder(framework: Framework) -> None:
+    network = network_of(dataclasses.replace(CONFIG, framework=framework))
+    state = unrolled(network, coefficients(network), 1)[-1]
+    bits = torch.ones(1, CONFIG.code_channels, 4, 4)
+
+    assert torch.equal(
+        network.follow_step(bits, 1, state).reconstruction, network.decode_step(bits, 1, state).reconstruction
+    )
+
+
+def test_busy_blocks_have_wider_steps_but_for_their_means() -> None:
+    network = network_of(CONFIG)
+    state = network.initial_state(1, 4, 4)
+    assert torch.equal(network.scale_map(state), torch.ones(1, 192, 4, 4))
+
+    coded = 100 * torch.rand(1, 192, 4, 4)
+    scale, masking = network.scale_map(state._replace(coded=coded)), network.masking(coded)
+    means = [0, 64, 128]
+    others = [c for c in range(192) if c not in means]
+
+    assert bool((masking < 0.9).all())
+    torch.testing.assert_close(scale[:, means], torch.ones(1, 3, 4, 4))
+    torch.testing.assert_close(scale[:, others], (1 / masking).expand(-1, len(others), -1, -1))
 
 
 def test_busy_blocks_and_their_neighbours_have_less_gain() -> None:
@@ -182,7 +257,7 @@ def test_busy_blocks_and_their_neighbours_have_less_gain() -> None:
 @pytest.mark.parametrize(
     ("framework", "cell"),
     [(framework, "gru") for framework in FRAMEWORKS]
-    + [("residual_scaling", cell) for cell in get_args(CellName) if cell != "gru"],
+    + [(framework, cell) for framework in FRAMEWORKS[2:] for cell in get_args(CellName) if cell != "gru"],
 )
 def test_a_patch_can_be_learned_by_heart(framework: Framework, cell: CellName) -> None:
     config = dataclasses.replace(
@@ -192,7 +267,8 @@ def test_a_patch_can_be_learned_by_heart(framework: Framework, cell: CellName) -
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     pixels = torch.stack([4 * x + 3 * y, 255 - 6 * y, 128 + 100 * torch.sin(x / 4)])[None]
     target = network.transform(pixels).detach()
-    optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
+    rate = 2e-2 if framework == "embedded" else 4e-3  # its codes are already there, the decoder alone learns
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
 
     def errors() -> list[torch.Tensor]:
         return [(s.reconstruction - target).square().mean() for s in unrolled(network, target, 3)[1:]]
@@ -207,15 +283,18 @@ def test_a_patch_can_be_learned_by_heart(framework: Framework, cell: CellName) -
     after = [float(e.detach()) for e in errors()]
 
     assert after[-1] < 0.25 * before[-1]
-    assert after[2] < after[0], "later iterations add detail"
+    if framework != "embedded":  # whose decoder knows the patch as soon as it sees a code of it
+        assert after[2] < after[0], "later iterations add detail"
 
 
 def test_associative_memory_is_for_the_decoder_alone() -> None:
-    network = network_of(dataclasses.replace(CONFIG, cell="associative_lstm"))
+    network = network_of(dataclasses.replace(SCALED, cell="associative_lstm"))
+    embedded = network_of(dataclasses.replace(CONFIG, cell="associative_lstm"))
 
     assert isinstance(network.encoder.core, LSTMCell)
-    assert isinstance(network.decoder.detail, AssociativeLSTMCell)
-    assert isinstance(network.decoder.context, AssociativeLSTMCell)
+    for decoder in (network.decoder, embedded.decoder):
+        assert isinstance(decoder.detail, AssociativeLSTMCell)
+        assert isinstance(decoder.context, AssociativeLSTMCell)
 
 
 def test_what_a_step_costs_is_counted() -> None:
@@ -223,3 +302,6 @@ def test_what_a_step_costs_is_counted() -> None:
 
     assert macs_per_pixel(default) < 10_000, "the budget of the default profile"
     assert macs_per_pixel(dataclasses.replace(default, separable=False)) > 2 * macs_per_pixel(default)
+    assert macs_per_pixel(default, decoding=True) == macs_per_pixel(default), "its encoder has no network"
+    learned = dataclasses.replace(default, framework="residual_scaling")
+    assert macs_per_pixel(learned, decoding=True) < 0.8 * macs_per_pixel(learned)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
 
-from pillow_rnc import numpy_network, weights
+from pillow_rnc import block_basis, numpy_network, weights
 from pillow_rnc.block_transform import BlockTransform
 from pillow_rnc.errors import RncOptionError, UnsupportedError
 from pillow_rnc.inference import TileNetwork, runtime
-from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.model_config import CellName, Framework, ModelConfig
 from pillow_rnc.numpy_network import NumpyTiles
-from pillow_rnc.numpy_transform import transform_matrices
+from pillow_rnc.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
 from pillow_rnc.numpy_weights import can_run
 from pillow_rnc.torch_inference import TorchTiles
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+MEANS = list(block_basis.MEANS)
 UNEQUAL = replace(CONFIG, encoder_channels=6, decoder_channels=10, context_channels=12)
 
 
@@ -48,10 +51,9 @@ def both(model: weights.Weights, n: int, height: int, width: int) -> tuple[TileN
     return tiles
 
 
-@pytest.mark.parametrize("framework", ["one_shot", "additive", "residual_scaling"])
 @pytest.mark.parametrize("sizes", [CONFIG, UNEQUAL])
-def test_codes_and_pixels_are_those_of_torch(framework: str, sizes: ModelConfig, tmp_path: Path) -> None:
-    model = model_of(ModelConfig.from_mapping({**_mapping(sizes), "framework": framework}), tmp_path)
+def test_codes_and_pixels_are_those_of_torch(sizes: ModelConfig, tmp_path: Path) -> None:
+    model = model_of(sizes, tmp_path)
     ours, theirs = both(model, 2, 48, 80)
     pixels = picture(2, 48, 80)
     for network in (ours, theirs):
@@ -60,6 +62,7 @@ def test_codes_and_pixels_are_those_of_torch(framework: str, sizes: ModelConfig,
     for _ in range(model.config.iterations):
         codes = ours.encode()
         assert codes.dtype == np.uint8
+        assert codes.any()
         np.testing.assert_array_equal(codes, theirs.encode())
         np.testing.assert_allclose(ours.pixels(), theirs.pixels(), atol=2e-3)
 
@@ -123,17 +126,79 @@ def test_what_a_host_set_in_numpy_does_not_reach_the_network(tmp_path: Path) -> 
         assert set(np.geterr().values()) == {"raise"}
 
 
-def test_the_transform_is_that_of_torch_and_undone_by_its_inverse() -> None:
+def coefficients_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the coefficients [n, h, w, 192] of pictures [n, height, width, 3], by the parts of this runtime."""
+    n, height, width, _ = pixels.shape
+    there, _ = transform_matrices()
+    overlap, _ = overlap_matrices()
+    planes = pixels.astype(np.float32) - 128
+    filter_borders(planes, overlap)
+    blocks = planes.reshape(n, height // 8, 8, width // 8, 8, 3).transpose(0, 1, 3, 2, 4, 5)
+    coefficients = blocks.reshape(n, height // 8, width // 8, 192) @ there
+    transform_means(coefficients, back=False)
+    return coefficients
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+def test_the_transform_is_that_of_torch(height: int, width: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 8 * height, 8 * width, 3)).astype(np.uint8)
+    expected = BlockTransform()(torch.tensor(pixels, dtype=torch.float32).permute(0, 3, 1, 2))
+
+    np.testing.assert_allclose(coefficients_of(pixels), expected.permute(0, 2, 3, 1).numpy(), atol=5e-3)
+
+
+def test_the_matrices_undo_each_other() -> None:
     there, back = transform_matrices()
-    pixels = picture(1, 8, 8)
-    expected = BlockTransform()(torch.tensor(pixels, dtype=torch.float32).permute(0, 3, 1, 2)).reshape(-1)
-    coefficients = (pixels.reshape(1, -1).astype(np.float32) - 128) @ there
 
-    np.testing.assert_allclose(coefficients[0], expected.numpy(), atol=1e-3)
-    np.testing.assert_allclose(coefficients @ back + 128, pixels.reshape(1, -1), atol=1e-3)
+    np.testing.assert_allclose(there @ back, np.eye(192), atol=1e-5)
 
 
-@pytest.mark.parametrize("change", [{"cell": "lstm"}, {"cell": "residual_gru"}, {"separable": False}])
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+def test_the_wavelet_of_the_means_is_undone_and_touches_nothing_else(height: int, width: int, seed: int) -> None:
+    before = np.random.default_rng(seed).normal(0, 500, (2, height, width, 192)).astype(np.float32)
+    after = before.copy()
+    transform_means(after, back=False)
+    others = [c for c in range(192) if c not in MEANS]
+    np.testing.assert_array_equal(after[..., others], before[..., others])
+    if height * width > 1:
+        assert np.abs(after[..., MEANS] - before[..., MEANS]).max() > 1
+
+    transform_means(after, back=True)
+    np.testing.assert_allclose(after, before, atol=5e-3)
+
+
+@given(height=st.integers(1, 13), width=st.integers(1, 13), level=st.floats(-500, 500, width=32))
+def test_constants_pass_to_the_means_of_means(height: int, width: int, level: float) -> None:
+    means = np.full((1, height, width, 192), level, np.float32)
+    transform_means(means, back=False)
+    halvings = [min(2, (length - 1).bit_length()) for length in (height, width)]
+    expected = np.zeros((height, width))
+    expected[:: 2 ** halvings[0], :: 2 ** halvings[1]] = level * 2 ** (sum(halvings) / 2)
+
+    for coefficient in MEANS:
+        np.testing.assert_allclose(means[0, ..., coefficient], expected, atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 4), (7, 9), (16, 16)])
+def test_an_error_in_any_coefficient_of_the_wavelet_weighs_about_alike(height: int, width: int) -> None:
+    """As in an orthonormal transform, whose norms are all 1; less so at the border of the picture."""
+    unit = np.zeros((height * width, height, width, 192), np.float32)
+    unit.reshape(height * width, -1, 192)[:, :, 0] = np.eye(height * width)
+    transform_means(unit, back=True)
+    norms = np.sqrt(np.square(unit[..., 0]).sum((1, 2))).reshape(height, width)
+
+    assert 0.65 < norms.min() <= norms.max() < 1.65
+    if min(height, width) > 8:
+        assert 0.8 < norms[4:-4, 4:-4].min() <= norms[4:-4, 4:-4].max() < 1.3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cell": name} for name in get_args(CellName) if name != "gru"]
+    + [{"separable": False}]
+    + [{"framework": name} for name in get_args(Framework) if name != "embedded"],
+    ids=str,
+)
 def test_other_models_are_left_to_torch(change: dict[str, object], tmp_path: Path) -> None:
     model = model_of(ModelConfig.from_mapping({**_mapping(CONFIG), **change}), tmp_path)
 

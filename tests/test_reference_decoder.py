@@ -17,7 +17,7 @@ import reference_decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
-from tiny_models import FOUR_PASSES, likely_codes, passes_of, tiny_tensors
+from tiny_models import FIVE_PASSES, likely_codes, passes_of, tiny_tensors
 
 from pillow_rnc import container, tables
 from pillow_rnc.codestream import decode_tile, encode_tile
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TENSORS = tiny_tensors(11, spread=25)
-CONFIG = {"code_channels": 4, "code_stride": 8, "iterations": 4, "passes": FOUR_PASSES}
+CONFIG = {"code_channels": 4, "code_stride": 8, "iterations": 4, "passes": FIVE_PASSES}
 WEIGHTS = save(TENSORS, metadata={"config": json.dumps(CONFIG)})
-MODEL = EntropyModel.from_tensors(TENSORS, FOUR_PASSES)
+MODEL = EntropyModel.from_tensors(TENSORS, FIVE_PASSES)
 BASE = Header(1, 1, "RGB", 1, 4, 8, 64, 16, hashlib.sha256(WEIGHTS).digest()[:8])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import zlib
 from dataclasses import fields
@@ -175,7 +176,7 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
     sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
     sizes |= {"F": config["entropy_hidden_channels"], "P": len(passes), "G": passes[0][2] - passes[0][1]}
     sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
-    sizes["S"] = description["entropy.tally.weight"]["shape"][1]
+    sizes["S"] = description["entropy.tally.weight"]["shape"][2]
     found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}
 
     expected = {tensor: shape_of(shape, sizes) for tensor, _, shape in rows("Tensors")}
@@ -208,9 +209,10 @@ def shape_of(text: str, sizes: dict[str, int]) -> list[int]:
 
 
 def product_minus(term: str, sizes: dict[str, int]) -> int:
+    term, *divisors = term.split(" / ")
     product, *less = term.split(" - ")
     factors = [sizes[word] if word in sizes else int(word) for word in product.split(" * ")]
-    return int(np.prod(factors)) - sum(map(int, less))
+    return (int(np.prod(factors)) - sum(map(int, less))) // math.prod(map(int, divisors))
 
 
 def test_the_limits_of_the_text_are_those_of_the_package() -> None:

@@ -195,7 +195,8 @@ def test_a_set_of_small_pictures_is_validated_on_others(tmp_path: Path, monkeypa
         for index in range(count):
             Image.fromarray(photograph(index, side, side)).save(tmp_path / name / f"{index}.png")
     text = 'name = "x"\nnetwork = "paper"\npaper_divisor = 16\nbatch = 1\ncrop_px = 32\nblock_iterations = 8\n'
-    (tmp_path / "recipe.toml").write_text(text + "choose_by_area = true\n[model]\niterations = 2\n")
+    text += 'choose_by_area = true\n[model]\nframework = "additive"\niterations = 2\n'
+    (tmp_path / "recipe.toml").write_text(text)
     paths = {"--data": "set", "--validate-on": "others", "--out": "run"}
     named = [word for name, path in paths.items() for word in (name, str(tmp_path / path))]
     main([str(tmp_path / "recipe.toml"), *named, "--device", "cpu"])

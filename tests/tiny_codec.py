@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from safetensors.numpy import save_file
-from tiny_models import tiny_tensors
+from tiny_models import FIVE_PASSES, tiny_tensors
 
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.weights import register
@@ -20,7 +20,7 @@ CONFIG = ModelConfig(
     context_channels=8,
     entropy_state_channels=8,
     entropy_hidden_channels=8,
-    passes=((0, 0, 2), (1, 0, 2), (0, 2, 4), (1, 2, 4)),
+    passes=FIVE_PASSES,
 )
 GOLDEN = Path(__file__).parent / "golden" / "tiny.safetensors"
 """A model of that configuration, which needs no torch to be made."""
@@ -42,6 +42,11 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = Network(config)
+    if config.framework == "embedded":
+        pairs = config.code_channels // 2
+        for t in range(config.iterations):
+            visits = [(0, 400 / 2**t, pairs)] if t == 0 else [(c, 400 / 2**t, 1) for c in (0, 64, 1, 9)[:pairs]]
+            network.quantiser.set_visits(t, visits)
     tensors = {f"network.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     tensors |= tiny_tensors(seed, passes=config.passes, iterations=config.iterations)
     path = folder / "random.safetensors"

@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 Passes = tuple[tuple[int, int, int], ...]
 
-FOUR_PASSES: Passes = ((0, 0, 2), (1, 0, 2), (0, 2, 4), (1, 2, 4))
+FIVE_PASSES: Passes = ((2, 0, 2), (3, 0, 2), (1, 0, 2), (0, 2, 4), (1, 2, 4))
+"""Passes of every lattice."""
 
 
 def passes_of(channels: int, groups: int) -> Passes:
     """Return 2 * groups passes: the even cells of a group of channels, the odd ones, the next group."""
     step = channels // groups
-    return tuple((parity, step * n, step * (n + 1)) for n in range(groups) for parity in (0, 1))
+    return tuple((lattice, step * n, step * (n + 1)) for n in range(groups) for lattice in (0, 1))
 
 
 def tiny_tensors(
     seed: int = 0,
     *,
-    passes: Passes = FOUR_PASSES,
+    passes: Passes = FIVE_PASSES,
     state: int = 8,
     hidden: int = 8,
     tallies: int = 6,
@@ -44,6 +45,9 @@ def tiny_tensors(
     def bias(size: int, *shape: int) -> NDArray[np.int32]:
         return random.integers(-size, size + 1, shape).astype(np.int32)
 
+    # Equal amounts, for half of those that are not 0, too: so tallies often stay 0 or return to it.
+    moves = np.rint(random.normal(0, 5 * spread, (tallies, 1))) * random.integers(-1, 2, (t - 1, 2, tallies, c))
+    moves[:, 1, ::2] = np.rint(random.normal(0, 5 * spread, moves[:, 1, ::2].shape))
     return {
         "entropy.state_in.weight": weight(t - 1, 2 * state, c, 3, 3),
         "entropy.state_in.bias": bias(20000, t - 1, 2 * state),
@@ -53,15 +57,15 @@ def tiny_tensors(
         "entropy.context.weight": weight(t, p - 1, hidden, c, 3, 3),
         "entropy.output.weight": weight(t, p, g, hidden),
         "entropy.output.bias": bias(9000, t, p, g),
-        "entropy.tally.weight": np.rint(random.normal(0, 5 * spread, (t - 1, tallies, c))).astype(np.int16),
+        "entropy.tally.weight": moves.astype(np.int16),
         "entropy.tally.scale": random.integers(20, 300, t - 1).astype(np.int32),
         "entropy.tally_input.weight": weight(2 * state, 2 * tallies),
-        "entropy.tally_output.weight": weight(t - 1, p, g, 2 * tallies),
+        "entropy.tally_output.weight": weight(t - 1, p, g, 3 * tallies),
     }
 
 
-def tiny_model(seed: int = 0, *, passes: Passes = FOUR_PASSES, iterations: int = 4) -> EntropyModel:
-    """Return a legal random network of 4 code channels and 4 passes unless told otherwise."""
+def tiny_model(seed: int = 0, *, passes: Passes = FIVE_PASSES, iterations: int = 4) -> EntropyModel:
+    """Return a legal random network of 4 code channels and 5 passes unless told otherwise."""
     return EntropyModel.from_tensors(tiny_tensors(seed, passes=passes, iterations=iterations), passes)
 
 

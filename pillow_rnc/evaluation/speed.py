@@ -168,7 +168,7 @@ def _add_arithmetic(report: _Report, iterations: int, own: Coded, peak: float) -
     config, pixels = weights.load("auto").config, SIZE_PX[0] * SIZE_PX[1]
     cells, data = [], {"peak": peak}
     for name, seconds, decoding in (("encode", own.encode_s, False), ("decode", own.decode_s, True)):
-        macs = macs_per_pixel(config, decoding=decoding) * pixels * iterations
+        macs = macs_per_pixel(config, encoding=not decoding, decoding=decoding) * pixels * iterations
         data[name] = macs / seconds
         cells.append((name, f"{macs / _GIGA:.1f}", f"{data[name] / _GIGA:.0f}", f"{data[name] / peak:.0%}"))
     title = f"Arithmetic of the network as stated; a large product reaches {peak / _GIGA:.0f} GMAC/s here"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pillow_rnc.pointwise import pointwise
-from pillow_rnc.training.tally import Tally, count, tallies, tally_coefficients
+from pillow_rnc.training.tally import Tally, count, features, tallies, tally_coefficients
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -92,8 +92,17 @@ def _integer_bias(parameter: Tensor) -> Tensor:
     return _round(parameter * _BIAS)
 
 
+def _lattices(height: int, width: int, like: Tensor) -> list[Tensor]:
+    """Return the cells of each lattice as maps of 1 and 0, [h, w]: even and odd checkerboard, all even, all odd."""
+    rows = torch.arange(height, device=like.device)[:, None]
+    columns = torch.arange(width, device=like.device)[None]
+    odd = (rows + columns) % 2
+    cells = (odd == 0, odd == 1, (odd == 0) & (rows % 2 == 0), (odd == 0) & (rows % 2 == 1))
+    return [one.to(like.dtype) for one in cells]
+
+
 class Hidden(NamedTuple):
-    """What is known before an iteration: state [N, K, h, w], counts [N, S, h, w], their features [N, 2 S, h, w]."""
+    """What is known before an iteration: state [N, K, h, w], counts [N, S, h, w], their features [N, 3 S, h, w]."""
 
     state: Tensor
     counted: Tensor
@@ -117,8 +126,8 @@ class IterationIntegers(NamedTuple):
     context_weight: Tensor  # of the passes after the first
     output_weight: Tensor
     output_bias: Tensor
-    tally_output: Tensor
-    tally: Tally | None  # counts the bits of the iteration before; None for the first
+    tally_output: Tensor | None
+    tally: Tally | None  # counts the bits of the iteration before
 
 
 class EntropyNetwork(nn.Module):
@@ -145,9 +154,9 @@ class EntropyNetwork(nn.Module):
         self.context_weight = uniform(t, p - 1, f, c, 3, 3, fan_in=9 * c)
         self.output_weight = uniform(t, p, g, f, fan_in=4 * f)
         self.output_bias = nn.Parameter(torch.zeros(t, p, g))
-        features = 2 * len(tally_coefficients())
-        self.tally_input = uniform(2 * k, features, fan_in=2 * features)
-        self.tally_output = nn.Parameter(torch.zeros(t, p, g, features))  # that of the first iteration stays idle
+        counted = len(tally_coefficients())
+        self.tally_input = uniform(2 * k, 2 * counted, fan_in=4 * counted)
+        self.tally_output = nn.Parameter(torch.zeros(t - 1, p, g, 3 * counted))
 
     @torch.no_grad()
     def expect(self, ones: Tensor) -> None:
@@ -170,7 +179,7 @@ class EntropyNetwork(nn.Module):
             _integer_weight(self.context_weight).unbind(),
             _integer_weight(self.output_weight).unbind(),
             _round(self.output_bias * (_BIAS / 2)).unbind(),
-            _integer_weight(self.tally_output).unbind(),
+            (None, *_integer_weight(self.tally_output).unbind()),
             (None, *tallies(network)),
         )
         shared = SharedIntegers(
@@ -182,9 +191,10 @@ class EntropyNetwork(nn.Module):
         """Return what is known before an iteration (not the first) from the bits +-1 of the one before."""
         assert values.state_in_weight is not None
         assert values.tally is not None
-        counted, features = count(values.tally, bits, None if before is None else before.counted)
+        counted = count(values.tally, bits, None if before is None else before.counted)
+        seen = features(counted, values.tally.scale)
         z = F.conv2d(bits * _KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
-        z = z + pointwise(features, shared.tally_input)
+        z = z + pointwise(seen[:, : shared.tally_input.shape[1]], shared.tally_input)
         h = None if before is None else before.state
         if h is not None:
             z = z + pointwise(h, shared.state_weight)
@@ -194,19 +204,18 @@ class EntropyNetwork(nn.Module):
         hard_n = torch.round(127 * torch.tanh(torch.floor(z_n.detach() / 128).clamp(-128, 127) / 32))
         n = _with_value(127 * torch.tanh(z_n / 4096), hard_n)
         state = _floor((u * n + 128) / 256) if h is None else h + _floor((u * (n - h) + 128) / 256)
-        return Hidden(state, counted, features)
+        return Hidden(state, counted, seen)
 
     def logits(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Tensor:
         """Return the log-odds of bit 1 for every bit of an iteration, [N, C, h, w], all passes together."""
         n, c, height, width = bits.shape
-        rows = torch.arange(height, device=bits.device)[:, None]
-        parity = (rows + torch.arange(width, device=bits.device)[None]) % 2  # [h, w]
+        lattices = _lattices(height, width, bits)
         f = None if before is None else F.conv2d(before.state, shared.feature_weight, padding=1)
         known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)  # value of a known bit
         out = torch.zeros_like(bits)
         feature_bias, output_weight = values.feature_bias.unbind(), values.output_weight.unbind()
         output_bias, context_weight = values.output_bias.unbind(), values.context_weight.unbind()
-        tally_output = values.tally_output.unbind()
+        tally_output = None if values.tally_output is None else values.tally_output.unbind()
         reach = 0  # channels beyond are all unknown
         for p, (wanted, start, stop) in enumerate(self.config.passes):
             z = feature_bias[p].view(1, -1, 1, 1)
@@ -218,10 +227,10 @@ class EntropyNetwork(nn.Module):
             reach = max(reach, stop)
             a = _hidden(z)
             sums = pointwise(a, output_weight[p], output_bias[p])
-            if before is not None:
+            if before is not None and tally_output is not None:
                 sums = sums + pointwise(before.features, tally_output[p])
             logit = (_floor(sums / 128) / 16).clamp(-8.0, _LOGIT_LIMIT)
-            cells = (parity == wanted).to(bits.dtype)[None, None]
+            cells = lattices[wanted][None, None]
             pad = (0, 0, 0, 0, start, c - stop)
             out = out + F.pad((logit * cells).expand(n, -1, -1, -1), pad)
             known = known + F.pad((_KNOWN * cells).expand(1, stop - start, -1, -1), pad)
@@ -248,7 +257,7 @@ class EntropyNetwork(nn.Module):
             "entropy.context.weight": self.context_weight,
             "entropy.output.weight": self.output_weight,
             "entropy.tally_input.weight": self.tally_input,
-            "entropy.tally_output.weight": self.tally_output[1:],
+            "entropy.tally_output.weight": self.tally_output,
         }
         biases = {
             "entropy.state_in.bias": self.state_in_bias * _BIAS,

@@ -17,6 +17,7 @@ from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.initialise import greedy_quantiser
 from pillow_rnc.training.models import make_model, validation_curve
 from pillow_rnc.training.paper_model import PaperModel
+from pillow_rnc.training.schedule import greedy_schedule
 from pillow_rnc.training.selection import keep_if_best
 from pillow_rnc.training.step import Speed, Stepper
 from pillow_rnc.training.team import Team
@@ -124,7 +125,8 @@ class Run:
         if self.recipe.model.framework == "one_shot":  # the quantiser's updates add up, those of one-shot do not
             return
         coefficients = model.network.transform(self.sampler.batch(0, _START_CROPS).cpu())
-        start = greedy_quantiser(model.network, coefficients, self.recipe.first_step, self.recipe.last_step)
+        find = greedy_schedule if self.recipe.model.framework == "embedded" else greedy_quantiser
+        start = find(model.network, coefficients, self.recipe.first_step, self.recipe.last_step)
         model.entropy.expect(start.ones)
 
     # --- checkpoints -------------------------------------------------------------------------------------------------

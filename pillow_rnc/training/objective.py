@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pillow_rnc.cells import State
 
 
-_ENCODER_PARAMETERS = ("encoder.", "masking.", "log_gain")  # what decides which codes are sent
+_ENCODER_PARAMETERS = ("encoder.", "quantiser.", "masking.", "log_gain")  # what decides which codes are sent
 
 
 class StepInputs(NamedTuple):
@@ -48,7 +48,7 @@ class CodecOutput(NamedTuple):
 
     bits: Tensor
     state: CodecState
-    memory: State
+    memory: State | None
     error: Tensor
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from pillow_rnc.embedded_quantiser import amounts
 from pillow_rnc.pointwise import pointwise
 
 if TYPE_CHECKING:
@@ -20,14 +22,19 @@ if TYPE_CHECKING:
 
 SHIFT = 10
 LIMIT = 127.0
-_UNIT = 4.0  # tallies count quarters of a weighted 8-bit level
+_UNIT = 16.0  # tallies count sixteenths of a weighted 8-bit level
 _PER_STEP = 48.0  # feature value of one quantiser step
 _LARGEST_WEIGHT, _LARGEST_SCALE = 32767.0, 65535.0
 _LOW_CHROMA = 16
 
 
 class Tally(NamedTuple):
-    """Integers by which the bits of one iteration are counted before the next: weight [S, C] and scale, a scalar."""
+    """Integers by which the bits of one iteration are counted before the next.
+
+    Attributes:
+        weight: [2, S, C], for tallies that are zero so far, and for all others.
+        scale: A scalar: the unit in which the next iteration sees them.
+    """
 
     weight: Tensor
     scale: Tensor
@@ -47,16 +54,42 @@ def tallies(network: Network) -> list[Tally]:
     chosen = torch.tensor(tally_coefficients(), device=steps.device)
     out = []
     for t in range(network.config.iterations - 1):
-        amounts = network.decoder.direct[t].weight[chosen, :, 0, 0].float() * steps[t] * _UNIT
+        fresh, known = (amounts[chosen] * _UNIT for amounts in _amounts(network, t))
         scale = torch.round(_PER_STEP * 2**SHIFT / (_UNIT * steps[t + 1])).clamp(1.0, _LARGEST_SCALE)
-        out.append(Tally(torch.round(amounts).clamp(-_LARGEST_WEIGHT, _LARGEST_WEIGHT), scale))
+        weight = torch.round(torch.stack([fresh, known])).clamp(-_LARGEST_WEIGHT, _LARGEST_WEIGHT)
+        out.append(Tally(weight, scale))
     return out
 
 
+def _amounts(network: Network, iteration: int) -> tuple[Tensor, Tensor]:
+    """Return what each bit stands for in a coefficient that is zero so far, and in any other: [192, C] each."""
+    weights = network.weights_of(iteration)
+    if weights.visits is not None:
+        return amounts(weights.visits)
+    assert weights.direct is not None
+    step = torch.exp(-network.log_gain[iteration].float())
+    fresh = weights.direct.decoder_direct[:, :, 0, 0].float() * step
+    return fresh, fresh + weights.direct.decoder_refinement[:, :, 0, 0].float() * step
+
+
 @torch.no_grad()
-def count(tally: Tally, bits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the counts [N, S, h, w] with those of one more iteration, and their features [N, 2 S, h, w]."""
-    added = pointwise(bits, tally.weight)
-    counted = added if counted is None else counted + added
-    v = torch.floor(counted * tally.scale / 2**SHIFT).clamp(-LIMIT, LIMIT)
-    return counted, torch.cat([v, v.abs()], 1)
+def count(tally: Tally, bits: Tensor, counted: Tensor | None) -> Tensor:
+    """Return the counts [N, S, h, w] with those of one more iteration, of bits +-1."""
+    fresh = pointwise(bits, tally.weight[0])
+    if counted is None:
+        return fresh
+    return counted + torch.where(counted == 0, fresh, pointwise(bits, tally.weight[1]))
+
+
+def _seen(counted: Tensor, scale: Tensor) -> Tensor:
+    """Return tallies as the network sees them, in 1/48 of a step."""
+    return torch.floor(counted * scale / 2**SHIFT).clamp(-LIMIT, LIMIT)
+
+
+@torch.no_grad()
+def features(counted: Tensor, scale: Tensor) -> Tensor:
+    """Return what an iteration sees of tallies [N, S, h, w]: values, magnitudes, and those around, [N, 3 S, h, w]."""
+    v = _seen(counted, scale)
+    magnitudes = v.abs()
+    around = 9 * F.avg_pool2d(magnitudes, 3, stride=1, padding=1) - magnitudes
+    return torch.cat([v, magnitudes, torch.floor(torch.round(around) / 8)], 1)

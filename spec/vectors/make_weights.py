@@ -24,9 +24,9 @@ WHOLE_CONFIG: Config = {
     "encoder_channels": 1,
     "entropy_hidden_channels": 5,
     "entropy_state_channels": 4,
-    "framework": "residual_scaling",
+    "framework": "embedded",
     "iterations": 6,
-    "passes": [[0, 0, 2], [1, 0, 2], [0, 2, 4], [1, 2, 4]],
+    "passes": [[2, 0, 2], [3, 0, 2], [1, 0, 2], [0, 2, 4], [1, 2, 4]],
     "separable": True,
 }
 ODD_CONFIG: Config = WHOLE_CONFIG | {
@@ -35,7 +35,7 @@ ODD_CONFIG: Config = WHOLE_CONFIG | {
     "entropy_hidden_channels": 3,
     "entropy_state_channels": 3,
     "iterations": 16,
-    "passes": [[1, 0, 1], [0, 0, 1], [0, 2, 3], [0, 1, 2], [1, 2, 3], [1, 1, 2]],
+    "passes": [[1, 0, 1], [3, 2, 3], [2, 0, 1], [0, 1, 2], [2, 2, 3], [3, 0, 1], [1, 2, 3], [1, 1, 2]],
 }
 _INT8, _INT16, _INT32, _FLOAT = "I8", "I16", "I32", "F32"
 _FORMATS = {_INT8: "b", _INT16: "h", _INT32: "i", _FLOAT: "f"}
@@ -92,13 +92,22 @@ def _entropy(tensors: _Tensors, config: Config, tallies: int) -> None:
         ("context.weight", _INT8, (t, p - 1, f, c, 3, 3), 60),
         ("output.weight", _INT8, (t, p, g, f), 90),
         ("tally_input.weight", _INT8, (2 * k, 2 * tallies), 60),
-        ("tally_output.weight", _INT8, (t - 1, p, g, 2 * tallies), 60),
+        ("tally_output.weight", _INT8, (t - 1, p, g, 3 * tallies), 60),
     ):
         tensors.spread(f"entropy.{name}", kind, shape, size)
-    # Later iterations weigh less and scale more, as in a model that was trained; some features reach the clamp.
-    sizes = [2000 * 0.8**n for n in range(t - 1) for _ in range(tallies * c)]
-    weights: list[float] = [round(size * (tensors.random.random() - 0.5)) for size in sizes]
-    tensors.put("entropy.tally.weight", _INT16, (t - 1, tallies, c), weights)
+    # Some tallies move by equal amounts, so they often stay 0 or return to it. For others, later iterations weigh less
+    # and scale more, as in a model that was trained. Some reach the clamp.
+    amounts = [round(1000 * tensors.random.random()) for _ in range(tallies)]
+    weights: list[float] = []
+    for n in range(t - 1):
+        for table in range(2):
+            for s in range(tallies):
+                steps = [tensors.random.random() for _ in range(c)]
+                if table == 1 and s % 2:
+                    weights += [round(2000 * 0.8**n * (step - 0.5)) for step in steps]
+                else:
+                    weights += [amounts[s] * (int(3 * step) - 1) for step in steps]
+    tensors.put("entropy.tally.weight", _INT16, (t - 1, 2, tallies, c), weights)
     tensors.put("entropy.tally.scale", _INT32, (t - 1,), [round(30 / 0.95**n) for n in range(t - 1)])
 
 
@@ -111,25 +120,42 @@ def _cell(tensors: _Tensors, name: str, n: int) -> None:
     tensors.spread(f"{name}.candidate.weight", _FLOAT, (n, n, 1, 1), 2)
 
 
+_IDLE = 1e6
+# Coefficient, levels and step of each visit of an iteration; first, second and idle pairs, bounded and unbounded.
+_VISITS = (
+    ((0, 2, 400.0),),
+    ((0, 1, 200.0), (64, 1, 200.0)),
+    ((1, 1, 150.0), (0, 1, 100.0)),
+    ((1, 1, 75.0),),
+    ((64, 2, 80.0),),
+    ((9, 1, 60.0), (1, 1, 37.5)),
+)
+
+
+def _quantiser(tensors: _Tensors, config: Config) -> None:
+    t, pairs = config["iterations"], config["code_channels"] // 2
+    tables: tuple[list[float], ...] = ([], [], [])
+    for visits in _VISITS:
+        tasks = [(float(c), float(level), step) for c, levels, step in visits for level in range(1, levels + 1)]
+        for task in tasks + [(0.0, _IDLE, 0.0)] * (pairs - len(tasks)):
+            for table, value in zip(tables, task, strict=True):
+                table.append(value)
+    for name, table in zip(("coefficient", "level", "step"), tables, strict=True):
+        tensors.put(f"network.quantiser.{name}", _FLOAT, (t, pairs), table)
+
+
 def _network(tensors: _Tensors, config: Config) -> None:
     t, c = config["iterations"], config["code_channels"]
-    e, d, n = (config[f"{part}_channels"] for part in ("encoder", "decoder", "context"))
-    steps = [round(-math.log(100 / 2**i) * _GRID) / _GRID for i in range(t)]
+    d, n = (config[f"{part}_channels"] for part in ("decoder", "context"))
+    steps = [round(-math.log(400 / 2**i) * _GRID) / _GRID for i in range(t)]
     tensors.put("network.log_gain", _FLOAT, (t,), steps)
     tensors.put("network.masking.exponent", _FLOAT, (), [0.25])
     tensors.put("network.masking.log_floor", _FLOAT, (), [4.5])
-    tensors.spread("network.encoder.stem.weight", _FLOAT, (e, 384, 1, 1), 0.2)
-    tensors.spread("network.encoder.stem.bias", _FLOAT, (e,), 0.2)
-    _cell(tensors, "network.encoder.core", e)
+    _quantiser(tensors, config)
+    tensors.spread("network.decoder.sight.weight", _FLOAT, (d, 192, 1, 1), 0.4)
     for i in range(t):
-        tensors.spread(f"network.encoder.heads.{i}.weight", _FLOAT, (c, e, 1, 1), 1)
-        tensors.spread(f"network.encoder.direct.{i}.weight", _FLOAT, (c, 192, 1, 1), 0.5)
-        tensors.spread(f"network.encoder.direct.{i}.bias", _FLOAT, (c,), 0.1)
-        tensors.spread(f"network.encoder.significance.{i}.weight", _FLOAT, (c, 192, 1, 1), 0.2)
         tensors.spread(f"network.decoder.inputs.{i}.weight", _FLOAT, (d, c, 1, 1), 1.5)
         tensors.spread(f"network.decoder.inputs.{i}.bias", _FLOAT, (d,), 0.3)
-        tensors.spread(f"network.decoder.direct.{i}.weight", _FLOAT, (192, c, 1, 1), 0.3)
-        tensors.spread(f"network.decoder.refinement.{i}.weight", _FLOAT, (192, c, 1, 1), 0.2)
     for name, shape in (("down", (n, 4 * d, 1, 1)), ("up", (4 * d, n, 1, 1)), ("output", (192, d, 1, 1))):
         tensors.spread(f"network.decoder.{name}.weight", _FLOAT, shape, 0.5)
         tensors.spread(f"network.decoder.{name}.bias", _FLOAT, shape[:1], 0.1)

@@ -1,0 +1,192 @@
+"""The visits of the embedded quantiser: which coefficients, with which steps, in which iteration; found greedily.
+
+Each iteration spends its pairs of codes where they lower squared error + price * bits most, at a price that falls from
+iteration to iteration. Most codes are then zeros, which the entropy network codes almost for nothing: the rate goes
+where the picture has detail, and a prefix of the codes is close to the best quantiser of its rate. Error is counted in
+units of the gain, so that busy blocks are quantised more coarsely. Bits are those that neighbours leave to be said.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pillow_rnc.block_basis import MEANS
+from pillow_rnc.embedded_quantiser import Intervals, Visits, advanced, at_rest, margins
+
+if TYPE_CHECKING:
+    from pillow_rnc.network import Network
+
+_LEVELS = 8
+_FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not considered
+_SLOT_PRICE = 0.5  # makes a visit with few levels win over one with many of equal merit per level
+_FIRST_STEPS = (1, 2, 4)  # of a coefficient's first visit, in steps of the iteration
+_MAGNITUDES = (0.1, 0.4, 1.2)  # limits of contexts, in steps
+
+
+class Start(NamedTuple):
+    """What a schedule is worth on its sample: squared error per pixel, and how often each channel fires."""
+
+    errors: list[float]
+    ones: Tensor  # [iterations, code_channels]
+
+
+class _Visit(NamedTuple):
+    """A visit of one coefficient, and what it is worth."""
+
+    merit: float  # for each pair of codes
+    coefficient: int
+    step: float
+    levels: int
+
+
+class _Sample(NamedTuple):
+    """The pictures that a schedule is fitted to, [N, 192, h, w] each, and what the iteration multiplies steps by."""
+
+    target: Tensor
+    intervals: Intervals
+    scale: Tensor
+
+    def of(self, coefficient: int) -> _Sample:
+        """Return one coefficient alone, [N, 1, h, w]."""
+        one = slice(coefficient, coefficient + 1)
+        middle, reach = self.intervals
+        return _Sample(self.target[:, one], Intervals(middle[:, one], reach[:, one]), self.scale[:, one])
+
+    def visited(self, step: float, levels: int) -> tuple[Tensor, Intervals]:
+        """Return the symbols and intervals of a visit to the one coefficient of this sample."""
+        zeros = torch.zeros(levels, dtype=torch.long)
+        half = torch.full((1, levels), 0.5)
+        visits = Visits(
+            torch.tensor([step]), torch.tensor([float(levels)]), zeros, torch.arange(1.0, levels + 1),
+            torch.cat([half, -half], 1),
+        )  # fmt: skip
+        fires = margins(self.target, self.intervals, visits, self.scale) >= 0
+        symbol = fires[:, :levels].sum(1, keepdim=True) - fires[:, levels:].sum(1, keepdim=True)
+        return symbol, advanced(2.0 * fires - 1, self.intervals, visits, self.scale)
+
+    def error(self, intervals: Intervals) -> float:
+        """Return the squared error of the middles, in units of the gain."""
+        return float(((self.target - intervals.middle) / self.scale).square().mean())
+
+    def context(self, step: float, *, mean: bool) -> Tensor:
+        """Return what the entropy network will know of each block, as a class, int64 [blocks].
+
+        That is how large its neighbours are, and whether it is significant; of a mean also which band of the wavelet
+        it belongs to. Blocks of odd parity are coded after their neighbours, which they know to this step already.
+        """
+        values, coded = self.target / self.scale, self.intervals.middle / self.scale
+        h, w = values.shape[2:]
+        rows, columns = torch.arange(h)[:, None], torch.arange(w)
+        finer = coded + step * torch.round((values - coded) / step)
+        around = _ring_mean(torch.where((rows + columns) % 2 == 1, finer, coded).abs())
+        magnitude = torch.bucketize(around / step, torch.tensor(_MAGNITUDES))
+        classes = magnitude * 2 + (coded != 0)
+        if mean:
+            band = torch.where(rows % 2 + columns % 2 > 0, rows % 2 * 2 + columns % 2, 4 + (rows + columns) // 2 % 2)
+            band = torch.where((rows % 4 == 2) & (columns % 4 == 2), 0, band)
+            classes = classes + band * 2 * (len(_MAGNITUDES) + 1)
+        return classes.flatten()
+
+
+def _ring_mean(maps: Tensor) -> Tensor:
+    """Return the mean of the neighbours of each block, as far as there are any; maps [N, 1, h, w]."""
+    weight = torch.ones(1, 1, 3, 3)
+    weight[0, 0, 1, 1] = 0.0
+    return F.conv2d(maps, weight, padding=1) / F.conv2d(torch.ones_like(maps[:1]), weight, padding=1)
+
+
+def _bits(symbol: Tensor, context: Tensor, among: Tensor, symbols: int) -> float:
+    """Return the bits per block that say a symbol, its context being known, in the blocks ``among`` which it is said.
+
+    The entropy of a sample is too low by half a bit times log2(e) for each free frequency; that is added (Miller 1955).
+    """
+    chosen = context[among] * symbols + symbol[among]
+    counts = torch.bincount(chosen, minlength=(int(context.max()) + 1) * symbols).view(-1, symbols).double()
+    totals = counts.sum(1, keepdim=True)
+    entropy = -(counts * torch.log2((counts / totals.clamp(min=1)).clamp(min=1e-12))).sum()
+    free = (counts > 0).sum() - (totals > 0).sum()
+    return float(entropy + free / (2 * math.log(2))) / len(symbol)
+
+
+def _best_levels(one: _Sample, coefficient: int, step: float, price: float, *, whole: bool) -> _Visit | None:
+    """Return the visit of one coefficient at a step with as many levels as pay, None if none does.
+
+    ``whole``: take all levels that occur, because what lies beyond them comes late.
+    """
+    context = one.context(step, mean=coefficient in MEANS)
+    among = torch.ones_like(context, dtype=torch.bool)
+    fresh = (one.intervals.middle == 0).flatten()
+    error, merits = one.error(one.intervals), 0.0
+    levels = 0
+    for level in range(1, _LEVELS + 1):
+        symbol, intervals = one.visited(step, level)
+        event = (symbol.abs() >= level).flatten()
+        if int(event.sum()) < _FEWEST_BLOCKS:
+            break
+        signs = event * (1 + (symbol < 0).flatten().long()) if level == 1 else event.long()
+        after = one.error(intervals)
+        merit = error - after - price * _bits(signs, context, among, 3 if level == 1 else 2)
+        if merit <= 0 and not (whole and level > 1):
+            break
+        among, error, merits, levels = event & fresh, after, merits + merit, level
+    return _Visit(merits / (levels + _SLOT_PRICE), coefficient, step, levels) if levels else None
+
+
+def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None]) -> list[_Visit]:
+    """Return the visits that an iteration spends its pairs on; ``last`` holds the last step of each coefficient."""
+    price = step * step * math.log(2) / 6  # of a bit, where a uniform quantiser of this step is efficient
+    candidates: list[_Visit] = []
+    for coefficient, before in enumerate(last):
+        one = sample.of(coefficient)
+        steps = [factor * step for factor in _FIRST_STEPS] if before is None else [before / 2]
+        whole = before is None and coefficient in MEANS
+        found = [_best_levels(one, coefficient, each, price, whole=whole) for each in steps]
+        candidates += sorted(filter(None, found))[-1:]
+    chosen: list[_Visit] = []
+    for visit in sorted(candidates, reverse=True):
+        whole = last[visit.coefficient] is None and visit.coefficient in MEANS
+        if visit.merit > 0 and (visit.levels <= pairs or (pairs and not whole)):
+            chosen.append(visit._replace(levels=min(visit.levels, pairs)))
+            pairs -= chosen[-1].levels
+    return chosen
+
+
+@torch.no_grad()
+def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, last_step: float) -> Start:
+    """Set the quantiser and gains of an embedded ``network``, and silence its decoder; return what they are worth.
+
+    Args:
+        network: Changed in place.
+        coefficients: Of training pictures, float32 [N, 192, h, w], h and w even.
+        first_step: Quantiser step of the first iteration, in weighted 8-bit levels.
+        last_step: Quantiser step of the last iteration.
+    """
+    iterations, pairs = network.config.iterations, network.quantiser.pairs
+    n, _, h, w = coefficients.shape
+    state = network.initial_state(n, h, w)
+    assert network.decoder.output.bias is not None
+    network.decoder.output.weight.zero_()
+    network.decoder.output.bias.zero_()
+    intervals = at_rest(coefficients)
+    last: list[float | None] = [None] * coefficients.shape[1]
+    errors, ones = [], torch.zeros(iterations, network.config.code_channels)
+    for t in range(iterations):
+        step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
+        network.log_gain[t] = -math.log(step)
+        sample = _Sample(coefficients, intervals, network.scale_map(state))
+        chosen = _choose(sample, step, pairs, last)
+        network.quantiser.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
+        for visit in chosen:
+            last[visit.coefficient] = visit.step
+        visits = network.quantiser.visits(t)
+        fires = margins(coefficients, intervals, visits, sample.scale) >= 0
+        intervals = advanced(2.0 * fires - 1, intervals, visits, sample.scale)
+        state = state._replace(coded=intervals.middle, reach=intervals.reach, reconstruction=intervals.middle)
+        ones[t] = fires.float().mean((0, 2, 3))
+        errors.append(float((coefficients - intervals.middle).square().sum(1).mean() / 64))
+    return Start(errors, ones)
