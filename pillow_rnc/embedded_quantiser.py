@@ -9,7 +9,7 @@ The state of a coefficient is the middle of its interval and the half width ("re
 has an interval without an end, marked by a negative reach, which grows by doubling until it holds the magnitude.
 
 Source: embedded dead-zone quantisers, as in Taubman, "High performance scalable image compression with EBCOT", IEEE
-Trans. Image Processing 9 (2000); the dead zone is narrower here.
+Trans. Image Processing 9 (2000). The first threshold is a whole step, so that halving nests exactly.
 """
 
 from __future__ import annotations
@@ -19,15 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pillow_rnc.numpy_quantiser import BELOW, NO_LEVEL, UNBOUNDED, WORTH_HALVING
 from pillow_rnc.pointwise import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-DEAD_ZONE = 1.0  # first threshold of an interval that holds zero, in steps: at 1, halving nests exactly
-_WORTH_HALVING = 0.7  # half widths below this many steps are left alone
-_UNBOUNDED = 1e9  # reach of a coefficient that was never visited
-NO_LEVEL = 1e6  # level of a pair without a task: no magnitude reaches it
 
 
 class Intervals(NamedTuple):
@@ -99,7 +95,7 @@ class EmbeddedQuantiser(nn.Module):
 
 def at_rest(like: Tensor) -> Intervals:
     """Return the intervals before the first visit, of the shape of ``like``."""
-    return Intervals(torch.zeros_like(like), torch.full_like(like, _UNBOUNDED))
+    return Intervals(torch.zeros_like(like), torch.full_like(like, UNBOUNDED))
 
 
 def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Tensor:
@@ -115,12 +111,12 @@ def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor)
     middle, reach = intervals.middle[:, chosen], intervals.reach[:, chosen]
     level = visits.level.view(1, -1, 1, 1)
     step = visits.step[chosen].view(1, -1, 1, 1) * scale[:, chosen]
-    halves = (level == 1) & ((reach < 0) | (reach > _WORTH_HALVING * step))
+    halves = (level == 1) & ((reach < 0) | (reach > WORTH_HALVING * step))
     known = torch.where(halves, step.new_zeros(()), NO_LEVEL)
-    threshold = torch.where(middle != 0, known, (level - 1 + DEAD_ZONE) * step)
+    threshold = torch.where(middle != 0, known, level * step)
     threshold = torch.where(level == NO_LEVEL, NO_LEVEL, threshold)
     offset = target[:, chosen] - middle
-    return torch.cat([offset - threshold, -1e-6 - offset - threshold], 1)
+    return torch.cat([offset - threshold, -BELOW - offset - threshold], 1)
 
 
 def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Intervals:
@@ -130,12 +126,12 @@ def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) 
     step, levels = visits.step.view(1, -1, 1, 1) * scale, visits.levels.view(1, -1, 1, 1)
     magnitude, sign = symbol.abs(), symbol.sign()
     # An interval that holds zero: the first thresholds.
-    low = (magnitude - 1 + DEAD_ZONE) * step
-    beyond = (magnitude == levels) & (reach == _UNBOUNDED)
+    low = magnitude * step
+    beyond = (magnitude == levels) & (reach == UNBOUNDED)
     high = torch.where(beyond, low + step, torch.minimum(low + step, reach).clamp_min(low))
     fresh_middle = sign * (low + high) / 2
     fresh_reach = torch.where(beyond, low - high, high - low) / 2
-    narrowed = torch.where(step > 0, torch.minimum(reach, DEAD_ZONE * step), reach)
+    narrowed = torch.where(step > 0, torch.minimum(reach, step), reach)
     # Any other: halved, or moved outward by twice its width as long as it has no end.
     half = reach.abs() / 2
     outward = (reach < 0) & (sign == middle.sign())
@@ -155,4 +151,4 @@ def amounts(visits: Visits) -> tuple[Tensor, Tensor]:
     """
     step, first = visits.step[:, None], (visits.level == 1).repeat(2)
     moves = visits.sums * step
-    return torch.where(first, (DEAD_ZONE + 0.5) * moves, moves), torch.where(first, moves / 2, 0 * moves)
+    return torch.where(first, 1.5 * moves, moves), torch.where(first, moves / 2, 0 * moves)

@@ -281,8 +281,7 @@ class Network(nn.Module):
         """Return the state after one more iteration; see `decode_step`."""
         gain = self.gain_map(weights.log_update_gain, state)
         if weights.visits is not None:
-            intervals = Intervals(state.coded, state.reach)
-            coded, reach = advanced(bits, intervals, weights.visits, self.scale_map(state))
+            coded, reach = self._advanced(bits, weights.visits, state)
             predicted, decoder = self.decoder(bits, coded * gain, weights, state.decoder)
             return CodecState(coded, reach, coded + predicted / gain, decoder)
         assert weights.direct is not None
@@ -293,6 +292,9 @@ class Network(nn.Module):
             return CodecState(coded, state.reach, update, decoder)
         return CodecState(state.coded + coded, state.reach, state.reconstruction + update, decoder)
 
+    def _advanced(self, bits: Tensor, visits: Visits, state: CodecState) -> Intervals:
+        return advanced(bits, Intervals(state.coded, state.reach), visits, self.scale_map(state))
+
     def follow_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
         """Return the state as far as the encoder needs it: without the decoder's predictions where it can do without.
 
@@ -301,8 +303,8 @@ class Network(nn.Module):
         weights = self.weights_of(iteration)
         if weights.visits is None:
             return self.decode(bits, weights, state)
-        intervals = advanced(bits, Intervals(state.coded, state.reach), weights.visits, self.scale_map(state))
-        return state._replace(coded=intervals.middle, reach=intervals.reach)
+        coded, reach = self._advanced(bits, weights.visits, state)
+        return state._replace(coded=coded, reach=reach)
 
     def encode_step(
         self, target: Tensor, iteration: int, state: CodecState, memory: State | None
@@ -327,6 +329,7 @@ _GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 
 
 
 _LATTICE_SHARE = (0.5, 0.5, 0.25, 0.25)
+"""Part of the cells that each lattice of a pass has."""
 
 
 def macs_per_pixel(config: ModelConfig, *, tallies: int = 96, encoding: bool = False, decoding: bool = False) -> float:

@@ -1,4 +1,7 @@
-"""The embedded quantiser in NumPy: coefficients -> nested intervals, coded by bits; see `embedded_quantiser`."""
+"""The embedded quantiser in NumPy: coefficients -> nested intervals, coded by bits; see `embedded_quantiser`.
+
+The numbers that both share stand here, where no torch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,17 @@ if TYPE_CHECKING:
     from pillow_rnc.numpy_cells import Strip
     from pillow_rnc.numpy_weights import Floats
 
-DEAD_ZONE, WORTH_HALVING = np.float32(1.0), np.float32(0.7)
-UNBOUNDED = np.float32(1e9)
+WORTH_HALVING = 0.7
+"""Half widths below this many steps are left alone."""
+
+UNBOUNDED = 1e9
+"""Reach of a coefficient that was never visited."""
+
 NO_LEVEL = 1e6
-_TINY = np.float32(1e-6)
+"""Level of a pair without a task: no magnitude reaches it."""
+
+BELOW = 1e-6
+"""How far below the middle a coefficient is below it, as one at the middle counts as above."""
 
 
 class Visits(NamedTuple):
@@ -83,7 +93,7 @@ class Intervals:
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self.middle = np.zeros((*shape, COEFFICIENTS), np.float32)
-        self.reach = np.full((*shape, COEFFICIENTS), UNBOUNDED)
+        self.reach = np.full((*shape, COEFFICIENTS), UNBOUNDED, np.float32)
 
     def _steps(self, visits: Visits, wider: Floats) -> Floats:
         """Return the steps in a strip, [cells, V]; ``wider`` [cells, 1] is by what the masking widens them."""
@@ -98,11 +108,11 @@ class Intervals:
         fresh = middle == 0
         of, level = visits.of_pair, visits.level
         known = np.where(halves[:, of] & (level == 1), np.float32(0), np.float32(NO_LEVEL))
-        threshold = np.where(fresh[:, of], (level - 1 + DEAD_ZONE) * step[:, of], known)
+        threshold = np.where(fresh[:, of], level * step[:, of], known)
         half = bits.shape[1] // 2
         bits[...] = -1
         bits[:, visits.pairs] = np.where(offset[:, of] >= threshold, np.float32(1), np.float32(-1))
-        bits[:, half + visits.pairs] = np.where(-_TINY - offset[:, of] >= threshold, np.float32(1), np.float32(-1))
+        bits[:, half + visits.pairs] = np.where(-BELOW - offset[:, of] >= threshold, np.float32(1), np.float32(-1))
 
     def advance(self, strip: Strip, visits: Visits, wider: Floats, bits: Floats) -> None:
         """Take the bits +-1 of a strip, [cells, 2 G]."""
@@ -115,7 +125,7 @@ class Intervals:
         all_middles, all_reaches = strip.of(self.middle), strip.of(self.reach)
         middle, reach = (a.take(visits.coefficients, axis=1) for a in (all_middles, all_reaches))
         magnitude, sign = np.abs(symbol), np.sign(symbol)
-        low = (magnitude - 1 + DEAD_ZONE) * step
+        low = magnitude * step
         beyond = (magnitude == visits.levels) & (reach == UNBOUNDED)
         high = np.where(beyond, low + step, np.maximum(np.minimum(low + step, reach), low))
         width = np.abs(reach) * np.float32(0.5)
@@ -123,6 +133,6 @@ class Intervals:
         fresh, still = middle == 0, symbol == 0
         new_middle = np.where(fresh, sign * (low + high) / 2, middle + sign * np.where(outward, 4 * width, width))
         new_reach = np.where(fresh, np.where(beyond, low - high, high - low) / 2, np.where(outward, 2 * reach, width))
-        narrowed = np.where(fresh, np.minimum(reach, DEAD_ZONE * step), reach)
+        narrowed = np.where(fresh, np.minimum(reach, step), reach)
         all_middles[:, visits.coefficients] = np.where(still, middle, new_middle)
         all_reaches[:, visits.coefficients] = np.where(still, narrowed, new_reach)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from tiny_codec import CONFIG, register_random_codec
 
-from pillow_rnc import embedded_quantiser, numpy_quantiser, weights
+from pillow_rnc import weights
 from pillow_rnc.embedded_quantiser import EmbeddedQuantiser, advanced, at_rest, margins
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.inference import runtime
@@ -69,11 +69,6 @@ def test_bits_and_intervals_are_those_of_torch(
         np.testing.assert_array_equal(bits > 0, found.permute(0, 2, 3, 1).numpy())
         np.testing.assert_array_equal(ours.middle, theirs.middle.permute(0, 2, 3, 1).numpy())
         np.testing.assert_array_equal(ours.reach, theirs.reach.permute(0, 2, 3, 1).numpy())
-
-
-def test_constants_are_those_of_torch() -> None:
-    assert numpy_quantiser.NO_LEVEL == embedded_quantiser.NO_LEVEL
-    assert numpy_quantiser.DEAD_ZONE == embedded_quantiser.DEAD_ZONE
 
 
 @given(VISITS)

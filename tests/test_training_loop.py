@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_codec import CONFIG
-from tiny_training import photograph, tiny_recipe
+from tiny_training import losses, photograph, tiny_recipe
 
 from pillow_rnc import codec, weights
 from pillow_rnc.model_config import Framework
@@ -55,14 +55,6 @@ def idle(framework: Framework) -> set[str]:
         return {"quantiser.coefficient", "quantiser.level", "quantiser.step"}
     # Before the first iteration no coefficient is significant.
     return {"encoder.significance.0.weight", "decoder.refinement.0.weight"}
-
-
-def losses(run: Run, steps: int) -> list[float]:
-    out = []
-    for _ in range(steps):
-        run.train_step()
-        out.append(run.stepper.report().loss)
-    return out
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:

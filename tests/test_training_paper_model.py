@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import photograph
+from tiny_training import losses, photograph
 
 from pillow_rnc.evaluation.paper_runs import CELLS
 from pillow_rnc.model_config import ModelConfig
@@ -97,13 +97,6 @@ def test_codes_are_drawn_with_the_mean_z_and_the_gradient_of_z() -> None:
 
 def test_a_resumed_run_draws_the_codes_of_the_uninterrupted_one(tmp_path: Path) -> None:
     recipe = paper_recipe(stochastic_codes=True)
-
-    def losses(run: Run, steps: int) -> list[float]:
-        out = []
-        for _ in range(steps):
-            run.train_step()
-            out.append(run.stepper.report().loss)
-        return out
 
     expected = losses(run_in(tmp_path / "whole", recipe), 4)
     first = run_in(tmp_path / "parts", recipe)

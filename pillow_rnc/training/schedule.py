@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pillow_rnc.block_basis import MEANS
-from pillow_rnc.embedded_quantiser import Intervals, Visits, advanced, at_rest, margins
+from pillow_rnc.embedded_quantiser import Intervals, Visits, advanced, margins
+from pillow_rnc.training.initialise import Start
 
 if TYPE_CHECKING:
     from pillow_rnc.network import Network
@@ -26,13 +27,6 @@ _FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not consi
 _SLOT_PRICE = 0.5  # makes a visit with few levels win over one with many of equal merit per level
 _FIRST_STEPS = (1, 2, 4)  # of a coefficient's first visit, in steps of the iteration
 _MAGNITUDES = (0.1, 0.4, 1.2)  # limits of contexts, in steps
-
-
-class Start(NamedTuple):
-    """What a schedule is worth on its sample: squared error per pixel, and how often each channel fires."""
-
-    errors: list[float]
-    ones: Tensor  # [iterations, code_channels]
 
 
 class _Visit(NamedTuple):
@@ -172,21 +166,19 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
     assert network.decoder.output.bias is not None
     network.decoder.output.weight.zero_()
     network.decoder.output.bias.zero_()
-    intervals = at_rest(coefficients)
     last: list[float | None] = [None] * coefficients.shape[1]
     errors, ones = [], torch.zeros(iterations, network.config.code_channels)
     for t in range(iterations):
         step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
         network.log_gain[t] = -math.log(step)
-        sample = _Sample(coefficients, intervals, network.scale_map(state))
+        sample = _Sample(coefficients, Intervals(state.coded, state.reach), network.scale_map(state))
         chosen = _choose(sample, step, pairs, last)
         network.quantiser.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
         for visit in chosen:
             last[visit.coefficient] = visit.step
-        visits = network.quantiser.visits(t)
-        fires = margins(coefficients, intervals, visits, sample.scale) >= 0
-        intervals = advanced(2.0 * fires - 1, intervals, visits, sample.scale)
-        state = state._replace(coded=intervals.middle, reach=intervals.reach, reconstruction=intervals.middle)
-        ones[t] = fires.float().mean((0, 2, 3))
-        errors.append(float((coefficients - intervals.middle).square().sum(1).mean() / 64))
+        margin, _ = network.encode_step(coefficients, t, state, None)
+        bits = network.binarizer(margin)
+        state = network.follow_step(bits, t, state)
+        ones[t] = (bits > 0).float().mean((0, 2, 3))
+        errors.append(float((coefficients - state.coded).square().sum(1).mean() / 64))
     return Start(errors, ones)
