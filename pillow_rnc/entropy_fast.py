@@ -4,6 +4,8 @@ Rows of every matrix are cells, columns are taps times channels; bits, states an
 for that reason. Bits are +1 and -1 here, so that tallies add up from them too. What is met at cells around lies in the
 order of the grid, because nine taps of it are views; all else comes by phase, as in `entropy_context`, because the
 cells of a lattice are neighbours there.
+Sums leave out what adds nothing: tallies that no iteration has moved yet, and channels whose bits are the same in all
+cells, which are one input together.
 Tallies times a scale are the only numbers that may be rounded: from 2^24 on, which is far beyond the clamp to 127 that
 follows.
 float32 is enough; float64 is there to ask again, where float32 is under suspicion.
@@ -46,19 +48,15 @@ class FastState:
 
     def __init__(self, weights: FastTensors, grid_h: int, grid_w: int) -> None:
         tensors, dtype = weights.tensors, weights.dtype
-        c, k, s = tensors.code_channels, tensors.state_channels, tensors.tallies
+        c, k, s = tensors.code_channels, tensors.state_channels, weights.moved[-1]
         self._weights = weights
         self._grid = (grid_h, grid_w)
         self._iteration = -1
         # In the order of the grid, with one cell of zeros on every side for what lies outside the tile.
-        padded = (grid_h + 2, grid_w + 2)
-        self._bits = np.zeros((*padded, c), dtype=dtype)
-        self._state = np.zeros((*padded, k), dtype=dtype)
-        self._magnitudes = np.zeros((*padded, s), dtype=np.uint16)  # of tallies: sums of eight need no more
-        self._bit_taps, self._state_taps = _taps(self._bits), _taps(self._state)
-        self._magnitude_taps = _taps(self._magnitudes)
+        self._state = np.zeros((grid_h + 2, grid_w + 2, k), dtype=dtype)
+        self._state_taps = _taps(self._state)
         # By phase; the known bits are those of this iteration, for each group, with a row of zeros behind them.
-        self._tally = np.zeros((grid_h * grid_w, s), dtype=dtype)
+        self._tally = np.zeros((grid_h * grid_w, 0), dtype=dtype)
         self._tally_logits = np.zeros((grid_h * grid_w, c), dtype=dtype)
         self._features = np.zeros((grid_h * grid_w, tensors.hidden_channels), dtype=dtype)
         self._features_are_known = True
@@ -67,10 +65,7 @@ class FastState:
         # Room for one block: fresh memory would cost as much as the sums.
         cells = max(rows.stop - rows.start for _, _, rows in self._blocks)
         cells = max(cells, min(_BLOCK_CELLS, grid_h * grid_w))
-        self._scratch = np.empty(cells * max(9 * c + k + 2 * s, 9 * k), dtype=dtype)
-        self._added = np.empty((2, cells, s), dtype=dtype)
-        self._counted = np.empty((cells, s), dtype=dtype)
-        self._sums = np.empty((cells, s), dtype=np.uint16)
+        self._scratch = np.empty(cells * max(9 * (c + 1) + k + 2 * s, 9 * k), dtype=dtype)
         self._gates = np.empty((cells, 2 * k), dtype=dtype)
         self._entries = np.empty((2, cells, k), dtype=np.intp)
         self._hidden = np.empty((2, cells, tensors.hidden_channels), dtype=dtype)
@@ -85,13 +80,7 @@ class FastState:
             raise ValueError(msg)
         if previous is None:
             return
-        self._bits[1:-1, 1:-1] = previous.transpose(1, 2, 0)
-        self._bits[1:-1, 1:-1] *= 2
-        self._bits[1:-1, 1:-1] -= 1
-        for phase, places, rows in self._blocks:
-            self._update_state(phase, places, rows)
-        for phase, places, rows in self._blocks:
-            self._look_around(phase, places, rows)
+        self._advance(previous)
         self._known[...] = 0
         self._features_are_known = False
 
@@ -120,9 +109,7 @@ class FastState:
         places, _ = coding_order(one.lattice, *self._grid)
         before = one.first // group * len(self._tally)
         known = self._known[before + here.start : before + here.stop]
-        known[...] = bits.reshape(group, -1).take(places, axis=1).T
-        known *= 2
-        known -= 1
+        known[...] = _signs(bits).reshape(group, -1).take(places, axis=1).T
 
     def _compute_hidden(self, rows: slice, context: NDArray[np.intp] | None, weights: PassWeights) -> Floats:
         """Return the hidden layer of some cells, [n, F]."""
@@ -132,7 +119,7 @@ class FastState:
             met = self._scratch[: context.size * self._known.shape[1]].reshape(*context.shape, -1)
             self._known.take(context, axis=0, out=met, mode="clip")
             z += products.matmul(met.reshape(len(z), -1), weights.context, out=self._hidden[1, : len(z)])
-        np.clip(z, 0, FEATURE_MAX, out=z)
+        z.clip(0, FEATURE_MAX, out=z)
         np.floor(z, out=z)
         return z
 
@@ -145,27 +132,51 @@ class FastState:
         logits += weights.output_bias
         if self._iteration:
             logits += tally_logits
-        np.clip(logits, 0, _TABLE_TOP, out=logits)
+        logits.clip(0, _TABLE_TOP, out=logits)
         np.copyto(entries, logits, casting="unsafe")
         PROBABILITY.take(entries, out=out, mode="clip")
 
-    def _update_state(self, phase: int, places: _Places, rows: slice) -> None:
-        """Take the bits of some cells into their tallies and states."""
-        weight, bias = self._weights.gates(self._iteration)
-        h, around = self._state[1:-1, 1:-1][places], self._bit_taps[places]
-        width, taps, s = len(weight), 9 * self._bits.shape[-1], self._tally.shape[1]
-        inputs = self._scratch[: h[..., 0].size * width].reshape(*h.shape[:2], width)
-        inputs[..., :taps].reshape(around.shape)[...] = around
-        inputs[..., taps : -2 * s] = h
-        flat = inputs.reshape(-1, width)
-        self._count(rows, flat[:, 4 * taps // 9 : 5 * taps // 9], flat[:, -2 * s :])
-        self._magnitudes[1:-1, 1:-1][places] = inputs[..., -s:]
-        tally_output, _ = self._weights.tally_output(self._iteration)[phase]
-        products.matmul(flat[:, -2 * s :], tally_output, out=self._tally_logits[rows])
-        z = self._gates[: len(flat)]
-        products.matmul(flat, weight, out=z)  # [n, 2K]
+    def _advance(self, plane: NDArray[np.uint8]) -> None:
+        """Take the bits of the iteration before into tallies and state."""
+        operands, moved = self._weights.gates(self._iteration), self._weights.moved[self._iteration]
+        outputs = self._weights.tally_outputs(self._iteration)
+        bits, fold = _folded(plane, self._state.dtype)
+        bit_taps, taps = _taps(bits), 9 * len(fold)
+        gates = np.concatenate([products.matmul(fold, operands.bits).reshape(taps, -1), operands.rest])
+        moves = products.matmul(fold, operands.tally)
+        self._tally = np.pad(self._tally, ((0, 0), (0, moved - self._tally.shape[1])))
+        magnitudes = np.zeros((*self._grid, moved), dtype=np.uint16)
+        for phase, places, rows in self._blocks:
+            h = self._state[1:-1, 1:-1][places]
+            inputs = self._scratch[: h[..., 0].size * len(gates)].reshape(*h.shape[:2], len(gates))
+            inputs[..., :taps].reshape(*h.shape[:2], 3, 3, -1)[...] = bit_taps[places]
+            inputs[..., taps : taps + h.shape[-1]] = h
+            flat = inputs.reshape(-1, len(gates))
+            seen = flat[:, taps + h.shape[-1] :]
+            self._count(self._tally[rows], products.matmul(flat[:, 4 * len(fold) : 5 * len(fold)], moves), seen)
+            magnitudes[places] = inputs[..., len(gates) - moved :]
+            products.matmul(seen, outputs[phase].here, out=self._tally_logits[rows])
+            z = products.matmul(flat, gates, out=self._gates[: len(flat)])
+            self._update_state(h, z, operands.bias)
+        around = _around(magnitudes)
+        for phase, places, rows in self._blocks:
+            near = around[places].reshape(rows.stop - rows.start, moved).astype(self._state.dtype)
+            self._tally_logits[rows] += products.matmul(near, outputs[phase].around, out=self._logits[: len(near)])
+
+    def _count(self, tally: Floats, moves: Floats, out: Floats) -> None:
+        """Move the tallies of some cells, and write what is seen of them: values and magnitudes, [n, 2S']."""
+        fresh, known = moves
+        tally += np.where(tally == 0, fresh, known)
+        v = tally * self._weights.scale[self._iteration - 1]
+        v.clip(-TALLY_MAX, TALLY_MAX, out=v)
+        s = tally.shape[1]
+        np.floor(v, out=out[:, :s])
+        np.abs(out[:, :s], out=out[:, s:])
+
+    def _update_state(self, h: Floats, z: Floats, bias: Floats) -> None:
+        """Move the states of some cells on, by the sums for their gates [n, 2K]."""
         z += bias
-        np.clip(z, 0, _TABLE_TOP, out=z)
+        z.clip(0, _TABLE_TOP, out=z)
         entry = self._entries[:, : len(z)]
         np.copyto(entry, z.reshape(len(z), 2, -1).transpose(1, 0, 2), casting="unsafe")
         step = _CANDIDATE.take(entry[1], mode="clip").reshape(h.shape)
@@ -174,37 +185,6 @@ class FastState:
         step += np.float32(0.5)
         np.floor(step, out=step)
         h += step
-
-    def _count(self, rows: slice, signs: Floats, out: Floats) -> None:
-        """Add bits to the tallies of some cells, and write what is seen of them: values and magnitudes, [n, 2S]."""
-        tally, s = self._tally[rows], self._tally.shape[1]
-        added, v = self._added[:, : len(tally)], self._counted[: len(tally)]
-        for weight, moves in zip(self._weights.tally[self._iteration - 1], added, strict=True):
-            products.matmul(signs, weight, out=moves)
-        fresh, known = added
-        np.copyto(v, tally == 0)
-        fresh *= v
-        np.subtract(1, v, out=v)
-        known *= v
-        tally += fresh
-        tally += known
-        np.multiply(tally, self._weights.scale[self._iteration - 1], out=v)
-        np.clip(v, -TALLY_MAX, TALLY_MAX, out=v)
-        np.floor(v, out=out[:, :s])
-        np.abs(out[:, :s], out=out[:, s:])
-
-    def _look_around(self, phase: int, places: _Places, rows: slice) -> None:
-        """Add what the tallies around some cells say to their logits."""
-        near = self._magnitude_taps[places]
-        total = self._sums[: rows.stop - rows.start].reshape(*near.shape[:2], -1)
-        np.add(near[:, :, 0, 0], near[:, :, 0, 1], out=total)
-        for dy, dx in ((0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)):
-            total += near[:, :, dy, dx]
-        total >>= AROUND_SHIFT
-        around, logits = self._counted[: rows.stop - rows.start], self._logits[: rows.stop - rows.start]
-        around.reshape(total.shape)[...] = total
-        _, weight = self._weights.tally_output(self._iteration)[phase]
-        self._tally_logits[rows] += products.matmul(around, weight, out=logits)
 
     def _compute_features(self) -> None:
         weight = self._weights.feature
@@ -231,3 +211,44 @@ def _blocks(grid_h: int, grid_w: int) -> Iterator[tuple[int, _Places, slice]]:
 def _taps(padded: NDArray[Any]) -> NDArray[Any]:
     """Return the 3x3 neighbourhoods of all cells, [h, w, 3, 3, channels], as a view of padded [h+2, w+2, channels]."""
     return sliding_window_view(padded, (3, 3), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+
+
+def _folded(plane: NDArray[np.uint8], dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
+    """Return the bits of an iteration as +1 and -1, those of channels that are the same in all cells folded into one.
+
+    Args:
+        plane: uint8 [C, h, w].
+        dtype: Type of the result.
+
+    Returns:
+        bits: [h + 2, w + 2, V + 1] of the V other channels, and a last one that is 1; all are 0 outside the tile.
+        fold: [V + 1, C]; fold @ (weights of all channels) gives those of these.
+    """
+    c, grid_h, grid_w = plane.shape
+    signs = _signs(plane)
+    low, high = (bound(axis=(1, 2)) for bound in (signs.min, signs.max))
+    varying = np.flatnonzero(low != high)
+    bits = np.zeros((grid_h + 2, grid_w + 2, len(varying) + 1), dtype=dtype)
+    bits[1:-1, 1:-1, :-1] = signs[varying].transpose(1, 2, 0)
+    bits[1:-1, 1:-1, -1] = 1
+    fold = np.zeros((len(varying) + 1, c), dtype=dtype)
+    fold[np.arange(len(varying)), varying] = 1
+    fold[-1] = np.where(low == high, low, 0)
+    return bits, fold
+
+
+def _around(x: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the sums of x [h, w, S'] over the eight cells around each, 0 outside the tile, over 8, rounded down."""
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    lines = padded[:, :-2] + padded[:, 1:-1]
+    lines += padded[:, 2:]
+    total = lines[:-2] + lines[1:-1]
+    total += lines[2:]
+    total -= x
+    total >>= AROUND_SHIFT
+    return total
+
+
+def _signs(bits: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return +1 for 1 and -1 for 0."""
+    return 2 * bits.view(np.int8) - 1

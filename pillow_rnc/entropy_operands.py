@@ -46,6 +46,34 @@ class PassWeights(NamedTuple):
     output_bias: Floats
 
 
+class GateWeights(NamedTuple):
+    """Operands of state and tallies before one iteration; S', the tallies that have moved by then.
+
+    Attributes:
+        bits: [9, C, 2K], for bits of +1 and -1.
+        rest: [K + 2S', 2K], for the state, and values and magnitudes of tallies.
+        bias: [2K].
+        tally: [2, C, S'], for tallies that are 0 and for others.
+    """
+
+    bits: Floats
+    rest: Floats
+    bias: Floats
+    tally: Floats
+
+
+class TallyOutput(NamedTuple):
+    """Weights from the S' tallies that have moved to the logits of all channels.
+
+    Attributes:
+        here: [2S', C], for values and magnitudes in the cell.
+        around: [S', C], for what is around it.
+    """
+
+    here: Floats
+    around: Floats
+
+
 class FastTensors:
     """The tensors of a network as operands of products; made when first needed.
 
@@ -58,36 +86,38 @@ class FastTensors:
         self.tensors = tensors
         self.dtype = dtype
         self.feature: Floats = (_columns(tensors.feature_weight) * 2.0**-FEATURE_SHIFT).astype(dtype)  # [9 * K, F]
-        # Weights [T-1, 2, C, S] of tallies that are 0 and of others, and scales [T-1].
-        self.tally: Floats = np.ascontiguousarray(tensors.tally_weight.transpose(0, 1, 3, 2), dtype=dtype)
+        # Tallies in the order in which iterations first move them, and how many have moved before each.
+        moved = np.any(tensors.tally_weight, axis=(1, 3))
+        first = np.concatenate([moved, np.ones_like(moved, shape=(1, tensors.tallies))]).argmax(axis=0)
+        self._tallies = np.argsort(first, kind="stable")
+        self.moved: list[int] = [int(np.count_nonzero(first < t)) for t in range(tensors.iterations)]
         self.scale: Floats = (tensors.tally_scale * 2.0**-TALLY_SHIFT).astype(dtype)
-        self._gates: dict[int, tuple[Floats, Floats]] = {}
-        self._tally_outputs: dict[int, list[tuple[Floats, Floats]]] = {}
+        self._gates: dict[int, GateWeights] = {}
+        self._tally_outputs: dict[int, list[TallyOutput]] = {}
         self._passes: dict[tuple[int, int], PassWeights] = {}
 
-    def gates(self, t: int) -> tuple[Floats, Floats]:
-        """Return the weights [9 * C + K + 2S, 2K] and biases [2K] of u and n before iteration t."""
+    def gates(self, t: int) -> GateWeights:
+        """Return the operands before iteration t."""
         if t not in self._gates:
             tensors = self.tensors
-            bits = _columns(tensors.state_in_weight[t - 1]) * np.int16(KNOWN_BIT)
-            rows = np.concatenate([bits, tensors.state_weight.T, tensors.tally_input_weight.T])
             scale = np.repeat([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], tensors.state_channels)
+            bits = _columns(tensors.state_in_weight[t - 1]).reshape(9, tensors.code_channels, -1) * np.int16(KNOWN_BIT)
+            rest = np.concatenate([tensors.state_weight.T, self._of_moved(t, tensors.tally_input_weight.T)])
             bias = tensors.state_in_bias[t - 1] * scale + TABLE_CENTRE
-            self._gates[t] = ((rows * scale).astype(self.dtype), bias.astype(self.dtype))
+            tally = self._of_moved(t, tensors.tally_weight[t - 1].transpose(1, 0, 2)).transpose(1, 2, 0)
+            operands: list[NDArray[Any]] = [bits * scale, rest * scale, bias, tally]
+            self._gates[t] = GateWeights(*(np.ascontiguousarray(one.astype(self.dtype)) for one in operands))
         return self._gates[t]
 
-    def tally_output(self, t: int) -> list[tuple[Floats, Floats]]:
-        """Return the weights from tallies to the logits of iteration t, for cells of each phase.
-
-        Those [2S, C] of values and magnitudes in the cell, and those [S, C] of what is around it.
-        """
+    def tally_outputs(self, t: int) -> list[TallyOutput]:
+        """Return the weights from tallies to the logits of iteration t, for cells of each phase."""
         if t not in self._tally_outputs:
             passes, found = self.tensors.passes, []
             for phase in PHASES:
                 own = sorted((one.first, index) for index, one in enumerate(passes) if phase in phases_of(one.lattice))
                 weights = [self.tensors.tally_output_weight[t - 1, index] for _, index in own]
-                weight = self._operand(np.concatenate(weights), LOGIT_SHIFT)
-                found.append((weight[: 2 * self.tensors.tallies], weight[2 * self.tensors.tallies :]))
+                weight = self._operand(self._of_moved(t, np.concatenate(weights).T).T, LOGIT_SHIFT)
+                found.append(TallyOutput(*np.split(weight, [2 * self.moved[t]])))
             self._tally_outputs[t] = found
         return self._tally_outputs[t]
 
@@ -107,6 +137,12 @@ class FastTensors:
                 self._operand(tensors.output_bias[at] + (TABLE_CENTRE << LOGIT_SHIFT), LOGIT_SHIFT),
             )
         return self._passes[at]
+
+    def _of_moved(self, t: int, weight: NDArray[Any]) -> NDArray[Any]:
+        """Return the rows of a weight [n * S, ...] that belong to tallies that have moved before iteration t."""
+        wanted = self._tallies[: self.moved[t]]
+        parts = weight.reshape(-1, self.tensors.tallies, *weight.shape[1:])[:, wanted]
+        return parts.reshape(-1, *weight.shape[1:])
 
     def _operand(self, weight: NDArray[np.signedinteger[Any]], shift: int) -> Floats:
         """Return a weight [out, in], or a bias [out], as a right operand [in, out] before a shift."""

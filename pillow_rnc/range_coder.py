@@ -11,7 +11,9 @@ Source: spec, section "Range coder".
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import constriction
 import numpy as np
@@ -27,8 +29,11 @@ WORD_BYTES = 4
 
 # constriction holds the interpreter lock for a whole call: this many bits are about 40 ms.
 _MAX_BITS_PER_CALL = 1 << 20
+# So many bits of one probability in a row are faster with a model of their own.
+_LEAST_RUN = 128
 _PROBABILITY_UNIT = 2.0**-16
-_MODEL = constriction.stream.model.Categorical(perfect=False)
+_Categorical = constriction.stream.model.Categorical
+_MODEL = _Categorical(perfect=False)
 
 
 class SegmentEncoder:
@@ -53,17 +58,17 @@ class SegmentEncoder:
         if bits.size and (bits.max() > 1 or not k.all()):
             msg = "a bit is not 0 or 1, or a probability is 0"
             raise ValueError(msg)
-        for part in _parts(bits.size):
-            self._append(bits[part].astype(np.int32), _distributions(k[part]))
+        for part, model in _parts(k):
+            self._append(bits[part].astype(np.int32), model)
 
     def finish(self) -> bytes:
         """Return the payload: little-endian 32-bit words, none if no bit was encoded."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
         return words.astype("<u4", copy=False).tobytes()
 
-    def _append(self, symbols: NDArray[np.int32], distributions: NDArray[np.float64]) -> None:
-        """Encode checked symbols under checked distributions."""
-        self._coder.encode(symbols, _MODEL, distributions)
+    def _append(self, symbols: NDArray[np.int32], model: tuple[Any, ...]) -> None:
+        """Encode checked symbols under a checked model; see `_parts`."""
+        self._coder.encode(symbols, *model)
 
 
 class SegmentDecoder:
@@ -105,11 +110,11 @@ class SegmentDecoder:
             msg = "a probability is 0"
             raise ValueError(msg)
         bits = np.empty(k.shape, dtype=np.uint8)
-        for part in _parts(k.size):
-            distributions = _distributions(k[part])
+        for part, model in _parts(k):
+            count = () if len(model) > 1 else (part.stop - part.start,)
             with _coder_errors_translated():
-                symbols: NDArray[np.int32] = self._coder.decode(_MODEL, distributions)
-                self._mirror._append(symbols, distributions)  # noqa: SLF001
+                symbols: NDArray[np.int32] = self._coder.decode(*model, *count)
+                self._mirror._append(symbols, model)  # noqa: SLF001
             bits[part] = symbols
         return bits
 
@@ -125,10 +130,24 @@ class SegmentDecoder:
             raise CorruptError(msg)
 
 
-def _parts(count: int) -> Iterator[slice]:
-    """Yield slices that cover ``count`` items, none of them too long for one call."""
-    for start in range(0, count, _MAX_BITS_PER_CALL):
-        yield slice(start, min(start + _MAX_BITS_PER_CALL, count))
+def _parts(k: NDArray[np.uint16]) -> Iterator[tuple[slice, tuple[Any, ...]]]:
+    """Yield slices that cover k, none of them too long for one call, each with what gives its probabilities.
+
+    That is a model, where all are the same, or the family of models and the distribution of each bit. Both write the
+    same words.
+    """
+    bounds = np.concatenate([[0], np.flatnonzero(k[1:] != k[:-1]) + 1, [k.size]])
+    (runs,) = np.nonzero(np.diff(bounds) >= _LEAST_RUN)
+    starts = set(bounds[runs].tolist())
+    for first, last in pairwise(sorted({0, k.size, *starts, *bounds[runs + 1].tolist()})):
+        for start in range(first, last, _MAX_BITS_PER_CALL):
+            part = slice(start, min(start + _MAX_BITS_PER_CALL, last))
+            yield part, (_model(int(k[first])),) if first in starts else (_MODEL, _distributions(k[part]))
+
+
+@cache
+def _model(k: int) -> Any:  # noqa: ANN401 -- constriction has no types
+    return _Categorical(_distributions(np.array([k]))[0], perfect=False)
 
 
 def _distributions(k: NDArray[np.uint16]) -> NDArray[np.float64]:

@@ -76,6 +76,33 @@ def test_fast_path_equals_the_reference(seed: int, grid_h: int, grid_w: int, pas
     assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 1)), max_size=12))
+def test_channels_that_are_the_same_in_all_cells_count_as_any_other(
+    seed: int, same: list[tuple[int, int, int]]
+) -> None:
+    tensors = EntropyTensors.from_mapping(tiny_tensors(seed, spread=15), PASSES)
+    codes = _planes(seed, 4, 4, 5, 6)
+    for iteration, channel, bit in same:
+        codes[iteration, channel] = bit
+    fast, reference = _both(tensors, 5, 6)
+
+    assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
+
+
+@pytest.mark.parametrize("first", [(3, 0, 2, 0, 1, 2), (2, 3, 1, 3, 1, 1), (3,) * 6], ids=str)
+def test_tallies_may_move_for_the_first_time_in_any_iteration(first: tuple[int, ...]) -> None:
+    tensors = tiny_tensors(4, spread=15)
+    tensors["entropy.tally.weight"][...] = np.random.default_rng(4).integers(-50, 51, (3, 2, 6, 4))
+    for tally, iteration in enumerate(first):
+        tensors["entropy.tally.weight"][:iteration, :, tally] = 0
+    checked = EntropyTensors.from_mapping(tensors, PASSES)
+    codes = _planes(4, 4, 4, 5, 6)
+    fast, reference = _both(checked, 5, 6)
+
+    assert _probabilities(fast, codes, checked.passes) == _probabilities(reference, codes, checked.passes)
+
+
 @pytest.mark.parametrize("passes", LAYOUTS, ids=str)
 def test_fast_path_equals_the_reference_in_every_order_of_passes(passes: Passes) -> None:
     """A neighbour may be known in some cells of a pass and not in others."""
@@ -128,7 +155,9 @@ def test_fast_path_is_exact_at_the_largest_legal_sums(sign: int) -> None:
     tensors["entropy.output.bias"][0] = sign * (2**24 - 1 - output)
     tensors["entropy.output.bias"][1:] = sign * (2**24 - 1 - output - 127 * 127 * 18)
     checked = EntropyTensors.from_mapping(tensors, PASSES)
-    for codes in (np.ones((4, 4, 5, 7), dtype=np.uint8), _planes(3, 4, 4, 5, 7)):
+    half = _planes(3, 4, 4, 5, 7)
+    half[:, 1:3] = [[[1]], [[0]]]
+    for codes in (np.ones((4, 4, 5, 7), dtype=np.uint8), _planes(3, 4, 4, 5, 7), half):
         fast, reference = _both(checked, 5, 7)
 
         assert _probabilities(fast, codes, checked.passes) == _probabilities(reference, codes, checked.passes)
@@ -519,14 +548,15 @@ def test_a_fault_outside_of_the_products_is_noticed_too(
 @pytest.mark.parametrize(
     "shapes",
     [
+        ((4, 4), (9, 4, 16)),
+        ((4, 4), (2, 4, 6)),
         ((4, 56), (56, 16)),
-        ((4, 4), (4, 6)),
         ((4, 12), (12, 4)),
         ((4, 6), (6, 4)),
         ((4, 72), (72, 8)),
         ((4, 8), (8, 2)),
     ],
-    ids=["state", "tallies", "tally output", "surroundings", "features", "output"],
+    ids=["fold", "tallies", "state", "tally output", "surroundings", "features", "output"],
 )
 def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault that only products of one shape show passes the known answers and not the rehearsal."""

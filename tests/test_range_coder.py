@@ -38,7 +38,7 @@ GOLDEN_WORDS = (
 
 @st.composite
 def coded_bits(draw: st.DrawFn, min_size: int = 0) -> Coded:
-    """Bits with probabilities: arbitrary ones, or long runs that match what the network emits."""
+    """Bits with probabilities: arbitrary ones, or many that match what the network emits, some the same in a row."""
     if draw(st.booleans()):
         pairs = draw(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 65535)), min_size=min_size))
         return (
@@ -48,6 +48,8 @@ def coded_bits(draw: st.DrawFn, min_size: int = 0) -> Coded:
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     count = draw(st.integers(max(min_size, 1), 2000))
     k = generator.integers(32, 65505, count).astype(np.uint16)
+    for start, length in draw(st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 500)), max_size=5)):
+        k[start : start + length] = draw(st.sampled_from([1, 32, 32768, 65535]))
     return (generator.random(count) * 65536 < k).astype(np.uint8), k
 
 
@@ -210,19 +212,17 @@ def test_golden_words_have_not_changed() -> None:
 
 
 def test_every_probability_splits_the_range_as_specified() -> None:
-    """All 65 537 values of k; fails when constriction rounds otherwise."""
+    """All 65 537 values of k, a model for each bit or for all; fails when constriction rounds otherwise."""
     unit = (2**64 - 1) >> 24
     for k in range(65537):
-        encoder = RangeEncoder()
-        encoder.encode(
-            np.zeros(1, dtype=np.int32),
-            Categorical(perfect=False),
-            np.array([[1 - k / 65536, k / 65536]]),
-        )
-        _, (low, width) = encoder.pos()
-        expected = unit * integer_coder.first_share(k)
+        distribution = np.array([1 - k / 65536, k / 65536])
+        for model in ((Categorical(perfect=False), distribution[None]), (Categorical(distribution, perfect=False),)):
+            encoder = RangeEncoder()
+            encoder.encode(np.zeros(1, dtype=np.int32), *model)
+            _, (low, width) = encoder.pos()
+            expected = unit * integer_coder.first_share(k)
 
-        assert (low, width) == (0, expected if expected >= 2**32 else expected << 32)
+            assert (low, width) == (0, expected if expected >= 2**32 else expected << 32)
 
 
 def test_bernoulli_and_categorical_write_the_same_words() -> None:
