@@ -62,6 +62,7 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
         verify=options.verify,
         max_memory=options.max_memory or defaults.max_memory,
         max_threads=max_threads,
+        on_progress=options.on_progress,
     )
     files = []
     for source, (header, units) in zip(sources, encoded, strict=True):

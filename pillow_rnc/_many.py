@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from PIL._typing import StrOrBytesPath
 
+    from pillow_rnc.progress import OnProgress
+
 
 def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  # noqa: ANN401 -- as Image.save
     """Return the bytes of a file for each image, as ``save`` would write it.
@@ -42,6 +44,7 @@ def decode_batch(
     max_work: int | None = None,
     max_memory: int | None = None,
     max_threads: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[RncImageFile]:
     """Return the loaded picture of each file.
 
@@ -53,6 +56,7 @@ def decode_batch(
         max_work: Most pixels times iterations to decode of one file.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
         max_threads: Threads that compute at a time, 0 for no limit.
+        on_progress: As in `pillow_rnc.open`, over all of them.
 
     Raises:
         RncFileError: A file is damaged; a note says which.
@@ -70,6 +74,7 @@ def decode_batch(
                     max_work=max_work,
                     max_memory=max_memory,
                     max_threads=max_threads,
+                    on_progress=on_progress,
                 )
             )
             if images[-1]._exclusive_fp:  # noqa: SLF001 -- of our own class

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pillow_rnc._options import (
     LoadOptions,
+    check_callback,
     check_iterations,
     check_max_memory,
     check_max_threads,
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from PIL._typing import StrOrBytesPath
 
     from pillow_rnc._options import Region
+    from pillow_rnc.progress import OnProgress
 
 
-def open_image(
+def open_image(  # noqa: PLR0913 -- all but one are options
     fp: StrOrBytesPath | IO[bytes],
     *,
     iterations: int | None = None,
@@ -41,6 +43,7 @@ def open_image(
     max_memory: int | None = None,
     max_threads: int | None = None,
     on_iteration: Callable[[int, int, Image.Image], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> RncImageFile:
     """Open an `.rnc` file as `Image.open` does, with control over the decoding.
 
@@ -55,6 +58,8 @@ def open_image(
         max_memory: Bytes that tiles at work may take together; one alone may take more.
         max_threads: Threads that compute at a time, 0 for no limit; see `register_rnc_opener`.
         on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
+        on_progress: Called during `load` with the number of steps done and their total, from the thread that loads; a
+            step is an iteration of a tile. What a callback raises ends `load`, which can be called again.
 
     Raises:
         RncFileError: The file is damaged, needs something that is not known here, or too much work.
@@ -82,7 +87,8 @@ def open_image(
                 region=None if region is None else check_region(region, im.size),
                 device=device,
                 allow_truncated=allow_truncated,
-                on_iteration=on_iteration,
+                on_iteration=check_callback("on_iteration", on_iteration),
+                on_progress=check_callback("on_progress", on_progress),
                 max_work=max_work,
                 max_memory=max_memory,
                 max_threads=max_threads,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pillow_rnc import _defaults, alpha
 from pillow_rnc.errors import RncOptionError
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from pillow_rnc.progress import OnProgress
+
 DEFAULT_ITERATIONS = 8
 DEFAULT_TILE_SIZE_PX = 768
 DEFAULT_OVERLAP_PX = 32
 MAX_QUALITY = 100
 
 _MAX_OVERLAP_PX = 240
+
+_Callback = TypeVar("_Callback")
 
 Region = tuple[int, int, int, int]
 """Left, upper, right, lower in pixels, as in `Image.crop`."""
@@ -52,6 +56,7 @@ class SaveOptions:
         verify: Decode all codes before anything is written.
         max_memory: Bytes that tiles at work may take together, or None for the default.
         max_threads: Threads that compute at a time, 0 for no limit, or None for the default.
+        on_progress: Called with the steps of encoding that are done, and their total.
         recode: A coding option was given, so a stored stream must not be copied.
     """
 
@@ -68,6 +73,7 @@ class SaveOptions:
     verify: bool = False
     max_memory: int | None = None
     max_threads: int | None = None
+    on_progress: OnProgress | None = None
     recode: bool = False
 
     @classmethod
@@ -107,6 +113,7 @@ class SaveOptions:
             verify=_boolean("verify", given.get("verify", False)),
             max_memory=_optional_integer("max_memory", given.get("max_memory"), 1, None),
             max_threads=_optional_integer("max_threads", given.get("max_threads"), 0, None),
+            on_progress=check_callback("on_progress", given.get("on_progress")),
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
         )
 
@@ -156,6 +163,7 @@ class LoadOptions:
         device: What runs the network: "cpu", or a device of torch, or None for the default.
         allow_truncated: Decode the whole iterations of a cut file.
         on_iteration: Called with the count so far, the count in all, and the picture.
+        on_progress: Called with the steps of decoding that are done, and their total.
         max_work: Most pixels times iterations to decode, or None for the default.
         max_memory: Bytes that tiles at work may take together, or None for the default.
         max_threads: Threads that compute at a time, 0 for no limit, or None for the default.
@@ -166,6 +174,7 @@ class LoadOptions:
     device: str | None = None
     allow_truncated: bool = False
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
+    on_progress: OnProgress | None = None
     max_work: int | None = None
     max_memory: int | None = None
     max_threads: int | None = None
@@ -219,6 +228,18 @@ def check_max_threads(value: object) -> int:
         RncOptionError: It is not an integer, or less.
     """
     return _integer("max_threads", value, 0, None)
+
+
+def check_callback(name: str, value: _Callback) -> _Callback:
+    """Return a function, or None, which stands for none.
+
+    Raises:
+        RncOptionError: It cannot be called.
+    """
+    if value is None or callable(value):
+        return value
+    msg = f"{name} {value!r} is not allowed, give a function"
+    raise RncOptionError(msg)
 
 
 def check_target_size(value: object) -> int:

@@ -39,6 +39,7 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
         file,
         region=options.region,
         on_iteration=show if options.on_iteration else None,
+        on_progress=options.on_progress,
         max_memory=options.max_memory or _defaults.current().max_memory,
         **_ways(options),
     )
@@ -46,7 +47,7 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
 
 
 def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDArray[uint8]]:
-    """Return the samples of several pictures, each as `decode_samples` does; regions and callbacks are left aside."""
+    """Return the samples of several pictures, each as `decode_samples` does; regions and `on_iteration` are ignored."""
     from pillow_rnc import codec
 
     for file in files:
@@ -54,6 +55,7 @@ def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDAr
     planes = [_alpha_plane(file.header, file.alpha, options) for file in files]
     pictures = codec.decode_batch(
         files,
+        on_progress=options.on_progress,
         max_memory=options.max_memory or _defaults.current().max_memory,
         **_ways(options),
     )

@@ -17,6 +17,7 @@ from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError
 from pillow_rnc.inference import runtime
 from pillow_rnc.lookahead import work_ahead
+from pillow_rnc.progress import Progress
 from pillow_rnc.records import Coding, Header, RncFile
 from pillow_rnc.thread_limit import at_most
 from pillow_rnc.tile_groups import MAX_MEMORY, Place, groups
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pillow_rnc.inference import TileNetwork
+    from pillow_rnc.progress import OnProgress
     from pillow_rnc.records import Segment, Unit
     from pillow_rnc.tiling import Region
 
@@ -46,6 +48,7 @@ def encode(
     verify: bool = False,
     max_memory: int = MAX_MEMORY,
     max_threads: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> Encoded:
     """Return the header and the units of one picture; see `encode_batch`."""
     return encode_batch(
@@ -58,6 +61,7 @@ def encode(
         verify=verify,
         max_memory=max_memory,
         max_threads=max_threads,
+        on_progress=on_progress,
     )[0]
 
 
@@ -72,6 +76,7 @@ def encode_batch(
     verify: bool = False,
     max_memory: int = MAX_MEMORY,
     max_threads: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> list[Encoded]:
     """Return the header (of mode RGB) and the units of each picture.
 
@@ -85,6 +90,7 @@ def encode_batch(
         verify: Decode all codes, as a reader will, and compare; about a third more time.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
         max_threads: Threads that compute at a time, see `thread_limit`; 0 for no limit.
+        on_progress: Called as the work goes on, see `progress`.
 
     Raises:
         RncOptionError: The model or device is unknown, or the model has fewer iterations.
@@ -114,6 +120,7 @@ def encode_batch(
 
     segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
     at_work: dict[Place, _TileWriter] = {}
+    progress = Progress(len(sizes) * iterations, on_progress)
     with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
             for at, plane in zip(group, planes, strict=True):
@@ -123,6 +130,7 @@ def encode_batch(
                     at_work[at] = writer
                 elif verify:
                     writer.verify(segments[at])
+                progress.add()
     return [
         (header, tuple(zip(*(segments[Place(picture, index)] for index in range(len(header.grid))), strict=True)))
         for picture, header in enumerate(headers)
@@ -138,6 +146,7 @@ def decode(
     on_iteration: Callable[[int, int, Pixels], None] | None = None,
     max_memory: int = MAX_MEMORY,
     max_threads: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> Pixels:
     """Return the picture of a file.
 
@@ -149,6 +158,7 @@ def decode(
         on_iteration: Called with (done, total, picture) after each iteration; all tiles are then held at once.
         max_memory: As for `decode_batch`.
         max_threads: As for `encode_batch`.
+        on_progress: As for `encode_batch`.
 
     Returns:
         uint8 [height, width, 3], or [height, width] for modes L and LA; of the region if one is given.
@@ -160,12 +170,14 @@ def decode(
         WeightsError: The weights are missing or altered, or make numbers that are not finite.
     """
     units = file.units if iterations is None else file.units[:iterations]
+    whole = RncFile(file.header, units=units)
     if on_iteration is None:
-        whole = RncFile(file.header, units=units)
         limits = {"max_memory": max_memory, "max_threads": max_threads}
-        return decode_batch([whole], region=region, device=device, **limits)[0]
+        return decode_batch([whole], region=region, device=device, on_progress=on_progress, **limits)[0]
     picture = np.empty(0, np.uint8)
-    shown = pictures(file.header, units, region=region, device=device, max_threads=max_threads)
+    steps = sum(_kind_of(whole, index)[-1] for index in Canvas(file.header, region).pending)
+    progress = Progress(steps, on_progress)
+    shown = pictures(file.header, units, region=region, device=device, max_threads=max_threads, progress=progress)
     for done, picture in enumerate(shown, 1):
         on_iteration(done, len(units), picture)
     return picture
@@ -178,6 +190,7 @@ def decode_batch(
     device: str = "cpu",
     max_memory: int = MAX_MEMORY,
     max_threads: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> list[Pixels]:
     """Return the picture of each file, with as many iterations as it has units.
 
@@ -187,6 +200,7 @@ def decode_batch(
         device: What runs the network, see `inference`.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
         max_threads: As for `encode_batch`.
+        on_progress: As for `encode_batch`.
 
     Raises:
         RncError: As `decode`; a note names the file if there are several.
@@ -206,6 +220,7 @@ def decode_batch(
                 yield group, np.stack(planes)
             yield group, None
 
+    progress = Progress(sum(running for *_, running in sizes.values()), on_progress)
     network: TileNetwork | None = None
     with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
@@ -213,6 +228,7 @@ def decode_batch(
                 network = runtime(weights[group[0].picture], device, max_threads)(len(group), *sizes[group[0]][:2])
             if planes is not None:
                 network.decode(planes)
+                progress.add(len(group))
                 continue
             for at, tile in zip(group, network.pixels(), strict=True):
                 canvases[at.picture].add(tile)
@@ -227,6 +243,7 @@ def pictures(
     region: Region | None = None,
     device: str = "cpu",
     max_threads: int = 0,
+    progress: Progress | None = None,
 ) -> Iterator[Pixels]:
     """Yield the picture after each unit, as soon as the unit is there; all tiles are held at once.
 
@@ -236,6 +253,7 @@ def pictures(
         region: As for `decode`.
         device: What runs the network, see `inference`.
         max_threads: As for `encode_batch`.
+        progress: What counts the steps.
 
     Raises:
         RncError: As `decode`.
@@ -253,6 +271,8 @@ def pictures(
                 plane = decoder.decode_next(unit[index])
                 if plane is not None:
                     network.decode(plane[None])
+                    if progress is not None:
+                        progress.add()
                 canvas.add(network.pixels()[0])
         yield canvas.pixels
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pytest
     from numpy.typing import NDArray
 
+    from pillow_rnc.progress import OnProgress
     from pillow_rnc.records import Unit
 
     Pixels = NDArray[np.uint8]
@@ -63,6 +64,7 @@ class FakeCodec:
         device: str = "cpu",
         verify: bool = False,
         max_threads: int = 0,
+        on_progress: OnProgress | None = None,  # noqa: ARG002 -- it is done at once
     ) -> tuple[Header, tuple[Unit, ...]]:
         assert (model, device.partition(":")[0], verify) == ("auto", "cpu", False)
         assert pixels.dtype == np.uint8
@@ -85,9 +87,11 @@ class FakeCodec:
         return [self.encode(pixels, **options) for pixels in pictures]
 
     def decode_batch(
-        self, files: Sequence[RncFile], *, device: str = "cpu", max_memory: int = MAX_MEMORY, max_threads: int = 0
+        self,
+        files: Sequence[RncFile],
+        **options: Any,  # noqa: ANN401 -- those of decode
     ) -> list[Pixels]:
-        return [self.decode(file, device=device, max_memory=max_memory, max_threads=max_threads) for file in files]
+        return [self.decode(file, **options) for file in files]
 
     def decode(
         self,
@@ -99,6 +103,7 @@ class FakeCodec:
         on_iteration: Callable[[int, int, Pixels], None] | None = None,
         max_memory: int = MAX_MEMORY,
         max_threads: int = 0,
+        on_progress: OnProgress | None = None,  # noqa: ARG002 -- it is done at once
     ) -> Pixels:
         self.limits = max_memory, max_threads
         assert device.partition(":")[0] == "cpu"

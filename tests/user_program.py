@@ -28,7 +28,8 @@ def convert(source: Path, target: Path) -> int:
     pictures = pillow_rnc.progressive(target, device="cpu", allow_truncated=True)
     assert_type(pictures, pillow_rnc.Progressive)
     assert_type(iter(pictures), Iterator[Image.Image])
-    images = pillow_rnc.decode_batch([target, io.BytesIO(target.read_bytes())], iterations=1, max_memory=1 << 28)
+    streams = [io.BytesIO(target.read_bytes())]
+    images = pillow_rnc.decode_batch([target, *streams], iterations=1, max_memory=1 << 28, on_progress=print)
     assert_type(images, list[pillow_rnc.RncImageFile])
     assert_type(pillow_rnc.encode_batch(images, iterations=2), list[bytes])
     said = pillow_rnc.info(target)
