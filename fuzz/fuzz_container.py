@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from mutator import split
 
 from pillow_rnc import container
 from pillow_rnc.errors import RncFileError, TruncatedError
 from pillow_rnc.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, UNIT_TYPE
+
+if TYPE_CHECKING:
+    from pillow_rnc.records import RncFile
 
 KNOWN = {HEAD_TYPE, ALPHA_TYPE, UNIT_TYPE, *METADATA_TYPES.values()}
 
@@ -25,7 +29,7 @@ class _SlowFile(io.BytesIO):
 
 
 def test_one_input(data: bytes) -> None:
-    """The last byte says how many bytes a read gives, and whether a cut file is tolerated."""
+    """The last byte says whether a cut file is tolerated, what is compared, and with which choice."""
     options = data[-1] if data else 0
     data = bytes(data[:-1])
     tolerant = bool(options & 1)
@@ -34,19 +38,40 @@ def test_one_input(data: bytes) -> None:
     except RncFileError as error:
         _check_refusal(data, error, tolerant=tolerant)
         return
-    fp = _SlowFile(data, 1 + (options >> 1) + len(data) // 1000)
+    check = CHECKS[(options >> 1) % len(CHECKS)]
+    check(data, file, options // (2 * len(CHECKS)), tolerant=tolerant)
+
+
+def _pieces(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
+    """A file object that gives little at a time gives the same."""
+    fp = _SlowFile(data, 1 + choice + len(data) // 1000)
     head = container.read_head(fp)
     assert (head.header, head.metadata, head.alpha) == (file.header, file.metadata, file.alpha)
     assert container.read_units(fp, head, allow_truncated=tolerant) == file.units
     assert len(container.unit_sizes(fp, head)) >= len(file.units)
-    canonical = {chunk_type for chunk_type, _ in split(data)[0]} <= KNOWN
-    if not tolerant:
-        assert container.verify(data) == file.header
-        assert not canonical or container.build(file) == data
+
+
+def _canonical(data: bytes, file: RncFile, _choice: int, *, tolerant: bool) -> None:
+    """What is written of the records is the file, but for chunks that are not known."""
+    if tolerant:
+        return
+    assert container.verify(data) == file.header
+    known = {chunk_type for chunk_type, _ in split(data)[0]} <= KNOWN
+    assert not known or container.build(file) == data
+
+
+def _cut(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
+    """Some iterations are the first ones of all, read or cut off."""
     # A strict reader of all iterations would look for what follows them.
-    for iterations in range(1, min(len(file.units), file.header.iterations - tolerant) + 1):
-        assert container.parse(data, iterations=iterations).units == file.units[:iterations]
-        assert container.parse(container.truncate(data, iterations)).units == file.units[:iterations]
+    most = min(len(file.units), file.header.iterations - tolerant)
+    if not most:
+        return
+    iterations = 1 + choice % most
+    assert container.parse(data, iterations=iterations).units == file.units[:iterations]
+    assert container.parse(container.truncate(data, iterations)).units == file.units[:iterations]
+
+
+CHECKS = (_pieces, _canonical, _cut)
 
 
 def _check_refusal(data: bytes, error: RncFileError, *, tolerant: bool) -> None:

@@ -178,11 +178,12 @@ def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, Segment, int]
     header = _header(chunks)
     if header is None or len(header.grid) > MAX_TILES:
         return list(chunks)
-    lengths = [header.code_shape(tile).raw_bytes for tile in header.grid]
+    units = [segments_of(value, len(header.grid)) if kind == UNIT_TYPE else [] for kind, value in chunks]
+    # Most grids that a mutation makes fit no unit, and the tiles of a large one take a while.
+    lengths = [header.code_shape(tile).raw_bytes for tile in header.grid] if any(units) else []
     running = start_of_units(header, dict(chunks).get(ALPHA_TYPE)).codes_crc
     changed = []
-    for chunk_type, value in chunks:
-        segments = segments_of(value, len(lengths)) if chunk_type == UNIT_TYPE else []
+    for (chunk_type, value), segments in zip(chunks, units, strict=True):
         table = b""
         if segments:
             sizes = [0 if one[0] == Coding.STOPPED else length for one, length in zip(segments, lengths, strict=True)]

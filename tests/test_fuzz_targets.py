@@ -51,6 +51,14 @@ def test_seeds_and_regressions_are_replayed(seed: Path) -> None:
     TARGETS[seed.parent.name](seed.read_bytes())
 
 
+@pytest.mark.parametrize(
+    "seed", [seed for seed in SEEDS if seed.parent.name == "container"], ids=lambda path: path.name
+)
+def test_seeds_of_the_container_pass_every_comparison(seed: Path) -> None:
+    for options in range(2 * len(fuzz_container.CHECKS)):
+        fuzz_container.test_one_input(seed.read_bytes()[:-1] + bytes([options]))
+
+
 def test_every_target_has_seeds() -> None:
     assert {seed.parent.name for seed in SEEDS} == set(TARGETS)
 
