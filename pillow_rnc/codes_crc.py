@@ -14,6 +14,7 @@ from functools import lru_cache
 
 _POLYNOMIAL = 0xEDB88320
 """That of CRC-32 without its highest power; bit 31 is the coefficient of 1, bit 0 that of x^31."""
+_BITS = 32
 _ONE = 1 << 31
 _BYTE = 1 << 23
 """The eighth power of x."""
@@ -51,26 +52,38 @@ def joined(first: int, second: int, length: int) -> int:
 
     `joined(first, joined(first, second, length), length)` is `second` again.
     """
-    return _product(first, _power(length)) ^ second
+    for multiple in _multiples(length):
+        if first & 1:
+            second ^= multiple
+        first >>= 1
+    return second
 
 
 @lru_cache(maxsize=64)
-def _power(length: int) -> int:
-    """Return x to the power of the bits of `length` bytes."""
+def _multiples(length: int) -> tuple[int, ...]:
+    """Return what each bit of a CRC, the lowest first, turns into by the bits of `length` bytes that follow."""
     power, factor = _ONE, _BYTE
     while length:
         if length & 1:
             power = _product(power, factor)
         factor = _product(factor, factor)
         length >>= 1
-    return power
+    multiples = [power]
+    while len(multiples) < _BITS:
+        multiples.append(_times_x(multiples[-1]))
+    return tuple(reversed(multiples))
 
 
 def _product(left: int, right: int) -> int:
     """Return the remainder of the product of two polynomials."""
     product = 0
-    for place in range(31, -1, -1):
+    for place in range(_BITS - 1, -1, -1):
         if left >> place & 1:
             product ^= right
-        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
+        right = _times_x(right)
     return product
+
+
+def _times_x(one: int) -> int:
+    """Return the remainder of a polynomial times x."""
+    return one >> 1 ^ (_POLYNOMIAL if one & 1 else 0)
