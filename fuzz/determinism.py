@@ -6,7 +6,7 @@ the golden digest of the file, or with what the first configuration gave. What t
     --weights PATH   make a model known first
     --quick          one value of each setting at a time, instead of all combinations
     --iterations N   of pictures: files that are no .rnc are encoded first, by the last of the models
-    --crop N         of pictures: their middle N x N pixels
+    --mosaic         of pictures: the middle 64 x 64 pixels of each, as the tiles of one file
     --processes      also in new interpreters: -O, -OO, several threads of BLAS
     --add FILE...    write the golden digests of files; they must never change afterwards
 """
@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pillow_rnc import codec, container, torch_inference, weights
+from pillow_rnc import codec, container, tile_groups, torch_inference, weights
 from pillow_rnc.codestream import TileDecoder
 from pillow_rnc.numpy_network import NumpyTiles
 from pillow_rnc.torch_inference import TorchTiles
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 DIGESTS = model.GOLDEN / "codes.json"
 BACKENDS: Any = torch.backends
+TILE = 64
 
 
 class Configuration(NamedTuple):
@@ -151,21 +152,27 @@ RUNTIMES: dict[str, type[Any]] = {"cpu": NumpyTiles, "cpu:0": TorchTiles}
 """What runs the network on the processor, by device."""
 
 
-def codes_beside_the_network(file: RncFile, device: str) -> tuple[Planes, NDArray[np.uint8]]:
-    """Return the planes that reach the network on the way to pixels, and the pixels."""
+def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Planes, NDArray[np.uint8]]:
+    """Return the planes that reach the network on the way to pixels, and the pixels.
+
+    At most `batch` tiles work together; all do, one after another in the order of the file.
+    """
     planes: Planes = {}
-    ids: dict[int, int] = {}
+    first_tiles: dict[int, int] = {}
     right = RUNTIMES[device].decode
 
-    def noted(network: object, plane: NDArray[np.uint8]) -> None:
-        tile = ids.setdefault(id(network), len(ids))
-        planes.setdefault(tile, []).append(plane[0].copy())
-        kept.append(network)
-        right(network, plane)
+    def noted(network: object, group: NDArray[np.uint8]) -> None:
+        if id(network) not in first_tiles:
+            first_tiles[id(network)] = len(planes)
+            kept.append(network)
+        for tile, plane in enumerate(group, first_tiles[id(network)]):
+            planes.setdefault(tile, []).append(plane.copy())
+        right(network, group)
 
     kept: list[object] = []  # so that no two networks have one id
+    largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
     with patch.object(RUNTIMES[device], "decode", noted):
-        pixels = codec.decode(file, device=device)
+        pixels = codec.decode(file, device=device, max_memory=batch * largest * tile_groups._BYTES_PER_PIXEL)
     return planes, pixels
 
 
@@ -206,14 +213,16 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
     first: dict[Path, NDArray[np.uint8]] = {}
     worst_pixel = 0
     for one in configurations(quick=quick):
+        encoded: dict[bytes, bool] = {}
         for path in paths:
             file = container.parse(path.read_bytes())
             _lay_out(file.header.model_id, channels_last=one.channels_last)
             with applied(one):
                 before = settings_of_host()
                 alone = codes_alone(file, batch=one.batch, order=one.order)
-                beside = {device: codes_beside_the_network(file, device) for device in RUNTIMES}
-                encoded = all(_encoded_and_decoded(file.header.model_id, device) for device in RUNTIMES)
+                beside = {device: codes_beside_the_network(file, device, one.batch) for device in RUNTIMES}
+                if file.header.model_id not in encoded:
+                    encoded[file.header.model_id] = all(_encoded(file.header.model_id, device) for device in RUNTIMES)
                 same_settings = settings_of_host() == before
             expected = golden.setdefault(path.name, digest(alone))
             for _, pixels in beside.values():
@@ -222,7 +231,7 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
             for fault, name in (
                 (digest(alone) != expected, "codes"),
                 *((digest(codes) != expected, f"codes beside {device}") for device, (codes, _) in beside.items()),
-                (not encoded, "codes encoded here"),
+                (not encoded[file.header.model_id], "codes encoded here"),
                 (not same_settings, "settings of the host"),
             ):
                 done += 1
@@ -242,7 +251,7 @@ def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
         network.to(memory_format=form)  # type: ignore[call-overload]
 
 
-def _encoded_and_decoded(model_id: bytes, device: str) -> bool:
+def _encoded(model_id: bytes, device: str) -> bool:
     """Whether what is encoded under these settings decodes, all codes read back."""
     pixels = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
     iterations = min(4, weights.load(model_id).config.iterations)
@@ -269,21 +278,29 @@ def check_processes(arguments: Sequence[str]) -> int:
     return failed
 
 
-def encoded(paths: Sequence[Path], folder: Path, *, iterations: int, crop: int | None, model_id: bytes) -> list[Path]:
+def as_files(paths: Sequence[Path], folder: Path, model_id: bytes, *, iterations: int, mosaic: bool) -> list[Path]:
     """Return files, those of pictures encoded in tiles of 64, so that there are enough to decode in turns."""
-    files = []
+    files = [path for path in paths if path.suffix == ".rnc"]
+    pictures: dict[str, Image.Image] = {}
     for path in paths:
-        if path.suffix == ".rnc":
-            files.append(path)
-            continue
-        with Image.open(path) as im:
-            picture = im.convert("RGB")
-        if crop is not None:
-            left, top = (picture.width - crop) // 2, (picture.height - crop) // 2
-            picture = picture.crop((left, top, left + crop, top + crop))
-        files.append(folder / f"{path.stem}.rnc")
-        picture.save(files[-1], model=model_id.hex(), iterations=iterations, tile_size=64, overlap=0)
+        if path not in files:
+            with Image.open(path) as im:
+                pictures[path.stem] = im.convert("RGB")
+    if mosaic:
+        pictures = {"mosaic": _mosaic(list(pictures.values()))}
+    for name, picture in pictures.items():
+        files.append(folder / f"{name}.rnc")
+        picture.save(files[-1], model=model_id.hex(), iterations=iterations, tile_size=TILE, overlap=0)
     return files
+
+
+def _mosaic(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return the middle of each picture as a tile of one."""
+    whole = Image.new("RGB", (TILE * len(pictures), TILE))
+    for index, picture in enumerate(pictures):
+        left, top = (picture.width - TILE) // 2, (picture.height - TILE) // 2
+        whole.paste(picture.crop((left, top, left + TILE, top + TILE)), (TILE * index, 0))
+    return whole
 
 
 def add(paths: Sequence[Path]) -> None:
@@ -304,18 +321,18 @@ def main() -> int:
     parser.add_argument("--processes", action="store_true")
     parser.add_argument("--add", action="store_true")
     parser.add_argument("--iterations", type=int, default=4)
-    parser.add_argument("--crop", type=int)
+    parser.add_argument("--mosaic", action="store_true")
     arguments = parser.parse_args()
     model_id = model.tiny().model_id
     for path in arguments.weights:
         model_id = weights.register(path).model_id
     with tempfile.TemporaryDirectory() as folder:
-        files = encoded(
+        files = as_files(
             arguments.files or sorted(model.GOLDEN.glob("*.rnc")),
             Path(folder),
+            model_id,
             iterations=arguments.iterations,
-            crop=arguments.crop,
-            model_id=model_id,
+            mosaic=arguments.mosaic,
         )
         if arguments.add:
             add(files)
