@@ -1,0 +1,77 @@
+"""Nothing in the package runs code from a file, unpickles or talks to a network; what runs programs is known by name.
+
+What happens when a picture is really saved and loaded is watched in `test_released_weights`.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import pillow_rnc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(pillow_rnc.__file__).parent
+MODULES = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+
+FORBIDDEN_IMPORTS = {
+    *("cloudpickle", "ctypes", "dill", "joblib", "marshal", "pickle", "shelve"),
+    *("aiohttp", "ftplib", "http", "huggingface_hub", "requests", "smtplib", "socket", "ssl", "urllib", "xmlrpc"),
+}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_METHODS = {"torch.load", "torch.save", "np.load", "numpy.load", "torch.hub", "os.system", "os.popen"}
+PROGRAMS = {"_autoload.py", "evaluation/stopwatch.py"}
+"""Start programs: our own interpreter, and the one that is measured."""
+
+
+def faults(source: str) -> Iterator[str]:
+    """Yield what a module does that none may do."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        yield from (name for name in names if name.split(".")[0] in FORBIDDEN_IMPORTS)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
+            yield node.func.id
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in FORBIDDEN_METHODS:
+            yield ast.unparse(node)
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            yield "allow_pickle"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_is_evaluated_unpickled_or_fetched(name: str) -> None:
+    assert not list(faults(MODULES[name]))
+
+
+def test_programs_are_started_by_few() -> None:
+    assert {name for name, source in MODULES.items() if "subprocess" in source} == PROGRAMS
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from urllib.request import urlopen",
+        "import os, http.client",
+        "eval(text)",
+        "exec(compile(text, name, 'exec'))",
+        "torch.load(path)",
+        "np.load(path)",
+        "read(path, allow_pickle=True)",
+    ],
+)
+def test_each_of_these_is_seen(source: str) -> None:
+    assert list(faults(source))
+
+
+@pytest.mark.parametrize("source", ["network.eval()", "torch.compile(part)", "re.compile(words)", "json.load(file)"])
+def test_what_only_sounds_like_it_is_not(source: str) -> None:
+    assert not list(faults(source))
