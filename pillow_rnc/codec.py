@@ -117,6 +117,7 @@ def encode_batch(
             network.set_target(np.stack([headers[at.picture].grid.cut(pictures[at.picture], at.tile) for at in group]))
             for _ in range(iterations):
                 yield group, network.encode()
+            del network  # before there is another
 
     segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
     at_work: dict[Place, _TileWriter] = {}

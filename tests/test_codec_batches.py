@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from pillow_rnc.records import Coding, RncFile
 from pillow_rnc.tile_groups import Place, groups
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 SIZES = [(40, 24), (16, 16), (24, 40), (130, 70), (16, 16), (40, 24)]
@@ -66,6 +69,31 @@ def test_files_of_other_modes_iterations_and_models_stand_in_one_batch(pictures:
         alone = codec.decode(file)
         assert alone.shape == decoded.shape
         assert np.abs(alone.astype(int) - decoded).max() <= 1
+
+
+def _peak(work: Callable[[], object]) -> int:
+    """Return the most bytes that were allocated at a time."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_tiles_of_the_released_model_stay_within_max_memory() -> None:
+    """More tiles at once take no more than that beyond what one alone takes."""
+    limit, pixels = 24 << 20, np.random.default_rng(3).integers(0, 256, (416, 416, 3), np.uint8)
+
+    def encode(max_memory: int) -> codec.Encoded:
+        return codec.encode(pixels, iterations=2, tile_size=128, overlap=32, max_memory=max_memory)
+
+    header, units = encode(1)
+    file = RncFile(header, units=units)
+    assert len(header.grid) == 16
+    for work in (encode, lambda max_memory: codec.decode(file, max_memory=max_memory)):
+        alone, together = (_peak(lambda work=work, n=n: work(n)) for n in (1, limit))  # type: ignore[misc]
+        assert 2 * alone < together < alone + limit
 
 
 def test_the_damaged_file_of_a_batch_is_named(pictures: list[NDArray[np.uint8]]) -> None:
