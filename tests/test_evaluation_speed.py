@@ -54,6 +54,25 @@ def test_the_report_holds_every_measurement(
     assert text in capsys.readouterr().out
 
 
+def test_parts_of_the_report_are_measured_alone(photo: Path, tmp_path: Path) -> None:
+    options = ["--only", "scale", "--scale-iterations", "1", "--megapixels", "0.02", "--out", str(tmp_path)]
+
+    assert main(["speed", str(photo), *options]) == 0
+
+    record = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
+    assert list(record) == ["machine", "scale"]
+    (row,) = record["scale"]
+    assert row["allowed_mib"] == pytest.approx(256 + 16 * 0.02 / 1.048576, abs=0.1)
+    assert 0 < row["peak_mib"] < row["allowed_mib"]
+
+
+def test_parts_that_are_not_known_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["speed", "--only", "scale,size"])
+
+    assert "unknown: size; known: codecs, decoding" in capsys.readouterr().err
+
+
 def test_a_peer_is_taken_at_its_lowest_setting_that_is_as_good(photo: Path) -> None:
     image = Image.open(photo)
     (jpeg, *_) = speed_parts.peers(image, 0.97, WATCH)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pillow_rnc.evaluation.speed_parts import Coded
+    from pillow_rnc.evaluation.stopwatch import Stopwatch
 
 SIZE_PX = (768, 512)
 _GIGA = 1e9
@@ -51,8 +52,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N,...",
         help="sizes for time and memory against pixels (default: 0.1,0.4,1.6,6.3)",
     )
+    parser.add_argument("--scale-iterations", type=int, metavar="N", help="of those pictures (default: as many)")
+    parser.add_argument(
+        "--only",
+        type=_sections,
+        default=tuple(_SECTIONS),
+        metavar="NAMES",
+        help=f"what to measure (default: {','.join(_SECTIONS)})",
+    )
     parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     return parser
+
+
+def _sections(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in _SECTIONS]:
+        msg = f"unknown: {', '.join(unknown)}; known: {', '.join(_SECTIONS)}"
+        raise argparse.ArgumentTypeError(msg)
+    return names
 
 
 @dataclass
@@ -79,13 +96,20 @@ class _Report:
 
 
 def _measure(options: argparse.Namespace) -> _Report:
-    from pillow_rnc.evaluation import speed_parts as parts
     from pillow_rnc.evaluation.stopwatch import Stopwatch, machine
 
     watch = Stopwatch(options.repeat, options.processor_time)
     image, report = _photograph(options.photo), _Report(options.out)
     facts = {**machine(), "clock": "processor time" if watch.processor else "time on the wall"}
     report.add("machine", "Machine", ("what", "value"), facts.items(), facts)
+    for name in options.only:
+        _SECTIONS[name](report, options, image, watch)
+    return report
+
+
+def _codecs(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
+    from pillow_rnc.evaluation import speed_parts as parts
+    from pillow_rnc.evaluation.stopwatch import Stopwatch
 
     own = parts.own_codec(image, options.iterations, "cpu", watch)
     by_torch = parts.own_codec(image, options.iterations, "cpu:0", watch)
@@ -96,20 +120,33 @@ def _measure(options: argparse.Namespace) -> _Report:
     _add_paper(report, options.iterations, own, paper, paper_iterations)
     _add_arithmetic(report, options.iterations, own, parts.peak_macs(watch))
 
+
+def _decoding(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
+    from pillow_rnc.evaluation import speed_parts as parts
+
     data = parts.encoded(image, options.iterations)
     seconds = parts.parts_of_decoding(data, watch)
     alone = sum(list(seconds.values())[:-1])
     shares = [(name, f"{s * 1000:.0f}", f"{s / alone:.0%}") for name, s in seconds.items()]
     report.add("decoding", "Parts of decoding, each alone", ("part", "ms", "of the sum"), shares, seconds)
 
+
+def _cold_start(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:  # noqa: ARG001
+    from pillow_rnc.evaluation import speed_parts as parts
+
     cold = parts.cold_start(image, watch)
     torch_s = cold["import torch"].seconds
-    cold_rows = [(name, f"{s:.2f}", f"{s / torch_s:.2f}", f"{mib:.0f}") for name, (s, mib) in cold.items()]
-    report.add("cold_start", "Fresh processes", ("program", "s", "of `import torch`", "MiB"), cold_rows, cold)
+    rows = [(name, f"{s:.2f}", f"{s / torch_s:.2f}", f"{mib:.0f}") for name, (s, mib) in cold.items()]
+    report.add("cold_start", "Fresh processes", ("program", "s", "of `import torch`", "MiB"), rows, cold)
 
-    found = list(parts.scale(image, options.megapixels, options.iterations, watch))
-    header = ("megapixels", "encode s", "decode s", "encode s/MP", "decode s/MP", "MiB to load", "bytes per pixel")
-    rows_of_scale = [
+
+def _scale(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
+    from pillow_rnc.evaluation import speed_parts as parts
+
+    iterations = options.scale_iterations or options.iterations
+    found = list(parts.scale(image, options.megapixels, iterations, watch))
+    header = ("megapixels", "encode s", "decode s", "encode s/MP", "decode s/MP", "MiB to load", "allowed MiB")
+    rows = [
         (
             f"{s.megapixels:.2f}",
             f"{s.encode_s:.2f}",
@@ -117,18 +154,25 @@ def _measure(options: argparse.Namespace) -> _Report:
             f"{s.encode_s / s.megapixels:.2f}",
             f"{s.decode_s / s.megapixels:.2f}",
             f"{s.peak_mib:.0f}",
-            f"{s.peak_mib * (1 << 20) / s.megapixels / 1e6:.0f}",
+            f"{s.allowed_mib:.0f}",
         )
         for s in found
     ]
-    report.add("scale", "Time and memory against pixels", header, rows_of_scale, [s._asdict() for s in found])
+    title = f"Time and memory against pixels, {iterations} iterations"
+    report.add("scale", title, header, rows, [s._asdict() | {"allowed_mib": s.allowed_mib} for s in found])
+
+
+def _batches(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
+    from pillow_rnc.evaluation import speed_parts as parts
 
     count = parts.THUMBNAILS
     pairs = parts.batches(image, options.iterations, watch)
-    batch_rows = [(name, f"{e / count * 1000:.1f}", f"{d / count * 1000:.1f}") for name, (e, d) in pairs.items()]
+    rows = [(name, f"{e / count * 1000:.1f}", f"{d / count * 1000:.1f}") for name, (e, d) in pairs.items()]
     title = f"{count} thumbnails of {parts.THUMBNAIL_PX} x {parts.THUMBNAIL_PX}"
-    report.add("batches", title, ("way", "encode ms each", "decode ms each"), batch_rows, pairs)
-    return report
+    report.add("batches", title, ("way", "encode ms each", "decode ms each"), rows, pairs)
+
+
+_SECTIONS = {"codecs": _codecs, "decoding": _decoding, "cold_start": _cold_start, "scale": _scale, "batches": _batches}
 
 
 def _add_codecs(report: _Report, iterations: int, rows: Sequence[Coded]) -> None:

@@ -32,6 +32,7 @@ _ASPECT = 1.5
 THUMBNAIL_PX = 64
 THUMBNAILS = 96
 _PEAK_SIDE = 1024
+_LOAD_MIB, _LOAD_BYTES_PER_PIXEL = 256, 16
 
 
 class Coded(NamedTuple):
@@ -202,6 +203,11 @@ class Scale(NamedTuple):
     encode_s: float
     decode_s: float
     peak_mib: float  # of loading, above the loaded model
+
+    @property
+    def allowed_mib(self) -> float:
+        """What loading is meant to take at most."""
+        return _LOAD_MIB + _LOAD_BYTES_PER_PIXEL * self.megapixels * 1e6 / (1 << 20)
 
 
 def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watch: Stopwatch) -> Iterator[Scale]:
