@@ -93,7 +93,7 @@ class Run:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.team = team or Team()
         torch.manual_seed(recipe.seed)
-        model = make_model(recipe)
+        model = self.new_model()
         self.step = 0
         self.block_iterations = 0.0
         self.seconds = 0.0
@@ -111,7 +111,7 @@ class Run:
         )
         checkpoint = self.team.agreed(read_newest(folder) if self.team.leads else None)
         if checkpoint is None:
-            self._start_from_quantiser(model)
+            self.start(model)
         model.to(device)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stepper = Stepper(model, recipe, device, speed or Speed(), self.team)
@@ -119,7 +119,12 @@ class Run:
             self._restore(checkpoint)
             self.resumed += 1
 
-    def _start_from_quantiser(self, model: AnyModel) -> None:
+    def new_model(self) -> AnyModel:
+        """Return the model of the recipe with random parameters; an ablation may make another."""
+        return make_model(self.recipe)
+
+    def start(self, model: AnyModel) -> None:
+        """Let a new model begin as the quantiser of its framework, where there is one."""
         if isinstance(model, PaperModel):  # it learns from noise
             return
         if self.recipe.model.framework == "one_shot":  # the quantiser's updates add up, those of one-shot do not
@@ -187,7 +192,7 @@ class Run:
         """Return the curve of the averaged parameters on the pictures held back."""
         if self.validation is None:
             return []
-        model = make_model(self.recipe).to(self.device)
+        model = self.new_model().to(self.device)
         for name, parameter in model.named_parameters():
             parameter.copy_(self.stepper.average[name])
         return validation_curve(model, self.validation.to(self.device))

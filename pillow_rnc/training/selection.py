@@ -21,17 +21,30 @@ BEST = "best"
 _LOW_BPP, _HIGH_BPP = 0.125, 2.0
 
 
-def area_score(points: Sequence[tuple[float, float, float]]) -> float:
-    """Return the product of the mean PSNR-HVS and the mean MS-SSIM over 0.125 to 2 bpp.
+def mean_heights(
+    points: Sequence[tuple[float, float, float]], low_bpp: float = _LOW_BPP, high_bpp: float = _HIGH_BPP
+) -> tuple[float, float]:
+    """Return the mean PSNR-HVS in dB and the mean MS-SSIM between two rates: areas by their width.
 
-    The product weighs a per cent of one like a per cent of the other. A curve is held where it does not reach.
+    A curve is held where it does not reach.
 
     Args:
         points: (bpp, PSNR-HVS in dB, MS-SSIM), by rising bpp.
+        low_bpp: Where the mean begins.
+        high_bpp: Where it ends.
     """
-    rates, *curves = np.array(points).T
-    grid = np.linspace(_LOW_BPP, _HIGH_BPP, 256)
-    return float(np.prod([np.interp(grid, rates, values).mean() for values in curves]))
+    rates, hvs, ms_ssim = np.array(points).T
+    grid = np.linspace(low_bpp, high_bpp, 256)
+    return float(np.interp(grid, rates, hvs).mean()), float(np.interp(grid, rates, ms_ssim).mean())
+
+
+def area_score(points: Sequence[tuple[float, float, float]]) -> float:
+    """Return the product of the mean PSNR-HVS and the mean MS-SSIM over 0.125 to 2 bpp.
+
+    The product weighs a per cent of one like a per cent of the other.
+    """
+    hvs, ms_ssim = mean_heights(points)
+    return hvs * ms_ssim
 
 
 def keep_if_best(folder: Path, checkpoint: Checkpoint, points: Sequence[tuple[float, float, float]]) -> bool:

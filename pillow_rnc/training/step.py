@@ -98,12 +98,10 @@ class Stepper:
             {"params": parameters, "lr": rate}
             for parameters, rate in zip((others, direct, list(model.entropy.parameters())), rates, strict=True)
         ]
-        self.optimizer = torch.optim.AdamW(
-            groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda"
-        )
         self._unsound = self._scalar(0.0)
-        # The protocol of gradient scalers: a fused optimiser leaves everything as it was where this is 1.
-        self.optimizer.found_inf = self._unsound  # type: ignore[attr-defined]
+        self.learn_by(
+            torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda")
+        )
         self._drift = self._scalar(0.0)
         self._level, self._bad = self._scalar(float("nan")), self._scalar(0.0)
         self._pixels: Tensor | None = None
@@ -115,6 +113,12 @@ class Stepper:
 
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self._device)
+
+    def learn_by(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take a fused optimiser, from the next step on."""
+        self.optimizer = optimizer
+        # The protocol of gradient scalers: a fused optimiser leaves everything as it was where this is 1.
+        optimizer.found_inf = self._unsound  # type: ignore[attr-defined]
 
     def step(self, pixels: Tensor, step: int, learning_rate: float) -> None:
         """Learn from one batch; ``report`` tells how it went."""
