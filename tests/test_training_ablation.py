@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIANTS = {variant.name: variant for row in ROWS.values() for variant in row.variants.values()}
+THREADS = ["--threads", str(torch.get_num_threads())]  # left as they are
 PHOTOGRAPHS = Photographs([photograph(i, 256, 256) for i in range(2)], [photograph(9, 256, 256)], [])
 
 
@@ -170,7 +171,7 @@ def test_the_command_trains_once_and_prints_a_table(
     ticking(monkeypatch)
     tiny_row(monkeypatch)
     out = tmp_path / "out"
-    arguments = ["tiny", "--data", str(folder_of(tmp_path / "data")), "--out", str(out), "--minutes", "0.05"]
+    arguments = ["tiny", "--data", str(folder_of(tmp_path / "data")), "--out", str(out), "--minutes", "0.05", *THREADS]
     main(arguments)
     first = capsys.readouterr().out
     monkeypatch.setattr(ablation, "trained", None)
@@ -187,7 +188,7 @@ def test_the_command_trains_once_and_prints_a_table(
 def test_results_of_another_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking(monkeypatch)
     tiny_row(monkeypatch)
-    arguments = ["tiny", "--data", str(folder_of(tmp_path / "data")), "--out", str(tmp_path / "out")]
+    arguments = ["tiny", "--data", str(folder_of(tmp_path / "data")), "--out", str(tmp_path / "out"), *THREADS]
     main([*arguments, "--minutes", "0.05"])
 
     with pytest.raises(ValueError, match=r"one\.json: is of another recipe or time"):
@@ -200,7 +201,7 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.Captu
         main(["headz", "--data", data, "--out", str(tmp_path)])
     assert "unknown rows ['headz'], known are ['binarizer'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["heads", "--data", data, "--out", str(tmp_path)])
+        main(["heads", "--data", data, "--out", str(tmp_path), *THREADS])
     assert "no picture of it is held back" in capsys.readouterr().err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -258,15 +259,17 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
     assert ideal_bpp - 0.01 < coded_bpp < ideal_bpp + 4 * 8 * 8 / (64 * 48)
 
 
-def test_the_path_of_a_gpu_is_rehearsed_here(tmp_path: Path) -> None:
+def test_the_path_of_a_gpu_is_rehearsed_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """bfloat16 products, crops cut from the pack, looks every few steps: the loss stays that of float32."""
     plain, fast = run_in(tmp_path / "a"), run_in(tmp_path / "b", speed=Speed(torch.bfloat16))
     expected, found = losses(plain, 3), losses(fast, 3)
 
     assert found == pytest.approx(expected, rel=0.02)
-    fast.run(Pace(minutes=0.1 / 60, look_steps=3, report_seconds=0, peak_macs=peak_macs(CPU, torch.bfloat16)))
+    with caplog.at_level(logging.INFO):
+        fast.run(Pace(minutes=0.1 / 60, look_steps=3, report_seconds=0, peak_macs=peak_macs(CPU, torch.bfloat16)))
     assert fast.step > 3
     assert fast.step % 3 == 0
+    assert re.search(r"block-iterations  \d+/s = \d+\.\d% of peak", caplog.text)
 
 
 def test_entropy_arithmetic_stays_exact_under_autocast() -> None:
