@@ -74,7 +74,7 @@ class Turn:
 
 
 def variants(recipe: Recipe, device: torch.device, *, compiled: bool) -> list[Variant]:
-    """Return the recipe as it is first, then what it is compared with."""
+    """Return the recipe as it is first, full convolutions in its place second, then what else it is compared with."""
     plain = Speed.of_device(device, compiled=False, graph=device.type == "cuda")
     full = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, separable=False))
     half, double = (dataclasses.replace(recipe, batch=max(1, n)) for n in (recipe.batch // 2, recipe.batch * 2))
@@ -90,7 +90,9 @@ def variants(recipe: Recipe, device: torch.device, *, compiled: bool) -> list[Va
     else:
         found.append(Variant("in bfloat16", recipe, dataclasses.replace(plain, autocast=torch.bfloat16)))
     if compiled:
-        found.append(Variant("compiled", recipe, dataclasses.replace(plain, compiled=True)))
+        fast = dataclasses.replace(plain, compiled=True)
+        found.append(Variant("compiled", recipe, fast))
+        found.append(Variant("compiled, twice the batch", dataclasses.replace(recipe, batch=recipe.batch * 2), fast))
     return found
 
 
@@ -118,13 +120,13 @@ def main(arguments: list[str] | None = None) -> None:
     batch = args.batch or (recipe.batch if device.type == "cpu" else _CUDA_BATCH)
     chosen = variants(dataclasses.replace(recipe, batch=batch), device, compiled=args.compile)
     turns = compare(chosen, device, rounds=args.rounds, steps=1 if device.type == "cpu" else 10)
-    print(f"{'variant':20} {'batch':>5} {'block-iterations/s':>18} {'ratio':>6} {'of peak':>8}")
+    print(f"{'variant':25} {'batch':>5} {'block-iterations/s':>18} {'ratio':>6} {'to full':>8} {'of peak':>8}")
     for turn in turns:
         recipe, speed = turn.variant.recipe, turn.block_iterations_per_second
         peak = peak_macs(device, turn.variant.speed.autocast, clock_of(device))
         share = 3 * macs_per_pixel(recipe.model) * _BLOCK_PX**2 * speed / peak
-        ratio = speed / turns[0].block_iterations_per_second
-        print(f"{turn.variant.name:20} {recipe.batch:5} {speed:18.0f} {ratio:6.2f} {share:8.1%}")
+        ratio, to_full = (speed / other.block_iterations_per_second for other in turns[:2])
+        print(f"{turn.variant.name:25} {recipe.batch:5} {speed:18.0f} {ratio:6.2f} {to_full:8.2f} {share:8.1%}")
 
 
 if __name__ == "__main__":
