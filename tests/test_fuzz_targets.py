@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import damage
+import extremes
 import fuzz_codestream
 import fuzz_container
 import fuzz_plugin
@@ -19,6 +23,7 @@ import pytest
 import resources
 import splices
 
+import pillow_rnc
 from pillow_rnc import container
 from pillow_rnc.chunks import pack_chunk, pack_head
 from pillow_rnc.codes_crc import RunningCrc
@@ -107,6 +112,21 @@ def test_generated_files_are_sound_and_canonical() -> None:
         assert mutator.reseal(data) == data
 
 
+def test_extreme_files_are_read_alike_through_every_door() -> None:
+    assert extremes.check(24)
+
+
+def test_what_comes_of_a_sound_file_must_not_be_refused(monkeypatch: pytest.MonkeyPatch, files: list[bytes]) -> None:
+    """A target that took every refusal for an answer would compare nothing."""
+
+    def refusing(*_arguments: object) -> None:
+        raise RncFileError
+
+    monkeypatch.setattr(pillow_rnc, "info", refusing)
+    with pytest.raises(AssertionError, match="what comes of a sound file is refused"):
+        fuzz_plugin.test_one_input(files[0] + bytes([fuzz_plugin.DOORS.index(fuzz_plugin._cut)]))
+
+
 def test_resealing_lets_damage_pass_the_checksums() -> None:
     """What is refused afterwards is refused for what it says."""
     source = random.Random(4)  # noqa: S311 -- repeatable, not secret
@@ -172,6 +192,16 @@ def test_silent_damage_fails_the_check(monkeypatch: pytest.MonkeyPatch, files: l
 @pytest.mark.parametrize("name", sorted(set(resources.CHECKS) - {"open_time"}))
 def test_resources_stay_within_bounds(name: str) -> None:
     assert resources.CHECKS[name](resources.SIZES["ci"])
+
+
+def test_threads_and_processes_agree() -> None:
+    """In an interpreter of its own, because it forks."""
+    command = [sys.executable, str(FUZZ / "concurrency.py"), "--size", "ci"]
+    environment = os.environ | {"PYTHONPATH": str(FUZZ.parent)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=environment)
+
+    assert not result.returncode, result.stderr
+    assert "threads: 4 threads, 24 loads and saves, 3 images shared, all as in one thread" in result.stdout
 
 
 def test_the_engine_is_needed_only_to_run() -> None:
