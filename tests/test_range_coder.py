@@ -161,6 +161,13 @@ def test_garbage_raises_nothing_but_corrupt_error(garbage: bytes, coded: Coded) 
     assert _encode(decoded, coded[1]) == garbage
 
 
+@pytest.mark.parametrize("k", [[32_768], [1] * 5000, list(range(1, 200))], ids=["one", "a run", "all different"])
+def test_words_that_no_encoder_writes_are_named(k: list[int]) -> None:
+    """All ones lie beyond the last of the 2^24 parts of the range."""
+    with pytest.raises(CorruptError, match="payload is invalid under its probabilities"):
+        SegmentDecoder(b"\xff" * 8).decode(np.array(k, dtype=np.uint16))
+
+
 def test_a_payload_that_is_no_whole_number_of_words_is_rejected() -> None:
     with pytest.raises(CorruptError, match="5 bytes"):
         SegmentDecoder(b"12345")
