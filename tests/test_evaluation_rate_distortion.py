@@ -7,7 +7,7 @@ import io
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -183,6 +183,18 @@ def test_plots_take_both_forms_of_anchors(evaluation: Evaluation, tmp_path: Path
             assert plot.width > 500
 
 
+def test_published_curves_of_kodak_rise_and_have_their_areas() -> None:
+    anchors = {anchor.label: anchor for anchor in plots.read_anchors(plots.KODAK)}
+    for anchor in anchors.values():
+        for values in (anchor.bpp, *anchor.values.values()):
+            assert values == sorted(values)
+    paper = anchors["Toderici 2017, before entropy coding"]
+    area = np.trapezoid(paper.values["ms_ssim"], paper.bpp)
+
+    assert len(anchors) == 5
+    assert area == pytest.approx(1.8116, abs=1e-4)
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": {"psnr": [1]}}', '{"a": {"bpp": [1], "psnr": []}}'])
 def test_other_anchor_files_are_refused_by_name(content: str, tmp_path: Path) -> None:
     path = tmp_path / "anchors.json"
@@ -208,6 +220,15 @@ def test_command_measures_a_folder(
 ) -> None:
     monkeypatch.setattr(rate_distortion, "RncCodec", lambda *_: StandIn())
     options = ["--iterations", "1-2,4", "--peers", "jpeg420", "--jobs", "1", "--out", str(tmp_path)]
+    options += ["--anchors", "kodak"]
+    drawn: list[plots.Anchor] = []
+    write_plots = plots.write_plots
+
+    def write(curves: Any, out: Path, anchors: list[plots.Anchor]) -> list[Path]:  # noqa: ANN401
+        drawn.extend(anchors)
+        return write_plots(curves, out, anchors)
+
+    monkeypatch.setattr(plots, "write_plots", write)
     status = command.main([str(folder), *options])
     output = capsys.readouterr()
 
@@ -217,6 +238,7 @@ def test_command_measures_a_folder(
     assert "## Evaluation: Stand-in" in output.out
     expected = {"points.csv", "mean.csv", "matched.csv", "evaluation.json", "model-card.md", "peer-cache"}
     assert {path.name for path in tmp_path.iterdir()} == expected | {"psnr.png", "ms-ssim.png", "psnr-hvs.png"}
+    assert drawn == plots.read_anchors(plots.KODAK)
 
 
 def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

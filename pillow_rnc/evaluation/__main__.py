@@ -95,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         "--anchors",
         type=Path,
         metavar="FILE",
-        help="JSON file of further curves for the plots; one named like a measured peer is left out",
+        help="JSON file of further curves for the plots; one named like a measured peer is left out; "
+        "`kodak` for what is published of the Kodak pictures",
     )
     return parser
 
@@ -110,7 +111,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, evaluation_of, measure_all
 
     try:
-        anchors = plots.read_anchors(options.anchors) if options.anchors else []
+        path = plots.KODAK if options.anchors == Path("kodak") else options.anchors
+        anchors = plots.read_anchors(path) if path else []
         paths = find_photographs(options.directory)[: options.limit]
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
