@@ -1,4 +1,4 @@
-"""Do the tests notice a fault in the code? python fuzz/mutants.py [--sample N] [MODULE...]
+"""Do the tests notice a fault in the code? python fuzz/mutants.py [--each N] [MODULE...]
 
 One operator, number or condition of a module is changed at a time, and the tests of the module must then fail.
 Each mutant runs in a forked child, in which the libraries are loaded already. What survives is printed; the ones that
@@ -14,11 +14,12 @@ import importlib.abc
 import importlib.util
 import os
 import random
-import signal
+import resource
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import constriction
 import construct
@@ -41,7 +42,7 @@ TESTS = {
     "codestream": ("test_codestream.py",),
 }
 PATIENCE_S = 20
-"""A mutant may loop for ever, which is a way of being noticed."""
+"""Seconds of the processor: a mutant may loop for ever, which is a way of being noticed."""
 PRELOADED = (constriction, construct, hypothesis, np)
 
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
@@ -67,17 +68,29 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 }
 
 
-def mutants(source: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield each mutant of a module with what was changed."""
+class Mutant(NamedTuple):
+    """A module with one fault, what that is, and the function that it is in."""
+
+    tree: ast.Module
+    change: str
+    function: str
+
+
+def mutants(source: str) -> Iterator[Mutant]:
+    """Yield each mutant of a module."""
     tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for index, node in enumerate(ast.walk(tree)):
         for variant in range(3):
+            if not _change(copy.copy(node), variant):
+                break
             mutant = copy.deepcopy(tree)
             target = next(one for place, one in enumerate(ast.walk(mutant)) if place == index)
             before = ast.unparse(node) if hasattr(node, "lineno") else ""
-            if not _change(target, variant):
-                break
-            yield f"line {getattr(node, 'lineno', '?')}: {before} -> {ast.unparse(target)}", mutant
+            _change(target, variant)
+            line = getattr(node, "lineno", 0)
+            around = [one.name for one in functions if one.lineno <= line <= (one.end_lineno or 0)]
+            yield Mutant(mutant, f"line {line}: {before} -> {ast.unparse(target)}", (around or ["the module"])[-1])
 
 
 def _change(node: ast.AST, variant: int) -> bool:
@@ -119,21 +132,15 @@ def is_noticed(module: str, tree: ast.Module | None) -> bool:
     child = os.fork()
     if not child:
         _run_tests(module, tree)
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status != 0
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    _, status = os.waitpid(child, 0)
+    return status != 0
 
 
 def _run_tests(module: str, tree: ast.Module | None) -> None:
     """Run the tests and end this process."""
     if tree is not None:
         sys.meta_path.insert(0, _Finder(f"pillow_rnc.{module}", tree))
+    resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE_S, PATIENCE_S))
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
@@ -157,31 +164,35 @@ def _run_tests(module: str, tree: ast.Module | None) -> None:
         os._exit(min(int(status), 1))
 
 
-def check(module: str, sample: int | None) -> Sequence[str]:
+def check(module: str, each: int | None) -> Sequence[str]:
     """Print and return what survives of a module."""
     source = (ROOT / "pillow_rnc" / f"{module}.py").read_text(encoding="utf-8")
     if is_noticed(module, None):
         raise SystemExit(f"{module}: its tests fail without a mutant")
     found = list(mutants(source))
-    if sample is not None and sample < len(found):
-        found = random.Random(module).sample(found, sample)  # noqa: S311 -- repeatable, not secret
+    if each is not None:
+        random.Random(module).shuffle(found)  # noqa: S311 -- repeatable, not secret
+        by_function = defaultdict[str, list[Mutant]](list)
+        for one in found:
+            by_function[one.function].append(one)
+        found = [one for same in by_function.values() for one in same[:each]]
     start = time.monotonic()
-    survivors = [name for name, tree in found if not is_noticed(module, tree)]
-    for name in survivors:
-        print(f"  {module} {name}")
-    caught = len(found) - len(survivors)
-    print(f"{module}: {caught} of {len(found)} noticed in {time.monotonic() - start:.0f} s", flush=True)
+    survivors = [one.change for one in found if not is_noticed(module, one.tree)]
+    for change in survivors:
+        print(f"  {module} {change}")
+    caught, functions = len(found) - len(survivors), len({one.function for one in found})
+    print(f"{module}: {caught} of {len(found)} in {functions} functions noticed in {time.monotonic() - start:.0f} s")
     return survivors
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", default=list(TESTS))
-    parser.add_argument("--sample", type=int)
+    parser.add_argument("--each", type=int, help="so many of each function; all by default")
     arguments = parser.parse_args()
-    os.environ.setdefault("HYPOTHESIS_PROFILE", "dev")
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     for module in arguments.modules:
-        check(module, arguments.sample)
+        check(module, arguments.each)
     return 0
 
 
