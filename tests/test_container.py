@@ -442,6 +442,31 @@ def test_a_header_that_breaks_a_rule_is_rejected(fields: dict[str, int], error: 
         container.parse(small_with(header=head(**fields)))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"width": 1, "height": 1},
+        {"width": 65_535},
+        {"height": 65_535},
+        *({"mode": mode} for mode in range(4)),
+        {"iterations": 1},
+        {"iterations": 16},
+        {"code_channels": 1},
+        {"code_channels": 255},
+        {"code_stride": 8},
+        {"code_stride": 16},
+        {"tile_size": 64, "overlap": 0},
+        {"tile_size": 64, "overlap": 32},
+        {"tile_size": 4096, "overlap": 240},
+    ],
+    ids=str,
+)
+def test_a_header_at_the_edge_of_the_rules_is_read(fields: dict[str, int]) -> None:
+    header = container.read_head(io.BytesIO(small_with(header=head(**fields)))).header
+
+    assert chunk(b"HEAD", chunks.pack_head(header)) == head(**fields)
+
+
 def test_a_later_minor_version_is_read() -> None:
     assert container.parse(small_with(header=head(format_minor=9))).header.version == (1, 9)
 
@@ -504,6 +529,20 @@ def test_metadata_of_the_largest_size_is_read() -> None:
     value = bytes(1 << 20)
 
     assert container.parse(small_with(after_head=chunk(b"exif", value))).metadata == {"exif": value}
+
+
+def test_metadata_of_the_largest_sum_is_read() -> None:
+    values = b"".join(chunk(kind, bytes(1 << 20)) for kind in (b"iccp", b"exif", b"xmpp", b"comm"))
+
+    assert len(container.parse(small_with(after_head=values)).metadata) == 4
+    with pytest.raises(CorruptError, match="allowed"):
+        container.parse(small_with(after_head=values + chunk(b"dens", b"\x01" * 16)))
+
+
+def test_alpha_of_the_largest_size_is_read() -> None:
+    value = bytes(2 * 20 * 17 + 1024)
+
+    assert container.read_head(io.BytesIO(small_with(after_head=chunk(b"ALPH", value)))).alpha == value
 
 
 def test_unknown_ancillary_chunks_are_ignored_and_copied_when_safe() -> None:
