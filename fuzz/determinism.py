@@ -7,6 +7,7 @@ the golden digest of the file, or with what the first configuration gave. What t
     --quick          one value of each setting at a time, instead of all combinations
     --iterations N   of pictures: files that are no .rnc are encoded first, by the last of the models
     --mosaic         of pictures: the middle 64 x 64 pixels of each, as the tiles of one file
+    --device NAME    also on a device of torch such as cuda
     --processes      also in new interpreters: -O, -OO, several threads of BLAS
     --add FILE...    write the golden digests of files; they must never change afterwards
 """
@@ -149,7 +150,7 @@ def applied(one: Configuration) -> Iterator[None]:
 
 
 RUNTIMES: dict[str, type[Any]] = {"cpu": NumpyTiles, "cpu:0": TorchTiles}
-"""What runs the network on the processor, by device."""
+"""What runs the network, by device."""
 
 
 def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Planes, NDArray[np.uint8]]:
@@ -318,11 +319,13 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--weights", type=Path, action="append", default=[])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", action="append", default=[])
     parser.add_argument("--processes", action="store_true")
     parser.add_argument("--add", action="store_true")
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--mosaic", action="store_true")
     arguments = parser.parse_args()
+    RUNTIMES.update(dict.fromkeys(arguments.device, TorchTiles))
     model_id = model.tiny().model_id
     for path in arguments.weights:
         model_id = weights.register(path).model_id
