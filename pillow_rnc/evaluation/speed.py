@@ -158,7 +158,7 @@ def _scale(report: _Report, options: argparse.Namespace, image: Image.Image, wat
         )
         for s in found
     ]
-    title = f"Time and memory against pixels, {iterations} iterations"
+    title = f"Time and memory against pixels, iterations: {iterations}"
     report.add("scale", title, header, rows, [s._asdict() | {"allowed_mib": s.allowed_mib} for s in found])
 
 
