@@ -127,8 +127,10 @@ def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) 
     magnitude, sign = symbol.abs(), symbol.sign()
     # An interval that holds zero: the first thresholds.
     low = magnitude * step
-    beyond = (magnitude == levels) & (reach == UNBOUNDED)
-    high = torch.where(beyond, low + step, torch.minimum(low + step, reach).clamp_min(low))
+    last = magnitude == levels
+    beyond = last & (reach == UNBOUNDED)
+    high = torch.where(beyond, low + step, torch.where(last, reach, torch.minimum(low + step, reach)))
+    high = torch.maximum(high, low)
     fresh_middle = sign * (low + high) / 2
     fresh_reach = torch.where(beyond, low - high, high - low) / 2
     narrowed = torch.where(step > 0, torch.minimum(reach, step), reach)

@@ -29,6 +29,7 @@ class ModelConfig:
         encoder_channels: Width of the encoder's layer at 1/8 of the resolution, in frameworks that have one.
         decoder_channels: Width of the decoder's layer at 1/8 of the resolution.
         context_channels: Width of the decoder's layer at 1/16 of the resolution.
+        decoder_steps: Steps of the decoder's cells for a look at the codes, in the embedded framework.
         separable: Depthwise and 1x1 convolutions in the cells instead of full ones.
         entropy_state_channels: Width of the entropy network's state.
         entropy_hidden_channels: Width of its hidden layer.
@@ -41,8 +42,9 @@ class ModelConfig:
     code_channels: int = 48
     code_stride: int = 8
     encoder_channels: int = 96
-    decoder_channels: int = 128
-    context_channels: int = 128
+    decoder_channels: int = 96
+    context_channels: int = 96
+    decoder_steps: int = 2
     separable: bool = True
     entropy_state_channels: int = 48
     entropy_hidden_channels: int = 64
@@ -101,6 +103,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "cell": get_args(CellName),
     "framework": get_args(Framework),
     "iterations": tuple(range(1, 16 + 1)),
+    "decoder_steps": tuple(range(1, 16 + 1)),
     "code_stride": (8,),  # the network works on blocks of 8x8
 }
 

@@ -10,8 +10,8 @@ each iteration, each with a direct linear path past the recurrent core. The enco
 same y_hat. This module does no input or output and chooses no device.
 
 The framework "embedded" has an `embedded_quantiser` in place of encoder and direct paths: the codes narrow the
-interval of each coefficient, and what the recurrent decoder predicts within the intervals is added afresh after each
-iteration to what is shown. So encoding needs no decoder, and no bit depends on what only floats know.
+interval of each coefficient, and an `interval_decoder` says where in there it is shown, once somebody looks. So coding
+needs no decoder, and no bit depends on what only floats know.
 
 Source: Toderici et al. 2017, sections 2 and 3; ``gain`` is its residual scaling: a function of what was coded so far,
 with one value for each 8x8 block and two parameters.
@@ -31,7 +31,9 @@ from pillow_rnc.block_basis import MEANS
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
 from pillow_rnc.embedded_quantiser import EmbeddedQuantiser, Intervals, Visits, advanced, at_rest, margins
+from pillow_rnc.interval_decoder import IntervalDecoder
 from pillow_rnc.pointwise import Pointwise, pointwise
+from pillow_rnc.two_scales import DecoderState, TwoScales
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,25 +45,20 @@ _MASKED = ("residual_scaling", _EMBEDDED)  # frameworks whose gain follows what 
 _MASKING_EXPONENT, _MASKING_FLOOR = 0.2, 200.0  # by measurement: MS-SSIM gains most before PSNR-HVS loses
 
 
-class DecoderState(NamedTuple):
-    """What the decoder remembers between iterations; ``None`` before the first."""
-
-    context: State | None = None  # 1/16 of the resolution
-    detail: State | None = None  # 1/8 of the resolution
-
-
 class CodecState(NamedTuple):
     """State of one picture after some iterations."""
 
     coded: Tensor  # the part of y_hat that the codes alone say, [N, 192, h, w]
     reach: Tensor  # half widths of the intervals that are left, [N, 192, h, w]; of use in the embedded framework
-    reconstruction: Tensor  # y_hat, [N, 192, h, w]
+    reconstruction: Tensor  # y_hat, [N, 192, h, w]; in the embedded framework ask `Network.shown`
     decoder: DecoderState
 
 
 class DirectWeights(NamedTuple):
-    """Maps of one iteration past the recurrent cores, in frameworks that learn them."""
+    """Maps of one iteration to, from and past the recurrent cores, in frameworks that learn their codes."""
 
+    input: Tensor
+    input_bias: Tensor
     head: Tensor
     encoder_direct: Tensor
     encoder_bias: Tensor
@@ -75,8 +72,6 @@ class IterationWeights(NamedTuple):
 
     log_gain: Tensor
     log_update_gain: Tensor  # of the decoder's output; the same unless every update is a whole picture
-    input: Tensor
-    input_bias: Tensor
     direct: DirectWeights | None
     visits: Visits | None  # in the embedded framework
 
@@ -117,64 +112,28 @@ class Encoder(nn.Module):
         return a + pointwise(significant, weights.encoder_significance), state
 
 
-class Decoder(nn.Module):
+class Decoder(TwoScales):
     """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w].
 
     The update comes in two parts: the direct path carries what the bits say, and the recurrent path predicts the rest.
-    The step that a bit stands for depends on whether its coefficient is significant. Where predictions are made
-    afresh, the recurrent path also sees what was coded.
+    The step that a bit stands for depends on whether its coefficient is significant.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        c, d, t = config.context_channels, config.decoder_channels, config.iterations
-        self.inputs = _linear(config.code_channels, d, t, bias=True)
-        self.sight = Pointwise(COEFFICIENTS, d, bias=False) if config.framework == _EMBEDDED else None
-        self.down = Pointwise(4 * d, c)
-        self.context = make_cell(config.cell, c, c, separable=config.separable)
-        self.up = Pointwise(c, 4 * d)
-        self.detail = make_cell(config.cell, d, d, separable=config.separable)
-        self.output = Pointwise(d, COEFFICIENTS)
-        if config.framework != _EMBEDDED:
-            self.direct = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
-            self.refinement = _linear(config.code_channels, COEFFICIENTS, t, bias=False)
+        super().__init__(config)
+        k, d, t = config.code_channels, config.decoder_channels, config.iterations
+        self.inputs = _linear(k, d, t, bias=True)
+        self.direct = _linear(k, COEFFICIENTS, t, bias=False)
+        self.refinement = _linear(k, COEFFICIENTS, t, bias=False)
 
     def carried(self, bits: Tensor, significant: Tensor, weights: DirectWeights) -> Tensor:
         """Return what the bits say by the direct path."""
         return pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
 
-    def forward(
-        self, bits: Tensor, coded: Tensor, weights: IterationWeights, state: DecoderState
-    ) -> tuple[Tensor, DecoderState]:
-        """Return what the recurrent path predicts; ``coded`` is in units of the gain."""
-        x = pointwise(bits, weights.input, weights.input_bias)  # [N, d, h, w]
-        if self.sight is not None:
-            x = x + self.sight(squash(coded))
-        wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
-        x = x + self._doubled(wide)
-        features, detail = self.detail(x, state.detail)
-        return self.output(features), DecoderState(context, detail)
-
-    def _halved(self, x: Tensor) -> Tensor:
-        """Return ``down(pixel_unshuffle(x, 2))``, moving whole cells instead of single numbers.
-
-        The maps hold the channels of a cell side by side, so the four cells are laid side by side and the weights,
-        which are far fewer, are put in their order.
-        """
-        n, d, h, w = x.shape
-        cells = (
-            x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, d).transpose(2, 3).reshape(n, h // 2, w // 2, 4 * d)
-        )
-        weight = self.down.weight.view(-1, d, 4).transpose(1, 2).reshape(-1, 4 * d)
-        return F.linear(cells, weight, self.down.bias).permute(0, 3, 1, 2)
-
-    def _doubled(self, wide: Tensor) -> Tensor:
-        """Return ``pixel_shuffle(up(wide), 2)``, likewise."""
-        n, c, h, w = wide.shape
-        assert self.up.bias is not None
-        weight = self.up.weight.view(-1, 4, c).transpose(0, 1).reshape(-1, c)
-        cells = F.linear(wide.permute(0, 2, 3, 1), weight, self.up.bias.view(-1, 4).T.reshape(-1))
-        return cells.view(n, h, w, 2, 2, -1).transpose(2, 3).reshape(n, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
+    def forward(self, bits: Tensor, weights: DirectWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return what the recurrent path predicts."""
+        features, state = self.move(pointwise(bits, weights.input, weights.input_bias), state)
+        return self.output(features), state
 
 
 class Masking(nn.Module):
@@ -210,10 +169,11 @@ class Network(nn.Module):
             unmasked = torch.zeros(COEFFICIENTS)
             unmasked[list(MEANS)] = 1.0
             self.register_buffer("unmasked", unmasked.view(1, -1, 1, 1), persistent=False)
+            self.decoder: Decoder | IntervalDecoder = IntervalDecoder(config)
         else:
             self.encoder = Encoder(config)
+            self.decoder = Decoder(config)
         self.binarizer = Binarizer()
-        self.decoder = Decoder(config)
         # Quantiser step of each iteration, in weighted 8-bit levels; training starts from these.
         steps = torch.tensor([120.0 * 0.1 ** (t / max(1, config.iterations - 1)) for t in range(config.iterations)])
         self.log_gain = nn.Parameter(-torch.log(steps))
@@ -230,23 +190,23 @@ class Network(nn.Module):
 
     def weights_of(self, iteration: int) -> IterationWeights:
         """Return what belongs to one iteration alone; index from 0."""
-        inputs = self.decoder.inputs[iteration]
-        assert inputs.bias is not None
         log_gain = self.log_gain[iteration]
         embedded = self.config.framework == _EMBEDDED
         return IterationWeights(
             log_gain,
             self.log_gain[0] if self.config.framework == "one_shot" else log_gain,
-            inputs.weight,
-            inputs.bias,
             None if embedded else self._direct_weights(iteration),
             self.quantiser.visits(iteration) if embedded else None,
         )
 
     def _direct_weights(self, iteration: int) -> DirectWeights:
-        encoder_direct = self.encoder.direct[iteration]
+        assert isinstance(self.decoder, Decoder)
+        inputs, encoder_direct = self.decoder.inputs[iteration], self.encoder.direct[iteration]
+        assert inputs.bias is not None
         assert encoder_direct.bias is not None
         return DirectWeights(
+            inputs.weight,
+            inputs.bias,
             self.encoder.heads[iteration].weight,
             encoder_direct.weight,
             encoder_direct.bias,
@@ -279,32 +239,32 @@ class Network(nn.Module):
 
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
-        gain = self.gain_map(weights.log_update_gain, state)
         if weights.visits is not None:
-            coded, reach = self._advanced(bits, weights.visits, state)
-            predicted, decoder = self.decoder(bits, coded * gain, weights, state.decoder)
-            return CodecState(coded, reach, coded + predicted / gain, decoder)
+            intervals = Intervals(state.coded, state.reach)
+            coded, reach = advanced(bits, intervals, weights.visits, self.scale_map(state))
+            return state._replace(coded=coded, reach=reach)
         assert weights.direct is not None
+        assert isinstance(self.decoder, Decoder)
+        gain = self.gain_map(weights.log_update_gain, state)
         coded = self.decoder.carried(bits, significance(state.coded, gain), weights.direct) / gain
-        predicted, decoder = self.decoder(bits, coded, weights, state.decoder)
+        predicted, decoder = self.decoder(bits, weights.direct, state.decoder)
         update = predicted / gain + coded
         if self.config.framework == "one_shot":
             return CodecState(coded, state.reach, update, decoder)
         return CodecState(state.coded + coded, state.reach, state.reconstruction + update, decoder)
 
-    def _advanced(self, bits: Tensor, visits: Visits, state: CodecState) -> Intervals:
-        return advanced(bits, Intervals(state.coded, state.reach), visits, self.scale_map(state))
+    def shown(self, state: CodecState, iteration: Tensor) -> Tensor:
+        """Return the coefficients of the picture after some iterations, [N, 192, h, w].
 
-    def follow_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
-        """Return the state as far as the encoder needs it: without the decoder's predictions where it can do without.
-
-        Arguments are those of `decode_step`.
+        Args:
+            state: State after them.
+            iteration: Index of the last of them for each picture, int64 [N].
         """
-        weights = self.weights_of(iteration)
-        if weights.visits is None:
-            return self.decode(bits, weights, state)
-        coded, reach = self._advanced(bits, weights.visits, state)
-        return state._replace(coded=coded, reach=reach)
+        if not isinstance(self.decoder, IntervalDecoder):
+            return state.reconstruction
+        gain = torch.exp(self.log_gain)[iteration].view(-1, 1, 1, 1) * self.masking(state.coded)
+        shown: Tensor = self.decoder(Intervals(state.coded, state.reach), gain, iteration)
+        return shown
 
     def encode_step(
         self, target: Tensor, iteration: int, state: CodecState, memory: State | None
@@ -322,37 +282,3 @@ class Network(nn.Module):
     def decode_step(self, bits: Tensor, iteration: int, state: CodecState) -> CodecState:
         """Return the state after one more iteration, from its bits +-1, [N, code_channels, h, w]."""
         return self.decode(bits, self.weights_of(iteration), state)
-
-
-_GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 4.5}
-"""Linear maps of a cell from its input, and as many from its state, in units of the cell's width."""
-
-
-_LATTICE_SHARE = (0.5, 0.5, 0.25, 0.25)
-"""Part of the cells that each lattice of a pass has."""
-
-
-def macs_per_pixel(config: ModelConfig, *, tallies: int = 96, encoding: bool = False, decoding: bool = False) -> float:
-    """Return multiply-accumulates per pixel and iteration of encoder, decoder and entropy network together.
-
-    For decoding alone, the encoder is left out; for encoding alone the decoder, where the encoder needs none.
-    Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
-    """
-    e, d, c, k = config.encoder_channels, config.decoder_channels, config.context_channels, config.code_channels
-
-    def cell(channels: int, name: CellName) -> float:
-        spatial = 9 * 2 * channels if config.separable else 0
-        taps = 1 if config.separable else 9
-        return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
-
-    encoder = 2 * COEFFICIENTS * e + cell(e, _encoder_cell(config)) + (e + 2 * COEFFICIENTS) * k
-    direct = 2 * k * COEFFICIENTS
-    if config.framework == _EMBEDDED:
-        encoder, direct = 0, COEFFICIENTS * d  # what the decoder sees of what was coded
-    alone = encoding and config.framework == _EMBEDDED
-    decoder = direct + 2 * k * d + cell(d, config.cell) + d * COEFFICIENTS + (cell(c, config.cell) + 8 * d * c) / 4
-    s, f = config.entropy_state_channels, config.entropy_hidden_channels
-    shares = [_LATTICE_SHARE[lattice] for lattice, _, _ in config.passes]  # of the cells, pass by pass
-    entropy = 9 * k * 2 * s + 2 * s * s + 9 * s * f + sum(shares[1:]) * 9 * k * f + f * k
-    entropy += tallies * k + 2 * tallies * 2 * s + 3 * tallies * k
-    return ((0 if decoding else encoder) + (0 if alone else decoder) + entropy) / config.code_stride**2

@@ -2,7 +2,7 @@
 
 Maps are float32 with the channel last, [n, rows, columns, channels] for n tiles of one size; those that a 3x3
 convolution reads have a cell of zeros on every side. Work goes strip by strip, so that it stays in the second-level
-cache. The decoder's output map is applied when somebody looks.
+cache. The decoder works when somebody looks.
 
 Why NumPy: it takes less time than torch on one core, because it does less. Nearly all arithmetic is matrix products,
 for which NumPy brings kernels as good; its depthwise convolutions are four times slower, a tenth of the whole. It is
@@ -21,7 +21,7 @@ from pillow_rnc.block_basis import BLOCK, COEFFICIENTS
 from pillow_rnc.numpy_cells import Cell, Scratch, Strip, strips
 from pillow_rnc.numpy_quantiser import Intervals
 from pillow_rnc.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
-from pillow_rnc.numpy_weights import SQUASH, Floats, IterationWeights, NetworkWeights
+from pillow_rnc.numpy_weights import SQUASH, WIDEST, Floats, NetworkWeights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,35 +49,34 @@ class _Codes:
         self._weights, self._shape = weights, shape
         self.intervals = Intervals(shape)
         self.wider = np.ones((*shape, 1), np.float32)  # by what the masking widens the steps
-        self.bits = np.full((*shape, weights.config.code_channels + 1), np.float32(1))  # and a channel of ones
+        self._bits = np.empty((*shape, weights.config.code_channels), np.float32)
         self.strips = list(strips(shape, _STRIP_CELLS))
-        self._iteration = 0
+        self.iterations = 0
 
     def encode(self, target: Floats) -> NDArray[np.uint8]:
         """Return the codes of the next iteration, uint8 [n, C, h, w]."""
-        visits = self._weights.iterations[self._iteration].visits
+        visits = self._weights.iterations[self.iterations].visits
         for strip in self.strips:
-            bits = strip.of(self.bits)[:, :-1]
-            self.intervals.encode(strip, visits, strip.of(self.wider), strip.of(target), bits)
+            self.intervals.encode(strip, visits, strip.of(self.wider), strip.of(target), strip.of(self._bits))
         self._advance()
-        return np.ascontiguousarray((self.bits[..., :-1] > 0).transpose(0, 3, 1, 2)).view(np.uint8)
+        return np.ascontiguousarray((self._bits > 0).transpose(0, 3, 1, 2)).view(np.uint8)
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
-        bits = self.bits[..., :-1]
-        bits[...] = planes.transpose(0, 2, 3, 1)
-        bits *= 2
-        bits -= 1
+        self._bits[...] = planes.transpose(0, 2, 3, 1)
+        self._bits *= 2
+        self._bits -= 1
         self._advance()
 
     def _advance(self) -> None:
-        visits = self._weights.iterations[self._iteration].visits
+        visits = self._weights.iterations[self.iterations].visits
         for strip in self.strips:
-            self.intervals.advance(strip, visits, strip.of(self.wider), strip.of(self.bits)[:, :-1])
-        self._iteration += 1
+            self.intervals.advance(strip, visits, strip.of(self.wider), strip.of(self._bits))
+        self._mask()
+        self.iterations += 1
 
-    def mask(self) -> None:
-        """Find by what the next steps are widened; see `network.Masking`."""
+    def _mask(self) -> None:
+        """Find by what steps are widened now; see `network.Masking`."""
         energy = np.empty(self._shape, np.float32)
         for strip in self.strips:
             luma = self.intervals.middle[strip.tiles, strip.rows, :, 1 : BLOCK**2]
@@ -92,10 +91,87 @@ class _Codes:
         self.wider[..., 0] = np.exp(np.float32(self._weights.masking_exponent) * np.log1p(energy))
 
 
+class _Decoder:
+    """The recurrent decoder on n tiles: one look at what the codes say; see `interval_decoder`.
+
+    Args:
+        weights: Of the network.
+        codes: What the codes say.
+        shape: n, rows, columns.
+    """
+
+    def __init__(self, weights: NetworkWeights, codes: _Codes, shape: tuple[int, int, int]) -> None:
+        self._weights, self._codes = weights, codes
+        self._own = weights.iterations[codes.iterations - 1]
+        half = (shape[0], shape[1] // 2, shape[2] // 2)
+        self._context_strips = list(strips(half, _STRIP_CELLS // 2))
+        self._scratch = Scratch()
+        self._context = Cell(weights.context, half, self._scratch)
+        self._detail = Cell(weights.detail, shape, self._scratch)
+        self._input = np.empty((*shape, weights.config.decoder_channels), np.float32)
+
+    def show(self, coefficients: Floats) -> None:
+        """Write what is shown, [n, rows, columns, 192]."""
+        self._see()
+        for step in range(self._weights.config.decoder_steps):
+            if step:
+                self._context.turn()
+                self._detail.turn()
+            self._move_context()
+            if step + 1 < self._weights.config.decoder_steps:
+                for strip in self._codes.strips:
+                    self._detail.move(strip)
+        for strip in self._codes.strips:
+            features = self._detail.move(strip)
+            inside = np.matmul(features, self._weights.output, out=strip.of(coefficients))
+            middle = strip.of(self._codes.intervals.middle)
+            inside += np.sign(middle) * self._own.shift
+            inside *= self._widths(strip)
+            inside *= strip.of(self._codes.wider) / np.float32(self._own.gain)
+            inside += middle
+
+    def _widths(self, strip: Strip) -> Floats:
+        """Return half widths of intervals in steps, [cells, 192]."""
+        reach = strip.of(self._codes.intervals.reach)
+        widths = np.abs(reach, out=self._scratch("widths", len(reach), COEFFICIENTS))
+        widths *= np.float32(self._own.gain) / strip.of(self._codes.wider)
+        return np.minimum(widths, WIDEST, out=widths)
+
+    def _see(self) -> None:
+        """Lay out the input of both cells."""
+        weights, codes = self._weights, self._codes
+        for strip in codes.strips:
+            middle = strip.of(codes.intervals.middle)
+            both = self._scratch("both", len(middle), 2 * COEFFICIENTS)
+            seen = np.multiply(middle, np.float32(self._own.gain) / strip.of(codes.wider), out=both[:, :COEFFICIENTS])
+            bend = np.abs(seen, out=self._scratch("bend", len(middle), COEFFICIENTS))
+            bend += SQUASH
+            seen /= bend
+            both[:, COEFFICIENTS:] = self._widths(strip)
+            np.matmul(both, weights.sight, out=strip.of(self._input))
+        self._input += self._own.bias
+        for strip in self._context_strips:
+            place = strip.doubled()
+            x = self._input[place.tiles, place.rows]
+            tiles, rows, columns, d = x.shape
+            cells = x.reshape(tiles, rows // 2, 2, columns // 2, 2, d).transpose(0, 1, 3, 2, 4, 5)
+            context = strip.inner(self._context.input)
+            context[...] = cells.reshape(*context.shape[:3], -1) @ weights.down[:-1] + weights.down[-1]
+
+    def _move_context(self) -> None:
+        """Move the context on, and lay out the input of the detail."""
+        for strip in self._context_strips:
+            wide = self._context.move(strip)
+            place = strip.doubled()
+            inner = place.inner(self._detail.input)
+            tiles, rows, columns, d = inner.shape
+            cells = wide @ self._weights.up
+            cells = cells.reshape(tiles, rows // 2, columns // 2, 2, 2, d).transpose(0, 1, 3, 2, 4, 5)
+            np.add(self._input[place.tiles, place.rows], cells.reshape(inner.shape), out=inner)
+
+
 class NumpyTiles:
     """The network at work on n tiles of one size, iteration by iteration; see `inference.TileNetwork`.
-
-    Encoding needs no decoder, so that codes are kept until somebody wants to see what they make.
 
     Args:
         weights: Of the network.
@@ -106,18 +182,9 @@ class NumpyTiles:
 
     def __init__(self, weights: NetworkWeights, n: int, height: int, width: int) -> None:
         self._weights = weights
-        self._shape = shape = (n, height // BLOCK, width // BLOCK)
-        half = (n, shape[1] // 2, shape[2] // 2)
-        self._context_strips = list(strips(half, _STRIP_CELLS // 2))
-        self._scratch = Scratch()
-        self._context = Cell(weights.context, half, self._scratch)
-        self._detail = Cell(weights.detail, shape, self._scratch)
-        self._codes = _Codes(weights, shape)
-        self._predicted = np.zeros((*shape, weights.config.decoder_channels + 1), np.float32)  # features over gain
-        self._iteration = 0
-        self._encoder: _Codes | None = None
+        self._shape = (n, height // BLOCK, width // BLOCK)
+        self._codes = _Codes(weights, self._shape)
         self._target = np.empty(0, np.float32)
-        self._unseen: list[NDArray[np.uint8]] = []
         self._to_coefficients, self._to_pixels = transform_matrices()
         self._overlap, self._inverse_overlap = overlap_matrices()
 
@@ -125,7 +192,6 @@ class NumpyTiles:
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
         n, rows, columns = self._shape
-        self._encoder = _Codes(self._weights, self._shape)
         self._target = np.empty((*self._shape, COEFFICIENTS), np.float32)
         picture = pixels.astype(np.float32)
         filter_borders(picture, self._overlap)
@@ -139,68 +205,20 @@ class NumpyTiles:
     @np.errstate(all="ignore")
     def encode(self) -> NDArray[np.uint8]:
         """Return the codes of the next iteration, uint8 [n, C, h, w]."""
-        assert self._encoder is not None
-        planes = self._encoder.encode(self._target)
-        self._encoder.mask()
-        self._unseen.append(planes)
-        return planes
+        return self._codes.encode(self._target)
 
     @np.errstate(all="ignore")
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
-        codes, own = self._codes, self._weights.iterations[self._iteration]
-        codes.decode(planes)
-        self._decode_context(own)
-        for strip in codes.strips:
-            features = self._detail.move(strip)
-            features *= strip.of(codes.wider) / np.float32(own.gain)
-            strip.of(self._predicted)[...] = features
-        self._detail.turn()
-        codes.mask()
-        self._iteration += 1
-
-    def _decode_context(self, own: IterationWeights) -> None:
-        """Move the context on, and lay out the input of the detail."""
-        weights, codes = self._weights, self._codes
-        for strip in self._context_strips:
-            doubled = strip.doubled()
-            inner = doubled.inner(self._detail.input)
-            tiles, rows, columns, d = inner.shape
-            x = doubled.of(codes.bits) @ own.input
-            x += self._seen(doubled, own.gain) @ weights.sight
-            inner[...] = x.reshape(inner.shape)
-            cells = x.reshape(tiles, rows // 2, 2, columns // 2, 2, d).transpose(0, 1, 3, 2, 4, 5)
-            context = strip.inner(self._context.input)
-            context[...] = cells.reshape(*context.shape[:3], -1) @ weights.down[:-1] + weights.down[-1]
-        for strip in self._context_strips:
-            wide = self._context.move(strip)
-            inner = strip.doubled().inner(self._detail.input)
-            tiles, rows, columns, d = inner.shape
-            cells = (wide @ weights.up).reshape(tiles, rows // 2, columns // 2, 2, 2, d).transpose(0, 1, 3, 2, 4, 5)
-            inner += cells.reshape(inner.shape)
-        self._context.turn()
-
-    def _seen(self, strip: Strip, gain: float) -> Floats:
-        """Return what the decoder sees of what was coded, [cells, 192], over `SQUASH`; see `activations.squash`."""
-        middle = strip.of(self._codes.intervals.middle)
-        seen = np.divide(middle, strip.of(self._codes.wider), out=self._scratch("seen", len(middle), COEFFICIENTS))
-        seen *= np.float32(gain)
-        bend = np.abs(seen, out=self._scratch("bend", len(middle), COEFFICIENTS))
-        bend += SQUASH
-        seen /= bend
-        return seen
+        self._codes.decode(planes)
 
     @np.errstate(all="ignore")
     def pixels(self) -> Floats:
         """Return the pictures so far, [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
-        for planes in self._unseen:
-            self.decode(planes)
-        self._unseen.clear()
         n, rows, columns = self._shape
-        coefficients = np.empty((*self._shape, COEFFICIENTS), np.float32)
-        for strip in self._codes.strips:
-            shown = np.matmul(strip.of(self._predicted), self._weights.output, out=strip.of(coefficients))
-            shown += strip.of(self._codes.intervals.middle)
+        coefficients = np.zeros((*self._shape, COEFFICIENTS), np.float32)
+        if self._codes.iterations:
+            _Decoder(self._weights, self._codes, self._shape).show(coefficients)
         transform_means(coefficients, back=True)
         picture = np.empty((n, rows, BLOCK, columns, BLOCK, 3), np.float32)
         for strip in self._codes.strips:

@@ -126,8 +126,10 @@ class Intervals:
         middle, reach = (a.take(visits.coefficients, axis=1) for a in (all_middles, all_reaches))
         magnitude, sign = np.abs(symbol), np.sign(symbol)
         low = magnitude * step
-        beyond = (magnitude == visits.levels) & (reach == UNBOUNDED)
-        high = np.where(beyond, low + step, np.maximum(np.minimum(low + step, reach), low))
+        last = magnitude == visits.levels
+        beyond = last & (reach == UNBOUNDED)
+        high = np.where(beyond, low + step, np.where(last, reach, np.minimum(low + step, reach)))
+        high = np.maximum(high, low)
         width = np.abs(reach) * np.float32(0.5)
         outward = (reach < 0) & (sign == np.sign(middle))
         fresh, still = middle == 0, symbol == 0

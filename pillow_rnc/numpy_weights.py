@@ -5,7 +5,7 @@ What is linear is folded here:
 - the shift of a map is a last row of its weights, for inputs with a last column of ones;
 - the depthwise bias of a cell's input is in the shift of what follows;
 - the halves of ``sigmoid(x) = (1 + tanh(x / 2)) / 2`` are in the weights before it and behind it;
-- the limit of what the decoder sees is in the weights behind it.
+- the limits of what the decoder sees are in the weights behind it.
 
 Source: `network` and `cells`, for names and shapes.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 SQUASH = np.float32(4)  # what the decoder sees saturates at this many quantiser steps, see `activations`
+WIDEST = np.float32(4)  # and widths of intervals end at this many, see `interval_decoder`
 
 _PREFIX = "network."
 
@@ -106,11 +107,12 @@ def _taps(kernel: Floats) -> Floats:
 
 
 class IterationWeights(NamedTuple):
-    """What belongs to one iteration alone. K code channels, d channels of the decoder."""
+    """What belongs to one iteration alone. d channels of the decoder."""
 
     gain: float
     visits: Visits
-    input: Floats  # [K + 1, d], from bits and one
+    bias: Floats  # [d]
+    shift: Floats  # [192]
 
 
 class NetworkWeights:
@@ -125,7 +127,10 @@ class NetworkWeights:
         config, reader = weights.config, _Reader(weights)
         d, c = config.decoder_channels, config.context_channels
         self.config = config
-        self.sight = _operand(SQUASH * reader.take("decoder.sight.weight", d, COEFFICIENTS))  # [192, d]
+        width = reader.take("decoder.width.weight", d, COEFFICIENTS)
+        # From what is seen of middles and widths, [384, d]; the shift of the widths is in the biases.
+        sight = np.hstack([SQUASH * reader.take("decoder.sight.weight", d, COEFFICIENTS), width / WIDEST])
+        self.sight = _operand(sight)
         # The four cells one after another: [4 d + 1, c] and [c + 1, 4 d].
         down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4).transpose(0, 2, 1).reshape(c, -1)
         self.down = _operand(down, reader.take("decoder.down.bias", c))
@@ -137,19 +142,21 @@ class NetworkWeights:
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
         self.masking_exponent = float(reader.take("masking.exponent"))
         self.masking_floor = float(np.exp(reader.take("masking.log_floor")))
-        self.iterations = _iterations(reader, config)
+        self.iterations = _iterations(reader, config, -width.sum(1))
         reader.finish()
 
 
-def _iterations(reader: _Reader, config: ModelConfig) -> list[IterationWeights]:
+def _iterations(reader: _Reader, config: ModelConfig, bias: Floats) -> list[IterationWeights]:
+    """Return what belongs to each iteration; ``bias`` [d] is added to those of all."""
     k, d, count = config.code_channels, config.decoder_channels, config.iterations
     gains = np.exp(reader.take("log_gain", count))
+    biases = reader.take("decoder.bias", count, d) + bias
+    shifts = reader.take("decoder.shift", count, COEFFICIENTS)
     tables = [reader.take(f"quantiser.{name}", count, k // 2) for name in ("coefficient", "level", "step")]
     out = []
     for t in range(count):
         visits = visits_of(*(table[t] for table in tables))
         if visits is None:
             raise reader.misfit(f"quantiser, iteration {t}")
-        weight, shift = reader.take(f"decoder.inputs.{t}.weight", d, k), reader.take(f"decoder.inputs.{t}.bias", d)
-        out.append(IterationWeights(float(gains[t]), visits, _operand(weight, shift)))
+        out.append(IterationWeights(float(gains[t]), visits, biases[t], shifts[t]))
     return out

@@ -241,11 +241,9 @@ class TorchTiles:
             self._network = _network(weights.model_id, device)
             self._state: CodecState = self._network.initial_state(n, height // 8, width // 8)
         self._device = device
-        self._iteration = 0
-        self._encoded, self._coded = 0, self._state  # the encoder is ahead of the decoder until somebody looks
+        self._iterations = 0
         self._memory: State | None = None
         self._target: torch.Tensor | None = None
-        self._unseen: list[torch.Tensor] = []
 
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
@@ -257,11 +255,9 @@ class TorchTiles:
         """Return the codes of the next iteration, uint8 [n, C, h, w]."""
         assert self._target is not None
         with self._settled():
-            a, self._memory = self._network.encode_step(self._target, self._encoded, self._coded, self._memory)
-            bits = self._network.binarizer(a)
-            self._coded = self._network.follow_step(bits, self._encoded, self._coded)
-            self._encoded += 1
-            self._unseen.append(bits)
+            a, self._memory = self._network.encode_step(self._target, self._iterations, self._state, self._memory)
+            bits: torch.Tensor = self._network.binarizer(a)
+            self._advance(bits)
             planes: NDArray[np.uint8] = (bits > 0).to(torch.uint8).cpu().contiguous().numpy()
         return planes
 
@@ -272,15 +268,16 @@ class TorchTiles:
             self._advance(bits.contiguous(memory_format=torch.channels_last))
 
     def _advance(self, bits: torch.Tensor) -> None:
-        self._state = self._network.decode_step(bits, self._iteration, self._state)
-        self._iteration += 1
+        self._state = self._network.decode_step(bits, self._iterations, self._state)
+        self._iterations += 1
 
     def pixels(self) -> NDArray[np.float32]:
         """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
         with self._settled():
-            for bits in self._unseen:
-                self._advance(bits)
-            self._unseen.clear()
-            planes = self._network.transform.inverse(self._state.reconstruction)
+            coefficients = self._state.reconstruction
+            if self._iterations:
+                last = torch.full((len(coefficients),), self._iterations - 1, device=self._device)
+                coefficients = self._network.shown(self._state, last)
+            planes = self._network.transform.inverse(coefficients)
             shown: NDArray[np.float32] = planes.permute(0, 2, 3, 1).cpu().contiguous().numpy()
         return shown

@@ -82,11 +82,6 @@ def add(x: Map, y: Map) -> Map:
     return each(float.__add__, x, y)
 
 
-def by_gain(x: Map, gain: list[float]) -> Map:
-    """Return x / gain, the gain being that of each cell."""
-    return [[value / g for value, g in zip(row, gain, strict=True)] for row in x]
-
-
 def sigmoid(a: float) -> float:
     """Return 1 / (1 + exp(-a))."""
     return 1 / (1 + math.exp(-a)) if a >= 0 else math.exp(a) / (1 + math.exp(a))
@@ -194,7 +189,7 @@ def visited(m: float, r: float, q: float, s: float, levels: int) -> tuple[float,
         low = abs(q) * s
         if abs(q) == levels and r == 1e9:
             return sign * (low + s / 2), -s / 2
-        high = max(low, min(low + s, r))
+        high = max(low, r if abs(q) == levels else min(low + s, r))
         return sign * (low + high) / 2, (high - low) / 2
     if r < 0 and q * m > 0:
         return m + sign * 2 * abs(r), 2 * r
@@ -206,29 +201,57 @@ def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
     cells = len(planes[0][0])
     m: Map = [[0.0] * cells for _ in range(192)]
     r: Map = [[1e9] * cells for _ in range(192)]
-    y = m
-    context: Map | None = None
-    detail: Map | None = None
     (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
+    wider = [1.0] * cells
     for t, plane in enumerate(planes):
         bits = [[1.0 if bit else -1.0 for bit in channel] for channel in plane]
-        wider = [(1 + a / math.exp(log_floor)) ** exponent for a in activity(m, width)]
         for coefficient, (step, pairs) in visits(model, t).items():
             for cell in range(cells):
                 q = sum((bits[p][cell] - bits[len(bits) // 2 + p][cell]) / 2 for p in pairs)
                 s = step if coefficient in (0, 64, 128) else step * wider[cell]
                 middle, reach = m[coefficient][cell], r[coefficient][cell]
                 m[coefficient][cell], r[coefficient][cell] = visited(middle, reach, q, s, len(pairs))
-        gain = [math.exp(model.tensors["network.log_gain"][t]) / w for w in wider]
-        seen = [[v * g / (1 + abs(v * g) / 4) for v, g in zip(row, gain, strict=True)] for row in m]
-        x = linear(model.get(f"inputs.{t}.weight"), model.get(f"inputs.{t}.bias"), bits)
-        x = add(x, linear(model.get("sight.weight"), None, seen))
-        wide = linear(model.get("down.weight"), model.get("down.bias"), fold(x, width))
-        context = gru(model, "context", wide, context, width // 2)
-        x = add(x, unfold(linear(model.get("up.weight"), model.get("up.bias"), context), width))
-        detail = gru(model, "detail", x, detail, width)
-        y = add(m, by_gain(linear(model.get("output.weight"), model.get("output.bias"), detail), gain))
-    return y
+        wider = [(1 + a / math.exp(log_floor)) ** exponent for a in activity(m, width)]
+    last = len(planes) - 1
+    gain = [math.exp(model.tensors["network.log_gain"][last]) / w for w in wider]
+    return look(model, last, (m, r), gain, width)
+
+
+def look(model: Model, t: int, intervals: tuple[Map, Map], gain: list[float], width: int) -> Map:
+    """Return the coefficients that are shown after iteration t, from middles and half widths."""
+    m, r = intervals
+    seen = [[v * g / (1 + abs(v * g) / 4) for v, g in zip(row, gain, strict=True)] for row in m]
+    wide = [[min(abs(v) * g, 4) for v, g in zip(row, gain, strict=True)] for row in r]
+    x = linear(model.get("sight.weight"), None, seen)
+    x = add(x, linear(model.get("width.weight"), None, each(lambda w: w / 4 - 1, wide)))
+    bias, shift = model.get("bias")[t * len(x) :], model.get("shift")[192 * t :]
+    x = [[value + bias[d] for value in row] for d, row in enumerate(x)]
+    context: Map | None = None
+    detail: Map | None = None
+    for _ in range(model.config["decoder_steps"]):
+        context = gru(
+            model,
+            "context",
+            linear(model.get("down.weight"), model.get("down.bias"), fold(x, width)),
+            context,
+            width // 2,
+        )
+        detail = gru(
+            model,
+            "detail",
+            add(x, unfold(linear(model.get("up.weight"), model.get("up.bias"), context), width)),
+            detail,
+            width,
+        )
+    assert detail is not None
+    inside = linear(model.get("output.weight"), model.get("output.bias"), detail)
+    return [
+        [
+            middle + (value + shift[c] * ((middle > 0) - (middle < 0))) * w / g
+            for middle, value, w, g in zip(m[c], inside[c], wide[c], gain, strict=True)
+        ]
+        for c in range(192)
+    ]
 
 
 # --- Coefficients to samples -----------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ def test_an_encoder_that_writes_other_codes_is_noticed(monkeypatch: pytest.Monke
 def test_spare_bits_of_a_raw_segment_must_be_zero() -> None:
     payload = b"\x01"  # 4 codes, 4 spare bits
 
-    with pytest.raises(CorruptError, match="^tile 0, iteration 0: raw payload with spare bits set"):
+    with pytest.raises(CorruptError, match=r"^tile 0, iteration 0: raw payload with spare bits set"):
         TileDecoder(MODELS[0], 1, 1).decode_next(Segment(Coding.RAW, payload, zlib.crc32(payload)))
 
 

@@ -12,8 +12,10 @@ from torch.nn import functional
 
 from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
+from pillow_rnc.cost import macs_per_pixel
+from pillow_rnc.interval_decoder import WIDEST, IntervalDecoder
 from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.network import CodecState, DirectWeights, IterationWeights, Network, macs_per_pixel
+from pillow_rnc.network import CodecState, Decoder, DirectWeights, IterationWeights, Network
 
 FRAMEWORKS = get_args(Framework)
 PUBLISHED = tuple(framework for framework in FRAMEWORKS if framework != "embedded")
@@ -54,6 +56,11 @@ def unrolled(network: Network, target: torch.Tensor, iterations: int) -> list[Co
     return states
 
 
+def shown_after(network: Network, state: CodecState, t: int) -> torch.Tensor:
+    """Return the coefficients that are shown after iteration t."""
+    return network.shown(state, torch.full((len(state.coded),), t))
+
+
 def test_sign_of_zero_is_plus_one() -> None:
     a = torch.tensor([-2.0, -0.0, 0.0, 1e-30, -1e-30])
 
@@ -91,6 +98,7 @@ def test_coefficients_are_significant_from_half_a_step_to_a_whole_one() -> None:
 
 def test_what_a_bit_stands_for_changes_where_its_coefficient_is_significant() -> None:
     decoder = network_of(SCALED).decoder
+    assert isinstance(decoder, Decoder)
     weights = direct_of(network_of(SCALED).weights_of(1))
     bits = torch.where(torch.rand(1, CONFIG.code_channels, 4, 4) < 0.5, 1.0, -1.0)
     significant = (torch.rand(1, 192, 4, 4) < 0.5).float()
@@ -137,8 +145,9 @@ def test_updates_add_up_unless_the_framework_is_one_shot(framework: Framework) -
     moved = network.decode_step(bits, 2, state._replace(reconstruction=state.reconstruction + shift))
     gain = network.gain_map(network.log_gain[0 if framework == "one_shot" else 2], state)
     weights = network.weights_of(2)
+    assert isinstance(network.decoder, Decoder)
     coded = network.decoder.carried(bits, significance(state.coded, gain), direct_of(weights))
-    predicted, _ = network.decoder(bits, coded, weights, state.decoder)
+    predicted, _ = network.decoder(bits, direct_of(weights), state.decoder)
     update = (predicted + coded) / gain
 
     assert predicted.abs().max() > 0.01
@@ -159,8 +168,9 @@ def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
     bits = torch.ones(1, CONFIG.code_channels, 4, 4)
     gain = network.gain_map(network.log_gain[2], state)
     weights = network.weights_of(2)
+    assert isinstance(network.decoder, Decoder)
     coded = network.decoder.carried(bits, significance(state.coded, gain), direct_of(weights))
-    predicted, _ = network.decoder(bits, coded, weights, state.decoder)
+    predicted, _ = network.decoder(bits, direct_of(weights), state.decoder)
 
     assert gain.shape == (1, 1, 4, 4)
     assert bool((gain > 0).all())
@@ -171,53 +181,67 @@ def test_residual_scaling_divides_by_the_gain_it_multiplied_with() -> None:
     torch.testing.assert_close(after.coded, state.coded + coded / gain)
 
 
-def test_embedded_predictions_are_made_afresh_within_the_intervals() -> None:
+def test_a_look_depends_on_intervals_and_iteration_alone() -> None:
     network = network_of(CONFIG)
     state = unrolled(network, coefficients(network), 2)[-1]
-    shift = torch.randn_like(state.reconstruction)
-    bits = torch.where(torch.rand(1, CONFIG.code_channels, 4, 4) < 0.5, 1.0, -1.0)
-    after = network.decode_step(bits, 2, state)
-    moved = network.decode_step(bits, 2, state._replace(reconstruction=state.reconstruction + shift))
-    gain = network.gain_map(network.log_gain[2], state)
-    predicted, _ = network.decoder(bits, after.coded * gain, network.weights_of(2), state.decoder)
-    blind, _ = network.decoder(bits, torch.zeros_like(after.coded), network.weights_of(2), state.decoder)
+    noise = torch.randn_like(state.reconstruction)
+    shown = shown_after(network, state, 1)
 
-    assert gain.std() > 0
-    assert (predicted - blind).abs().max() > 0.01, "the decoder sees what was coded"
-    assert not torch.equal(after.coded, state.coded)
-    torch.testing.assert_close(after.reconstruction, after.coded + predicted / gain)
-    assert torch.equal(moved.reconstruction, after.reconstruction)
+    assert torch.equal(shown, shown_after(network, state._replace(reconstruction=noise), 1))
+    assert not torch.equal(shown, shown_after(network, state, 2)), "each iteration has its own gain, bias and shift"
+    for part in ("coded", "reach"):
+        other = shown_after(network, state._replace(**{part: 1.1 * getattr(state, part)}), 1)
+        assert not torch.allclose(shown, other), f"the decoder sees {part}"
 
 
-def test_embedded_codes_say_nothing_of_what_only_floats_know() -> None:
-    """Bits and intervals are the same whatever the decoder predicts, so that an encoder needs no decoder."""
+def test_pictures_of_different_iterations_are_shown_together() -> None:
+    network = network_of(CONFIG)
+    states = unrolled(network, coefficients(network), 3)[1:]
+    together = CodecState(
+        torch.cat([s.coded for s in states]),
+        torch.cat([s.reach for s in states]),
+        torch.cat([s.reconstruction for s in states]),
+        states[0].decoder,
+    )
+    found = network.shown(together, torch.arange(3))
+
+    for t, state in enumerate(states):
+        torch.testing.assert_close(found[t : t + 1], shown_after(network, state, t), atol=1e-3, rtol=0)
+
+
+def test_what_is_shown_lies_by_half_widths_from_the_middle() -> None:
+    """With a silent network, the shift alone: away from zero, and nothing where the middle is zero."""
+    network = network_of(CONFIG)
+    decoder = network.decoder
+    assert isinstance(decoder, IntervalDecoder)
+    decoder.silence()
+    state = unrolled(network, coefficients(network), 2)[-1]
+    gain = network.gain_map(network.log_gain[1], state)
+    wide = torch.minimum(state.reach.abs(), WIDEST / gain)
+    expected = state.coded + decoder.shift[1].view(1, -1, 1, 1) * state.coded.sign() * wide
+
+    torch.testing.assert_close(shown_after(network, state, 1), expected)
+    assert torch.equal(expected[state.coded == 0], torch.zeros_like(expected[state.coded == 0]))
+
+
+def test_the_cells_take_as_many_steps_as_the_model_says() -> None:
+    taken = []
+    for steps in (1, 3):
+        network = network_of(dataclasses.replace(CONFIG, decoder_steps=steps))
+        network.decoder.detail.register_forward_hook(lambda *_: taken.append(1))
+        shown_after(network, network.initial_state(1, 4, 4), 0)
+
+    assert len(taken) == 1 + 3
+
+
+def test_embedded_codes_need_no_decoder() -> None:
     network = network_of(CONFIG)
     target = coefficients(network)
-    shown = followed = network.initial_state(1, 4, 4)
-    for t in range(CONFIG.iterations):
-        a, memory = network.encode_step(target, t, shown, None)
-        without, _ = network.encode_step(target, t, followed, None)
-        bits = network.binarizer(a)
+    network.decoder.forward = None  # type: ignore[assignment, method-assign]
+    states = unrolled(network, target, CONFIG.iterations)
 
-        assert memory is None
-        assert torch.equal(a, without)
-        assert (bits > 0).any()
-        shown, followed = network.decode_step(bits, t, shown), network.follow_step(bits, t, followed)
-        assert torch.equal(shown.coded, followed.coded)
-        assert torch.equal(shown.reach, followed.reach)
-        assert not followed.reconstruction.any()
-        assert not torch.equal(shown.reconstruction, shown.coded)
-
-
-@pytest.mark.parametrize("framework", PUBLISHED)
-def test_other_encoders_follow_the_whole_decoder(framework: Framework) -> None:
-    network = network_of(dataclasses.replace(CONFIG, framework=framework))
-    state = unrolled(network, coefficients(network), 1)[-1]
-    bits = torch.ones(1, CONFIG.code_channels, 4, 4)
-
-    assert torch.equal(
-        network.follow_step(bits, 1, state).reconstruction, network.decode_step(bits, 1, state).reconstruction
-    )
+    assert not torch.equal(states[-1].coded, states[-2].coded)
+    assert not states[-1].reconstruction.any()
 
 
 def test_busy_blocks_have_wider_steps_but_for_their_means() -> None:
@@ -271,7 +295,8 @@ def test_a_patch_can_be_learned_by_heart(framework: Framework, cell: CellName) -
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
 
     def errors() -> list[torch.Tensor]:
-        return [(s.reconstruction - target).square().mean() for s in unrolled(network, target, 3)[1:]]
+        states = unrolled(network, target, 3)[1:]
+        return [(shown_after(network, s, t) - target).square().mean() for t, s in enumerate(states)]
 
     before = [float(e.detach()) for e in errors()]
     for _ in range(60):
@@ -297,11 +322,14 @@ def test_associative_memory_is_for_the_decoder_alone() -> None:
         assert isinstance(decoder.context, AssociativeLSTMCell)
 
 
-def test_what_a_step_costs_is_counted() -> None:
+def test_what_coding_costs_is_counted() -> None:
     default = ModelConfig()
-
-    assert macs_per_pixel(default) < 10_000, "the budget of the default profile"
-    assert macs_per_pixel(dataclasses.replace(default, separable=False)) > 2 * macs_per_pixel(default)
-    assert macs_per_pixel(default, decoding=True) == macs_per_pixel(default), "its encoder has no network"
     learned = dataclasses.replace(default, framework="residual_scaling")
-    assert macs_per_pixel(learned, decoding=True) < 0.8 * macs_per_pixel(learned)
+
+    assert macs_per_pixel(default, 16) < 16 * 10_000, "the budget of the default profile"
+    assert macs_per_pixel(dataclasses.replace(default, separable=False), 1) > 2 * macs_per_pixel(default, 1)
+    assert macs_per_pixel(default, 1, encoder=False) == macs_per_pixel(default, 1), "its encoder has no network"
+    assert macs_per_pixel(learned, 1, encoder=False) < 0.8 * macs_per_pixel(learned, 1)
+    look = macs_per_pixel(default, 8) - macs_per_pixel(default, 8, decoder=False)
+    assert macs_per_pixel(default, 8, looks=3) == pytest.approx(macs_per_pixel(default, 8, looks=0) + 3 * look)
+    assert macs_per_pixel(dataclasses.replace(default, decoder_steps=1), 8) < macs_per_pixel(default, 8)

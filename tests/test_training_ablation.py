@@ -18,10 +18,12 @@ from pillow_rnc.training.ablation import Result, VariantRun, main, table, traine
 from pillow_rnc.training.ablation_rows import ROWS, Row, Variant, cut, l1, log_mse, share_heads
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.loop import Pace
-from pillow_rnc.training.objective import TrainedModel, codec_iteration
+from pillow_rnc.training.objective import TrainedModel, codec_iteration, look
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pillow_rnc.network import CodecState
 
 VARIANTS = {variant.name: variant for row in ROWS.values() for variant in row.variants.values()}
 THREADS = ["--threads", str(torch.get_num_threads())]  # left as they are
@@ -87,28 +89,28 @@ def test_shared_maps_are_one_and_stay_so_when_they_are_measured() -> None:
     assert len(shared.result().curve) == 4
 
 
-def one_iteration(wrap: Any, model: TrainedModel, *, learned: bool) -> Any:  # noqa: ANN401
-    """Return an iteration on a state that came from somewhere, and that state's reconstruction."""
+def target_and_state(model: TrainedModel) -> tuple[torch.Tensor, CodecState]:
+    """Return coefficients, and a state whose reconstruction came from somewhere."""
     network = model.network
     torch.manual_seed(0)
     target = network.transform(torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float())
-    state = network.initial_state(1, 8, 8)
-    source = torch.randn_like(target, requires_grad=learned)
-    state = state._replace(reconstruction=source * 1.0)
-    out = wrap(codec_iteration)(network, target, network.weights_of(0), state, None, visible=model.visible)
-    return out, source, target
+    source = torch.randn_like(target, requires_grad=True)
+    return target, network.initial_state(1, 8, 8)._replace(reconstruction=source)
 
 
 def test_a_cut_iteration_sends_nothing_back() -> None:
     model = TrainedModel(VARIANTS["base"].recipe)
-    whole, source, _ = one_iteration(lambda part: part, model, learned=True)
-    apart, severed, _ = one_iteration(cut, model, learned=True)
-    errors: list[torch.Tensor] = [whole.error, apart.error]
-    torch.stack(errors).sum().backward()  # type: ignore[no-untyped-call]
+    found = []
+    for wrap in (lambda part: part, cut):
+        target, state = target_and_state(model)
+        after = wrap(codec_iteration)(model.network, target, model.network.weights_of(0), state, None).state
+        after.reconstruction.sum().backward()
+        found.append((after.reconstruction, state.reconstruction.grad))
+    (whole, reached), (apart, severed) = found
 
-    assert torch.equal(whole.error, apart.error)
-    assert source.grad is not None
-    assert severed.grad is None
+    assert torch.equal(whole, apart)
+    assert reached is not None
+    assert severed is None
 
 
 def test_errors_of_pixels_are_what_their_names_say() -> None:
@@ -117,9 +119,11 @@ def test_errors_of_pixels_are_what_their_names_say() -> None:
         (l1, lambda error: np.abs(error).mean()),
         (log_mse, lambda error: 10 * np.log10(np.square(error).mean() + 0.5)),
     ):
-        out, _, target = one_iteration(wrap, model, learned=False)
-        shown, wanted = (model.network.transform.inverse(x) for x in (out.state.reconstruction, target))
-        assert float(out.error.detach()) == pytest.approx(expected((shown - wanted).detach().numpy()), rel=1e-4)  # type: ignore[no-untyped-call]
+        target, state = target_and_state(model)
+        maps, error = wrap(look)(model.network, state, torch.tensor([0]), target, visible=model.visible)
+        shown, wanted = (model.network.transform.inverse(x) for x in (maps, target))
+        assert torch.equal(maps, state.reconstruction)
+        assert float(error.detach()) == pytest.approx(expected((shown - wanted).detach().numpy()), rel=1e-4)  # type: ignore[no-untyped-call]
 
 
 def test_a_larger_model_goes_on_from_a_smaller_one() -> None:

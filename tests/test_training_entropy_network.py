@@ -14,7 +14,7 @@ from tiny_codec import CONFIG
 from pillow_rnc.entropy_model import EntropyModel
 from pillow_rnc.entropy_reference import EntropyTensors, ReferenceState, bits_of_pass, cells_of
 from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.network import Network
+from pillow_rnc.network import Decoder, Network
 from pillow_rnc.tables import PROBABILITY
 from pillow_rnc.training.entropy_network import EntropyNetwork
 from pillow_rnc.training.tally import count, features, tallies, tally_coefficients
@@ -55,6 +55,7 @@ def counted_like(config: ModelConfig, spread: float = 1.0, seed: int = 0) -> Net
             sizes = random.uniform(5, 200, len(tasks)) * spread
             network.quantiser.set_visits(t, [(int(c), float(step), 2) for c, step in zip(tasks, sizes, strict=True)])
         return network
+    assert isinstance(network.decoder, Decoder)
     with torch.no_grad():
         for direct in network.decoder.direct:
             direct.weight.normal_(std=0.5 * spread).mul_(torch.rand(direct.weight.shape) < 0.2)

@@ -37,12 +37,16 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
     """Write the weights of a random model into a folder, make it known as "random", and return the file."""
     import torch
 
+    from pillow_rnc.interval_decoder import IntervalDecoder
     from pillow_rnc.network import Network
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = Network(config)
     if config.framework == "embedded":
+        assert isinstance(network.decoder, IntervalDecoder)
+        for table in (network.decoder.bias, network.decoder.shift):
+            torch.nn.init.normal_(table, std=0.3, generator=torch.Generator().manual_seed(seed))
         pairs = config.code_channels // 2
         for t in range(config.iterations):
             visits = [(0, 400 / 2**t, pairs)] if t == 0 else [(c, 400 / 2**t, 1) for c in (0, 64, 1, 9)[:pairs]]

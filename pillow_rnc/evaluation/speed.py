@@ -207,12 +207,14 @@ def _add_paper(report: _Report, iterations: int, own: Coded, paper: Coded, measu
 
 def _add_arithmetic(report: _Report, iterations: int, own: Coded, peak: float) -> None:
     from pillow_rnc import weights
-    from pillow_rnc.network import macs_per_pixel
+    from pillow_rnc.cost import macs_per_pixel
 
     config, pixels = weights.load("auto").config, SIZE_PX[0] * SIZE_PX[1]
     cells, data = [], {"peak": peak}
     for name, seconds, decoding in (("encode", own.encode_s, False), ("decode", own.decode_s, True)):
-        macs = macs_per_pixel(config, encoding=not decoding, decoding=decoding) * pixels * iterations
+        # Where encoder and decoder are separate networks, either of them runs alone.
+        alone = config.framework == "embedded"
+        macs = macs_per_pixel(config, iterations, encoder=not decoding, decoder=decoding or not alone) * pixels
         data[name] = macs / seconds
         cells.append((name, f"{macs / _GIGA:.1f}", f"{data[name] / _GIGA:.0f}", f"{data[name] / peak:.0%}"))
     title = f"Arithmetic of the network as stated; a large product reaches {peak / _GIGA:.0f} GMAC/s here"

@@ -19,7 +19,7 @@ import torch
 from pillow_rnc.training.ablation_rows import ROWS, Variant
 from pillow_rnc.training.data import load_photographs
 from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
-from pillow_rnc.training.objective import RateOutput, TrainedModel, rate_iteration
+from pillow_rnc.training.objective import RateOutput, TrainedModel, look, rate_iteration
 from pillow_rnc.training.selection import mean_heights
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class VariantRun(Run):
         return model
 
     def _part(self, part: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what takes the place of one of the two functions of an iteration."""
+        """Return what takes the place of one of the functions of a step."""
+        if part is look:
+            return self.variant.look(part)
         if part is not rate_iteration:
             return self.variant.iteration(part)
         return _plain_rate if self.variant.from_noise else part

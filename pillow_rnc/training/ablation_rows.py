@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pillow_rnc.training.objective import CodecOutput, TrainedModel
 
     CodecIteration = Callable[..., CodecOutput]
+    Look = Callable[..., tuple[Tensor, Tensor]]
 
 _T = TypeVar("_T")
 
@@ -43,6 +44,7 @@ class Variant:
         before: Recipes that are trained one after another before it, each for an equal share of the time.
         change: Done to a new model of the light network.
         iteration: Done to the function that codes an iteration in training.
+        look: Done to the function that judges what is shown.
         optimiser: Makes another optimiser of the parameter groups.
     """
 
@@ -52,6 +54,7 @@ class Variant:
     before: tuple[Recipe, ...] = ()
     change: Callable[[TrainedModel], None] = lambda _: None
     iteration: Callable[[CodecIteration], CodecIteration] = lambda part: part
+    look: Callable[[Look], Look] = lambda part: part
     optimiser: Callable[[list[dict[str, Any]]], Optimizer] | None = None
 
 
@@ -145,16 +148,15 @@ def _detached(value: _T) -> _T:
     return value
 
 
-def _of_pixels(measure: Callable[[Tensor], Tensor]) -> Callable[[CodecIteration], CodecIteration]:
-    """Return what judges an iteration by the error of its pixels, [N, 3, H, W], instead of that of its blocks."""
+def _of_pixels(measure: Callable[[Tensor], Tensor]) -> Callable[[Look], Look]:
+    """Return what judges by the error of the pixels, [N, 3, H, W], instead of that of the blocks."""
 
-    def wrapped(part: CodecIteration) -> CodecIteration:
-        def iteration(network: Any, target: Tensor, *rest: Any, **named: Any) -> CodecOutput:  # noqa: ANN401
-            out = part(network, target, *rest, **named)
-            error = network.transform.inverse(out.state.reconstruction) - network.transform.inverse(target)
-            return out._replace(error=measure(error))
+    def wrapped(part: Look) -> Look:
+        def look(network: Any, state: Any, iteration: Tensor, target: Tensor, **named: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+            shown, _ = part(network, state, iteration, target, **named)
+            return shown, measure(network.transform.inverse(shown) - network.transform.inverse(target))
 
-        return iteration
+        return look
 
     return wrapped
 
@@ -176,7 +178,7 @@ def momentum(groups: list[dict[str, Any]]) -> Optimizer:
 # --- the rows --------------------------------------------------------------------------------------------------------
 
 _BASE = _noise("base")
-_L1 = replace(_noise("l1", ms_ssim_share=0.0), iteration=l1)
+_L1 = replace(_noise("l1", ms_ssim_share=0.0), look=l1)
 _PAPER = Variant("paper", PAPER)
 _QUANTISER = _start("quantiser")
 _LEARNED = _start("learned", train_encoder=True)
@@ -273,7 +275,7 @@ ROWS: dict[str, Row] = {
         {
             "log PSNR-HVS + 0.5 log MS-SSIM": _BASE,
             "log PSNR-HVS": _noise("hvs", ms_ssim_share=0.0),
-            "log MSE of pixels": replace(_noise("mse", ms_ssim_share=0.0), iteration=log_mse),
+            "log MSE of pixels": replace(_noise("mse", ms_ssim_share=0.0), look=log_mse),
             "L1 of pixels": _L1,
         },
         NOISE_BPP,
@@ -299,6 +301,7 @@ ROWS: dict[str, Row] = {
             "the same, 1e-3": _noise("rate-1e-3", learning_rate=1e-3),
             "the same, 1e-2": _noise("rate-1e-2", learning_rate=1e-2),
             "second moment over 1000 steps, 3e-3": replace(_noise("slow-second-moment"), optimiser=slow_second_moment),
+            "Muon for matrices, 1e-2": _noise("muon", matrix_learning_rate=1e-2),
             "gradient descent with momentum, 0.1": replace(_noise("momentum", learning_rate=0.1), optimiser=momentum),
         },
         NOISE_BPP,

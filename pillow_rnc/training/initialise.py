@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from pillow_rnc.activations import significance, squash
+from pillow_rnc.network import Decoder, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pillow_rnc.network import Network
 
 _DEAD_ZONE = 0.8  # first threshold of a coefficient that is not significant, in steps
 _LEVELS = 8
@@ -149,6 +149,7 @@ def _bent(threshold: float) -> float:
 
 def _set_pair(network: Network, iteration: int, slot: int, one: _Level, amounts: list[float]) -> None:
     """Write one pair into the direct paths; ``amounts`` are the steps it stands for, fresh and known."""
+    assert isinstance(network.decoder, Decoder)
     pairs = network.config.code_channels // 2
     encoder, bias = network.encoder.direct[iteration].weight, network.encoder.direct[iteration].bias
     widening, direct = network.encoder.significance[iteration].weight, network.decoder.direct[iteration].weight
@@ -181,9 +182,7 @@ def greedy_quantiser(network: Network, coefficients: Tensor, first_step: float, 
     n, _, h, w = coefficients.shape
     state, memory = network.initial_state(n, h, w), None
     steps: list[float | None] = [None] * coefficients.shape[1]
-    network.decoder.output.weight.zero_()
-    assert network.decoder.output.bias is not None
-    network.decoder.output.bias.zero_()
+    network.decoder.silence()
     errors, ones = [], torch.zeros(config.iterations, config.code_channels)
     for t in range(config.iterations):
         masking = network.gain_map(torch.zeros(()), state)
@@ -211,6 +210,7 @@ def _set_iteration(network: Network, t: int, sample: _Sample, chosen: list[_Leve
     """Write the pairs of an iteration into its direct paths, and silence all else; note the steps of the sample."""
     bias = network.encoder.direct[t].bias
     assert bias is not None
+    assert isinstance(network.decoder, Decoder)
     bias.fill_(_SILENT)
     network.encoder.direct[t].weight.mul_(0.05)
     network.encoder.significance[t].weight.zero_()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pillow_rnc.network import macs_per_pixel
+from pillow_rnc.cost import macs_per_pixel
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.initialise import greedy_quantiser
@@ -256,10 +256,12 @@ class Run:
             return
         left = min(pace.seconds_left, (self.recipe.block_iterations - self.block_iterations) / max(speed, 1e-9))
         marks = [t for t in (0, 1, 3, 5, 7, 11, 15) if t < len(report.bpp)]
-        points = " ".join(f"{report.bpp[t]:.2f}:{48.13 - report.hvs_db[t]:.1f}" for t in marks)
+        points = " ".join(f"{report.bpp[t]:.2f}:{48.13 - report.hvs_db[t]:.1f}".replace("nan", "-") for t in marks)
         share = ""
         if pace.peak_macs and self.recipe.network == "light":  # a backward pass costs two forward passes
-            macs = 3 * macs_per_pixel(self.recipe.model) * _BLOCK_PX**2
+            iterations = self.recipe.model.iterations
+            looks = self.recipe.ms_ssim_iterations if self.stepper.model.codec_learns else 0
+            macs = 3 * macs_per_pixel(self.recipe.model, iterations, looks=looks) / iterations * _BLOCK_PX**2
             share = f" = {speed * macs / pace.peak_macs / self.team.size:.1%} of peak"
         _log.info(
             "step %d  %.2fM block-iterations  %.0f/s%s  lr %.1e  %.0f min left  loss %.2f  bpp:dB %s",

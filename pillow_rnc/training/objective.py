@@ -12,6 +12,7 @@ from pillow_rnc.network import CodecState, IterationWeights, Network
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
 from pillow_rnc.training.losses import hvs_db, ms_ssim, ms_ssim_db, visible_weights
 from pillow_rnc.training.recipe import Recipe, target_slope
+from pillow_rnc.two_scales import DecoderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +28,8 @@ class StepInputs(NamedTuple):
 
     Attributes:
         pixels: float32 [N, 3, H, W] in 0..255; H and W multiples of 16.
-        judged: Which iterations MS-SSIM judges: indices on the host, or int64 on the device where a captured graph
-            must read them there.
+        judged: Which iterations MS-SSIM judges, and in the embedded framework the only ones that are shown: indices on
+            the host, or int64 on the device where a captured graph must read them there.
     """
 
     pixels: Tensor
@@ -36,7 +37,10 @@ class StepInputs(NamedTuple):
 
 
 class StepLoss(NamedTuple):
-    """Loss to minimise, and means over the batch after each iteration, float32 [iterations], for the log."""
+    """Loss to minimise, and means over the batch after each iteration, float32 [iterations], for the log.
+
+    The error is NaN after iterations that nobody looked at.
+    """
 
     loss: Tensor
     bpp: Tensor
@@ -44,12 +48,11 @@ class StepLoss(NamedTuple):
 
 
 class CodecOutput(NamedTuple):
-    """One iteration of the codec: bits +-1, what it remembers, and its error in decibels, [N]."""
+    """One iteration of the codec: bits +-1, and what it remembers."""
 
     bits: Tensor
     state: CodecState
     memory: State | None
-    error: Tensor
 
 
 class RateOutput(NamedTuple):
@@ -66,7 +69,6 @@ def codec_iteration(
     state: CodecState,
     memory: State | None,
     *,
-    visible: Tensor,
     through_codes: bool = True,
 ) -> CodecOutput:
     """Code one iteration of a batch.
@@ -77,14 +79,28 @@ def codec_iteration(
         weights: Those of the iteration.
         state: State of the codec before the iteration.
         memory: The encoder's memory before the iteration.
-        visible: Weights of ``hvs_db``.
         through_codes: Gradients pass through the binarizer; otherwise the codes are taken as given.
     """
     with torch.set_grad_enabled(through_codes and torch.is_grad_enabled()):
         a, memory = network.encode(target, weights, state, memory)
         bits = network.binarizer(a)
-    state = network.decode(bits, weights, state)
-    return CodecOutput(bits, state, memory, hvs_db(network.transform.blocks(state.reconstruction - target), visible))
+    return CodecOutput(bits, network.decode(bits, weights, state), memory)
+
+
+def look(
+    network: Network, state: CodecState, iteration: Tensor, target: Tensor, *, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the coefficients that are shown after some iterations, and their error in decibels, [N].
+
+    Args:
+        network: The codec.
+        state: State after the iterations.
+        iteration: Index of the last of them for each picture, int64 [N].
+        target: Coefficients of the pictures, [N, 192, h, w].
+        visible: Weights of ``hvs_db``.
+    """
+    shown = network.shown(state, iteration)
+    return shown, hvs_db(network.transform.blocks(shown - target), visible)
 
 
 def rate_iteration(
@@ -102,11 +118,12 @@ def rate_iteration(
 class TrainedModel(nn.Module):
     """The codec network and the entropy network, trained together.
 
-    Calling it gives the loss of a batch. ``compile_parts`` may replace the two functions that each iteration runs by
+    Calling it gives the loss of a batch. ``compile_parts`` may replace the functions that do the arithmetic by
     compiled ones; the results stay the same up to rounding.
     """
 
     visible: Tensor
+    every: Tensor
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -115,16 +132,19 @@ class TrainedModel(nn.Module):
         self.network = Network(recipe.model)
         self.entropy = EntropyNetwork(recipe.model)
         self.register_buffer("visible", visible_weights(), persistent=False)
+        self.register_buffer("every", torch.arange(recipe.model.iterations), persistent=False)
         if not recipe.train_encoder:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad = not name.startswith(_ENCODER_PARAMETERS)
         self.autocast: torch.dtype | None = None
         self._codec_iteration: Callable[..., CodecOutput] = codec_iteration
+        self._look: Callable[..., tuple[Tensor, Tensor]] = look
         self._rate_iteration: Callable[..., RateOutput] = rate_iteration
 
     def compile_parts(self, compiler: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         """Replace the functions of an iteration by what ``compiler`` makes of them."""
         self._codec_iteration = compiler(codec_iteration)
+        self._look = compiler(look)
         self._rate_iteration = compiler(rate_iteration)
 
     def forward(self, inputs: StepInputs) -> StepLoss:
@@ -135,44 +155,55 @@ class TrainedModel(nn.Module):
         target = self.network.transform(pixels).contiguous(memory_format=torch.channels_last)
         n, _, h, w = target.shape
         state, memory, previous = self.network.initial_state(n, h, w), None, None
-        loss, rate = torch.zeros((), device=pixels.device), torch.zeros(n, device=pixels.device)
-        bpp, errors, shown = [], [], []
+        price, rate = torch.zeros((), device=pixels.device), torch.zeros(n, device=pixels.device)
+        rates, states = [], []
+        learning = self.codec_learns and torch.is_grad_enabled()
         # Convolutions and matrix products of the codec may run in less precision; everything else stays in float32,
         # above all the integers of the entropy network.
         with torch.autocast(device, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
             for t in range(iterations):
                 weights = self.network.weights_of(t)
-                with torch.set_grad_enabled(self.codec_learns and torch.is_grad_enabled()):
-                    bits, state, memory, error = self._codec_iteration(
-                        self.network, target, weights, state, memory,
-                        visible=self.visible, through_codes=recipe.train_encoder,
-                    )  # fmt: skip
+                with torch.set_grad_enabled(learning):
+                    bits, state, memory = self._codec_iteration(
+                        self.network, target, weights, state, memory, through_codes=recipe.train_encoder
+                    )
                 with torch.autocast(device, enabled=False):
                     hidden, length = self._rate_iteration(self.entropy, shared, integers[t], bits.float(), previous)
                 previous = (bits.detach().float(), hidden)
                 rate = rate + length / pixels[0, 0].numel()
                 hvs_price, ms_ssim_price = target_slope(t, iterations)
-                price = recipe.hvs_share * hvs_price + recipe.ms_ssim_share * ms_ssim_price
-                loss = loss + recipe.hvs_share * error.mean() + recipe.rate_weight * price * rate.mean()
-                bpp.append(rate.detach().mean())
-                errors.append(error.detach().mean())
-                shown.append(state.reconstruction)
-        loss = loss / iterations
+                worth = recipe.hvs_share * hvs_price + recipe.ms_ssim_share * ms_ssim_price
+                price = price + recipe.rate_weight * worth * rate.mean() / iterations
+                rates.append(rate.detach().mean())
+                states.append(state)
+            with torch.set_grad_enabled(learning):
+                loss, errors = self._distortion(pixels, target, states, judged)
+        return StepLoss(price + loss, torch.stack(rates), errors)
+
+    def _distortion(
+        self, pixels: Tensor, target: Tensor, states: list[CodecState], judged: Sequence[int] | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the distortion's part of the loss, and the error after each iteration in decibels, [iterations]."""
+        recipe, n = self.recipe, len(target)
+        errors = torch.full((len(states),), torch.nan, device=pixels.device)
+        judged = judged if isinstance(judged, Tensor) else self.every[list(judged)]
+        embedded = recipe.model.framework == "embedded"
+        if embedded and not (self.codec_learns and len(judged)):  # nobody asks the decoder while it waits
+            return torch.zeros((), device=pixels.device), errors
+        at = judged if embedded else self.every
+        parts = zip(*((state.coded, state.reach, state.reconstruction) for state in states), strict=True)
+        coded, reach, built = (torch.stack(maps).index_select(0, at).flatten(0, 1) for maps in parts)
+        seen = CodecState(coded, reach, built, DecoderState())
+        looks = target.repeat(len(at), 1, 1, 1)
+        shown, found = self._look(self.network, seen, at.repeat_interleave(n), looks, visible=self.visible)
+        loss = recipe.hvs_share * found.mean()
+        errors = errors.index_copy(0, at, found.detach().view(-1, n).mean(1))
         if len(judged) and recipe.ms_ssim_share:
-            chosen = _selected(shown, judged)
-            loss = loss + recipe.ms_ssim_share * torch.stack([self._ms_ssim(c, pixels) for c in chosen]).mean()
-        return StepLoss(loss, torch.stack(bpp), torch.stack(errors))
-
-    def _ms_ssim(self, reconstruction: Tensor, pixels: Tensor) -> Tensor:
-        """Return the mean MS-SSIM in decibels of coefficients [N, 192, h, w]."""
-        return ms_ssim_db(self.network.transform.inverse(reconstruction), pixels).mean()
-
-
-def _selected(maps: list[Tensor], indices: Sequence[int] | Tensor) -> Sequence[Tensor]:
-    """Return some of the maps."""
-    if isinstance(indices, Tensor):
-        return torch.stack(maps).index_select(0, indices).unbind()
-    return [maps[i] for i in indices]
+            if not embedded:
+                shown = shown.view(-1, *target.shape).index_select(0, judged).flatten(0, 1)
+            found = ms_ssim_db(self.network.transform.inverse(shown), pixels.repeat(len(judged), 1, 1, 1))
+            loss = loss + recipe.ms_ssim_share * found.mean()
+        return loss, errors
 
 
 def judged_iterations(recipe: Recipe, step: int) -> list[int]:
@@ -200,13 +231,12 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     rate = torch.zeros(n, device=pixels.device)
     points = []
     for t in range(network.config.iterations):
-        bits, state, memory, _ = codec_iteration(
-            network, target, network.weights_of(t), state, memory, visible=model.visible
-        )
+        bits, state, memory = codec_iteration(network, target, network.weights_of(t), state, memory)
         hidden, length = rate_iteration(entropy, shared, integers[t], bits, previous)
         previous = (bits, hidden)
         rate = rate + length / pixels[0, 0].numel()
-        shown = network.transform.inverse(state.reconstruction).clamp(0, 255).round()
+        coefficients = network.shown(state, model.every[t].expand(n))
+        shown = network.transform.inverse(coefficients).clamp(0, 255).round()
         error = hvs_db(network.transform.blocks(network.transform(shown) - target), model.visible)
         psnr_hvs = 20 * np.log10(255) - float(error.mean())
         points.append((float(rate.mean()), psnr_hvs, float(ms_ssim(shown, pixels).mean())))

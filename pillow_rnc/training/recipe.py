@@ -23,6 +23,7 @@ class Recipe:
     batch: int = 4
     crop_px: int = 96
     learning_rate: float = 1e-3
+    matrix_learning_rate: float = 0.0  # of Muon, for the codec's matrices; 0 leaves them to AdamW
     final_learning_rate: float = 0.05  # share of the learning rate at the end
     constant_share: float = 0.4  # part of the run before the cosine fall begins
     warmup_steps: int = 100
@@ -30,7 +31,7 @@ class Recipe:
     average: float = 0.999  # of the parameters, per step
     hvs_share: float = 1.0  # weight of the PSNR-HVS distortion
     ms_ssim_share: float = 0.5
-    ms_ssim_iterations: int = 4  # how many of the iterations of a step are judged by MS-SSIM
+    ms_ssim_iterations: int = 4  # how many iterations of a step MS-SSIM judges; the embedded framework shows no others
     entropy_learning_rate_factor: float = 3.0  # the entropy network starts from noise, the codec does not
     direct_learning_rate_factor: float = 0.1  # the decoder's direct paths start where they should end
     entropy_only_steps: int = 500  # the codec waits while the entropy network learns to predict its first codes

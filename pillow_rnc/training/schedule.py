@@ -163,9 +163,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
     iterations, pairs = network.config.iterations, network.quantiser.pairs
     n, _, h, w = coefficients.shape
     state = network.initial_state(n, h, w)
-    assert network.decoder.output.bias is not None
-    network.decoder.output.weight.zero_()
-    network.decoder.output.bias.zero_()
+    network.decoder.silence()
     last: list[float | None] = [None] * coefficients.shape[1]
     errors, ones = [], torch.zeros(iterations, network.config.code_channels)
     for t in range(iterations):
@@ -178,7 +176,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
             last[visit.coefficient] = visit.step
         margin, _ = network.encode_step(coefficients, t, state, None)
         bits = network.binarizer(margin)
-        state = network.follow_step(bits, t, state)
+        state = network.decode_step(bits, t, state)
         ones[t] = (bits > 0).float().mean((0, 2, 3))
         errors.append(float((coefficients - state.coded).square().sum(1).mean() / 64))
     return Start(errors, ones)

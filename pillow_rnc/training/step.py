@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from pillow_rnc.training.muon import Muon, is_matrix
 from pillow_rnc.training.objective import StepInputs, StepLoss, codec_ramp, judged_iterations
 
 if TYPE_CHECKING:
@@ -89,18 +90,22 @@ class Stepper:
             model.compile_parts(lambda part: torch.compile(part, dynamic=False, fullgraph=True))
         self._forward: Callable[[StepInputs], StepLoss] = team.shared(model)
         self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
-        direct = [p for name, p in model.network.named_parameters() if name.startswith(_DIRECT_PARAMETERS)]
-        others = [p for name, p in model.network.named_parameters() if not name.startswith(_DIRECT_PARAMETERS)]
+        matrices = {n: p for n, p in model.network.named_parameters() if p.requires_grad and is_matrix(n, p)}
+        self._matrix_rate = self._scalar(0.0)
+        self._muon = Muon(
+            ((f"network.{n}", p) for n, p in matrices.items() if recipe.matrix_learning_rate), self._matrix_rate
+        )
+        groups: list[list[torch.nn.Parameter]] = [[], [], list(model.entropy.parameters())]
+        for name, parameter in model.network.named_parameters():
+            if f"network.{name}" not in self._muon.momentum:
+                groups[int(name.startswith(_DIRECT_PARAMETERS))].append(parameter)
         self._codec_rates = [(self._scalar(0.0), 1.0), (self._scalar(0.0), recipe.direct_learning_rate_factor)]
         self._entropy_rate = self._scalar(0.0)
         rates = [rate for rate, _ in self._codec_rates] + [self._entropy_rate]
-        groups = [
-            {"params": parameters, "lr": rate}
-            for parameters, rate in zip((others, direct, list(model.entropy.parameters())), rates, strict=True)
-        ]
+        parts = [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=True)]
         self._unsound = self._scalar(0.0)
         self.learn_by(
-            torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda")
+            torch.optim.AdamW(parts, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda")
         )
         self._drift = self._scalar(0.0)
         self._level, self._bad = self._scalar(float("nan")), self._scalar(0.0)
@@ -125,7 +130,10 @@ class Stepper:
         ramp = codec_ramp(self.recipe, step)
         for rate, factor in self._codec_rates:
             rate.fill_(learning_rate * factor * ramp)
+        self._matrix_rate.fill_(learning_rate / self.recipe.learning_rate * self.recipe.matrix_learning_rate * ramp)
         self._entropy_rate.fill_(learning_rate * self.recipe.entropy_learning_rate_factor)
+        if ramp and not codec_ramp(self.recipe, step - 1):  # from here on the loss counts what is shown
+            self._level.fill_(float("nan"))
         if (ramp == 0) != self._codec_waits:
             self._codec_waits = ramp == 0
             # A team's processes must all see gradients of all parameters, so there they are dropped afterwards.
@@ -185,7 +193,7 @@ class Stepper:
 
     def _compute(self, inputs: StepInputs) -> Tensor:
         """Do a step with device work alone; return float32 [3 + 2 iterations] for the log."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         out = self._forward(inputs)
         out.loss.backward()  # type: ignore[no-untyped-call]
         if self._codec_waits:
@@ -200,6 +208,7 @@ class Stepper:
             level = torch.where(torch.isnan(self._level), loss, torch.lerp(self._level, loss, _LEVEL_SHARE))
             self._level.copy_(torch.where(sound, level, self._level))
             self.optimizer.step()
+            self._muon.step(self._unsound)
             parameters = [p.detach() for p in self.model.parameters()]
             moves = torch._foreach_sub(parameters, list(self.average.values()))  # noqa: SLF001
             torch._foreach_mul_(moves, self._drift)
@@ -214,7 +223,10 @@ class Stepper:
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def moments(self) -> tuple[dict[str, Tensor], dict[str, Tensor], Updates]:
-        """Return both moments of Adam by parameter name, and how many updates were made."""
+        """Return the moments of the optimisers by parameter name, and how many updates were made.
+
+        Matrices that Muon moves have the first moment alone.
+        """
         states = {n: self.optimizer.state[p] for n, p in self.model.named_parameters() if p in self.optimizer.state}
         updates = Updates(
             *(
@@ -223,7 +235,7 @@ class Stepper:
             )
         )
         first, second = ({n: s[key] for n, s in states.items()} for key in ("exp_avg", "exp_avg_sq"))
-        return first, second, updates
+        return first | self._muon.momentum, second, updates
 
     @property
     def level(self) -> float | None:
@@ -250,7 +262,9 @@ class Stepper:
         for name, parameter in self.model.named_parameters():
             parameter.copy_(checkpoint.model[name])
             self.average[name].copy_(checkpoint.average[name])
-            if name in checkpoint.moment1:
+            if name in self._muon.momentum:
+                self._muon.momentum[name].copy_(checkpoint.moment1[name])
+            elif name in checkpoint.moment1:
                 self.optimizer.state[parameter] = {
                     "step": self._scalar(float(codec_updates if name.startswith("network.") else updates)),
                     "exp_avg": torch.empty_like(parameter).copy_(checkpoint.moment1[name]),

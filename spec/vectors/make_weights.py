@@ -21,6 +21,7 @@ WHOLE_CONFIG: Config = {
     "code_stride": 8,
     "context_channels": 4,
     "decoder_channels": 4,
+    "decoder_steps": 3,
     "encoder_channels": 1,
     "entropy_hidden_channels": 5,
     "entropy_state_channels": 4,
@@ -145,7 +146,7 @@ def _quantiser(tensors: _Tensors, config: Config) -> None:
 
 
 def _network(tensors: _Tensors, config: Config) -> None:
-    t, c = config["iterations"], config["code_channels"]
+    t = config["iterations"]
     d, n = (config[f"{part}_channels"] for part in ("decoder", "context"))
     steps = [round(-math.log(400 / 2**i) * _GRID) / _GRID for i in range(t)]
     tensors.put("network.log_gain", _FLOAT, (t,), steps)
@@ -153,9 +154,9 @@ def _network(tensors: _Tensors, config: Config) -> None:
     tensors.put("network.masking.log_floor", _FLOAT, (), [4.5])
     _quantiser(tensors, config)
     tensors.spread("network.decoder.sight.weight", _FLOAT, (d, 192, 1, 1), 0.4)
-    for i in range(t):
-        tensors.spread(f"network.decoder.inputs.{i}.weight", _FLOAT, (d, c, 1, 1), 1.5)
-        tensors.spread(f"network.decoder.inputs.{i}.bias", _FLOAT, (d,), 0.3)
+    tensors.spread("network.decoder.width.weight", _FLOAT, (d, 192, 1, 1), 0.4)
+    tensors.spread("network.decoder.bias", _FLOAT, (t, d), 0.3)
+    tensors.spread("network.decoder.shift", _FLOAT, (t, 192), 0.1)
     for name, shape in (("down", (n, 4 * d, 1, 1)), ("up", (4 * d, n, 1, 1)), ("output", (192, d, 1, 1))):
         tensors.spread(f"network.decoder.{name}.weight", _FLOAT, shape, 0.5)
         tensors.spread(f"network.decoder.{name}.bias", _FLOAT, shape[:1], 0.1)
