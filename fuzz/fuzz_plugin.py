@@ -11,7 +11,7 @@ import model
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import pillow_rnc
-from pillow_rnc.errors import RncFileError
+from pillow_rnc.errors import CorruptError, RncFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,11 @@ def _tolerant(data: bytes, choice: int) -> None:
     im.load()
     with _never_refused():
         shorter = io.BytesIO()
-        pillow_rnc.truncate(io.BytesIO(data), shorter, iterations=im.iterations)
+        try:
+            pillow_rnc.truncate(io.BytesIO(data), shorter, iterations=im.iterations)
+        except CorruptError as error:  # what a tolerant decoder passes over, and a cut that keeps everything does not
+            assert "spare bytes" in str(error)
+            return
         assert pillow_rnc.open(shorter).tobytes() == im.tobytes()
 
 
