@@ -188,8 +188,10 @@ def iter_units(
     return _generate_units(fp, head, stored if iterations is None else iterations, allow_truncated=allow_truncated)
 
 
-def unit_sizes(fp: ByteSource, head: FileHead) -> tuple[int, ...]:
+def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) -> tuple[int, ...]:
     """Return the length in bytes of each whole unit, framing included, without reading their contents.
+
+    With `iterations` it looks at so many units, and not at what follows them.
 
     A file cut after k units has `head.units_offset` plus the first k lengths.
     A truncated file gives fewer lengths than its header promises iterations; checksums are not looked at.
@@ -200,7 +202,8 @@ def unit_sizes(fp: ByteSource, head: FileHead) -> tuple[int, ...]:
     sizes: list[int] = []
     end = fp.seek(0, io.SEEK_END)
     position = head.units_offset
-    while len(sizes) < head.header.iterations and position + CHUNK_PREFIX.size <= end:
+    wanted = head.header.iterations if iterations is None else iterations
+    while len(sizes) < wanted and position + CHUNK_PREFIX.size <= end:
         fp.seek(position)
         chunk_type, length = CHUNK_PREFIX.unpack(Reader(fp).take(CHUNK_PREFIX.size))
         if chunk_type != UNIT_TYPE:
@@ -225,7 +228,7 @@ def truncate(data: bytes, iterations: int) -> bytes:
     fp = io.BytesIO(data)
     head = read_head(fp)
     read_units(fp, head, iterations)
-    end = head.units_offset + sum(unit_sizes(fp, head)[:iterations])
+    end = head.units_offset + sum(unit_sizes(fp, head, iterations))
     if iterations == head.header.iterations:
         return data[:end]
     parts = [SIGNATURE, pack_chunk(HEAD_TYPE, pack_head(replace(head.header, iterations=iterations)))]

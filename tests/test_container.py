@@ -232,6 +232,17 @@ def test_every_cut_is_found_and_keeps_the_whole_iterations(file: RncFile) -> Non
     assert offset < ends[0]
 
 
+@given(files(), st.data())
+def test_a_cut_does_not_look_behind_what_it_keeps(file: RncFile, data: st.DataObject) -> None:
+    assume(len(file.units) > 1)
+    kept = data.draw(st.integers(1, len(file.units) - 1))
+    sound = container.build(file)
+    end = unit_ends(sound)[1][kept - 1]
+    damaged = sound[:end] + bytes(len(sound) - end)
+
+    assert container.truncate(damaged, kept) == container.truncate(sound, kept)
+
+
 def unit_ends(data: bytes) -> tuple[int, list[int]]:
     fp = io.BytesIO(data)
     file_head = container.read_head(fp)
