@@ -216,8 +216,11 @@ class Network(nn.Module):
         )
 
     def gain_map(self, log_gain: Tensor, state: CodecState) -> Tensor:
-        """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds."""
-        gain = torch.exp(log_gain).view(1, 1, 1, 1)
+        """Return the gain of an iteration, [1 or N, 1, 1 or h, 1 or w], from what the decoder already holds.
+
+        ``log_gain`` is a scalar, or [N]: each picture's own.
+        """
+        gain = torch.exp(log_gain).view(-1, 1, 1, 1)
         return gain * self.masking(state.coded) if self.config.framework in _MASKED else gain
 
     def scale_map(self, state: CodecState) -> Tensor:
@@ -262,7 +265,7 @@ class Network(nn.Module):
         """
         if not isinstance(self.decoder, IntervalDecoder):
             return state.reconstruction
-        gain = torch.exp(self.log_gain)[iteration].view(-1, 1, 1, 1) * self.masking(state.coded)
+        gain = self.gain_map(self.log_gain[iteration], state)
         shown: Tensor = self.decoder(Intervals(state.coded, state.reach), gain, iteration)
         return shown
 

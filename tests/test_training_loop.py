@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_codec import CONFIG
-from tiny_training import losses, photograph, tiny_recipe
+from tiny_training import photograph, tiny_recipe
 
 from pillow_rnc import codec, weights
 from pillow_rnc.model_config import Framework
@@ -25,6 +25,7 @@ from pillow_rnc.training.loop import DivergedError, Pace, Run
 from pillow_rnc.training.objective import StepInputs, TrainedModel, curve
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.seams import losses
 from pillow_rnc.training.step import Speed
 
 if TYPE_CHECKING:

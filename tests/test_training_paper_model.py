@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import losses, photograph
+from tiny_training import photograph
 
 from pillow_rnc.evaluation.paper_runs import CELLS
 from pillow_rnc.model_config import ModelConfig
@@ -26,6 +26,7 @@ from pillow_rnc.training.models import make_model, validation_curve
 from pillow_rnc.training.objective import StepInputs
 from pillow_rnc.training.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
+from pillow_rnc.training.seams import losses
 from pillow_rnc.training.selection import BEST, area_score
 
 if TYPE_CHECKING:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.training.loop import Run
-
 
 def tiny_recipe(**changes: Any) -> Recipe:  # noqa: ANN401 -- fields of the recipe
     """Return a recipe of 4 iterations and 8 channels; ``changes`` are its fields."""
@@ -44,12 +42,3 @@ def write_photographs(folder: Path, count: int = 4) -> Path:
     for index in range(count):
         Image.fromarray(photograph(index)).save(folder / f"photo-{index}.png")
     return folder
-
-
-def losses(run: Run, steps: int) -> list[float]:
-    """Return the losses of the next steps of a run."""
-    out = []
-    for _ in range(steps):
-        run.train_step()
-        out.append(run.stepper.report().loss)
-    return out

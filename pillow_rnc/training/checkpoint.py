@@ -30,7 +30,10 @@ _OF_STATE = "sha256_of_state"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Parameters, their average and both moments of Adam by parameter name, and the counters of the run."""
+    """Parameters, their average and the moments of the optimisers by parameter name, and the counters of the run.
+
+    Matrices that Muon moves have the first moment alone.
+    """
 
     model: dict[str, Tensor]
     average: dict[str, Tensor]

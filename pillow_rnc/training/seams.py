@@ -46,7 +46,8 @@ class Seams(NamedTuple):
     parameter_difference: float
 
 
-def _losses(run: Run, steps: int) -> list[float]:
+def losses(run: Run, steps: int) -> list[float]:
+    """Return the losses of the next steps of a run."""
     out = []
     for _ in range(steps):
         run.train_step()
@@ -80,15 +81,15 @@ def compare(recipe: Recipe, photographs: Photographs, folder: Path, resumptions:
     one = Run(recipe, photographs, folder / "whole", _CPU)
     one.train_step()
     steps = math.ceil(recipe.block_iterations / one.block_iterations)
-    whole = [one.stepper.report().loss, *_losses(one, steps - 1)]
+    whole = [one.stepper.report().loss, *losses(one, steps - 1)]
     ends = [steps * (part + 1) // (resumptions + 1) for part in range(resumptions + 1)]
     parts: list[float] = []
     for end in ends:
         other = Run(recipe, photographs, folder / "parts", _CPU)
-        parts += _losses(other, end - other.step)
+        parts += losses(other, end - other.step)
         if end < steps:
             other.save()
-            _losses(other, _LOST_STEPS)
+            losses(other, _LOST_STEPS)
     assert other.resumed == resumptions
     expected, found = _tensors(one), _tensors(other)
     differences = (float((found[name] - tensor).abs().max()) for name, tensor in expected.items())
