@@ -6,20 +6,18 @@ Must not load torch, numpy, construct or Pillow.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
 from pillow_rnc import alpha, container
+from pillow_rnc._input import opened
 from pillow_rnc._options import check_iterations, check_target_size
 from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._rates import file_sizes, iterations_within
 from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-BytesPath = str | os.PathLike[str]
+    from pillow_rnc._input import FilePath
 
 
 class FileInfo(TypedDict):
@@ -62,15 +60,19 @@ class FileInfo(TypedDict):
     alpha_bytes: int
 
 
-def info(fp: BytesPath | IO[bytes]) -> FileInfo:
+def info(fp: FilePath | IO[bytes]) -> FileInfo:
     """Return what the header of a file says, and how many bytes each iteration takes.
 
     Reads the header and the lengths only; `check` compares the checksums.
 
+    Args:
+        fp: Path or binary file object; as with `Image.open`, a file object is read from its start, wherever it stands.
+
     Raises:
+        OSError: The file cannot be read.
         RncFileError: The file is not an `.rnc` file, or its header is damaged.
     """
-    with _opened(fp) as source:
+    with opened(fp) as source:
         head = container.read_head(source)
         sizes = container.unit_sizes(source, head)
         file_bytes = source.seek(0, os.SEEK_END)
@@ -95,13 +97,17 @@ def info(fp: BytesPath | IO[bytes]) -> FileInfo:
     )
 
 
-def check(fp: BytesPath | IO[bytes]) -> None:
+def check(fp: FilePath | IO[bytes]) -> None:
     """Check every length and checksum of a file, as `Image.verify` does.
 
+    Args:
+        fp: Path or binary file object, which is read from its start as with `info`.
+
     Raises:
+        OSError: The file cannot be read.
         RncFileError: The file is damaged.
     """
-    with _opened(fp) as source:
+    with opened(fp) as source:
         head = container.read_head(source)
         for _ in container.iter_units(source, head):
             pass
@@ -110,8 +116,8 @@ def check(fp: BytesPath | IO[bytes]) -> None:
 
 
 def truncate(
-    src: BytesPath | IO[bytes],
-    dst: BytesPath | IO[bytes],
+    src: FilePath | IO[bytes],
+    dst: FilePath | IO[bytes],
     *,
     iterations: int | None = None,
     target_size: int | None = None,
@@ -119,8 +125,9 @@ def truncate(
     """Cut a file to fewer iterations without decoding it.
 
     Args:
-        src: Path or binary file object.
-        dst: Path or binary file object; a path is replaced at once at the end, and may be that of `src`.
+        src: Path or binary file object, which is read from its start as with `info`.
+        dst: Path or binary file object, which is written to where it stands; a path is replaced at once at the end,
+            and may be that of `src`.
         iterations: How many to keep, at most what the file holds.
         target_size: Largest length of the whole file in bytes.
 
@@ -128,13 +135,14 @@ def truncate(
         How many iterations were kept.
 
     Raises:
+        OSError: A file cannot be read or written.
         RncFileError: The part that is kept is damaged.
         RncOptionError: Not exactly one of the two is given, or it is out of range.
     """
     if (iterations is None) == (target_size is None):
         msg = "give one of iterations and target_size"
         raise RncOptionError(msg)
-    with _opened(src) as source:
+    with opened(src) as source:
         if iterations is None:
             head = container.read_head(source)
             kept = iterations_within(file_sizes(source, head), "target_size", check_target_size(target_size))
@@ -142,17 +150,8 @@ def truncate(
         else:
             kept = check_iterations(iterations)
         data = container.truncate(source.read(), kept)
-    if isinstance(dst, (str, os.PathLike)):
-        write_path(Path(dst), data)
+    if isinstance(dst, (str, bytes, os.PathLike)):
+        write_path(Path(os.fsdecode(dst)), data)
     else:
         write_stream(dst, data)
     return kept
-
-
-@contextmanager
-def _opened(fp: BytesPath | IO[bytes]) -> Iterator[IO[bytes]]:
-    if isinstance(fp, (str, os.PathLike)):
-        with Path(fp).open("rb") as source:
-            yield source
-    else:
-        yield fp

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import ExitStack
-from io import BytesIO, UnsupportedOperation
 from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
+from pillow_rnc._input import rewound
 from pillow_rnc._options import (
     LoadOptions,
     check_callback,
@@ -48,7 +48,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
     """Open an `.rnc` file as `Image.open` does, with control over the decoding.
 
     Args:
-        fp: Path or binary file object.
+        fp: Path or binary file object, which is read from its start wherever it stands.
         iterations: Decode at most this many, 1 to 16, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
         device: What runs the network: "cpu", or a device of torch such as "cuda"; "cpu" by default.
@@ -74,7 +74,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
     if max_threads is not None:
         check_max_threads(max_threads)
     try:
-        im = RncImageFile(_seekable(fp))
+        im = RncImageFile(fp if isinstance(fp, (str, bytes, os.PathLike)) else rewound(fp))
     except SyntaxError as error:
         raise SignatureError(str(error)) from error
     with ExitStack() as unless_returned:
@@ -96,17 +96,6 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         )
         unless_returned.pop_all()
     return im
-
-
-def _seekable(fp: StrOrBytesPath | IO[bytes]) -> StrOrBytesPath | IO[bytes]:
-    """Return a path, or a file object at its start, as `Image.open` makes it."""
-    if isinstance(fp, (str, bytes, os.PathLike)):
-        return fp
-    try:
-        fp.seek(0)
-    except (AttributeError, UnsupportedOperation):
-        return BytesIO(fp.read())
-    return fp
 
 
 def _check_size(size: tuple[int, int], max_pixels: int | None) -> None:
