@@ -4,6 +4,9 @@ Each iteration spends its pairs of codes where they lower squared error + price 
 iteration to iteration. Most codes are then zeros, which the entropy network codes almost for nothing: the rate goes
 where the picture has detail, and a prefix of the codes is close to the best quantiser of its rate. Error is counted in
 units of the gain, so that busy blocks are quantised more coarsely. Bits are those that neighbours leave to be said.
+
+The first iterations count the colours of blocks for more than the metrics do: a picture whose colours are wrong is a
+wrong picture to whoever sees a preview, however little PSNR-HVS, which is of luma alone, says about it.
 """
 
 from __future__ import annotations
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
 _LEVELS = 8
 _FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not considered
 _SLOT_PRICE = 0.5  # makes a visit with few levels win over one with many of equal merit per level
-_FIRST_STEPS = (1, 2, 4)  # of a coefficient's first visit, in steps of the iteration
+_FIRST_STEPS = (1.0, 2.0, 4.0)  # of a coefficient's first visit, in steps of the iteration
+_COLOURS = MEANS[1:]  # the chroma means
+_COLOUR_FIRST_STEPS = (1.5,)  # theirs: the next halving makes it a tint that few notice
+_COLOUR_WORTH = 15.0  # of their error, in the first iterations
+_COLOUR_ITERATIONS = 4
 _MAGNITUDES = (0.1, 0.4, 1.2)  # limits of contexts, in steps
 
 
@@ -131,16 +138,20 @@ def _best_levels(one: _Sample, coefficient: int, step: float, price: float, *, w
     return _Visit(merits / (levels + _SLOT_PRICE), coefficient, step, levels) if levels else None
 
 
-def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None]) -> list[_Visit]:
-    """Return the visits that an iteration spends its pairs on; ``last`` holds the last step of each coefficient."""
+def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None], colour: float) -> list[_Visit]:
+    """Return the visits that an iteration spends its pairs on.
+
+    ``last`` holds the last step of each coefficient, ``colour`` is the worth of the error of chroma means.
+    """
     price = step * step * math.log(2) / 6  # of a bit, where a uniform quantiser of this step is efficient
     candidates: list[_Visit] = []
     for coefficient, before in enumerate(last):
         one = sample.of(coefficient)
-        steps = [factor * step for factor in _FIRST_STEPS] if before is None else [before / 2]
+        first, worth = (_COLOUR_FIRST_STEPS, colour) if coefficient in _COLOURS else (_FIRST_STEPS, 1.0)
+        steps = [factor * step for factor in first] if before is None else [before / 2]
         whole = before is None and coefficient in MEANS
-        found = [_best_levels(one, coefficient, each, price, whole=whole) for each in steps]
-        candidates += sorted(filter(None, found))[-1:]
+        found = [_best_levels(one, coefficient, each, price / worth, whole=whole) for each in steps]
+        candidates += [visit._replace(merit=visit.merit * worth) for visit in sorted(filter(None, found))[-1:]]
     chosen: list[_Visit] = []
     for visit in sorted(candidates, reverse=True):
         whole = last[visit.coefficient] is None and visit.coefficient in MEANS
@@ -170,7 +181,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
         step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
         network.log_gain[t] = -math.log(step)
         sample = _Sample(coefficients, Intervals(state.coded, state.reach), network.scale_map(state))
-        chosen = _choose(sample, step, pairs, last)
+        chosen = _choose(sample, step, pairs, last, _COLOUR_WORTH if t < _COLOUR_ITERATIONS else 1.0)
         network.quantiser.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
         for visit in chosen:
             last[visit.coefficient] = visit.step
