@@ -23,6 +23,7 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
+    "bits": _Command("bits", "eval"),
     "demo": _Command("demo", "demo"),
     "prefixes": _Command("prefixes", "demo"),
     "speed": _Command("speed", "demo"),
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pillow_rnc.evaluation",
         description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
         epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
+        "with the word bits: what the bits of files say, and what each input of the entropy network saves; "
         "with the word prefixes: a drawing of what the first bytes of a file show; "
         "with the word speed: how fast all of it is; with the word table: the paper's comparison, trained anew; "
         "with the word throughput: what a second worker adds. "

@@ -1,0 +1,160 @@
+"""``python -m pillow_rnc.evaluation bits DIR``: where the bytes of files go, and what each context saves."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+import pillow_rnc
+from pillow_rnc import container
+from pillow_rnc.codestream import decode_tile
+from pillow_rnc.evaluation.bits_page import markdown
+from pillow_rnc.evaluation.code_tasks import Task, chroma_of, idle_of, network_of, pass_of, tasks_of
+from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
+from pillow_rnc.training.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices
+from pillow_rnc.weights import load, register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from pillow_rnc.training.code_lengths import Input
+    from pillow_rnc.weights import Weights
+
+VIEWS: dict[str, tuple[Input, ...]] = {
+    "all inputs": (),
+    "no earlier passes of the iteration": ("passes",),
+    "recurrent state reset every iteration": ("memory",),
+    "no tallies": ("tallies",),
+    "no earlier iterations": ("earlier iterations",),
+    "none of these": ("passes", "earlier iterations"),
+}
+"""What is withheld, by name in the tables; the first one withholds nothing."""
+
+
+@dataclass(slots=True)
+class Bits:
+    """Sums over pictures. T iterations, P passes, C code channels.
+
+    Attributes:
+        pictures: How many there are.
+        pixels: Of all of them.
+        file_bytes: Of all files cut after each iteration, int64 [T].
+        cells: Blocks of 8x8 pixels of all tiles; tiles overlap and are padded.
+        busy: How many channels of each iteration belong to a pair with a task, int64 [T].
+        lengths: Ideal code length in bits by iteration, pass, task, and luma or chroma, float64 [T, P, 4, 2].
+        signs: How many numbers left zero, int64 [T, 2], luma and chroma.
+        counts: By view, how often bits of each value met each entry of the table of probabilities,
+            int64 [T, C, P, 2, 256].
+    """
+
+    pictures: int
+    pixels: int
+    file_bytes: NDArray[np.int64]
+    cells: int
+    busy: NDArray[np.int64]
+    lengths: NDArray[np.float64]
+    signs: NDArray[np.int64]
+    counts: dict[str, NDArray[np.int64]]
+
+
+def measure(images: Iterable[Image.Image], weights: Weights, *, ablate: bool = True) -> Bits:
+    """Return what the bits of pictures are spent on, all iterations.
+
+    Args:
+        images: RGB.
+        weights: The model, of the embedded framework.
+        ablate: Price the codes with inputs withheld, too.
+
+    Raises:
+        RncOptionError: The model learns its codes, so that there is no telling what they say.
+    """
+    config = weights.config
+    if config.framework != "embedded":
+        raise pillow_rnc.RncOptionError(f"model {weights.name!r} is of framework {config.framework!r}, not 'embedded'")
+    network, prices = network_of(weights), CodePrices(weights)
+    t, c, passes = config.iterations, config.code_channels, weights.entropy_model.passes
+    chroma = chroma_of(network)
+    views = VIEWS if ablate else dict(list(VIEWS.items())[:1])
+    bits = Bits(
+        0, 0, np.zeros(t, np.int64), 0, (~idle_of(network)).sum(1),
+        np.zeros((t, len(passes), len(Task), 2)), np.zeros((t, 2), np.int64),
+        {view: np.zeros((t, c, len(passes), 2, ENTRIES), np.int64) for view in views},
+    )  # fmt: skip
+    for image in images:
+        bits.pictures += 1
+        bits.pixels += image.width * image.height
+        file = io.BytesIO()
+        image.save(file, "RNC", iterations=t, model=weights.model_id.hex())
+        said = pillow_rnc.info(io.BytesIO(file.getvalue()))
+        bits.file_bytes += said["bytes_before_iterations"] + np.cumsum(said["bytes_per_iteration"])
+        for codes in codes_in(file.getvalue(), weights):
+            shape = codes.shape
+            bits.cells += shape[2] * shape[3]
+            iteration, channel = np.arange(t)[:, None, None, None], np.arange(c)[:, None, None]
+            by_pass, tasks = pass_of(passes, *shape[2:]), tasks_of(network, codes)
+            for view, withheld in views.items():
+                entries = prices.entries(codes, withheld)
+                _add(bits.counts[view], (iteration, channel, by_pass, codes, entries))
+                if not withheld:
+                    colour = chroma[:, :, None, None]
+                    _add(bits.lengths, (iteration, by_pass, tasks, colour), BIT_LENGTHS[codes, entries])
+                    left = (tasks == Task.LEAVES_ZERO) & (codes == 1)
+                    _add(bits.signs, (iteration, np.broadcast_to(colour, shape)), left)
+    return bits
+
+
+def _add(sums: NDArray[Any], place: tuple[NDArray[Any], ...], amounts: NDArray[Any] | None = None) -> None:
+    """Add amounts, or 1, at every place; `numpy.add.at` takes many times as long."""
+    flat = np.ravel_multi_index(np.broadcast_arrays(*(one.astype(np.intp) for one in place)), sums.shape).ravel()
+    weights = None if amounts is None else amounts.ravel()
+    sums += np.bincount(flat, weights, sums.size).reshape(sums.shape).astype(sums.dtype)
+
+
+def codes_in(file: bytes, weights: Weights) -> Iterator[NDArray[np.uint8]]:
+    """Yield the codes of each tile of a file, uint8 [T, C, h, w]."""
+    parsed = container.parse(file)
+    for index, tile in enumerate(parsed.header.grid):
+        shape = parsed.header.code_shape(tile)
+        segments = [unit[index] for unit in parsed.units]
+        yield decode_tile(segments, weights.entropy_model, (shape.height, shape.width), tile=index)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 done, 1 nothing measured, 2 bad usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        paths = find_photographs(options.directory)[: options.limit]
+        weights = load(register(options.weights).model_id if options.weights else options.model)
+        # `disable=None` draws the bar on a terminal only.
+        pictures = tqdm(map(load_photograph, paths), total=len(paths), unit="picture", disable=None)
+        bits = measure(pictures, weights, ablate=not options.plain)
+    except (OSError, ValueError, pillow_rnc.RncError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(markdown(bits, weights.name))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pillow_rnc.evaluation bits",
+        description="Tell what the bits of files say, how many the entropy network saves, and what each of its inputs "
+        "is good for.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
+    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures only")
+    parser.add_argument("--plain", action="store_true", help="withhold nothing: a sixth of the time")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--model", default="auto", metavar="NAME", help="model to save with (default: the plugin's)")
+    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
+    return parser
