@@ -49,6 +49,7 @@ class RncCodec:
 
     model: str | None = None  # None leaves the choice to the plugin
     weights: Path | None = None  # a file that is not released, instead of a model's
+    tile_size: int | None = None  # None leaves it to the plugin
 
     @property
     def label(self) -> str:
@@ -70,7 +71,8 @@ class RncCodec:
             from pillow_rnc.weights import register
 
             model = register(self.weights).model_id.hex()  # in each worker process, for later opens too
-        chosen = {} if model is None else {"model": model}
+        given: dict[str, str | int | None] = {"model": model, "tile_size": self.tile_size}
+        chosen = {name: value for name, value in given.items() if value is not None}
         image.save(whole, "RNC", iterations=max(settings), **chosen)
         files = {}
         for iterations in settings:
