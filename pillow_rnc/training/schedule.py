@@ -5,8 +5,9 @@ iteration to iteration. Most codes are then zeros, which the entropy network cod
 where the picture has detail, and a prefix of the codes is close to the best quantiser of its rate. Error is counted in
 units of the gain, so that busy blocks are quantised more coarsely. Bits are those that neighbours leave to be said.
 
-The first iterations count the colours of blocks for more than the metrics do: a picture whose colours are wrong is a
-wrong picture to whoever sees a preview, however little PSNR-HVS, which is of luma alone, says about it.
+Colours come earlier than that: a preview whose colours are wrong is a wrong picture, however little PSNR-HVS, which is
+of luma alone, says about it. The first iterations all visit the chroma means, and the second tells at once of most
+blocks what would take several halvings.
 """
 
 from __future__ import annotations
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 _LEVELS = 8
 _FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not considered
 _SLOT_PRICE = 0.5  # makes a visit with few levels win over one with many of equal merit per level
-_FIRST_STEPS = (1.0, 2.0, 4.0)  # of a coefficient's first visit, in steps of the iteration
+_FIRST_STEPS = (1, 2, 4)  # of a coefficient's first visit, in steps of the iteration
 _COLOURS = MEANS[1:]  # the chroma means
-_COLOUR_FIRST_STEPS = (1.5,)  # theirs: the next halving makes it a tint that few notice
-_COLOUR_WORTH = 15.0  # of their error, in the first iterations
-_COLOUR_ITERATIONS = 4
+_COLOUR_ITERATIONS = 4  # that visit these, whatever it is worth
+_COLOUR_STEP = 0.7  # of the second iteration, in its steps, at most: a tint that few notice
 _MAGNITUDES = (0.1, 0.4, 1.2)  # limits of contexts, in steps
 
 
@@ -138,20 +138,28 @@ def _best_levels(one: _Sample, coefficient: int, step: float, price: float, *, w
     return _Visit(merits / (levels + _SLOT_PRICE), coefficient, step, levels) if levels else None
 
 
-def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None], colour: float) -> list[_Visit]:
-    """Return the visits that an iteration spends its pairs on.
+def _colour_visit(coefficient: int, before: float, largest: float) -> _Visit:
+    """Return the visit of a chroma mean that halves its step, or more often, until it is not above ``largest``."""
+    parts = 2
+    while before / parts > largest:
+        parts *= 2
+    return _Visit(math.inf, coefficient, before / parts, min(parts - 1, _LEVELS))
 
-    ``last`` holds the last step of each coefficient, ``colour`` is the worth of the error of chroma means.
-    """
+
+def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None], iteration: int) -> list[_Visit]:
+    """Return the visits that an iteration spends its pairs on; ``last`` holds the last step of each coefficient."""
     price = step * step * math.log(2) / 6  # of a bit, where a uniform quantiser of this step is efficient
     candidates: list[_Visit] = []
     for coefficient, before in enumerate(last):
+        if before is not None and coefficient in _COLOURS and iteration < _COLOUR_ITERATIONS:
+            largest = _COLOUR_STEP * step if iteration == 1 else math.inf
+            candidates.append(_colour_visit(coefficient, before, largest))
+            continue
         one = sample.of(coefficient)
-        first, worth = (_COLOUR_FIRST_STEPS, colour) if coefficient in _COLOURS else (_FIRST_STEPS, 1.0)
-        steps = [factor * step for factor in first] if before is None else [before / 2]
+        steps = [factor * step for factor in _FIRST_STEPS] if before is None else [before / 2]
         whole = before is None and coefficient in MEANS
-        found = [_best_levels(one, coefficient, each, price / worth, whole=whole) for each in steps]
-        candidates += [visit._replace(merit=visit.merit * worth) for visit in sorted(filter(None, found))[-1:]]
+        found = [_best_levels(one, coefficient, each, price, whole=whole) for each in steps]
+        candidates += sorted(filter(None, found))[-1:]
     chosen: list[_Visit] = []
     for visit in sorted(candidates, reverse=True):
         whole = last[visit.coefficient] is None and visit.coefficient in MEANS
@@ -181,10 +189,11 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
         step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
         network.log_gain[t] = -math.log(step)
         sample = _Sample(coefficients, Intervals(state.coded, state.reach), network.scale_map(state))
-        chosen = _choose(sample, step, pairs, last, _COLOUR_WORTH if t < _COLOUR_ITERATIONS else 1.0)
+        chosen = _choose(sample, step, pairs, last, t)
         network.quantiser.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
         for visit in chosen:
-            last[visit.coefficient] = visit.step
+            before = last[visit.coefficient]
+            last[visit.coefficient] = visit.step if before is None else before / 2  # known intervals are only halved
         margin, _ = network.encode_step(coefficients, t, state, None)
         bits = network.binarizer(margin)
         state = network.decode_step(bits, t, state)
