@@ -98,6 +98,12 @@ def at_rest(like: Tensor) -> Intervals:
     return Intervals(torch.zeros_like(like), torch.full_like(like, UNBOUNDED))
 
 
+def _chosen(maps: Tensor, channels: Tensor) -> Tensor:
+    """Return some channels of maps [N, C, h, w], channels last in memory, where taking them is fast in two axes."""
+    n, c, h, w = maps.shape
+    return maps.permute(0, 2, 3, 1).reshape(-1, c).index_select(1, channels).view(n, h, w, -1).permute(0, 3, 1, 2)
+
+
 def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Tensor:
     """Return how far beyond its threshold each code is, [N, 2 G, h, w]: bits are one where that is not negative.
 
@@ -105,25 +111,36 @@ def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor)
         target: Coefficients [N, 192, h, w].
         intervals: Where they are known to lie.
         visits: Of the iteration.
-        scale: What steps are multiplied by, [N, 192, h, w].
+        scale: What the step of each pair is multiplied by, [N, G, h, w]; or [N, 1, h, w], if it is one for all.
     """
-    chosen = visits.coefficient
-    middle, reach = intervals.middle[:, chosen], intervals.reach[:, chosen]
+    middle, reach = (_chosen(part, visits.coefficient) for part in intervals)
     level = visits.level.view(1, -1, 1, 1)
-    step = visits.step[chosen].view(1, -1, 1, 1) * scale[:, chosen]
+    step = visits.step[visits.coefficient].view(1, -1, 1, 1) * scale
     halves = (level == 1) & ((reach < 0) | (reach > WORTH_HALVING * step))
     known = torch.where(halves, step.new_zeros(()), NO_LEVEL)
     threshold = torch.where(middle != 0, known, level * step)
     threshold = torch.where(level == NO_LEVEL, NO_LEVEL, threshold)
-    offset = target[:, chosen] - middle
+    offset = _chosen(target, visits.coefficient) - middle
     return torch.cat([offset - threshold, -BELOW - offset - threshold], 1)
 
 
 def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Intervals:
     """Return the intervals after the bits +-1, [N, 2 G, h, w], of an iteration; other arguments as in `margins`."""
+    moved = _moved(bits, Intervals(*(_chosen(part, visits.coefficient) for part in intervals)), visits, scale)
+    # Every pair works out the interval of its visit, as sizes depend on no value; the first of a visit is taken.
+    coefficients = len(visits.levels)
+    first = coefficients + visits.sums[:, : len(visits.level)].argmax(1)
+    source = torch.where(visits.levels > 0, first, torch.arange(coefficients, device=first.device))
+    parts = zip(intervals, moved, strict=True)
+    return Intervals(*(_chosen(torch.cat([before, after], 1), source) for before, after in parts))
+
+
+def _moved(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Intervals:
+    """Return the intervals [N, G, h, w] of the coefficients that pairs tell of, after their visit."""
     middle, reach = intervals
-    symbol = pointwise(bits, visits.sums)
-    step, levels = visits.step.view(1, -1, 1, 1) * scale, visits.levels.view(1, -1, 1, 1)
+    symbol = pointwise(bits, visits.sums[visits.coefficient])
+    step, levels = (of[visits.coefficient].view(1, -1, 1, 1) for of in (visits.step, visits.levels))
+    step = step * scale
     magnitude, sign = symbol.abs(), symbol.sign()
     # An interval that holds zero: the first thresholds.
     low = magnitude * step
@@ -133,7 +150,7 @@ def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) 
     high = torch.maximum(high, low)
     fresh_middle = sign * (low + high) / 2
     fresh_reach = torch.where(beyond, low - high, high - low) / 2
-    narrowed = torch.where(step > 0, torch.minimum(reach, step), reach)
+    narrowed = torch.minimum(reach, step)
     # Any other: halved, or moved outward by twice its width as long as it has no end.
     half = reach.abs() / 2
     outward = (reach < 0) & (sign == middle.sign())

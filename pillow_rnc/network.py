@@ -223,17 +223,22 @@ class Network(nn.Module):
         gain = torch.exp(log_gain).view(-1, 1, 1, 1)
         return gain * self.masking(state.coded) if self.config.framework in _MASKED else gain
 
-    def scale_map(self, state: CodecState) -> Tensor:
-        """Return by what the masking widens the steps of the quantiser, [N, 192, h, w]; means are not masked."""
+    def scale_map(self, state: CodecState, visits: Visits | None = None) -> Tensor:
+        """Return by what the masking widens the steps of the quantiser; means are not masked.
+
+        [N, G, h, w] for the pairs of an iteration; without one, [N, 192, h, w] for all coefficients.
+        """
         wider: Tensor = 1 / self.masking(state.coded)
-        return wider + self.unmasked * (1 - wider)
+        unmasked = self.unmasked if visits is None else self.unmasked[:, visits.coefficient]
+        return wider + unmasked * (1 - wider)
 
     def encode(
         self, target: Tensor, weights: IterationWeights, state: CodecState, memory: State | None
     ) -> tuple[Tensor, State | None]:
         """Return the binarizer's input and the encoder's next memory; see `encode_step`."""
         if weights.visits is not None:
-            return margins(target, Intervals(state.coded, state.reach), weights.visits, self.scale_map(state)), None
+            scale = self.scale_map(state, weights.visits)
+            return margins(target, Intervals(state.coded, state.reach), weights.visits, scale), None
         assert weights.direct is not None
         gain = self.gain_map(weights.log_gain, state)
         significant = significance(state.coded, gain)
@@ -243,8 +248,8 @@ class Network(nn.Module):
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
         """Return the state after one more iteration; see `decode_step`."""
         if weights.visits is not None:
-            intervals = Intervals(state.coded, state.reach)
-            coded, reach = advanced(bits, intervals, weights.visits, self.scale_map(state))
+            intervals, scale = Intervals(state.coded, state.reach), self.scale_map(state, weights.visits)
+            coded, reach = advanced(bits, intervals, weights.visits, scale)
             return state._replace(coded=coded, reach=reach)
         assert weights.direct is not None
         assert isinstance(self.decoder, Decoder)

@@ -27,7 +27,7 @@ class Schedule(NamedTuple):
     """Visits of each iteration, (coefficient, step, levels) each, and what steps are multiplied by."""
 
     visits: list[list[tuple[int, float, int]]]
-    scales: list[torch.Tensor]  # [1, 3, 1, cells] each
+    scales: list[torch.Tensor]  # [1, 3, 1, cells] each, of the coefficients
 
     def quantiser(self) -> EmbeddedQuantiser:
         quantiser = EmbeddedQuantiser(len(self.visits), COEFFICIENTS, PAIRS)
@@ -69,6 +69,11 @@ def targets_for(schedule: Schedule, seed: int, spread: float) -> torch.Tensor:
     return torch.where(torch.rand(shape, generator=random) < 0.1, 0.0, target)
 
 
+def scale_of_pairs(scale: torch.Tensor, visits: Visits, rows: int) -> torch.Tensor:
+    """Return what steps are multiplied by, of each pair, from what they are multiplied by of each coefficient."""
+    return scale.expand(-1, -1, rows, -1)[:, visits.coefficient]
+
+
 def bits_of(target: torch.Tensor, intervals: Intervals, visits: Visits, scale: torch.Tensor) -> torch.Tensor:
     return torch.where(margins(target, intervals, visits, scale) >= 0, 1.0, -1.0)
 
@@ -77,7 +82,8 @@ def walked(schedule: Schedule, target: torch.Tensor) -> list[tuple[torch.Tensor,
     """Return the bits of each iteration, and the intervals after it."""
     quantiser, intervals, out = schedule.quantiser(), at_rest(target), []
     for iteration, scale in enumerate(schedule.scales):
-        visits, here = quantiser.visits(iteration), scale.expand_as(target)
+        visits = quantiser.visits(iteration)
+        here = scale_of_pairs(scale, visits, target.shape[2])
         bits = bits_of(target, intervals, visits, here)
         intervals = advanced(bits, intervals, visits, here)
         out.append((bits, intervals))
@@ -169,7 +175,7 @@ def test_a_coefficient_without_a_visit_costs_and_learns_nothing(schedule: Schedu
     left = [c for c in range(COEFFICIENTS) if c not in visited]
     changed = target.clone()
     changed[:, left] = targets_for(schedule, other, 300)[:, left]
-    bits = bits_of(changed, intervals, visits, schedule.scales[-1].expand_as(target))
+    bits = bits_of(changed, intervals, visits, scale_of_pairs(schedule.scales[-1], visits, target.shape[2]))
 
     assert torch.equal(bits, sent[-1][0])
     assert torch.equal(sent[-1][1].middle[:, left], intervals.middle[:, left])
@@ -210,6 +216,23 @@ def test_a_visit_by_its_numbers() -> None:
     assert second.reach.flatten().tolist() == [2.5, 2.5, 2.5, 2.5, 2.5, -10, 5]
 
 
+def test_gradients_pass_each_coefficient_once_however_many_pairs_tell_of_it() -> None:
+    """Three levels of the middle one, one of the last and a pair without a task; the first is not visited."""
+    quantiser = EmbeddedQuantiser(1, COEFFICIENTS, 5)
+    quantiser.set_visits(0, [(1, 10.0, 3), (2, 10.0, 1)])
+    middle = torch.full((1, COEFFICIENTS, 1, 2), 30.0, requires_grad=True)
+    reach = torch.full((1, COEFFICIENTS, 1, 2), 8.0, requires_grad=True)
+    visits, scale, target = quantiser.visits(0), torch.ones(1, 1, 1, 2), torch.tensor([33.0, 27.0]).expand(1, 3, 1, 2)
+    bits = bits_of(target, Intervals(middle, reach), visits, scale)
+    after = advanced(bits, Intervals(middle, reach), visits, scale)
+    (after.middle.sum() + 100 * after.reach.sum()).backward()
+
+    assert middle.grad is not None
+    assert reach.grad is not None
+    assert middle.grad.flatten().tolist() == [1] * 6
+    assert reach.grad[0, :, 0].tolist() == [[100, 100], [50.5, 49.5], [50.5, 49.5]]
+
+
 def test_intervals_that_are_narrow_enough_are_left_alone() -> None:
     quantiser = EmbeddedQuantiser(1, 1, 1)
     quantiser.set_visits(0, [(0, 10.0, 1)])
@@ -227,7 +250,7 @@ def test_intervals_that_are_narrow_enough_are_left_alone() -> None:
 def test_amounts_are_by_how_much_bits_move_a_middle(schedule: Schedule, seed: int, spread: float) -> None:
     """Where nothing is masked: from rest, and where an interval is two steps wide."""
     target = targets_for(schedule, seed, spread)
-    visits, scale = schedule.quantiser().visits(0), torch.ones_like(target)
+    visits, scale = schedule.quantiser().visits(0), torch.ones_like(target[:, :1])
     rest, step = at_rest(target), visits.step.view(1, -1, 1, 1).expand_as(target)
     known = Intervals(torch.full_like(target, 5000.0), step)
     fresh_amounts, known_amounts = amounts(visits)

@@ -59,9 +59,10 @@ def test_bits_and_intervals_are_those_of_torch(
         quantiser.set_visits(iteration, one)
         wider = (1 + masked * random.uniform(0, 2, (*shape, 1))).astype(np.float32)
         scale = np.where(np.isin(np.arange(192), MEANS), np.float32(1), wider)
-        there, here = torch.from_numpy(scale).permute(0, 3, 1, 2), visits_in_numpy(quantiser, iteration)
-        found = margins(torch.from_numpy(target).permute(0, 3, 1, 2), theirs, quantiser.visits(iteration), there) >= 0
-        theirs = advanced(torch.where(found, 1.0, -1.0), theirs, quantiser.visits(iteration), there)
+        here, there = visits_in_numpy(quantiser, iteration), quantiser.visits(iteration)
+        of_pairs = torch.from_numpy(scale).permute(0, 3, 1, 2)[:, there.coefficient]
+        found = margins(torch.from_numpy(target).permute(0, 3, 1, 2), theirs, there, of_pairs) >= 0
+        theirs = advanced(torch.where(found, 1.0, -1.0), theirs, there, of_pairs)
         for strip in strips(shape, cells):
             ours.encode(strip, here, strip.of(wider), strip.of(target), strip.of(bits))
             ours.advance(strip, here, strip.of(wider), strip.of(bits))
