@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,26 +21,37 @@ from pillow_rnc.block_basis import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pillow_rnc.numpy_weights import Floats
 
 _ROWS_AT_ONCE = 512
 
 
+@cache  # each group of tiles asks for them
 def transform_matrices() -> tuple[Floats, Floats]:
-    """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back.
+    """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back; read-only.
 
     Pixels come as rows, columns, colours; coefficients as in `block_transform`.
     """
     cosines, colours, weight = basis(), np.array(YCBCR), coefficient_weights()
     there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) * weight
     back = np.einsum("ij,kp->jkpi", np.linalg.inv(colours), cosines).reshape(COEFFICIENTS, COEFFICIENTS)
-    return there.astype(np.float32), (back / weight[:, None]).astype(np.float32)
+    return _constant(there), _constant(back / weight[:, None])
 
 
+@cache
 def overlap_matrices() -> tuple[Floats, Floats]:
-    """Return the filters [8, 8] around a border of blocks, before the blocks are transformed and afterwards."""
+    """Return the filters [8, 8] around a border of blocks, before blocks are transformed and afterwards; read-only."""
     matrix = overlap_filter()
-    return matrix.astype(np.float32), np.linalg.inv(matrix).astype(np.float32)
+    return _constant(matrix), _constant(np.linalg.inv(matrix))
+
+
+def _constant(matrix: NDArray[np.floating[Any]]) -> Floats:
+    """Return a matrix in the precision of the network, that all who ask can share as nobody can change it."""
+    shared = matrix.astype(np.float32)
+    shared.flags.writeable = False
+    return shared
 
 
 def filter_borders(pictures: Floats, matrix: Floats) -> None:

@@ -153,6 +153,15 @@ def test_the_matrices_undo_each_other() -> None:
     np.testing.assert_allclose(there @ back, np.eye(192), atol=1e-5)
 
 
+def test_matrices_are_made_once_and_nobody_can_change_them() -> None:
+    for made, again in zip(
+        (*transform_matrices(), *overlap_matrices()), (*transform_matrices(), *overlap_matrices()), strict=True
+    ):
+        assert made is again
+        with pytest.raises(ValueError, match="read-only"):
+            made[0, 0] = 1
+
+
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_the_wavelet_of_the_means_is_undone_and_touches_nothing_else(height: int, width: int, seed: int) -> None:
     before = np.random.default_rng(seed).normal(0, 500, (2, height, width, 192)).astype(np.float32)
