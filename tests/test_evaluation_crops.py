@@ -16,7 +16,7 @@ pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.crop_choice import KINDS, SEAM, choose_crops
-from pillow_rnc.evaluation.crop_scores import TOLERANCES, blockiness, compare, crop_scores
+from pillow_rnc.evaluation.crop_scores import TOLERANCES, blockiness, compare, crop_scores, means
 from pillow_rnc.tiling import TileGrid
 
 if TYPE_CHECKING:
@@ -111,6 +111,16 @@ def test_what_got_worse_is_told_at_equal_bytes() -> None:
     assert compare(old, [record(2000, blockiness=0.5 + 2 * TOLERANCES["blockiness"])], "rnc").worse[0].is_ == 0.7
     assert compare(old, [record(5000, psnr_hvs=0.0)], "rnc") == (0, [])
     assert compare(old, [record(2000, psnr_hvs=0.0) | {"box": [8, 0, 16, 8]}], "rnc") == (0, [])
+
+
+def test_means_are_those_of_each_codec_at_each_count() -> None:
+    peer = record(900, ssim=0.4) | {"codec": "webp"}
+    lines = means([record(1000), record(2000, ssim=0.8), peer]).splitlines()[2:]
+
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] == [
+        ["2", "rnc", "2", "1500", "30.00", "0.850", "1.00", "0.50"],
+        ["2", "webp", "1", "900", "30.00", "0.400", "1.00", "0.50"],
+    ]
 
 
 def test_the_command_makes_a_sheet_that_it_can_compare_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from pytorch_msssim import ssim as windowed_ssim
 
 from pillow_rnc.block_basis import BLOCK, YCBCR
 from pillow_rnc.evaluation.metrics import psnr_hvs
+from pillow_rnc.evaluation.report import number, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -71,6 +72,17 @@ def _colours(pixels: Pixels) -> NDArray[np.float64]:
 
 def _planes(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32))[None]
+
+
+def means(records: Sequence[Record]) -> str:
+    """Return a table: the means over the crops of each codec at each number of iterations."""
+    rows = []
+    for iterations, codec in dict.fromkeys((one["iterations"], one["codec"]) for one in records):
+        same = [one for one in records if (one["iterations"], one["codec"]) == (iterations, codec)]
+        values = (float(np.mean([one[name] for one in same])) for name in ("bytes", *CropScores._fields))
+        cells = (number(value, digits) for value, digits in zip(values, (0, 2, 3, 2, 2), strict=True))
+        rows.append([str(iterations), codec, str(len(same)), *cells])
+    return table(["Iterations", "Codec", "Crops", "Bytes", "PSNR-HVS", "SSIM", "Colour", "Blockiness"], rows)
 
 
 class Worse(NamedTuple):

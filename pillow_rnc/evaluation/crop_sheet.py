@@ -22,7 +22,7 @@ import pillow_rnc
 from pillow_rnc._arguments import iteration_counts
 from pillow_rnc.container import parse
 from pillow_rnc.evaluation.crop_choice import KINDS, Crop, choose_crops
-from pillow_rnc.evaluation.crop_scores import compare, crop_scores
+from pillow_rnc.evaluation.crop_scores import compare, crop_scores, means
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import RncCodec
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, KeyError, pillow_rnc.RncError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{len(rows)} crops of {len(paths)} pictures: {options.out}, {numbers}")
+    print(f"{len(rows)} crops of {len(paths)} pictures: {options.out}, {numbers}\n\n{means(records)}")
     return 0 if old is None else _report(old, records)
 
 
