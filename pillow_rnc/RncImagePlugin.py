@@ -17,9 +17,10 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from PIL import Image, ImageFile
 
 from pillow_rnc import alpha, container
+from pillow_rnc._checks import check_iterations
 from pillow_rnc._encoding import encode_images
 from pillow_rnc._metadata import info_from_metadata, metadata_for_save
-from pillow_rnc._options import LoadOptions, SaveOptions, check_iterations
+from pillow_rnc._options import LoadOptions, SaveOptions
 from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._pictures import decode_samples, decode_together, iterate_images
 from pillow_rnc._rates import cut, cut_to_size

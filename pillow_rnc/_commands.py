@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from pillow_rnc import _files, weights
+from pillow_rnc._checks import check_iterations
 from pillow_rnc._open import open_image
-from pillow_rnc._options import SaveOptions, check_iterations
+from pillow_rnc._options import SaveOptions
 from pillow_rnc._output import replacing, write_stream
 from pillow_rnc._progressive import progressive
 from pillow_rnc.errors import RncError, RncOptionError

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
 from pillow_rnc import alpha, container
+from pillow_rnc._checks import check_iterations, check_target_size
 from pillow_rnc._input import opened
-from pillow_rnc._options import check_iterations, check_target_size
 from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._rates import file_sizes, iterations_within
 from pillow_rnc.errors import RncOptionError

@@ -9,9 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
-from pillow_rnc._input import rewound
-from pillow_rnc._options import (
-    LoadOptions,
+from pillow_rnc._checks import (
     check_callback,
     check_iterations,
     check_max_memory,
@@ -19,6 +17,8 @@ from pillow_rnc._options import (
     check_max_work,
     check_region,
 )
+from pillow_rnc._input import rewound
+from pillow_rnc._options import LoadOptions
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.RncImagePlugin import RncImageFile
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from PIL._typing import StrOrBytesPath
 
-    from pillow_rnc._options import Region
+    from pillow_rnc._checks import Region
     from pillow_rnc.progress import OnProgress
 
 

@@ -1,6 +1,6 @@
-"""The keywords of ``save(...)`` and ``open(...)``: types, ranges, defaults, precedence.
+"""The keywords of ``save(...)`` and ``open(...)``: what there is, defaults, precedence.
 
-Everything is checked here, before the first byte is read or written.
+Everything is checked here, by `_checks`, before the first byte is read or written.
 Unknown keywords are ignored, as Pillow's contract says; known ones with a bad value raise
 `RncOptionError`, which names the option and what is allowed.
 Must not load torch or numpy.
@@ -9,11 +9,19 @@ Must not load torch or numpy.
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from pillow_rnc import _defaults, alpha
+from pillow_rnc._checks import (
+    check_boolean,
+    check_callback,
+    check_device,
+    check_integer,
+    check_iterations,
+    check_number,
+    check_text,
+)
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.records import MAX_ITERATIONS, TILE_SIZES
 from pillow_rnc.tiling import TILE_ALIGNMENT
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from pillow_rnc._checks import Region
     from pillow_rnc.progress import OnProgress
 
 DEFAULT_ITERATIONS = 8
@@ -31,11 +40,6 @@ DEFAULT_OVERLAP_PX = 32
 MAX_QUALITY = 100
 
 _MAX_OVERLAP_PX = 240
-
-_Callback = TypeVar("_Callback")
-
-Region = tuple[int, int, int, int]
-"""Left, upper, right, lower in pixels, as in `Image.crop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +109,12 @@ class SaveOptions:
             target_bpp=_optional_number("target_bpp", given.get("target_bpp"), 0, None),
             target_psnr=_optional_number("target_psnr", given.get("target_psnr"), 0, None),
             quality=None if rates else _optional_number("quality", quality, 0, MAX_QUALITY),
-            alpha_quality=_number("alpha_quality", given.get("alpha_quality", alpha.LOSSLESS), 0, alpha.LOSSLESS),
-            model=_text("model", given.get("model", "auto")),
+            alpha_quality=check_number("alpha_quality", given.get("alpha_quality", alpha.LOSSLESS), 0, alpha.LOSSLESS),
+            model=check_text("model", given.get("model", "auto")),
             tile_size=tile_size,
             overlap=_overlap(given.get("overlap"), tile_size),
             device=None if "device" not in given else check_device(given["device"]),
-            verify=_boolean("verify", given.get("verify", False)),
+            verify=check_boolean("verify", given.get("verify", False)),
             max_memory=_optional_integer("max_memory", given.get("max_memory"), 1, None),
             max_threads=_optional_integer("max_threads", given.get("max_threads"), 0, None),
             on_progress=check_callback("on_progress", given.get("on_progress")),
@@ -185,87 +189,6 @@ def quality_to_iterations(quality: float) -> int:
     return max(1, math.ceil(quality * MAX_ITERATIONS / MAX_QUALITY))
 
 
-def check_iterations(value: object) -> int:
-    """Return an iteration count from 1 to 16.
-
-    Raises:
-        RncOptionError: It is not an integer, or outside.
-    """
-    return _integer("iterations", value, 1, MAX_ITERATIONS)
-
-
-def check_device(value: object) -> str:
-    """Return the name of a device, which only `inference` can tell to exist.
-
-    Raises:
-        RncOptionError: It is no name.
-    """
-    return _text("device", value)
-
-
-def check_max_work(value: object) -> int:
-    """Return a limit of work of at least 1.
-
-    Raises:
-        RncOptionError: It is not an integer, or less.
-    """
-    return _integer("max_work", value, 1, None)
-
-
-def check_max_memory(value: object) -> int:
-    """Return a limit of memory of at least 1 byte.
-
-    Raises:
-        RncOptionError: It is not an integer, or less.
-    """
-    return _integer("max_memory", value, 1, None)
-
-
-def check_max_threads(value: object) -> int:
-    """Return a number of threads, or 0, which stands for no limit.
-
-    Raises:
-        RncOptionError: It is not an integer, or less.
-    """
-    return _integer("max_threads", value, 0, None)
-
-
-def check_callback(name: str, value: _Callback) -> _Callback:
-    """Return a function, or None, which stands for none.
-
-    Raises:
-        RncOptionError: It cannot be called.
-    """
-    if value is None or callable(value):
-        return value
-    msg = f"{name} {value!r} is not allowed, give a function"
-    raise RncOptionError(msg)
-
-
-def check_target_size(value: object) -> int:
-    """Return a file length of at least 1 byte.
-
-    Raises:
-        RncOptionError: It is not an integer, or less.
-    """
-    return _integer("target_size", value, 1, None)
-
-
-def check_region(value: object, size: tuple[int, int]) -> Region:
-    """Return a box that lies inside an image of this (width, height) and is not empty.
-
-    Raises:
-        RncOptionError: It is no such box.
-    """
-    width, height = size
-    if isinstance(value, (tuple, list)) and len(value) == 4:  # noqa: PLR2004 -- the sides of a box
-        left, upper, right, lower = (_integer("region", side, 0, None) for side in value)
-        if left < right <= width and upper < lower <= height:
-            return left, upper, right, lower
-    msg = f"region {value!r} is not allowed, give (left, upper, right, lower) inside {width}x{height}"
-    raise RncOptionError(msg)
-
-
 def _iterations(value: object) -> int | Literal["keep"] | None:
     if value is None or value == "keep":
         return "keep" if value == "keep" else None
@@ -276,7 +199,7 @@ def _iterations(value: object) -> int | Literal["keep"] | None:
 
 
 def _tile_size(value: object) -> int:
-    tile_size = _integer("tile_size", value, TILE_SIZES[0], TILE_SIZES[-1])
+    tile_size = check_integer("tile_size", value, TILE_SIZES[0], TILE_SIZES[-1])
     return _multiple("tile_size", tile_size)
 
 
@@ -284,7 +207,7 @@ def _overlap(value: object, tile_size: int) -> int:
     limit = min(tile_size // 2, _MAX_OVERLAP_PX)
     if value is None:
         return min(DEFAULT_OVERLAP_PX, limit)
-    return _multiple("overlap", _integer("overlap", value, 0, limit))
+    return _multiple("overlap", check_integer("overlap", value, 0, limit))
 
 
 def _multiple(name: str, value: int) -> int:
@@ -294,50 +217,9 @@ def _multiple(name: str, value: int) -> int:
     return value
 
 
-def _boolean(name: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    msg = f"{name} {value!r} is not allowed, give True or False"
-    raise RncOptionError(msg)
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    msg = f"{name} {value!r} is not allowed, give a name"
-    raise RncOptionError(msg)
-
-
 def _optional_integer(name: str, value: object, low: int, high: int | None) -> int | None:
-    return None if value is None else _integer(name, value, low, high)
-
-
-def _integer(name: str, value: object, low: int, high: int | None) -> int:
-    try:
-        # Accepts the integers of numpy; True is an int to Python, but no count to a user.
-        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or number < low or (high is not None and number > high):
-        msg = f"{name} {value!r} is not allowed, give an integer {_range(low, high)}"
-        raise RncOptionError(msg)
-    return number
+    return None if value is None else check_integer(name, value, low, high)
 
 
 def _optional_number(name: str, value: object, low: float, high: float | None) -> float | None:
-    return None if value is None else _number(name, value, low, high)
-
-
-def _number(name: str, value: object, low: float, high: float | None) -> float:
-    try:
-        number = math.nan if isinstance(value, (bool, str)) else float(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= low and (high is None or number <= high)):
-        msg = f"{name} {value!r} is not allowed, give a number {_range(low, high)}"
-        raise RncOptionError(msg)
-    return number
-
-
-def _range(low: float, high: float | None) -> str:
-    return f"of at least {low}" if high is None else f"from {low} to {high}"
+    return None if value is None else check_number(name, value, low, high)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PIL._typing import StrOrBytesPath
 
-    from pillow_rnc._options import Region
+    from pillow_rnc._checks import Region
 
 _SHOWN_PIXELS = 500_000
 """Larger pictures are scaled down in notebooks, which keep every one of them."""

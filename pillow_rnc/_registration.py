@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pillow_rnc import _defaults
-from pillow_rnc._options import check_device, check_iterations, check_max_memory, check_max_threads, check_max_work
+from pillow_rnc._checks import check_device, check_iterations, check_max_memory, check_max_threads, check_max_work
 from pillow_rnc.RncImagePlugin import EXTENSION, MIME_TYPE, register
 
 if TYPE_CHECKING:

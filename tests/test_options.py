@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pillow_rnc import RncOptionError
-from pillow_rnc._options import DEFAULT_ITERATIONS, SaveOptions, check_region, quality_to_iterations
+from pillow_rnc._checks import check_region
+from pillow_rnc._options import DEFAULT_ITERATIONS, SaveOptions, quality_to_iterations
 
 
 def options(**params: object) -> SaveOptions:
@@ -33,6 +35,9 @@ def options(**params: object) -> SaveOptions:
         ("target_bpp", "1", "of at least 0"),
         ("target_psnr", float("inf"), "of at least 0"),
         ("target_psnr", [30], "of at least 0"),
+        ("target_psnr", b"30", "of at least 0"),
+        ("target_psnr", 10**400, "of at least 0"),
+        ("target_psnr", Decimal("sNaN"), "of at least 0"),
         ("lossless", True, "allowed is False"),
         ("preview", True, "allowed is False"),
         ("preview", 128, "allowed is False"),
