@@ -35,8 +35,7 @@ T, P, C = CONFIG.iterations, len(CONFIG.passes), CONFIG.code_channels
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Weights:
-    register_random_codec(tmp_path)
-    return load("random")
+    return load(register(register_random_codec(tmp_path)).model_id)  # other tests make other models of its name
 
 
 def codes_like(weights: Weights) -> NDArray[np.uint8]:
@@ -104,6 +103,13 @@ def test_every_bit_is_counted_once(weights: Weights) -> None:
     assert (8 * bits.file_bytes > np.minimum(ideal, raw)).all()
 
 
+def test_tiles_are_counted_as_they_overlap(weights: Weights) -> None:
+    bits = measure([Image.fromarray(photograph(0, 800, 48))], weights, ablate=False)
+
+    assert bits.pixels == 800 * 48
+    assert bits.cells == (768 + 64) // 8 * 6  # the second tile begins 32 pixels before the first one ends
+
+
 def test_tasks_are_those_of_the_quantiser(weights: Weights) -> None:
     codes = codes_like(weights)
     network = network_of(weights)
@@ -164,12 +170,15 @@ def test_the_command_prints_its_tables(tmp_path: Path, capsys: pytest.CaptureFix
     assert "| no tallies" in out
     assert main(["bits", str(tmp_path), "--weights", str(path), "--plain"]) == 0
     assert "no tallies" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["bits", str(tmp_path), "--limit", "0"])
+    assert "at least 1" in capsys.readouterr().err
     assert main(["bits", str(tmp_path / "absent")]) == 2
     assert "absent" in capsys.readouterr().err
 
 
-def test_a_model_that_learns_its_codes_is_refused(tmp_path: Path) -> None:
-    register_random_codec(tmp_path, dataclasses.replace(CONFIG, framework="additive"))
+def test_a_model_that_learns_its_codes_is_refused(weights: Weights) -> None:
+    additive = dataclasses.replace(weights, config=dataclasses.replace(CONFIG, framework="additive"))
 
     with pytest.raises(ValueError, match="'additive', not 'embedded'"):
-        measure([], load("random"))
+        measure([], additive)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc._arguments import iteration_counts
+from pillow_rnc.evaluation.model_arguments import positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,10 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="codecs to draw curves of, or none (default: %(default)s)",
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="take the first N pictures only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="take the first N pictures only")
     parser.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         default=os.cpu_count() or 1,
         metavar="N",
         help="processes of one thread each (default: %(default)s)",
@@ -168,13 +169,6 @@ def _peer_names(text: str) -> tuple[str, ...]:
         msg = f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}"
         raise argparse.ArgumentTypeError(msg)
     return names
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"{text!r} is not a number of at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 import pillow_rnc
 from pillow_rnc import container
 from pillow_rnc.codestream import decode_tile
 from pillow_rnc.evaluation.bits_page import markdown
 from pillow_rnc.evaluation.code_tasks import Task, chroma_of, idle_of, network_of, pass_of, tasks_of
-from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
+from pillow_rnc.evaluation.model_arguments import chosen_pictures, chosen_weights, model_parser
 from pillow_rnc.training.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices
-from pillow_rnc.weights import load, register
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
@@ -130,14 +127,11 @@ def codes_in(file: bytes, weights: Weights) -> Iterator[NDArray[np.uint8]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 done, 1 nothing measured, 2 bad usage."""
+    """Run the command and return its exit status: 0 done, 2 bad usage."""
     options = _parser().parse_args(arguments)
     try:
-        paths = find_photographs(options.directory)[: options.limit]
-        weights = load(register(options.weights).model_id if options.weights else options.model)
-        # `disable=None` draws the bar on a terminal only.
-        pictures = tqdm(map(load_photograph, paths), total=len(paths), unit="picture", disable=None)
-        bits = measure(pictures, weights, ablate=not options.plain)
+        weights = chosen_weights(options)
+        bits = measure(chosen_pictures(options), weights, ablate=not options.plain)
     except (OSError, ValueError, pillow_rnc.RncError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -146,15 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pillow_rnc.evaluation bits",
-        description="Tell what the bits of files say, how many the entropy network saves, and what each of its inputs "
-        "is good for.",
+    parser = model_parser(
+        "bits",
+        "Tell what the bits of files say, how many the entropy network saves, and what each of its inputs is good for.",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
-    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures only")
     parser.add_argument("--plain", action="store_true", help="withhold nothing: a sixth of the time")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--model", default="auto", metavar="NAME", help="model to save with (default: the plugin's)")
-    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
     return parser

@@ -23,6 +23,7 @@ from pillow_rnc._arguments import iteration_counts
 from pillow_rnc.container import parse
 from pillow_rnc.evaluation.crop_choice import KINDS, Crop, choose_crops
 from pillow_rnc.evaluation.crop_scores import compare, crop_scores, means
+from pillow_rnc.evaluation.model_arguments import positive
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import RncCodec
@@ -210,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kinds", type=_kinds, default=KINDS, metavar="NAMES", help=f"default: {','.join(KINDS)}")
     parser.add_argument("--side", type=_side, default=160, metavar="PX", help="of a crop (default: %(default)s)")
     parser.add_argument("--tile-size", type=int, metavar="PX", help="smaller tiles show seams in small pictures, too")
-    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="take the first N pictures only")
     parser.add_argument("--against", type=Path, metavar="JSON", help="numbers to compare with: print what got worse")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where measurements of JPEG and WebP are kept")
     chosen = parser.add_mutually_exclusive_group()

@@ -8,27 +8,24 @@ bit rates for recurrent networks", CVPR 2018, section 3.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 import pillow_rnc
 from pillow_rnc._arguments import iteration_counts
 from pillow_rnc.evaluation.metrics import score
-from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
+from pillow_rnc.evaluation.model_arguments import chosen_pictures, chosen_weights, model_parser
 from pillow_rnc.evaluation.report import number, table
 from pillow_rnc.inference import CPU, runtime
 from pillow_rnc.numpy_network import NumpyTiles
 from pillow_rnc.numpy_weights import NetworkWeights
-from pillow_rnc.weights import load, register
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
@@ -41,7 +38,7 @@ _GRID_PX = 16
 
 
 class Look(NamedTuple):
-    """Means over pictures of one look: MS-SSIM, PSNR-HVS in dB, and processor time in seconds."""
+    """What one look shows: MS-SSIM, PSNR-HVS in dB, and processor time in seconds."""
 
     ms_ssim: float
     psnr_hvs: float
@@ -49,7 +46,7 @@ class Look(NamedTuple):
 
 
 def measure(images: Iterable[Image.Image], weights: Weights, iterations: Sequence[int]) -> NDArray[np.float64]:
-    """Return the fields of `Look` for each number of steps after each of some iterations, [steps, iterations, 3].
+    """Return the fields of `Look`, float64 [pictures, steps, iterations, 3], for each number of steps after iterations.
 
     Up to 15 rows and columns at the bottom and at the right of a picture do not count.
 
@@ -57,9 +54,7 @@ def measure(images: Iterable[Image.Image], weights: Weights, iterations: Sequenc
         WeightsError: The weights do not fit their own configuration.
     """
     decoders = [NetworkWeights(replace(weights, config=replace(weights.config, decoder_steps=n))) for n in STEPS]
-    found = [_looks(np.asarray(image), weights, decoders, iterations) for image in images]
-    means: NDArray[np.float64] = np.mean(found, axis=0)
-    return means
+    return np.array([_looks(np.asarray(image), weights, decoders, iterations) for image in images])
 
 
 def _looks(
@@ -85,9 +80,9 @@ def _looks(
 
 
 def markdown(found: NDArray[np.float64], iterations: Sequence[int], trained: int) -> str:
-    """Return a table: MS-SSIM and PSNR-HVS after some iterations by steps, and the time of a look."""
+    """Return a table of means over pictures: MS-SSIM and PSNR-HVS after iterations by steps, and time of a look."""
     rows = []
-    for steps, looks in zip(STEPS, found, strict=True):
+    for steps, looks in zip(STEPS, found.mean(0), strict=True):
         mark = ", as trained" * (steps == trained)
         cells = (f"{number(look[0], 4)} / {number(look[1], 2)}" for look in looks)
         rows.append([f"{steps}{mark}", *cells, number(float(looks[:, 2].mean()), 3)])
@@ -98,31 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 2 bad usage."""
     options = _parser().parse_args(arguments)
     try:
-        paths = find_photographs(options.directory)[: options.limit]
-        weights = load(register(options.weights).model_id if options.weights else options.model)
-        # `disable=None` draws the bar on a terminal only.
-        pictures = tqdm(map(load_photograph, paths), total=len(paths), unit="picture", disable=None)
-        found = measure(pictures, weights, options.iterations)
+        weights = chosen_weights(options)
+        found = measure(chosen_pictures(options), weights, options.iterations)
     except (OSError, ValueError, pillow_rnc.RncError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    plural = "s" * (len(paths) != 1)
-    print(f"{weights.name}, {len(paths)} picture{plural}; MS-SSIM / PSNR-HVS in dB, and processor time.\n")
+    plural = "s" * (len(found) != 1)
+    print(f"{weights.name}, {len(found)} picture{plural}; MS-SSIM / PSNR-HVS in dB, and processor time.\n")
     print(markdown(found, options.iterations, weights.config.decoder_steps))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pillow_rnc.evaluation priming",
-        description="Show what the decoder makes of the same codes in 1, 2, 3 and 4 steps.",
-    )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
+    parser = model_parser("priming", "Show what the decoder makes of the same codes in 1, 2, 3 and 4 steps.")
     parser.add_argument(
         "--iterations", type=iteration_counts, default=(1, 4, 8, 16), metavar="1,2,...", help="default: 1,4,8,16"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures only")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--model", default="auto", metavar="NAME", help="model (default: the plugin's)")
-    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
     return parser

@@ -10,26 +10,22 @@ adaptive bit rates for recurrent networks", CVPR 2018, section 3.3.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 import pillow_rnc
 from pillow_rnc.block_transform import BLOCK, hvs_weights
 from pillow_rnc.evaluation.code_tasks import network_of
 from pillow_rnc.evaluation.curves import Point, bd_rate
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX, score
-from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
+from pillow_rnc.evaluation.model_arguments import chosen_pictures, chosen_weights, model_parser
 from pillow_rnc.evaluation.report import number, table
 from pillow_rnc.inference import CPU, runtime
 from pillow_rnc.training.code_lengths import CodePrices
-from pillow_rnc.weights import load, register
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -240,28 +236,15 @@ def measure(images: Iterable[Image.Image], weights: Weights) -> list[list[Saving
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 2 bad usage."""
-    options = _parser().parse_args(arguments)
+    options = model_parser(
+        "stopping", "Tell how many bits an oracle would save that stops each region of a picture by itself."
+    ).parse_args(arguments)
     try:
-        paths = find_photographs(options.directory)[: options.limit]
-        weights = load(register(options.weights).model_id if options.weights else options.model)
-        # `disable=None` draws the bar on a terminal only.
-        found = measure(tqdm(map(load_photograph, paths), total=len(paths), unit="picture", disable=None), weights)
+        weights = chosen_weights(options)
+        found = measure(chosen_pictures(options), weights)
     except (OSError, ValueError, pillow_rnc.RncError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     plural = "s" * (len(found) != 1)
     print(f"{weights.name}, {len(found)} picture{plural}, each as one tile; ideal code lengths.\n\n{markdown(found)}")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pillow_rnc.evaluation stopping",
-        description="Tell how many bits an oracle would save that stops each region of a picture by itself.",
-    )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
-    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures only")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--model", default="auto", metavar="NAME", help="model (default: the plugin's)")
-    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
-    return parser
