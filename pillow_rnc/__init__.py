@@ -12,6 +12,7 @@ from pillow_rnc._progressive import Progressive, progressive
 from pillow_rnc._registration import register_rnc_opener, use_options
 from pillow_rnc.errors import (
     CorruptError,
+    DeviceMemoryError,
     RncError,
     RncFileError,
     RncOptionError,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CorruptError",
+    "DeviceMemoryError",
     "FileInfo",
     "Progressive",
     "RncError",

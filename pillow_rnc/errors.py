@@ -55,3 +55,7 @@ class RncOptionError(RncError, ValueError):
 
 class WeightsError(RncError, RuntimeError):
     """The installed weights of a model are missing, altered or unusable."""
+
+
+class DeviceMemoryError(RncError, MemoryError):
+    """A device, or the processor by way of torch, has not enough memory."""

@@ -1,7 +1,8 @@
 """Running a network on tiles: pixels <-> code planes. What that takes of a runtime, and which one does it.
 
 It knows no files and no entropy coding. The device "cpu" is NumPy, wherever it can run the model; all other names are
-devices of torch, which is loaded for them alone. ("cpu:0" is the processor by way of torch.)
+devices of torch, which is loaded for them alone. ("cpu:0" is the processor by way of torch.) Where such a device has
+not enough memory, the processor takes over.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.fall_back import FallBackTiles
 from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.numpy_network import NumpyTiles
 from pillow_rnc.numpy_weights import NetworkWeights, can_run
@@ -71,7 +73,9 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
             raise UnsupportedError(msg) from error
         msg = f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
         raise RncOptionError(msg) from error
-    return partial(TorchTiles, weights, torch_device(device), max_threads=max_threads)
+    place = torch_device(device)
+    tiles = partial(TorchTiles, weights, place, max_threads=max_threads)
+    return tiles if place.type == CPU else partial(FallBackTiles, tiles, runtime(weights, CPU, max_threads))
 
 
 _lock = ForkLock()

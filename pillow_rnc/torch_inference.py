@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from pillow_rnc.errors import RncError, RncOptionError, WeightsError
+from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
 from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.network import CodecState, Network
 from pillow_rnc.numpy_quantiser import visits_of
@@ -149,7 +149,7 @@ def settled_torch(device: torch.device, max_threads: int = 0) -> Iterator[None]:
         max_threads: As for `thread_limit.at_most`.
 
     Raises:
-        RncError: The device has not enough memory.
+        DeviceMemoryError: The device has not enough memory.
     """
     with (
         _threads.at_most(for_products(max_threads) if max_threads else 0),
@@ -163,7 +163,7 @@ def settled_torch(device: torch.device, max_threads: int = 0) -> Iterator[None]:
             # Of a processor this is no class of its own.
             if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
                 msg = f"device {device} has not enough memory"
-                raise RncError(msg) from error
+                raise DeviceMemoryError(msg) from error
             raise
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc.errors import RncError
+from pillow_rnc.errors import DeviceMemoryError
 from pillow_rnc.torch_inference import settled_torch
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def test_threads_compute_at_the_same_time_and_the_last_one_gives_back() -> None:
 
 
 def test_a_device_without_memory_is_named() -> None:
-    with pytest.raises(RncError, match="device cpu has not enough memory"), settled_torch(CPU):
+    with pytest.raises(DeviceMemoryError, match="device cpu has not enough memory"), settled_torch(CPU):
         torch.empty(1 << 60, dtype=torch.uint8)
-    with pytest.raises(RncError, match="not enough memory"), settled_torch(CPU):
+    with pytest.raises(DeviceMemoryError, match="not enough memory"), settled_torch(CPU):
         raise torch.OutOfMemoryError
     with pytest.raises(RuntimeError, match="shape"), settled_torch(CPU):
         torch.zeros(2) @ torch.zeros(3, 3)
