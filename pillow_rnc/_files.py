@@ -145,7 +145,8 @@ def truncate(
     with opened(src) as source:
         if iterations is None:
             head = container.read_head(source)
-            kept = iterations_within(file_sizes(source, head), "target_size", check_target_size(target_size))
+            limit, sizes = check_target_size(target_size), file_sizes(source, head)
+            kept = iterations_within(sizes, "target_size", limit) if sizes else 1  # which is not there; said below
             source.seek(0)
         else:
             kept = check_iterations(iterations)

@@ -723,6 +723,20 @@ def test_truncate_equals_saving_fewer_iterations(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.rnc"]
 
 
+@pytest.mark.parametrize("how", [{"iterations": 1}, {"target_size": 10**6}], ids=str)
+def test_a_file_without_a_whole_iteration_cannot_be_truncated(how: dict[str, int]) -> None:
+    data = saved(picture(), iterations=2)
+    first = pillow_rnc.info(io.BytesIO(data))
+    start = first["bytes_before_iterations"]
+    for length in range(start, start + first["bytes_per_iteration"][0]):
+        with pytest.raises(TruncatedError, match=r"truncated \(0 of 2 iterations\)"):
+            pillow_rnc.truncate(io.BytesIO(data[:length]), io.BytesIO(), **how)
+    out = io.BytesIO()
+
+    assert pillow_rnc.truncate(io.BytesIO(data[:-1]), out, **how) == 1
+    assert opened(out.getvalue()).iterations == 1
+
+
 def test_import_registers_everything_once() -> None:
     assert Image.EXTENSION[".rnc"] == "RNC"
     assert Image.MIME["RNC"] == "image/x-rnc"
