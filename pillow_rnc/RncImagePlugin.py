@@ -175,7 +175,12 @@ class RncImageFile(ImageFile.ImageFile):
             self._describe_pixels()
 
     def progressive(self) -> Iterator[Image.Image]:
-        """Yield the picture after each iteration, reading the file no further; see `pillow_rnc.progressive`."""
+        """Yield the picture after each iteration, reading the file no further; see `pillow_rnc.progressive`.
+
+        Raises:
+            RncFileError: The file is damaged, needs something that is not known here, or too much work.
+            ValueError: The image was closed, or never had a file.
+        """
         if self._head is None:
             msg = "image has no file behind it"
             raise ValueError(msg)

@@ -43,7 +43,8 @@ def native_mode(im: Image.Image) -> str:
 
     Raises:
         OSError: The mode has no 8-bit equivalent, such as I;16.
-        ValueError: The image is empty or has a side that the format cannot hold.
+        ValueError: The image is empty.
+        RncOptionError: A side is longer than the format can hold.
     """
     mode = im.mode if im.mode in MODES else _CONVERTED_TO.get(im.mode)
     if mode is None:

@@ -30,7 +30,7 @@ class _Squash(torch.autograd.Function):
 
 
 def squash(x: Tensor) -> Tensor:
-    """Return ``x`` bent so that it stays within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
+    """Return a map of any shape bent to stay within ``+-_SQUASH``; slope 1 at zero, strictly rising."""
     bent: Tensor = _Squash.apply(x)  # type: ignore[no-untyped-call]
     return bent
 
@@ -41,6 +41,10 @@ def significance(coded: Tensor, gain: Tensor) -> Tensor:
     Embedded coders of transform coefficients live by this distinction: what is still zero needs a wide dead zone,
     what is significant needs its interval halved. Below half a step it is 0, so that small stray updates which
     training brings do not add up to significance.
+
+    Args:
+        coded: Coefficients that the codes alone say, [N, 192, h, w].
+        gain: One over the quantiser's step, [N or 1, 1, h or 1, w or 1].
     """
     return (2.0 * (coded * gain).abs() - 1.0).clamp(0.0, 1.0)
 
@@ -63,7 +67,7 @@ class _Sign(torch.autograd.Function):
 
 
 class Binarizer(nn.Module):
-    """Pre-activations to bits +-1; sign(0) = +1. Gradients pass straight through near the threshold."""
+    """Pre-activations of any shape to bits +-1; sign(0) = +1. Gradients pass straight through near the threshold."""
 
     def forward(self, a: Tensor) -> Tensor:
         bits: Tensor = _Sign.apply(a)  # type: ignore[no-untyped-call]

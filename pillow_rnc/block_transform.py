@@ -139,7 +139,7 @@ class BlockTransform(nn.Module):
         return torch.einsum("ij,njhw->nihw", self.inverse_colour, self._planes(coefficients)) + 128.0
 
     def blocks(self, coefficients: Tensor) -> Tensor:
-        """Return the plain DCT of each 8x8 block, not weighted, of coefficients; same shape, and linear."""
+        """Return the plain DCT of each 8x8 block, not weighted, of coefficients [N, 192, h, w]; of the same shape."""
         return self._coefficients(self._planes(coefficients))
 
     def _coefficients(self, planes: Tensor) -> Tensor:

@@ -204,7 +204,11 @@ def _codes_bytes(coding: Coding, shape: CodeShape) -> int:
 
 
 def unpack_head(value: bytes) -> Header:
-    """Return the header of a `HEAD` chunk's 22 bytes."""
+    """Return the header of a `HEAD` chunk's 22 bytes.
+
+    Raises:
+        UnsupportedError: It has flags, or a mode, that are not known here.
+    """
     major, minor, width, height, mode, iterations, channels, stride, tile_size, overlap, flags, model_id = (
         HEAD_FIELDS.unpack(value)
     )

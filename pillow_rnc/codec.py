@@ -339,7 +339,12 @@ def _kind_of(file: RncFile, index: int) -> tuple[int, int, bytes, int]:
 
 
 def weights_for(header: Header) -> Weights:
-    """Return the weights of a file's model, once they are known to fit its header."""
+    """Return the weights of a file's model, once they are known to fit its header.
+
+    Raises:
+        UnsupportedError: No installed model has the file's id, or the header does not fit the model.
+        WeightsError: The weights are missing or altered.
+    """
     weights = load(header.model_id)
     config = weights.config
     found = (header.code_channels, header.code_stride)

@@ -28,7 +28,7 @@ _KNOWN_PRODUCTS = (
 
 
 def matmul(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
-    """Return the matrix product; the one place where sums are formed."""
+    """Return the matrix product, float32 [..., m, k] by [..., k, n]; the one place where sums are formed."""
     product: Floats = np.matmul(left, right, out=out)
     return product
 

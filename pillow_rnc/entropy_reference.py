@@ -194,7 +194,7 @@ def bits_of_pass(plane: NDArray[np.uint8], one: Pass) -> NDArray[np.uint8]:
 
 
 def place_bits(plane: NDArray[np.uint8], one: Pass, bits: NDArray[np.uint8]) -> None:
-    """Write the bits of one pass, in coding order, to their places in a contiguous plane."""
+    """Write the bits of one pass, uint8 [G * n] in coding order, to their places in a contiguous plane [C, h, w]."""
     channels, grid_h, grid_w = plane.shape
     cells = cells_of(one.lattice, grid_h, grid_w)
     plane.reshape(channels, -1)[one.first : one.stop, cells] = bits.reshape(one.stop - one.first, cells.size)

@@ -127,11 +127,17 @@ class Decoder(TwoScales):
         self.refinement = _linear(k, COEFFICIENTS, t, bias=False)
 
     def carried(self, bits: Tensor, significant: Tensor, weights: DirectWeights) -> Tensor:
-        """Return what the bits say by the direct path."""
+        """Return what the bits say by the direct path, [N, 192, h, w].
+
+        Args:
+            bits: [N, code_channels, h, w], +-1.
+            significant: Of each coefficient, 0 to 1, [N, 192, h, w]; see `activations.significance`.
+            weights: Those of the iteration.
+        """
         return pointwise(bits, weights.decoder_direct) + pointwise(bits, weights.decoder_refinement) * significant
 
     def forward(self, bits: Tensor, weights: DirectWeights, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Return what the recurrent path predicts."""
+        """Return what the recurrent path predicts, in units of the gain, [N, 192, h, w], and its next state."""
         features, state = self.move(pointwise(bits, weights.input, weights.input_bias), state)
         return self.output(features), state
 
@@ -235,7 +241,7 @@ class Network(nn.Module):
     def encode(
         self, target: Tensor, weights: IterationWeights, state: CodecState, memory: State | None
     ) -> tuple[Tensor, State | None]:
-        """Return the binarizer's input and the encoder's next memory; see `encode_step`."""
+        """Return the binarizer's input, [N, code_channels, h, w], and the encoder's next memory; see `encode_step`."""
         if weights.visits is not None:
             scale = self.scale_map(state, weights.visits)
             return margins(target, Intervals(state.coded, state.reach), weights.visits, scale), None
@@ -246,7 +252,7 @@ class Network(nn.Module):
         return self.encoder(residual, state.reconstruction * gain, significant, weights.direct, memory)  # type: ignore[no-any-return]
 
     def decode(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> CodecState:
-        """Return the state after one more iteration; see `decode_step`."""
+        """Return the state after one more iteration, from its bits [N, code_channels, h, w]; see `decode_step`."""
         if weights.visits is not None:
             intervals, scale = Intervals(state.coded, state.reach), self.scale_map(state, weights.visits)
             coded, reach = advanced(bits, intervals, weights.visits, scale)

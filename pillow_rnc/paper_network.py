@@ -114,7 +114,7 @@ class PaperNetwork(nn.Module):
         return bits, state._replace(encoder=tuple(memories))
 
     def decode_step(self, bits: Tensor, state: PaperState) -> PaperState:
-        """Return the state after one more iteration, from its bits +-1."""
+        """Return the state after one more iteration, from its bits +-1, [N, 32, H / 16, W / 16]."""
         gain = self._gain(state)
         x = self.root(bits)
         memories = []

@@ -141,11 +141,25 @@ class TileGrid:
 
         Returns:
             One uint8 array [padded_height, padded_width, channels] per tile, in order.
+
+        Raises:
+            RncOptionError: As `cut` does.
         """
         return [self.cut(pixels, index) for index in range(len(self))]
 
     def cut(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        """Return tile `index` of `pixels` as `split` does."""
+        """Return one tile, padded as `split` does.
+
+        Args:
+            pixels: [height, width] or [height, width, channels], of any type.
+            index: Which tile, from 0.
+
+        Returns:
+            [padded_height, padded_width] or [padded_height, padded_width, channels].
+
+        Raises:
+            RncOptionError: The pixels are not those of an image of the grid's size.
+        """
         import numpy as np
 
         if pixels.shape[:2] != (self.height, self.width):
@@ -164,6 +178,9 @@ class TileGrid:
 
         Returns:
             float32 [height, width, channels].
+
+        Raises:
+            RncOptionError: There are more or fewer tiles than in the grid, or one is too small.
         """
         import numpy as np
 
@@ -217,6 +234,9 @@ class Blender:
 
         Returns:
             float32 [rows, region width, channels]: the rows that became final, from top to bottom, often none.
+
+        Raises:
+            RncOptionError: All tiles were added before, or this one is too small.
         """
         import numpy as np
 

@@ -41,7 +41,7 @@ class TwoScales(nn.Module):
         self.output = Pointwise(d, COEFFICIENTS)
 
     def move(self, x: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Return the features of one step and the next state; h and w are even."""
+        """Return the features of one step, [N, d, h, w] as their input, and the next state; h and w are even."""
         wide, context = self.context(self._halved(x), state.context)  # [N, c, h/2, w/2]
         features, detail = self.detail(x + self._doubled(wide), state.detail)
         return features, DecoderState(context, detail)

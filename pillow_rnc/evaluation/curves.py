@@ -46,6 +46,9 @@ def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
 
     Args:
         curves: One curve per picture, all with the same settings in the same order.
+
+    Raises:
+        ValueError: The settings differ.
     """
     if len({tuple(point.setting for point in curve) for curve in curves}) > 1:
         msg = "the curves of different pictures have different settings"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
 
 from pillow_rnc.cost import macs_per_pixel
+from pillow_rnc.model_config import Framework
 from pillow_rnc.training.objective import TrainedModel
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.recipe import Recipe
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK_PX = 16
 _CUDA_BATCH = 64
+_YARDSTICKS = 3  # variants that the others are measured by
 
 
 class Variant(NamedTuple):
@@ -74,9 +77,10 @@ class Turn:
 
 
 def variants(recipe: Recipe, device: torch.device, *, compiled: bool) -> list[Variant]:
-    """Return the recipe as it is first, the plain way second, then what else it is compared with.
+    """Return what a recipe is compared with, after the recipe as it is.
 
-    The plain way has full convolutions in its cells, and looks at the picture after every iteration.
+    The plain way, the second, has full convolutions in its cells and looks at the picture after every iteration. The
+    third differs from the recipe in the convolutions alone.
     """
     plain = Speed.of_device(device, compiled=False, graph=device.type == "cuda")
     full = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, separable=False))
@@ -96,6 +100,7 @@ def variants(recipe: Recipe, device: torch.device, *, compiled: bool) -> list[Va
     if compiled:
         fast = dataclasses.replace(plain, compiled=True)
         found.append(Variant("compiled", recipe, fast))
+        found.append(Variant("full convolutions, compiled", full, fast))
         found.append(Variant("compiled, twice the batch", dataclasses.replace(recipe, batch=recipe.batch * 2), fast))
     return found
 
@@ -112,27 +117,48 @@ def compare(chosen: Sequence[Variant], device: torch.device, *, rounds: int, ste
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m pillow_rnc.training.benchmark", description=__doc__)
+    parser.add_argument("recipe", type=Path, nargs="?", help="a TOML file; by default what recipes are without one")
+    parser.add_argument("--framework", choices=get_args(Framework), help="instead of the recipe's; codes learn in it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--batch", type=int, help="crops per step; by default the recipe's, on a GPU 64")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="compare with compiled parts as well: takes minutes")
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="beside the first three, which are always there")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    recipe = Recipe("benchmark")
+    recipe = Recipe.from_toml(args.recipe) if args.recipe else Recipe("benchmark")
+    if recipe.network != "light":
+        parser.error(f"{args.recipe}: network is {recipe.network!r}, allowed is 'light'")
     batch = args.batch or (recipe.batch if device.type == "cpu" else _CUDA_BATCH)
-    chosen = variants(dataclasses.replace(recipe, batch=batch), device, compiled=args.compile)
-    turns = compare(chosen, device, rounds=args.rounds, steps=1 if device.type == "cpu" else 10)
-    print(f"{'variant':25} {'batch':>5} {'block-iterations/s':>18} {'ratio':>6} {'to plain':>8} {'of peak':>8}")
+    recipe = dataclasses.replace(recipe, batch=batch)
+    if args.framework:
+        model = dataclasses.replace(recipe.model, framework=args.framework)
+        recipe = dataclasses.replace(recipe, model=model, train_encoder=args.framework != "embedded")
+    chosen = variants(recipe, device, compiled=args.compile)
+    if args.only is not None:
+        unknown = sorted(set(args.only) - {variant.name for variant in chosen})
+        if unknown:
+            parser.error(f"unknown variants {unknown}, known are {[variant.name for variant in chosen]}")
+        chosen = chosen[:_YARDSTICKS] + [variant for variant in chosen[_YARDSTICKS:] if variant.name in args.only]
+    print(report(compare(chosen, device, rounds=args.rounds, steps=1 if device.type == "cpu" else 10), device))
+
+
+def report(turns: Sequence[Turn], device: torch.device) -> str:
+    """Return speeds, their ratios to those of the first three turns, and their shares of the device's peak, as text."""
+    names = f"{'to recipe':>9} {'to plain':>8} {'to full':>7}"
+    lines = [f"{'variant':27} {'batch':>5} {'block-iterations/s':>18} {names} {'of peak':>7}"]
     for turn in turns:
         recipe, speed = turn.variant.recipe, turn.block_iterations_per_second
         peak = peak_macs(device, turn.variant.speed.autocast, clock_of(device))
         iterations = recipe.model.iterations
         macs = 3 * macs_per_pixel(recipe.model, iterations, looks=recipe.ms_ssim_iterations) / iterations
         share = macs * _BLOCK_PX**2 * speed / peak
-        ratio, to_plain = (speed / other.block_iterations_per_second for other in turns[:2])
-        print(f"{turn.variant.name:25} {recipe.batch:5} {speed:18.0f} {ratio:6.2f} {to_plain:8.2f} {share:8.1%}")
+        ours, plain, full = (speed / other.block_iterations_per_second for other in turns[:_YARDSTICKS])
+        ratios = f"{ours:9.2f} {plain:8.2f} {full:7.2f}"
+        lines.append(f"{turn.variant.name:27} {recipe.batch:5} {speed:18.0f} {ratios} {share:7.1%}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -21,5 +21,5 @@ def make_model(recipe: Recipe) -> AnyModel:
 
 
 def validation_curve(model: AnyModel, pixels: Tensor) -> list[tuple[float, float, float]]:
-    """Return (bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration."""
+    """Return (bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration of pixels [N, 3, H, W]."""
     return model.curve(pixels) if isinstance(model, PaperModel) else curve(model, pixels)

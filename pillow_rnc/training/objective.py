@@ -222,6 +222,10 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     """Return (bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration, means over pictures of one size.
 
     bpp is the ideal code length of the entropy network; headers are not counted.
+
+    Args:
+        model: On the device of the pixels.
+        pixels: float32 [N, 3, H, W] in 0..255, H and W multiples of 16.
     """
     network, entropy = model.network, model.entropy
     shared, integers = entropy.integers(network)

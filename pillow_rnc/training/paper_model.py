@@ -104,6 +104,9 @@ class PaperModel(nn.Module):
         """Return (bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration, means over pictures.
 
         bpp counts the bits before entropy coding, as the paper does where it chooses among checkpoints.
+
+        Args:
+            pixels: float32 [N, 3, H, W] in 0..255, H and W multiples of 32.
         """
         self.eval()
         target, points = self.transform(pixels), []

@@ -37,7 +37,7 @@ def small(pixels: NDArray[np.uint8]) -> Pictures:
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> int:
-    """Return the size of a picture as PNG, at zlib's default effort."""
+    """Return the size of a picture, uint8 [H, W, 3], as PNG, at zlib's default effort."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return len(file.getvalue())

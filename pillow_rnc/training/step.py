@@ -126,7 +126,13 @@ class Stepper:
         optimizer.found_inf = self._unsound  # type: ignore[attr-defined]
 
     def step(self, pixels: Tensor, step: int, learning_rate: float) -> None:
-        """Learn from one batch; ``report`` tells how it went."""
+        """Learn from one batch; ``report`` tells how it went.
+
+        Args:
+            pixels: float32 [N, 3, H, W] in 0..255, on the device.
+            step: Which step of the run, from 0; chooses what is judged and how fast the codec learns.
+            learning_rate: Of this step.
+        """
         ramp = codec_ramp(self.recipe, step)
         for rate, factor in self._codec_rates:
             rate.fill_(learning_rate * factor * ramp)
