@@ -344,7 +344,11 @@ def test_model_tells_what_it_can_code() -> None:
 
 
 def test_tensors_of_other_networks_are_left_alone() -> None:
-    EntropyModel.from_tensors({**tiny_tensors(), "encoder.weight": np.zeros(3)}, PASSES)
+    model = EntropyModel.from_tensors({**tiny_tensors(), "encoder.weight": np.zeros(3)}, PASSES)
+    alone = EntropyModel.from_tensors(tiny_tensors(), PASSES)
+
+    for one in ("code_channels", "iterations", "passes"):
+        assert getattr(model, one) == getattr(alone, one)
 
 
 def _zeros() -> dict[str, NDArray[Any]]:
