@@ -792,7 +792,7 @@ def test_opening_leaves_no_open_file(tmp_path: Path) -> None:
     )
     (tmp_path / "script.py").write_text(script)
     environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
-    command = [sys.executable, "-W", "error", tmp_path / "script.py", path]
+    command = [sys.executable, "-W", "error", str(tmp_path / "script.py"), str(path)]
     result = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
 
     assert result.stderr == "", "a file that is closed by the garbage collector warns there, and the status stays 0"
