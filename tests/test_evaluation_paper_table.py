@@ -111,6 +111,14 @@ def test_a_run_goes_on_from_its_checkpoint_and_spends_what_is_left(
         paper_runs.train(base, photographs, folders / "run", 0.01)
 
 
+def test_a_run_without_a_checkpoint_is_an_error(folders: Path) -> None:
+    recipe = recipe_of(Recipe.from_toml(folders / "recipe.toml"), combinations(0)[0])
+    folder = folders / "recipe.toml" / "run"  # below a file nothing can be written
+
+    with pytest.raises(OSError, match="run: the run has no checkpoint, its log says why"):
+        paper_runs.train(recipe, lambda: paper_table._photographs(folders / "data"), folder, 0.01)
+
+
 def test_a_run_that_went_on_is_measured_anew_and_nothing_old_stays(folders: Path) -> None:
     base = Recipe.from_toml(folders / "recipe.toml")
     photographs = lambda: paper_table._photographs(folders / "data")  # noqa: E731

@@ -112,6 +112,7 @@ def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, 
 
     Raises:
         ValueError: The folder holds a run of another recipe.
+        OSError: No checkpoint could be written.
     """
     newest = read_newest(folder)
     if newest is not None and newest.state["recipe"] != _as_stored(recipe):
@@ -123,7 +124,9 @@ def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, 
         run = Run(recipe, replace(pictures, held_back=[]), folder, torch.device("cpu"))
         run.run(Pace.of_processor(minutes - spent / 60, _SAVE_SECONDS))
         newest = read_newest(folder)
-    assert newest is not None  # Run wrote it
+        if newest is None:
+            msg = f"{folder}: the run has no checkpoint, its log says why none was written"
+            raise OSError(msg)
     return newest
 
 

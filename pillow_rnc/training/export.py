@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save
 
+from pillow_rnc._output import write_path
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.objective import TrainedModel
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
@@ -36,6 +37,7 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     Raises:
         FileNotFoundError: There is no whole checkpoint.
         ValueError: It is of the paper's network, which codes no files.
+        OSError: The file cannot be written; nothing of it is left.
         WeightsError: The parameters break a rule of the format, such as the bound of the integer sums.
     """
     checkpoint = read_newest(checkpoints)
@@ -54,6 +56,6 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{name or recipe.name}-{digest[:_DIGEST_LETTERS]}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    write_path(path, data)
     load(register(path).model_id)
     return path

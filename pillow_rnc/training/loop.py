@@ -15,6 +15,7 @@ from pillow_rnc.cost import macs_per_pixel
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.initialise import greedy_quantiser
+from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.models import make_model, validation_curve
 from pillow_rnc.training.paper_model import PaperModel
 from pillow_rnc.training.schedule import greedy_schedule
@@ -36,7 +37,7 @@ VALIDATION_PX = 256
 """Side of the crops that a run is validated on; smaller pictures that are held back are not used."""
 _MAX_BAD_STEPS = 20  # in a row, before the run goes back to its last checkpoint
 _ROLLBACKS = 3  # before the run gives up
-_VALIDATION_CROPS = 16
+_VALIDATION_CROPS, _HELD_SEED = 16, 12345
 _START_CROPS = 200
 _BLOCK_PX = 16
 _STEPS_PER_SEED = 10**9
@@ -107,7 +108,7 @@ class Run:
         )
         held = [p for p in photographs.held_back if min(p.shape[:2]) >= VALIDATION_PX]
         self.validation = (
-            CropSampler(held, crop_px=VALIDATION_PX, seed=12345).batch(0, _VALIDATION_CROPS) if held else None
+            CropSampler(held, crop_px=VALIDATION_PX, seed=_HELD_SEED).batch(0, _VALIDATION_CROPS) if held else None
         )
         checkpoint = self.team.agreed(read_newest(folder) if self.team.leads else None)
         if checkpoint is None:
@@ -256,7 +257,7 @@ class Run:
             return
         left = min(pace.seconds_left, (self.recipe.block_iterations - self.block_iterations) / max(speed, 1e-9))
         marks = [t for t in (0, 1, 3, 5, 7, 11, 15) if t < len(report.bpp)]
-        points = " ".join(f"{report.bpp[t]:.2f}:{48.13 - report.hvs_db[t]:.1f}".replace("nan", "-") for t in marks)
+        points = " ".join(f"{report.bpp[t]:.2f}:{PEAK_DB - report.hvs_db[t]:.1f}".replace("nan", "-") for t in marks)
         share = ""
         if pace.peak_macs and self.recipe.network == "light":  # a backward pass costs two forward passes
             iterations = self.recipe.model.iterations

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from pillow_rnc.block_transform import hvs_weights
 
+PEAK_DB = 20 * math.log10(255)
+"""What a PSNR is measured from: less the error in decibels of squared 8-bit levels, it is the PSNR."""
 _CHROMA_SHARE = 0.15  # of the squared chroma error beside that of luma
 _FLOOR_HVS = 0.5  # squared 8-bit levels; keeps perfect blocks from dominating the logarithm
 _FLOOR_MS_SSIM = 2e-4

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pillow_rnc.network import CodecState, IterationWeights, Network
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
-from pillow_rnc.training.losses import hvs_db, ms_ssim, ms_ssim_db, visible_weights
+from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, ms_ssim_db, visible_weights
 from pillow_rnc.training.recipe import Recipe, target_slope
 from pillow_rnc.two_scales import DecoderState
 
@@ -242,6 +242,6 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
         coefficients = network.shown(state, model.every[t].expand(n))
         shown = network.transform.inverse(coefficients).clamp(0, 255).round()
         error = hvs_db(network.transform.blocks(network.transform(shown) - target), model.visible)
-        psnr_hvs = 20 * np.log10(255) - float(error.mean())
+        psnr_hvs = PEAK_DB - float(error.mean())
         points.append((float(rate.mean()), psnr_hvs, float(ms_ssim(shown, pixels).mean())))
     return points

@@ -8,7 +8,6 @@ Source: Toderici et al. 2017, sections 3 and 5; the binarizer: Toderici et al. 2
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from pillow_rnc.block_transform import BlockTransform
 from pillow_rnc.paper_network import CODE_CHANNELS, CODE_STRIDE, PaperNetwork
-from pillow_rnc.training.losses import hvs_db, ms_ssim, visible_weights
+from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, visible_weights
 from pillow_rnc.training.objective import StepInputs, StepLoss
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class PaperModel(nn.Module):
         for t, one in enumerate(self.coded(pixels)):
             shown = (255 * (one.reconstruction + 0.5)).clamp(0, 255).round()
             error = hvs_db(self.transform.blocks(self.transform(shown) - target), self.visible)
-            psnr_hvs = 20 * math.log10(255) - float(error.mean())
+            psnr_hvs = PEAK_DB - float(error.mean())
             points.append((nominal_bpp(t + 1), psnr_hvs, float(ms_ssim(shown, pixels).mean())))
         return points
 
