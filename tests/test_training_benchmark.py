@@ -43,7 +43,7 @@ def test_speed_is_blocks_times_iterations_over_the_best_time() -> None:
 
     for turn in turns:
         assert turn.block_iterations_per_second == pytest.approx(2 * 4 * 4 / turn.best_seconds)
-        assert 0 < turn.best_seconds < 10
+        assert turn.best_seconds > 0
 
 
 def test_a_report_has_ratios_to_the_first_three() -> None:

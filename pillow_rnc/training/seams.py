@@ -74,6 +74,8 @@ def compare(recipe: Recipe, photographs: Photographs, folder: Path, resumptions:
 
     Raises:
         FileExistsError: The folder holds something.
+        OSError: A checkpoint cannot be written.
+        RuntimeError: A part did not go on from the checkpoint of the one before.
     """
     if folder.exists() and any(folder.iterdir()):
         msg = f"{folder}: is not empty, a run that is in it would be resumed"
@@ -90,7 +92,9 @@ def compare(recipe: Recipe, photographs: Photographs, folder: Path, resumptions:
         if end < steps:
             other.save()
             losses(other, _LOST_STEPS)
-    assert other.resumed == resumptions
+    if other.resumed != resumptions:
+        msg = f"{folder}: resumed {other.resumed} times, expected {resumptions}; a checkpoint was not found again"
+        raise RuntimeError(msg)
     expected, found = _tensors(one), _tensors(other)
     differences = (float((found[name] - tensor).abs().max()) for name, tensor in expected.items())
     return Seams(whole, parts, ends[:-1], max(differences))
