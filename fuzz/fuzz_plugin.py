@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import model
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import pillow_rnc
-from pillow_rnc.errors import CorruptError, RncFileError
+from pillow_rnc.errors import CorruptError, RncFileError, RncOptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +103,14 @@ def _refused(data: bytes) -> None:
     raise AssertionError("only the parser refuses this")
 
 
-def _verify(data: bytes, _choice: int) -> None:
-    """What `check` lets pass, `verify` does too."""
+def _verify(data: bytes, choice: int) -> None:
+    """What `check` lets pass, `verify` does too; and what is cut to a size has it."""
+    limit, shorter = 1 + len(data) * (choice % 8) // 7, io.BytesIO()
+    with suppress(*REFUSALS, RncOptionError):  # damaged in what is kept, or longer with one iteration
+        kept = pillow_rnc.truncate(io.BytesIO(data), shorter, target_size=limit)
+        with _never_refused():
+            assert len(shorter.getvalue()) <= limit
+            assert pillow_rnc.info(shorter)["iterations"] == kept
     pillow_rnc.check(io.BytesIO(data))
     with _never_refused(), Image.open(io.BytesIO(data)) as im:
         im.verify()
