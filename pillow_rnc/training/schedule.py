@@ -6,8 +6,7 @@ where the picture has detail, and a prefix of the codes is close to the best qua
 units of the gain, so that busy blocks are quantised more coarsely. Bits are those that neighbours leave to be said.
 
 Colours come earlier than that: a preview whose colours are wrong is a wrong picture, however little PSNR-HVS, which is
-of luma alone, says about it. The first iterations all visit the chroma means, and the second tells at once of most
-blocks what would take several halvings.
+of luma alone, says about it. The first iterations all visit the chroma means, whatever it costs.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ _FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not consi
 _SLOT_PRICE = 0.5  # makes a visit with few levels win over one with many of equal merit per level
 _FIRST_STEPS = (1, 2, 4)  # of a coefficient's first visit, in steps of the iteration
 _COLOURS = MEANS[1:]  # the chroma means
-_COLOUR_ITERATIONS = 4  # that visit these, whatever it is worth
-_COLOUR_STEP = 0.7  # of the second iteration, in its steps, at most: a tint that few notice
+_COLOUR_FIRST_STEPS = (2,)  # theirs
+_COLOUR_ITERATIONS = 3  # that visit these, whatever it costs
 _MAGNITUDES = (0.1, 0.4, 1.2)  # limits of contexts, in steps
 
 
@@ -138,28 +137,19 @@ def _best_levels(one: _Sample, coefficient: int, step: float, price: float, *, w
     return _Visit(merits / (levels + _SLOT_PRICE), coefficient, step, levels) if levels else None
 
 
-def _colour_visit(coefficient: int, before: float, largest: float) -> _Visit:
-    """Return the visit of a chroma mean that halves its step, or more often, until it is not above ``largest``."""
-    parts = 2
-    while before / parts > largest:
-        parts *= 2
-    return _Visit(math.inf, coefficient, before / parts, min(parts - 1, _LEVELS))
-
-
 def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None], iteration: int) -> list[_Visit]:
     """Return the visits that an iteration spends its pairs on; ``last`` holds the last step of each coefficient."""
     price = step * step * math.log(2) / 6  # of a bit, where a uniform quantiser of this step is efficient
     candidates: list[_Visit] = []
     for coefficient, before in enumerate(last):
-        if before is not None and coefficient in _COLOURS and iteration < _COLOUR_ITERATIONS:
-            largest = _COLOUR_STEP * step if iteration == 1 else math.inf
-            candidates.append(_colour_visit(coefficient, before, largest))
-            continue
-        one = sample.of(coefficient)
-        steps = [factor * step for factor in _FIRST_STEPS] if before is None else [before / 2]
+        one, colour = sample.of(coefficient), coefficient in _COLOURS
+        early = colour and iteration < _COLOUR_ITERATIONS
+        first = _COLOUR_FIRST_STEPS if colour else _FIRST_STEPS
+        steps = [factor * step for factor in first] if before is None else [before / 2]
         whole = before is None and coefficient in MEANS
-        found = [_best_levels(one, coefficient, each, price, whole=whole) for each in steps]
-        candidates += sorted(filter(None, found))[-1:]
+        found = [_best_levels(one, coefficient, each, 0.0 if early else price, whole=whole) for each in steps]
+        best = sorted(filter(None, found))[-1:]
+        candidates += [visit._replace(merit=math.inf) if early else visit for visit in best]
     chosen: list[_Visit] = []
     for visit in sorted(candidates, reverse=True):
         whole = last[visit.coefficient] is None and visit.coefficient in MEANS
@@ -192,8 +182,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
         chosen = _choose(sample, step, pairs, last, t)
         network.quantiser.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
         for visit in chosen:
-            before = last[visit.coefficient]
-            last[visit.coefficient] = visit.step if before is None else before / 2  # known intervals are only halved
+            last[visit.coefficient] = visit.step
         margin, _ = network.encode_step(coefficients, t, state, None)
         bits = network.binarizer(margin)
         state = network.decode_step(bits, t, state)
