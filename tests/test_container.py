@@ -351,7 +351,7 @@ def test_unit_sizes_are_known_without_reading_the_payloads() -> None:
     assert fp.given == 3 * 8
 
 
-@pytest.mark.parametrize(("spare", "whole"), [(0, 2), (5, 2), (-5, 1), (20, 2)])
+@pytest.mark.parametrize(("spare", "whole"), [(0, 2), (5, 2), (7, 2), (8, 2), (-5, 1), (20, 2)])
 def test_unit_sizes_of_a_cut_file_are_those_of_its_whole_units(spare: int, whole: int) -> None:
     data = container.build(SMALL)
     _, ends = unit_ends(data)
@@ -502,6 +502,7 @@ def test_the_first_chunk_must_be_the_header() -> None:
     ("optional", "error", "words"),
     [
         (chunk(b"ABcd", b"?"), UnsupportedError, "critical chunk"),
+        (chunk(b"Abcd", b"?"), UnsupportedError, "critical chunk"),
         (chunk(b"HEAD", chunks.pack_head(HEADER)), CorruptError, "repeated"),
         (chunk(b"exif", b"1") + chunk(b"exif", b"1"), CorruptError, "repeated"),
         (chunk(b"exif", b"1") + chunk(b"iccp", b"1"), CorruptError, "out of order"),

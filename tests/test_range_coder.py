@@ -59,6 +59,13 @@ def _encode(bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> bytes:
     return encoder.finish()
 
 
+def _encode_singly(bits: NDArray[np.uint8], k: NDArray[np.int64]) -> bytes:
+    encoder = SegmentEncoder()
+    for bit, one in zip(bits, k, strict=True):
+        encoder.encode(np.array([bit], dtype=np.uint8), np.array([one], dtype=np.uint16))
+    return encoder.finish()
+
+
 @given(coded_bits())
 def test_decoder_returns_the_encoded_bits(coded: Coded) -> None:
     bits, k = coded
@@ -171,6 +178,19 @@ def test_words_that_no_encoder_writes_are_named(k: list[int]) -> None:
 def test_a_payload_that_is_no_whole_number_of_words_is_rejected() -> None:
     with pytest.raises(CorruptError, match="5 bytes"):
         SegmentDecoder(b"12345")
+
+
+def test_runs_of_one_probability_come_back() -> None:
+    """They go through a model of their own, those before and after through one for each bit."""
+    generator = np.random.default_rng(5)
+    k = np.concatenate([generator.integers(1, 65536, 50), np.full(300, 9000), generator.integers(1, 65536, 50)])
+    bits = (generator.random(k.size) * 65536 < k).astype(np.uint8)
+    payload = _encode(bits, k.astype(np.uint16))
+    decoder = SegmentDecoder(payload)
+
+    assert decoder.decode(k.astype(np.uint16)).tolist() == bits.tolist()
+    decoder.finish()
+    assert payload == _encode_singly(bits, k)
 
 
 def test_long_segments_are_coded_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
