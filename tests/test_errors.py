@@ -11,7 +11,7 @@ CLASSES = [value for value in vars(errors).values() if isinstance(value, type) a
 
 
 def test_every_class_is_an_rnc_error_with_a_docstring() -> None:
-    assert len(CLASSES) == 9
+    assert len(CLASSES) == 10
     assert all(issubclass(error, errors.RncError) and error.__doc__ for error in CLASSES)
 
 

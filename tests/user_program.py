@@ -49,7 +49,7 @@ def guarded(path: str) -> Image.Image | None:
         return pillow_rnc.open(path, allow_truncated=True)
     except (pillow_rnc.SignatureError, pillow_rnc.CorruptError, pillow_rnc.UnsupportedError):
         return None
-    except (pillow_rnc.WorkLimitError, pillow_rnc.RncFileError, OSError):
+    except (pillow_rnc.WorkLimitError, pillow_rnc.RncFileError, pillow_rnc.DeviceMemoryError, OSError):
         return None
     except (pillow_rnc.RncOptionError, pillow_rnc.WeightsError, pillow_rnc.RncError):
         return None
