@@ -71,7 +71,7 @@ def _mapping(config: ModelConfig) -> dict[str, object]:
     return {name: getattr(config, name) for name in config.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("entry", weights.releases(), ids=lambda release: release.name)
+@pytest.mark.parametrize("entry", weights.releases(), ids=lambda release: release.path.stem)
 def test_released_models_decode_alike(entry: weights.Release) -> None:
     model = weights.load(entry.model_id)
     ours, theirs = both(model, 1, 64, 96)
