@@ -104,6 +104,14 @@ def _chosen(maps: Tensor, channels: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).reshape(-1, c).index_select(1, channels).view(n, h, w, -1).permute(0, 3, 1, 2)
 
 
+def halved(reach: Tensor, step: Tensor, level: Tensor) -> Tensor:
+    """Return whether a pair halves the interval of a coefficient that is known to differ from zero.
+
+    Half widths [N, G, h, w], steps and levels of the pairs, [N, G, h, w] or fewer where they are the same.
+    """
+    return (level == 1) & ((reach < 0) | (reach > WORTH_HALVING * step))
+
+
 def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Tensor:
     """Return how far beyond its threshold each code is, [N, 2 G, h, w]: bits are one where that is not negative.
 
@@ -116,8 +124,7 @@ def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor)
     middle, reach = (_chosen(part, visits.coefficient) for part in intervals)
     level = visits.level.view(1, -1, 1, 1)
     step = visits.step[visits.coefficient].view(1, -1, 1, 1) * scale
-    halves = (level == 1) & ((reach < 0) | (reach > WORTH_HALVING * step))
-    known = torch.where(halves, step.new_zeros(()), NO_LEVEL)
+    known = torch.where(halved(reach, step, level), step.new_zeros(()), NO_LEVEL)
     threshold = torch.where(middle != 0, known, level * step)
     threshold = torch.where(level == NO_LEVEL, NO_LEVEL, threshold)
     offset = _chosen(target, visits.coefficient) - middle

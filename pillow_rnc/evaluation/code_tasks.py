@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from pillow_rnc.block_basis import BLOCK
+from pillow_rnc.embedded_quantiser import halved
 from pillow_rnc.entropy_reference import Pass, cells_of
 from pillow_rnc.network import Network
-from pillow_rnc.numpy_quantiser import NO_LEVEL, WORTH_HALVING
+from pillow_rnc.numpy_quantiser import NO_LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +58,10 @@ def tasks_of(network: Network, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         assert visits is not None
         chosen, level = visits.coefficient, visits.level.view(1, -1, 1, 1)
         middle, reach = state.coded[:, chosen], state.reach[:, chosen]
-        step = visits.step[chosen].view(1, -1, 1, 1) * network.scale_map(state)[:, chosen]
-        halves = (level == 1) & ((reach < 0) | (reach > WORTH_HALVING * step))
-        threshold = torch.where(level == 1, int(Task.LEAVES_ZERO), int(Task.LARGER))
-        task = torch.where(middle == 0, threshold, torch.where(halves, int(Task.HALF), int(Task.NOTHING)))
+        step = visits.step[chosen].view(1, -1, 1, 1) * network.scale_map(state, visits)
+        fresh = torch.where(level == 1, int(Task.LEAVES_ZERO), int(Task.LARGER))
+        known = torch.where(halved(reach, step, level), int(Task.HALF), int(Task.NOTHING))
+        task = torch.where(middle == 0, fresh, known)
         task = torch.where(level == NO_LEVEL, int(Task.NOTHING), task)
         found.append(torch.cat([task, task], 1)[0].to(torch.uint8))  # both bits of a pair
         bits = 2 * torch.from_numpy(plane[None].astype(np.float32)) - 1

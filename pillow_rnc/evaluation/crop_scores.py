@@ -10,7 +10,7 @@ import torch
 from pytorch_msssim import ssim as windowed_ssim
 
 from pillow_rnc.block_basis import BLOCK, YCBCR
-from pillow_rnc.evaluation.metrics import psnr_hvs
+from pillow_rnc.evaluation.metrics import planes_of, psnr_hvs
 from pillow_rnc.evaluation.report import number, table
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def crop_scores(original: Pixels, crop: Pixels) -> CropScores:
     Its corner is where blocks of 8x8 begin.
     """
     with torch.inference_mode():
-        similarity = float(windowed_ssim(_planes(original), _planes(crop), data_range=255))
+        similarity = float(windowed_ssim(planes_of(original), planes_of(crop), data_range=255))
     first, second = (_colours(pixels) for pixels in (original, crop))
     return CropScores(
         psnr_hvs(original, crop),
@@ -68,10 +68,6 @@ def _colours(pixels: Pixels) -> NDArray[np.float64]:
     height, width = pixels.shape[0] // BLOCK, pixels.shape[1] // BLOCK
     means = pixels.reshape(height, BLOCK, width, BLOCK, 3).mean((1, 3))
     return np.stack([means @ np.array(row) for row in YCBCR[1:]])
-
-
-def _planes(pixels: Pixels) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32))[None]
 
 
 def means(records: Sequence[Record]) -> str:

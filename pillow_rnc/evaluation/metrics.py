@@ -60,7 +60,7 @@ def ms_ssim(original: Pixels, picture: Pixels) -> float:
         )
         raise ValueError(msg)
     with torch.inference_mode():
-        return float(windowed_ms_ssim(_planes(original), _planes(picture), data_range=255))
+        return float(windowed_ms_ssim(planes_of(original), planes_of(picture), data_range=255))
 
 
 def psnr_hvs(original: Pixels, picture: Pixels) -> float:
@@ -93,9 +93,9 @@ def score(original: Pixels, picture: Pixels) -> Scores:
     )
 
 
-def _planes(pixels: Pixels) -> torch.Tensor:
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
-    return torch.from_numpy(planes)[None]  # [1, 3, H, W], 0..255
+def planes_of(pixels: Pixels) -> torch.Tensor:
+    """Return a picture, uint8 [H, W, 3], as float32 [1, 3, H, W] in 0..255."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32))[None]
 
 
 def _check_pair(original: Pixels, picture: Pixels) -> None:

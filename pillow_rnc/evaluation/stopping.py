@@ -21,7 +21,7 @@ import pillow_rnc
 from pillow_rnc.block_transform import BLOCK, hvs_weights
 from pillow_rnc.evaluation.code_tasks import network_of
 from pillow_rnc.evaluation.curves import Point, bd_rate
-from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX, score
+from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX, planes_of, score
 from pillow_rnc.evaluation.model_arguments import chosen_pictures, chosen_weights, model_parser
 from pillow_rnc.evaluation.report import number, table
 from pillow_rnc.inference import CPU, runtime
@@ -87,8 +87,8 @@ def hvs_errors(one: Progression, weights: Weights) -> NDArray[np.float64]:
     """Return the squared error that PSNR-HVS sees in each block after each iteration, float64 [T, h, w]."""
     transform = network_of(weights).transform
     visible = hvs_weights().view(1, -1, 1, 1)
-    target = transform(_planes(one.original))
-    errors = (transform.blocks(transform(_planes(picture)) - target)[0, : BLOCK**2] for picture in one.shown)
+    target = transform(planes_of(one.original))
+    errors = (transform.blocks(transform(planes_of(picture)) - target)[0, : BLOCK**2] for picture in one.shown)
     return torch.stack([(error * visible[0]).square().sum(0) for error in errors]).double().numpy()
 
 
@@ -102,7 +102,7 @@ def ssim_errors(one: Progression) -> NDArray[np.float64]:
     size = (height // BLOCK, width // BLOCK)
     out = []
     for picture in one.shown:
-        x, y = _planes(one.original), _planes(picture)
+        x, y = planes_of(one.original), planes_of(picture)
         total = torch.zeros(1, 1, *size)
         for scale, weight in enumerate(_SCALES):
             similarity = _similarity(x, y, whole=scale == len(_SCALES) - 1)
@@ -183,10 +183,6 @@ def _sums(maps: NDArray[np.float64], label: NDArray[np.intp]) -> NDArray[np.floa
 
 def _enlarged(blocks: NDArray[np.intp]) -> NDArray[np.intp]:
     return blocks.repeat(BLOCK, 0).repeat(BLOCK, 1)
-
-
-def _planes(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32))[None]
 
 
 def _point(one: Progression, setting: int, picture: Pixels, bits: float) -> Point:
