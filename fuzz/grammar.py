@@ -9,13 +9,13 @@ import numpy as np
 
 from pillow_rnc import alpha, container
 from pillow_rnc.chunks import pack_chunk
-from pillow_rnc.codestream import TileEncoder
+from pillow_rnc.codestream import TileEncoder, code_plane
 from pillow_rnc.container import pack_dpi
-from pillow_rnc.entropy_reference import place_bits
 from pillow_rnc.records import MAX_METADATA_BYTES, MODES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -47,13 +47,13 @@ def generate(
     for tile, stop in zip(header.grid, stops, strict=True):
         shape = header.code_shape(tile)
         encoder = TileEncoder(weights.entropy_model, shape.height, shape.width)
-        expected = _Expected(weights.entropy_model, shape, np.random.default_rng(source.getrandbits(64)))
+        drawn = _Drawn(weights.entropy_model, shape, np.random.default_rng(source.getrandbits(64)))
         segments = []
         for iteration in range(header.iterations):
             if iteration >= stop:
                 segments.append(STOPPED_SEGMENT)
                 continue
-            plane = _plane(source, expected, kind)
+            plane = _plane(source, drawn, kind)
             segment = encoder.encode_next(plane)
             segments.append(_as_raw(plane) if source.random() < 0.1 else segment)
         by_tile.append(segments)
@@ -95,45 +95,40 @@ def _header(source: random.Random, weights: Weights, largest_side: int) -> Heade
             return header
 
 
-class _Expected:
-    """Draws codes from what the model expects after what it has seen, so that entropy coding pays."""
+class _Drawn:
+    """Draws codes of a tile, iteration by iteration, of the bits that are told."""
 
     def __init__(self, model: EntropyModel, shape: CodeShape, generator: np.random.Generator) -> None:
-        self.shape = shape
-        self.generator = generator
+        self._shape = shape
+        self._generator = generator
         self._model = model
         self._state = model.start(shape.height, shape.width)
-        self._seen: list[Codes] = []
+        self._told = model.told(shape.height, shape.width)
+        self._iteration = 0
+        self._previous: NDArray[np.int8] | None = None
 
-    def draw(self) -> Codes:
-        """Return codes of the next iteration."""
-        self._state.begin(len(self._seen), self._seen[-1] if self._seen else None)
-        plane = np.zeros(self.shape, np.uint8)
-        for index, one in enumerate(self._model.passes):
-            k = self._state.probabilities(index)
-            bits = (self.generator.random(k.size) * 65_536 < k).astype(np.uint8)
-            self._state.reveal(index, bits)
-            place_bits(plane, one, bits)
-        self._seen.append(plane)
+    def draw(self, kind: str) -> Codes:
+        """Return codes of the next iteration: zeros, ones, noise, or what the model thinks likely."""
+        bits_of: dict[str, Callable[[NDArray[np.uint16]], Codes]] = {
+            "zeros": lambda k: np.zeros(k.size, np.uint8),
+            "ones": lambda k: np.ones(k.size, np.uint8),
+            "noise": lambda k: self._generator.integers(0, 2, k.size, np.uint8),
+            # So that entropy coding pays.
+            "likely": lambda k: (self._generator.random(k.size) * 65_536 < k).astype(np.uint8),
+        }
+        draw = bits_of[kind]
+        self._state.begin(self._iteration, self._previous)
+        plane = np.zeros(self._shape, np.uint8)
+        code_plane(self._model.passes, self._state, self._told, plane, lambda k, _: draw(k))
+        self._previous = self._told.finish(plane)
+        self._iteration += 1
         return plane
 
-    def replace(self, plane: Codes) -> None:
-        """Say that the last iteration has other codes."""
-        self._seen[-1] = plane
 
-
-def _plane(source: random.Random, expected: _Expected, kind: str) -> Codes:
+def _plane(source: random.Random, drawn: _Drawn, kind: str) -> Codes:
     if kind == "mixed":
         kind = source.choice(("zeros", "ones", "noise", "likely", "likely", "likely"))
-    plane = expected.draw()
-    if kind == "zeros":
-        plane = np.zeros(expected.shape, np.uint8)
-    elif kind == "ones":
-        plane = np.ones(expected.shape, np.uint8)
-    elif kind == "noise":
-        plane = expected.generator.integers(0, 2, expected.shape, np.uint8)
-    expected.replace(plane)
-    return plane
+    return drawn.draw(kind)
 
 
 def _as_raw(plane: Codes) -> Segment:

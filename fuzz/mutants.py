@@ -1,6 +1,6 @@
 """Do the tests notice a fault in the code? python fuzz/mutants.py [--each N] [MODULE...]
 
-One operator, number or condition of a module is changed at a time, and the tests of the module must then fail.
+One operator, number, condition or negation of a module is changed at a time, and its tests must then fail.
 Each mutant runs in a forked child, in which the libraries are loaded already. What survives is printed; the ones that
 change nothing are listed, with the reason, in fuzz/README.md.
 """
@@ -26,6 +26,7 @@ import construct
 import hypothesis
 import numpy as np
 import pytest
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +41,12 @@ TESTS = {
     "rules": ("test_container.py", "test_codestream.py"),
     "range_coder": ("test_range_coder.py",),
     "codestream": ("test_codestream.py",),
+    "told": ("test_told.py",),
+    "visits": ("test_numpy_quantiser.py", "test_entropy_model.py"),
 }
 PATIENCE_S = 20
 """Seconds of the processor: a mutant may loop for ever, which is a way of being noticed."""
-PRELOADED = (constriction, construct, hypothesis, np)
+PRELOADED = (constriction, construct, hypothesis, np, torch)
 
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
@@ -101,6 +104,10 @@ def _change(node: ast.AST, variant: int) -> bool:
         node.op = cast("ast.operator", _SWAPPED[type(node.op)]())
     elif variant == 0 and isinstance(node, ast.BoolOp):
         node.op = cast("ast.boolop", _SWAPPED[type(node.op)]())
+    elif variant == 0 and isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):  # others are of types
+        node.op = ast.BitAnd()
+    elif variant == 0 and isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+        node.operand = ast.UnaryOp(ast.Invert(), node.operand)
     elif isinstance(node, ast.If) and not variant and ast.unparse(node.test) != "TYPE_CHECKING":
         node.test = ast.UnaryOp(ast.Not(), node.test)
     elif isinstance(node, ast.Constant) and type(node.value) is int and variant < 2:

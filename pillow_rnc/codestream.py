@@ -13,18 +13,55 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.entropy_reference import bits_of_pass, place_bits
+from pillow_rnc.entropy_reference import cells_of
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 from pillow_rnc.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.records import CodeShape, Coding, Segment
 from pillow_rnc.rules import segment_faults, wrong_codes
+from pillow_rnc.told import untold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.entropy_model import EntropyModel
+    from pillow_rnc.entropy_model import EntropyModel, EntropyState
+    from pillow_rnc.entropy_reference import Pass
+    from pillow_rnc.told import Told
+
+EVEN_ODDS = np.uint16(1 << 15)
+"""Probability of a sign, in 1/65536."""
+
+
+def code_plane(
+    passes: tuple[Pass, ...],
+    state: EntropyState,
+    told: Told,
+    plane: NDArray[np.uint8],
+    code: Callable[[NDArray[np.uint16], NDArray[np.uint8]], NDArray[np.uint8]],
+) -> None:
+    """Run over the bits of a plane that are told, in coding order, and write back what ``code`` makes of them.
+
+    Args:
+        passes: Those of the model.
+        state: The network at work on the tile, the iteration begun.
+        told: Which bits of the iteration are told.
+        plane: uint8 [C, h, w], contiguous; bits that are not told are 0 in it.
+        code: Given probabilities k, uint16 [n], and the n bits of the plane, returns n bits.
+    """
+    flat = plane.reshape(len(plane), -1)
+    for index, one in enumerate(passes):
+        cells, k = cells_of(one.lattice, *plane.shape[1:]), state.probabilities(index)
+        for channels in told.rounds(one.first, one.stop):
+            at = channels[:, None], cells
+            bits, mask = flat[at], told.magnitudes(flat, channels, cells)
+            chosen = bits[mask]
+            bits[mask] = code(k[channels - one.first][mask].ravel(), chosen.ravel()).reshape(chosen.shape)
+            flat[at] = bits
+        state.reveal(index, told.values(flat, one.first, one.stop, cells))
+    first, mask = told.signs(flat)
+    signs = flat[first:]
+    signs[mask] = code(np.full(np.count_nonzero(mask), EVEN_ODDS), signs[mask])
 
 
 def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:
@@ -81,7 +118,8 @@ class TileEncoder:
         self._shape = CodeShape(model.code_channels, grid_h, grid_w)
         self._state = model.start(grid_h, grid_w)
         self._iteration = 0
-        self._previous: NDArray[np.uint8] | None = None
+        self._told = model.told(grid_h, grid_w)
+        self._previous: NDArray[np.int8] | None = None
 
     def encode_next(self, plane: NDArray[np.uint8]) -> Segment:
         """Return the segment of the next iteration.
@@ -90,20 +128,27 @@ class TileEncoder:
             plane: uint8 [C, h, w], values 0 or 1.
 
         Raises:
-            ValueError: A code is not 0 or 1, or the model has no such channels or iteration.
+            ValueError: A code is not 0 or 1, or is 1 where nothing is told, or the model has no such channels or
+                iteration.
             RncError: The range decoder does not give the codes back.
         """
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
-        plane = np.ascontiguousarray(plane)
+        plane, told = np.ascontiguousarray(plane), self._told
+        if spare := untold(told, plane):
+            msg = f"{spare} codes of iteration {self._iteration} are 1 and tell nothing"
+            raise ValueError(msg)
         encoder = SegmentEncoder()
         coded = []
+
+        def encode(k: NDArray[np.uint16], bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            encoder.encode(bits, k)
+            coded.append((bits, k))
+            return bits
+
         self._state.begin(self._iteration, self._previous)
-        for index, one in enumerate(self._model.passes):
-            coded.append((bits_of_pass(plane, one), self._state.probabilities(index)))
-            encoder.encode(*coded[-1])
-            self._state.reveal(index, coded[-1][0])
+        code_plane(self._model.passes, self._state, told, plane, encode)
         payload, raw = encoder.finish(), np.packbits(plane).tobytes()
         if len(payload) > len(raw):
             segment = Segment(Coding.RAW, raw, zlib.crc32(raw))
@@ -111,7 +156,7 @@ class TileEncoder:
             segment = Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
             _check_payload(payload, coded, f"iteration {self._iteration}")
         self._iteration += 1
-        self._previous = plane
+        self._previous = told.finish(plane)
         return segment
 
 
@@ -149,8 +194,11 @@ class TileDecoder:
         self._tile = tile
         self._iteration = 0
         self._stopped = False
-        # Planes eight codes to a byte, and how many the network has seen: raw segments do not need it.
+        self._told = model.told(grid_h, grid_w)
+        # Planes eight codes to a byte; and the values that the network begins its next iterations with, as raw segments
+        # do not need it. Nothing comes before the first.
         self._planes: list[NDArray[np.uint8]] = []
+        self._unseen: list[NDArray[np.int8] | None] = [None]
         self._begun = 0
 
     def decode_next(self, segment: Segment) -> NDArray[np.uint8] | None:
@@ -186,12 +234,17 @@ class TileDecoder:
             raise CorruptError(msg) from error
         self._iteration += 1
         self._planes.append(np.packbits(plane))
+        self._unseen.append(self._told.finish(plane))
         return plane
 
     def _decode(self, segment: Segment) -> NDArray[np.uint8]:
         """Return the plane of a running tile's segment, checked."""
         if segment.coding is Coding.RAW:
-            return self._unpacked(np.frombuffer(segment.payload, dtype=np.uint8))
+            plane = self._unpacked(np.frombuffer(segment.payload, dtype=np.uint8))
+            if spare := untold(self._told, plane):
+                msg = f"{spare} raw codes are 1 and tell nothing"
+                raise CorruptError(msg)
+            return plane
         try:
             return self._decode_entropy(segment)
         except CorruptError:
@@ -201,21 +254,21 @@ class TileDecoder:
             if state is None:
                 raise
             self._state, self._begun = state, 0
+            told = self._model.told(*self.shape[1:])
+            self._unseen = [None, *(told.finish(self._unpacked(packed)) for packed in self._planes)]
         plane = self._decode_entropy(segment)
         self._model.distrust_float32()
         return plane
 
     def _decode_entropy(self, segment: Segment) -> NDArray[np.uint8]:
         """Return the plane of an entropy-coded segment, the CRC of its codes compared."""
-        for iteration in range(self._begun, self._iteration + 1):
-            self._state.begin(iteration, self._unpacked(self._planes[iteration - 1]) if iteration else None)
-        self._begun = self._iteration + 1
-        plane = np.empty(self.shape, dtype=np.uint8)
+        for values in self._unseen:
+            self._state.begin(self._begun, values)
+            self._begun += 1
+        self._unseen = []
+        plane = np.zeros(self.shape, dtype=np.uint8)
         decoder = SegmentDecoder(segment.payload)
-        for index, one in enumerate(self._model.passes):
-            bits = decoder.decode(self._state.probabilities(index))
-            self._state.reveal(index, bits)
-            place_bits(plane, one, bits)
+        code_plane(self._model.passes, self._state, self._told, plane, lambda k, _: decoder.decode(k))
         decoder.finish()
         found = zlib.crc32(np.packbits(plane).tobytes())
         if found != segment.codes_crc:

@@ -48,10 +48,10 @@ def _decoder(config: ModelConfig, iterations: int, looks: int) -> float:
 
 def _entropy(config: ModelConfig) -> float:
     """Return the cost of the entropy network in an iteration."""
-    k, s, f = config.code_channels, config.entropy_state_channels, config.entropy_hidden_channels
+    k, s, f = config.modelled_channels, config.entropy_state_channels, config.entropy_hidden_channels
     shares = [_LATTICE_SHARE[lattice] for lattice, _, _ in config.passes]  # of the cells, pass by pass
     network = 9 * k * 2 * s + 2 * s * s + 9 * s * f + sum(shares[1:]) * 9 * k * f + f * k
-    return network + _TALLIES * k + 2 * _TALLIES * 2 * s + 3 * _TALLIES * k
+    return network + _TALLIES * k + _TALLIES * 2 * s + 2 * _TALLIES * k
 
 
 def macs_per_pixel(

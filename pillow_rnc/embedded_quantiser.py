@@ -2,7 +2,8 @@
 
 Each iteration visits some coefficients, each with a step of its own. A visit of a coefficient whose interval still
 holds zero says whether its magnitude passes the first threshold, and the next ones, and its sign; later visits halve
-the interval. Codes come in pairs, "above" and "below": a pair for each level of each visit, in order of coefficients.
+the interval. Codes come in pairs, a magnitude and a sign: a pair for each level of each visit, in order of
+coefficients. Which of them tell something follows from those before; all others are -1, and are not coded.
 
 Every interval lies inside the one before, wherever the gain has moved in between, so that no bit says what was known.
 The state of a coefficient is the middle of its interval and the half width ("reach"). A magnitude beyond the last level
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.numpy_quantiser import BELOW, NO_LEVEL, UNBOUNDED, WORTH_HALVING
+from pillow_rnc.numpy_quantiser import UNBOUNDED
 from pillow_rnc.pointwise import pointwise
+from pillow_rnc.visits import NO_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,15 +42,15 @@ class Visits(NamedTuple):
         step: float32 [192], 0 where there is no visit.
         levels: float32 [192], how many levels a visit tells apart.
         coefficient: int64 [G], of each pair.
-        level: float32 [G], of each pair, from 1.
-        sums: float32 [192, 2 G]: bits to symbols, -levels to levels.
+        level: float32 [G], from 1.
+        members: float32 [192, G], 1 where a pair belongs to the visit of a coefficient.
     """
 
     step: Tensor
     levels: Tensor
     coefficient: Tensor
     level: Tensor
-    sums: Tensor
+    members: Tensor
 
 
 class EmbeddedQuantiser(nn.Module):
@@ -79,8 +81,7 @@ class EmbeddedQuantiser(nn.Module):
         own = torch.arange(self.coefficients, device=level.device)[:, None] == coefficient
         own = (own & (level < NO_LEVEL)).to(level.dtype)  # [192, G]
         step = (own * self.step[iteration].detach()).amax(1)
-        sums = own / 2
-        return Visits(step, own.sum(1), coefficient, level, torch.cat([sums, -sums], 1))
+        return Visits(step, own.sum(1), coefficient, level, own)
 
     @torch.no_grad()
     def set_visits(self, iteration: int, visits: Iterable[tuple[int, float, int]]) -> None:
@@ -104,12 +105,29 @@ def _chosen(maps: Tensor, channels: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).reshape(-1, c).index_select(1, channels).view(n, h, w, -1).permute(0, 3, 1, 2)
 
 
-def halved(reach: Tensor, step: Tensor, level: Tensor) -> Tensor:
-    """Return whether a pair halves the interval of a coefficient that is known to differ from zero.
+class Told(NamedTuple):
+    """What the bits of an iteration tell, in the order of its pairs.
 
-    Half widths [N, G, h, w], steps and levels of the pairs, [N, G, h, w] or fewer where they are the same.
+    Attributes:
+        values: [N, G, h, w]: 1 where a magnitude bit is a one, -1 where it says the inner half, 0 elsewhere.
+        magnitudes: Which magnitude bits are coded, bool [N, G, h, w].
+        signs: Which sign bits are, bool [N, G, h, w].
     """
-    return (level == 1) & ((reach < 0) | (reach > WORTH_HALVING * step))
+
+    values: Tensor
+    magnitudes: Tensor
+    signs: Tensor
+
+
+def told(bits: Tensor, intervals: Intervals, visits: Visits) -> Told:
+    """Return what the bits +-1 of an iteration, [N, 2 G, h, w], tell; ``intervals`` are those before it."""
+    level = visits.level.view(1, -1, 1, 1)
+    ones = bits[:, : len(visits.level)] > 0
+    fresh = _chosen(intervals.middle, visits.coefficient) == 0
+    below = torch.cat([torch.ones_like(ones[:, :1]), ones[:, :-1]], 1)  # one level below, or of another visit
+    magnitudes = (level < NO_LEVEL) & ((level == 1) | (fresh & below))
+    inner = magnitudes & ~fresh & ~ones
+    return Told(ones.to(bits.dtype) - inner.to(bits.dtype), magnitudes, ones & fresh & (level == 1))
 
 
 def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Tensor:
@@ -121,14 +139,16 @@ def margins(target: Tensor, intervals: Intervals, visits: Visits, scale: Tensor)
         visits: Of the iteration.
         scale: What the step of each pair is multiplied by, [N, G, h, w]; or [N, 1, h, w], if it is one for all.
     """
-    middle, reach = (_chosen(part, visits.coefficient) for part in intervals)
+    target, middle = (_chosen(part, visits.coefficient) for part in (target, intervals.middle))
     level = visits.level.view(1, -1, 1, 1)
-    step = visits.step[visits.coefficient].view(1, -1, 1, 1) * scale
-    known = torch.where(halved(reach, step, level), step.new_zeros(()), NO_LEVEL)
-    threshold = torch.where(middle != 0, known, level * step)
-    threshold = torch.where(level == NO_LEVEL, NO_LEVEL, threshold)
-    offset = _chosen(target, visits.coefficient) - middle
-    return torch.cat([offset - threshold, -BELOW - offset - threshold], 1)
+    fresh = middle == 0
+    beyond = target.abs() - level * (visits.step[visits.coefficient].view(1, -1, 1, 1) * scale)
+    outward = (target - middle) * middle.sign()
+    never = beyond.new_full((), -NO_LEVEL)
+    magnitude = torch.where(fresh, beyond, torch.where(level == 1, outward, never))
+    magnitude = torch.where(level == NO_LEVEL, never, magnitude)
+    sign = torch.where(fresh & (level == 1) & (magnitude >= 0), -target, never)
+    return torch.cat([magnitude, sign], 1)
 
 
 def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Intervals:
@@ -136,45 +156,49 @@ def advanced(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) 
     moved = _moved(bits, Intervals(*(_chosen(part, visits.coefficient) for part in intervals)), visits, scale)
     # Every pair works out the interval of its visit, as sizes depend on no value; the first of a visit is taken.
     coefficients = len(visits.levels)
-    first = coefficients + visits.sums[:, : len(visits.level)].argmax(1)
+    first = coefficients + visits.members.argmax(1)
     source = torch.where(visits.levels > 0, first, torch.arange(coefficients, device=first.device))
     parts = zip(intervals, moved, strict=True)
     return Intervals(*(_chosen(torch.cat([before, after], 1), source) for before, after in parts))
 
 
 def _moved(bits: Tensor, intervals: Intervals, visits: Visits, scale: Tensor) -> Intervals:
-    """Return the intervals [N, G, h, w] of the coefficients that pairs tell of, after their visit."""
+    """Return the intervals [N, G, h, w] of the coefficients that pairs tell of, after their visit.
+
+    What comes out for a pair that is not the first of its visit is of no use.
+    """
     middle, reach = intervals
-    symbol = pointwise(bits, visits.sums[visits.coefficient])
+    pairs = len(visits.level)
+    fires = (bits > 0).to(bits.dtype)
+    ones, minus = fires[:, :pairs], fires[:, pairs:]
     step, levels = (of[visits.coefficient].view(1, -1, 1, 1) for of in (visits.step, visits.levels))
     step = step * scale
-    magnitude, sign = symbol.abs(), symbol.sign()
-    # An interval that holds zero: the first thresholds.
-    low = magnitude * step
-    last = magnitude == levels
+    # An interval that holds zero: the thresholds that the magnitude passes.
+    passed = pointwise(ones, visits.members[visits.coefficient])
+    low = passed * step
+    last = passed == levels
     beyond = last & (reach == UNBOUNDED)
     high = torch.where(beyond, low + step, torch.where(last, reach, torch.minimum(low + step, reach)))
     high = torch.maximum(high, low)
-    fresh_middle = sign * (low + high) / 2
+    fresh_middle = (1 - 2 * minus) * (low + high) / 2
     fresh_reach = torch.where(beyond, low - high, high - low) / 2
-    narrowed = torch.minimum(reach, step)
     # Any other: halved, or moved outward by twice its width as long as it has no end.
     half = reach.abs() / 2
-    outward = (reach < 0) & (sign == middle.sign())
-    known_middle = middle + sign * torch.where(outward, 4 * half, half)
-    known_reach = torch.where(outward, 2 * reach, half)
-    zero, still = middle == 0, symbol == 0
+    outward = ones > 0
+    grows = outward & (reach < 0)
+    known_middle = middle + middle.sign() * torch.where(outward, torch.where(grows, 4 * half, half), -half)
+    known_reach = torch.where(grows, 2 * reach, half)
+    zero, none = middle == 0, passed == 0
     return Intervals(
-        torch.where(still, middle, torch.where(zero, fresh_middle, known_middle)),
-        torch.where(still, torch.where(zero, narrowed, reach), torch.where(zero, fresh_reach, known_reach)),
+        torch.where(zero, torch.where(none, middle, fresh_middle), known_middle),
+        torch.where(zero, torch.where(none, torch.minimum(reach, step), fresh_reach), known_reach),
     )
 
 
 def amounts(visits: Visits) -> tuple[Tensor, Tensor]:
-    """Return by how much each bit +-1 moves a middle where nothing is masked: [192, 2 G] each.
+    """Return by how much the value of each magnitude bit, see `Told`, moves a magnitude, [192, G] each.
 
-    First in intervals that hold zero, then in all others, whose half width is taken for a step.
+    First where it is zero so far, then in all others, whose half width is taken for a step; where nothing is masked.
     """
-    step, first = visits.step[:, None], (visits.level == 1).repeat(2)
-    moves = visits.sums * step
+    moves, first = visits.members * visits.step[:, None], visits.level == 1
     return torch.where(first, 1.5 * moves, moves), torch.where(first, moves / 2, 0 * moves)

@@ -1,11 +1,11 @@
 """The entropy network in matrix products of floats: the same integers, a hundred times faster.
 
 Rows of every matrix are cells, columns are taps times channels; bits, states and tallies are kept with the channel last
-for that reason. Bits are +1 and -1 here, so that tallies add up from them too. What is met at cells around lies in the
-order of the grid, because nine taps of it are views; all else comes by phase, as in `entropy_context`, because the
-cells of a lattice are neighbours there.
-Sums leave out what adds nothing: tallies that no iteration has moved yet, and channels whose bits are the same in all
-cells, which are one input together.
+for that reason. Bits have their values 1, 0 and -1 here, so that tallies add up from them too. What is met at cells
+around lies in the order of the grid, because nine taps of it are views; all else comes by phase, as in
+`entropy_context`, because the cells of a lattice are neighbours there.
+Sums leave out what adds nothing: tallies that no iteration has moved yet, and channels whose values are the same in
+all cells, which are one input together.
 Tallies times a scale are the only numbers that may be rounded: from 2^24 on, which is far beyond the clamp to 127 that
 follows.
 float32 is enough; float64 is there to ask again, where float32 is under suspicion.
@@ -48,7 +48,7 @@ class FastState:
 
     def __init__(self, weights: FastTensors, grid_h: int, grid_w: int) -> None:
         tensors, dtype = weights.tensors, weights.dtype
-        c, k, s = tensors.code_channels, tensors.state_channels, weights.moved[-1]
+        m, k, s = tensors.modelled_channels, tensors.state_channels, weights.moved[-1]
         self._weights = weights
         self._grid = (grid_h, grid_w)
         self._iteration = -1
@@ -57,22 +57,22 @@ class FastState:
         self._state_taps = _taps(self._state)
         # By phase; the known bits are those of this iteration, for each group, with a row of zeros behind them.
         self._tally = np.zeros((grid_h * grid_w, 0), dtype=dtype)
-        self._tally_logits = np.zeros((grid_h * grid_w, c), dtype=dtype)
+        self._tally_logits = np.zeros((grid_h * grid_w, m), dtype=dtype)
         self._features = np.zeros((grid_h * grid_w, tensors.hidden_channels), dtype=dtype)
         self._features_are_known = True
-        self._known = np.zeros((c // tensors.group * grid_h * grid_w + 1, tensors.group), dtype=dtype)
+        self._known = np.zeros((m // tensors.group * grid_h * grid_w + 1, tensors.group), dtype=dtype)
         self._blocks = list(_blocks(grid_h, grid_w))
         # Room for one block: fresh memory would cost as much as the sums.
         cells = max(rows.stop - rows.start for _, _, rows in self._blocks)
         cells = max(cells, min(_BLOCK_CELLS, grid_h * grid_w))
-        self._scratch = np.empty(cells * max(9 * (c + 1) + k + 2 * s, 9 * k), dtype=dtype)
+        self._scratch = np.empty(cells * max(9 * (m + 1) + k + s, 9 * k), dtype=dtype)
         self._gates = np.empty((cells, 2 * k), dtype=dtype)
         self._entries = np.empty((2, cells, k), dtype=np.intp)
         self._hidden = np.empty((2, cells, tensors.hidden_channels), dtype=dtype)
-        self._logits = np.empty((cells, c), dtype=dtype)
+        self._logits = np.empty((cells, m), dtype=dtype)
         self._logit_entries = np.empty((cells, tensors.group), dtype=np.intp)
 
-    def begin(self, iteration: int, previous: NDArray[np.uint8] | None) -> None:
+    def begin(self, iteration: int, previous: NDArray[np.int8] | None) -> None:
         """Move on to the next iteration; see `EntropyState.begin`."""
         self._iteration += 1
         if iteration != self._iteration:
@@ -100,16 +100,16 @@ class FastState:
             hidden = self._compute_hidden(rows, None if context is None else context[part], weights)
             self._compute_probabilities(self._tally_logits[rows, one.first : one.stop], weights, hidden, k[part])
         _, order = coding_order(one.lattice, *self._grid)
-        return k.take(order, axis=0).T.ravel()
+        return k.take(order, axis=0).T
 
-    def reveal(self, index: int, bits: NDArray[np.uint8]) -> None:
+    def reveal(self, index: int, values: NDArray[np.int8]) -> None:
         """Take note of the bits of one pass; see `EntropyState.reveal`."""
         one, group = self._weights.tensors.passes[index], self._weights.tensors.group
         here = lattice_rows(one.lattice, *self._grid)
         places, _ = coding_order(one.lattice, *self._grid)
         before = one.first // group * len(self._tally)
         known = self._known[before + here.start : before + here.stop]
-        known[...] = _signs(bits).reshape(group, -1).take(places, axis=1).T
+        known[...] = values.take(places, axis=1).T
 
     def _compute_hidden(self, rows: slice, context: NDArray[np.intp] | None, weights: PassWeights) -> Floats:
         """Return the hidden layer of some cells, [n, F]."""
@@ -136,11 +136,11 @@ class FastState:
         np.copyto(entries, logits, casting="unsafe")
         PROBABILITY.take(entries, out=out, mode="clip")
 
-    def _advance(self, plane: NDArray[np.uint8]) -> None:
-        """Take the bits of the iteration before into tallies and state."""
+    def _advance(self, values: NDArray[np.int8]) -> None:
+        """Take the values of the iteration before into tallies and state."""
         operands, moved = self._weights.gates(self._iteration), self._weights.moved[self._iteration]
         outputs = self._weights.tally_outputs(self._iteration)
-        bits, fold = _folded(plane, self._state.dtype)
+        bits, fold = _folded(values, self._state.dtype)
         bit_taps, taps = _taps(bits), 9 * len(fold)
         gates = np.concatenate([products.matmul(fold, operands.bits).reshape(taps, -1), operands.rest])
         moves = products.matmul(fold, operands.tally)
@@ -164,14 +164,13 @@ class FastState:
             self._tally_logits[rows] += products.matmul(near, outputs[phase].around, out=self._logits[: len(near)])
 
     def _count(self, tally: Floats, moves: Floats, out: Floats) -> None:
-        """Move the tallies of some cells, and write what is seen of them: values and magnitudes, [n, 2S']."""
+        """Move the tallies of some cells, and write what is seen of them: magnitudes, [n, S']."""
         fresh, known = moves
         tally += np.where(tally == 0, fresh, known)
-        v = tally * self._weights.scale[self._iteration - 1]
-        v.clip(-TALLY_MAX, TALLY_MAX, out=v)
-        s = tally.shape[1]
-        np.floor(v, out=out[:, :s])
-        np.abs(out[:, :s], out=out[:, s:])
+        np.multiply(tally, self._weights.scale[self._iteration - 1], out=out)
+        out.clip(-TALLY_MAX, TALLY_MAX, out=out)
+        np.floor(out, out=out)
+        np.abs(out, out=out)
 
     def _update_state(self, h: Floats, z: Floats, bias: Floats) -> None:
         """Move the states of some cells on, by the sums for their gates [n, 2K]."""
@@ -213,25 +212,24 @@ def _taps(padded: NDArray[Any]) -> NDArray[Any]:
     return sliding_window_view(padded, (3, 3), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
 
 
-def _folded(plane: NDArray[np.uint8], dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
-    """Return the bits of an iteration as +1 and -1, those of channels that are the same in all cells folded into one.
+def _folded(values: NDArray[np.int8], dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
+    """Return the values of an iteration, those of channels that are the same in all cells folded into one.
 
     Args:
-        plane: uint8 [C, h, w].
+        values: int8 [M, h, w].
         dtype: Type of the result.
 
     Returns:
         bits: [h + 2, w + 2, V + 1] of the V other channels, and a last one that is 1; all are 0 outside the tile.
-        fold: [V + 1, C]; fold @ (weights of all channels) gives those of these.
+        fold: [V + 1, M]; fold @ (weights of all channels) gives those of these.
     """
-    c, grid_h, grid_w = plane.shape
-    signs = _signs(plane)
-    low, high = (bound(axis=(1, 2)) for bound in (signs.min, signs.max))
+    m, grid_h, grid_w = values.shape
+    low, high = (bound(axis=(1, 2)) for bound in (values.min, values.max))
     varying = np.flatnonzero(low != high)
     bits = np.zeros((grid_h + 2, grid_w + 2, len(varying) + 1), dtype=dtype)
-    bits[1:-1, 1:-1, :-1] = signs[varying].transpose(1, 2, 0)
+    bits[1:-1, 1:-1, :-1] = values[varying].transpose(1, 2, 0)
     bits[1:-1, 1:-1, -1] = 1
-    fold = np.zeros((len(varying) + 1, c), dtype=dtype)
+    fold = np.zeros((len(varying) + 1, m), dtype=dtype)
     fold[np.arange(len(varying)), varying] = 1
     fold[-1] = np.where(low == high, low, 0)
     return bits, fold
@@ -247,8 +245,3 @@ def _around(x: NDArray[np.uint16]) -> NDArray[np.uint16]:
     total -= x
     total >>= AROUND_SHIFT
     return total
-
-
-def _signs(bits: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return +1 for 1 and -1 for 0."""
-    return 2 * bits.view(np.int8) - 1

@@ -34,7 +34,7 @@ class PassWeights(NamedTuple):
     """Operands of one pass, each with its sums in columns; C', the taps times channels that its context may see.
 
     Attributes:
-        context: [C', F], for bits of +1 and -1.
+        context: [C', F], for values of 1, 0 and -1.
         hidden_bias: [F].
         output: [F, G].
         output_bias: [G].
@@ -50,10 +50,10 @@ class GateWeights(NamedTuple):
     """Operands of state and tallies before one iteration; S', the tallies that have moved by then.
 
     Attributes:
-        bits: [9, C, 2K], for bits of +1 and -1.
-        rest: [K + 2S', 2K], for the state, and values and magnitudes of tallies.
+        bits: [9, M, 2K], for values of 1, 0 and -1.
+        rest: [K + S', 2K], for the state, and magnitudes of tallies.
         bias: [2K].
-        tally: [2, C, S'], for tallies that are 0 and for others.
+        tally: [2, M, S'], for tallies that are 0 and for others.
     """
 
     bits: Floats
@@ -66,8 +66,8 @@ class TallyOutput(NamedTuple):
     """Weights from the S' tallies that have moved to the logits of all channels.
 
     Attributes:
-        here: [2S', C], for values and magnitudes in the cell.
-        around: [S', C], for what is around it.
+        here: [S', M], for magnitudes in the cell.
+        around: [S', M], for what is around it.
     """
 
     here: Floats
@@ -101,7 +101,8 @@ class FastTensors:
         if t not in self._gates:
             tensors = self.tensors
             scale = np.repeat([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], tensors.state_channels)
-            bits = _columns(tensors.state_in_weight[t - 1]).reshape(9, tensors.code_channels, -1) * np.int16(KNOWN_BIT)
+            taps = _columns(tensors.state_in_weight[t - 1]).reshape(9, tensors.modelled_channels, -1)
+            bits = taps * np.int16(KNOWN_BIT)
             rest = np.concatenate([tensors.state_weight.T, self._of_moved(t, tensors.tally_input_weight.T)])
             bias = tensors.state_in_bias[t - 1] * scale + TABLE_CENTRE
             tally = self._of_moved(t, tensors.tally_weight[t - 1].transpose(1, 0, 2)).transpose(1, 2, 0)
@@ -117,7 +118,7 @@ class FastTensors:
                 own = sorted((one.first, index) for index, one in enumerate(passes) if phase in phases_of(one.lattice))
                 weights = [self.tensors.tally_output_weight[t - 1, index] for _, index in own]
                 weight = self._operand(self._of_moved(t, np.concatenate(weights).T).T, LOGIT_SHIFT)
-                found.append(TallyOutput(*np.split(weight, [2 * self.moved[t]])))
+                found.append(TallyOutput(*np.split(weight, [self.moved[t]])))
             self._tally_outputs[t] = found
         return self._tally_outputs[t]
 

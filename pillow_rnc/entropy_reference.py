@@ -42,22 +42,22 @@ class Pass(NamedTuple):
 class EntropyTensors:
     """Checked integers of one entropy network, in the names and shapes of the weights file.
 
-    C code channels, K state channels, F hidden channels, S tallies, P passes of G channels, T iterations.
+    M modelled channels, K state channels, F hidden channels, S tallies, P passes of G channels, T iterations.
 
     Attributes:
         passes: The P passes, in coding order.
-        state_in_weight: int8 [T-1, 2K, C, 3, 3].
+        state_in_weight: int8 [T-1, 2K, M, 3, 3].
         state_in_bias: int32 [T-1, 2K].
         state_weight: int8 [2K, K].
         feature_weight: int8 [F, K, 3, 3].
         feature_bias: int32 [T, P, F].
-        context_weight: int8 [T, P-1, F, C, 3, 3].
+        context_weight: int8 [T, P-1, F, M, 3, 3].
         output_weight: int8 [T, P, G, F].
         output_bias: int32 [T, P, G].
-        tally_weight: int16 [T-1, 2, S, C], for tallies that are 0 and for others.
+        tally_weight: int16 [T-1, 2, S, M], for tallies that are 0 and for others.
         tally_scale: int32 [T-1].
-        tally_input_weight: int8 [2K, 2S].
-        tally_output_weight: int8 [T-1, P, G, 3S].
+        tally_input_weight: int8 [2K, S].
+        tally_output_weight: int8 [T-1, P, G, 2S].
     """
 
     passes: tuple[Pass, ...]
@@ -101,8 +101,8 @@ class EntropyTensors:
         return checked
 
     @property
-    def code_channels(self) -> int:
-        """C, the channels of a code plane."""
+    def modelled_channels(self) -> int:
+        """M, the channels of a code plane that have probabilities of their own."""
         return max(one.stop for one in self.passes)
 
     @property
@@ -150,15 +150,15 @@ class EntropyTensors:
         if any(getattr(self, name).ndim != count for name, count in dimensions.items()):
             msg = "entropy tensors have the wrong number of dimensions"
             raise WeightsError(msg)
-        c, k, f, s = self.code_channels, self.state_channels, self.hidden_channels, self.tallies
+        m, k, f, s = self.modelled_channels, self.state_channels, self.hidden_channels, self.tallies
         p, t, g = len(self.passes), self.iterations, self.group
         if min(t, k, f, s) < 1:
             msg = f"entropy network of sizes T {t}, K {k}, F {f}, S {s}, expected at least 1 of each"
             raise WeightsError(msg)
         shapes = (
-            (t - 1, 2 * k, c, 3, 3), (t - 1, 2 * k), (2 * k, k), (f, k, 3, 3),
-            (t, p, f), (t, p - 1, f, c, 3, 3), (t, p, g, f), (t, p, g),
-            (t - 1, 2, s, c), (t - 1,), (2 * k, 2 * s), (t - 1, p, g, 3 * s),
+            (t - 1, 2 * k, m, 3, 3), (t - 1, 2 * k), (2 * k, k), (f, k, 3, 3),
+            (t, p, f), (t, p - 1, f, m, 3, 3), (t, p, g, f), (t, p, g),
+            (t - 1, 2, s, m), (t - 1,), (2 * k, s), (t - 1, p, g, 2 * s),
         )  # fmt: skip
         for name, shape in zip(_TENSOR_FIELDS, shapes, strict=True):
             check_values(name, getattr(self, name), shape)
@@ -186,43 +186,29 @@ def cells_of(lattice: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
     return cells
 
 
-def bits_of_pass(plane: NDArray[np.uint8], one: Pass) -> NDArray[np.uint8]:
-    """Return the bits of one pass in coding order: uint8 [G * n] of a plane uint8 [C, h, w]."""
-    channels, grid_h, grid_w = plane.shape
-    flat = plane.reshape(channels, -1)
-    return flat[one.first : one.stop].take(cells_of(one.lattice, grid_h, grid_w), axis=1).ravel()
-
-
-def place_bits(plane: NDArray[np.uint8], one: Pass, bits: NDArray[np.uint8]) -> None:
-    """Write the bits of one pass, uint8 [G * n] in coding order, to their places in a contiguous plane [C, h, w]."""
-    channels, grid_h, grid_w = plane.shape
-    cells = cells_of(one.lattice, grid_h, grid_w)
-    plane.reshape(channels, -1)[one.first : one.stop, cells] = bits.reshape(one.stop - one.first, cells.size)
-
-
 class ReferenceState:
     """The network at work on one tile, in int64: slow, and right on every machine."""
 
     def __init__(self, tensors: EntropyTensors, grid_h: int, grid_w: int) -> None:
         self._tensors = tensors
-        self._shape = (tensors.code_channels, grid_h, grid_w)
+        self._shape = (tensors.modelled_channels, grid_h, grid_w)
         self._iteration = -1
         self._state = np.zeros((tensors.state_channels, grid_h, grid_w), dtype=np.int64)
         self._tally = np.zeros((tensors.tallies, grid_h, grid_w), dtype=np.int64)
         self._seen: NDArray[np.int64] | None = None
         self._feature: NDArray[np.int64] | None = None
-        self._known = np.zeros(self._shape, dtype=np.int64)  # bits as +1 and -1; 0 where unknown
+        self._known = np.zeros(self._shape, dtype=np.int64)  # values of bits; 0 where unknown
 
-    def begin(self, iteration: int, previous: NDArray[np.uint8] | None) -> None:
+    def begin(self, iteration: int, previous: NDArray[np.int8] | None) -> None:
         """Move on to the next iteration; see `EntropyState.begin`."""
         self._iteration += 1
         if iteration != self._iteration:
             msg = f"iteration {iteration} begun, expected {self._iteration}"
             raise ValueError(msg)
         if previous is not None:
-            signs = 2 * previous.astype(np.int64) - 1
-            self._seen = self._count(signs)
-            self._update_state(KNOWN_BIT * signs, self._seen[: 2 * self._tensors.tallies])
+            values = previous.astype(np.int64)
+            self._seen = self._count(values)
+            self._update_state(KNOWN_BIT * values, self._seen[: self._tensors.tallies])
         self._feature = None
         self._known = np.zeros(self._shape, dtype=np.int64)
 
@@ -240,22 +226,21 @@ class ReferenceState:
             logits = logits + _mix(tensors.tally_output_weight[t - 1, index], self._seen)
         k = PROBABILITY[_table_index(logits >> LOGIT_SHIFT)]
         cells = cells_of(one.lattice, *self._shape[1:])
-        return k.reshape(len(k), -1)[:, cells].ravel()
+        return k.reshape(len(k), -1)[:, cells]
 
-    def reveal(self, index: int, bits: NDArray[np.uint8]) -> None:
+    def reveal(self, index: int, values: NDArray[np.int8]) -> None:
         """Take note of the bits of one pass; see `EntropyState.reveal`."""
         one = self._tensors.passes[index]
         cells = cells_of(one.lattice, *self._shape[1:])
-        values = 2 * bits.astype(np.int64).reshape(one.stop - one.first, cells.size) - 1
         self._known.reshape(self._shape[0], -1)[one.first : one.stop, cells] = values
 
-    def _count(self, signs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Add the bits of the iteration before, +1 and -1, to the tallies; return what is seen of them, [3S, h, w]."""
+    def _count(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Add the values of the iteration before to the tallies; return what is seen of them, [2S, h, w]."""
         tensors, t = self._tensors, self._iteration
-        fresh, known = (_mix(weight, signs) for weight in tensors.tally_weight[t - 1])
+        fresh, known = (_mix(weight, values) for weight in tensors.tally_weight[t - 1])
         self._tally = self._tally + np.where(self._tally == 0, fresh, known)
         v = np.clip((self._tally * int(tensors.tally_scale[t - 1])) >> TALLY_SHIFT, -TALLY_MAX, TALLY_MAX)
-        return np.concatenate([v, np.abs(v), _around(np.abs(v))])
+        return np.concatenate([np.abs(v), _around(np.abs(v))])
 
     def _update_state(self, x: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
         tensors, t = self._tensors, self._iteration

@@ -46,9 +46,14 @@ class ModelConfig:
     context_channels: int = 96
     decoder_steps: int = 2
     separable: bool = True
-    entropy_state_channels: int = 48
-    entropy_hidden_channels: int = 64
-    passes: Passes = ((2, 0, 24), (3, 0, 24), (1, 0, 24), (2, 24, 48), (3, 24, 48), (1, 24, 48))
+    entropy_state_channels: int = 32
+    entropy_hidden_channels: int = 48
+    passes: Passes = ((2, 0, 24), (3, 0, 24), (1, 0, 24))
+
+    @property
+    def modelled_channels(self) -> int:
+        """M, the channels that the entropy network models; in the embedded framework all others are signs."""
+        return max(stop for _, _, stop in self.passes)
 
     def to_json(self) -> str:
         """Return the text that a weights file holds."""

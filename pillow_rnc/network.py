@@ -30,7 +30,7 @@ from pillow_rnc.activations import Binarizer, significance, squash
 from pillow_rnc.block_basis import MEANS
 from pillow_rnc.block_transform import COEFFICIENTS, BlockTransform
 from pillow_rnc.cells import State, make_cell
-from pillow_rnc.embedded_quantiser import EmbeddedQuantiser, Intervals, Visits, advanced, at_rest, margins
+from pillow_rnc.embedded_quantiser import EmbeddedQuantiser, Intervals, Told, Visits, advanced, at_rest, margins, told
 from pillow_rnc.interval_decoder import IntervalDecoder
 from pillow_rnc.pointwise import Pointwise, pointwise
 from pillow_rnc.two_scales import DecoderState, TwoScales
@@ -266,6 +266,12 @@ class Network(nn.Module):
         if self.config.framework == "one_shot":
             return CodecState(coded, state.reach, update, decoder)
         return CodecState(state.coded + coded, state.reach, state.reconstruction + update, decoder)
+
+    def told(self, bits: Tensor, weights: IterationWeights, state: CodecState) -> Told | None:
+        """Return what the bits of an iteration tell, from the state before it; None if all of them do."""
+        if weights.visits is None:
+            return None
+        return told(bits, Intervals(state.coded, state.reach), weights.visits)
 
     def shown(self, state: CodecState, iteration: Tensor) -> Tensor:
         """Return the coefficients of the picture after some iterations, [N, 192, h, w].

@@ -28,6 +28,10 @@ class Strip(NamedTuple):
         """Return the strip of a map without margin, as a matrix [cells, channels] that shares its memory."""
         return array[self.tiles, self.rows].reshape(-1, array.shape[-1])
 
+    def across(self, array: Floats) -> Floats:
+        """Return the strip of a map with the channel first, as a matrix [channels, cells] that shares its memory."""
+        return array[:, self.tiles, self.rows].reshape(len(array), -1)
+
     def inner(self, padded: Floats) -> Floats:
         """Return the strip of a map with a margin, [tiles, rows, columns, channels]."""
         return padded[self.tiles, self.rows.start + 1 : self.rows.stop + 1, 1:-1]

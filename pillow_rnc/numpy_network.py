@@ -1,8 +1,8 @@
 """The codec network at work on tiles in NumPy: the same pictures as `network` makes, without torch.
 
 Maps are float32 with the channel last, [n, rows, columns, channels] for n tiles of one size; those that a 3x3
-convolution reads have a cell of zeros on every side. Work goes strip by strip, so that it stays in the second-level
-cache. The decoder works when somebody looks.
+convolution reads have a cell of zeros on every side. Maps of coefficients have the channel first, as the quantiser
+wants them. Work goes strip by strip, so that it stays in the second-level cache. The decoder works when somebody looks.
 
 Why NumPy: it takes less time than torch on one core, because it does less. Nearly all arithmetic is matrix products,
 for which NumPy brings kernels as good; its depthwise convolutions are four times slower, a tenth of the whole. It is
@@ -48,39 +48,31 @@ class _Codes:
     def __init__(self, weights: NetworkWeights, shape: tuple[int, int, int]) -> None:
         self._weights, self._shape = weights, shape
         self.intervals = Intervals(shape)
-        self.wider = np.ones((*shape, 1), np.float32)  # by what the masking widens the steps
-        self._bits = np.empty((*shape, weights.config.code_channels), np.float32)
+        self.wider = np.ones(shape, np.float32)  # by what the masking widens the steps
         self.strips = list(strips(shape, _STRIP_CELLS))
         self.iterations = 0
 
     def encode(self, target: Floats) -> NDArray[np.uint8]:
-        """Return the codes of the next iteration, uint8 [n, C, h, w]."""
+        """Return the codes of the next iteration, uint8 [n, C, h, w], of coefficients [192, n, h, w]."""
         visits = self._weights.iterations[self.iterations].visits
-        for strip in self.strips:
-            self.intervals.encode(strip, visits, strip.of(self.wider), strip.of(target), strip.of(self._bits))
-        self._advance()
-        return np.ascontiguousarray((self._bits > 0).transpose(0, 3, 1, 2)).view(np.uint8)
+        codes = np.empty((self._weights.config.code_channels, self.wider.size), np.uint8)
+        self.intervals.encode(visits, self.wider.reshape(-1), target.reshape(COEFFICIENTS, -1), codes)
+        self._advance(codes)
+        return np.ascontiguousarray(codes.reshape(-1, *self._shape).swapaxes(0, 1))
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
-        self._bits[...] = planes.transpose(0, 2, 3, 1)
-        self._bits *= 2
-        self._bits -= 1
-        self._advance()
+        self._advance(planes.swapaxes(0, 1).reshape(planes.shape[1], -1))
 
-    def _advance(self) -> None:
-        visits = self._weights.iterations[self.iterations].visits
-        for strip in self.strips:
-            self.intervals.advance(strip, visits, strip.of(self.wider), strip.of(self._bits))
+    def _advance(self, codes: NDArray[np.uint8]) -> None:
+        self.intervals.advance(self._weights.iterations[self.iterations].visits, self.wider.reshape(-1), codes)
         self._mask()
         self.iterations += 1
 
     def _mask(self) -> None:
         """Find by what steps are widened now; see `network.Masking`."""
-        energy = np.empty(self._shape, np.float32)
-        for strip in self.strips:
-            luma = self.intervals.middle[strip.tiles, strip.rows, :, 1 : BLOCK**2]
-            np.einsum("nrci,nrci->nrc", luma, luma, out=energy[strip.tiles, strip.rows])
+        luma = self.intervals.middle[1 : BLOCK**2]
+        energy = np.einsum("knrc,knrc->nrc", luma, luma)
         padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)))
         rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
         around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
@@ -88,7 +80,12 @@ class _Codes:
         around /= _neighbours(height)[:, None] * _neighbours(width)
         energy += around
         energy *= np.float32(0.5 / ((BLOCK**2 - 1) * self._weights.masking_floor))
-        self.wider[..., 0] = np.exp(np.float32(self._weights.masking_exponent) * np.log1p(energy))
+        self.wider[...] = np.exp(np.float32(self._weights.masking_exponent) * np.log1p(energy))
+
+    def gain(self, strip: Strip, gain: float) -> Floats:
+        """Return one over the steps in a strip, [cells]."""
+        masked: Floats = np.float32(gain) / self.wider[strip.tiles, strip.rows].reshape(-1)
+        return masked
 
 
 class _Decoder:
@@ -111,7 +108,7 @@ class _Decoder:
         self._input = np.empty((*shape, weights.config.decoder_channels), np.float32)
 
     def show(self, coefficients: Floats) -> None:
-        """Write what is shown, [n, rows, columns, 192]."""
+        """Write what is shown, [192, n, rows, columns]."""
         self._see()
         for step in range(self._weights.config.decoder_steps):
             if step:
@@ -123,32 +120,31 @@ class _Decoder:
                     self._detail.move(strip)
         for strip in self._codes.strips:
             features = self._detail.move(strip)
-            inside = np.matmul(features, self._weights.output, out=strip.of(coefficients))
-            middle = strip.of(self._codes.intervals.middle)
-            inside += np.sign(middle) * self._own.shift
-            inside *= self._widths(strip)
-            inside *= strip.of(self._codes.wider) / np.float32(self._own.gain)
+            inside = np.matmul(self._weights.output.T, features.T, out=strip.across(coefficients))
+            middle, gain = strip.across(self._codes.intervals.middle), self._codes.gain(strip, self._own.gain)
+            inside += np.sign(middle) * self._own.shift[:, None]
+            inside *= self._widths(strip, gain, self._scratch("widths", *middle.shape))
+            inside /= gain
             inside += middle
 
-    def _widths(self, strip: Strip) -> Floats:
-        """Return half widths of intervals in steps, [cells, 192]."""
-        reach = strip.of(self._codes.intervals.reach)
-        widths = np.abs(reach, out=self._scratch("widths", len(reach), COEFFICIENTS))
-        widths *= np.float32(self._own.gain) / strip.of(self._codes.wider)
+    def _widths(self, strip: Strip, gain: Floats, out: Floats) -> Floats:
+        """Write half widths of intervals in steps, [192, cells], and return them."""
+        widths = np.abs(strip.across(self._codes.intervals.reach), out=out)
+        widths *= gain
         return np.minimum(widths, WIDEST, out=widths)
 
     def _see(self) -> None:
         """Lay out the input of both cells."""
         weights, codes = self._weights, self._codes
         for strip in codes.strips:
-            middle = strip.of(codes.intervals.middle)
-            both = self._scratch("both", len(middle), 2 * COEFFICIENTS)
-            seen = np.multiply(middle, np.float32(self._own.gain) / strip.of(codes.wider), out=both[:, :COEFFICIENTS])
-            bend = np.abs(seen, out=self._scratch("bend", len(middle), COEFFICIENTS))
+            middle, gain = strip.across(codes.intervals.middle), codes.gain(strip, self._own.gain)
+            both = self._scratch("both", 2 * COEFFICIENTS, middle.shape[1])
+            seen = np.multiply(middle, gain, out=both[:COEFFICIENTS])
+            bend = np.abs(seen, out=self._scratch("bend", *middle.shape))
             bend += SQUASH
             seen /= bend
-            both[:, COEFFICIENTS:] = self._widths(strip)
-            np.matmul(both, weights.sight, out=strip.of(self._input))
+            self._widths(strip, gain, both[COEFFICIENTS:])
+            np.matmul(both.T, weights.sight, out=strip.of(self._input))
         self._input += self._own.bias
         for strip in self._context_strips:
             place = strip.doubled()
@@ -192,14 +188,14 @@ class NumpyTiles:
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
         n, rows, columns = self._shape
-        self._target = np.empty((*self._shape, COEFFICIENTS), np.float32)
+        self._target = np.empty((COEFFICIENTS, *self._shape), np.float32)
         picture = pixels.astype(np.float32)
         filter_borders(picture, self._overlap)
         blocks = picture.reshape(n, rows, BLOCK, columns, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)
         for strip in self._codes.strips:
             block = blocks[strip.tiles, strip.rows].reshape(-1, COEFFICIENTS)
             block -= 128
-            np.matmul(block, self._to_coefficients, out=strip.of(self._target))
+            np.matmul(self._to_coefficients.T, block.T, out=strip.across(self._target))
         transform_means(self._target, back=False)
 
     @np.errstate(all="ignore")
@@ -216,13 +212,13 @@ class NumpyTiles:
     def pixels(self) -> Floats:
         """Return the pictures so far, [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
         n, rows, columns = self._shape
-        coefficients = np.zeros((*self._shape, COEFFICIENTS), np.float32)
+        coefficients = np.zeros((COEFFICIENTS, *self._shape), np.float32)
         if self._codes.iterations:
             _Decoder(self._weights, self._codes, self._shape).show(coefficients)
         transform_means(coefficients, back=True)
         picture = np.empty((n, rows, BLOCK, columns, BLOCK, 3), np.float32)
         for strip in self._codes.strips:
-            blocks = strip.of(coefficients) @ self._to_pixels
+            blocks = strip.across(coefficients).T @ self._to_pixels
             blocks += 128
             place = picture[strip.tiles, strip.rows]
             place[...] = blocks.reshape(*place.shape[:2], columns, BLOCK, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)

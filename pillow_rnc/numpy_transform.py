@@ -77,15 +77,15 @@ def filter_borders(pictures: Floats, matrix: Floats) -> None:
 
 
 def transform_means(coefficients: Floats, *, back: bool) -> None:
-    """Transform the means of blocks among coefficients [n, h, w, 192] by the wavelet, or back, in place."""
-    planes = coefficients[..., list(MEANS)]
+    """Transform the means of blocks among coefficients [192, n, h, w] by the wavelet, or back, in place."""
+    planes = coefficients[list(MEANS)]
     levels = range(WAVELET_LEVELS)
     for level in reversed(levels) if back else levels:
-        grid = planes[:, :: 2**level, :: 2**level]
-        rows, columns = grid.swapaxes(0, 2), grid.swapaxes(0, 1)  # views whose first axis runs along a line
+        grid = planes[:, :, :: 2**level, :: 2**level]
+        rows, columns = grid.swapaxes(0, 3), grid.swapaxes(0, 2)  # views whose first axis runs along a line
         for lines in (columns, rows) if back else (rows, columns):
             _lift(lines, back=back)
-    coefficients[..., list(MEANS)] = planes
+    coefficients[list(MEANS)] = planes
 
 
 def _lift(lines: Floats, *, back: bool) -> None:

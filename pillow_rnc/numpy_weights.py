@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pillow_rnc.block_basis import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
-from pillow_rnc.numpy_quantiser import Visits, visits_of
+from pillow_rnc.visits import Visits, visits_of
 
 if TYPE_CHECKING:
     from pillow_rnc.model_config import ModelConfig
@@ -156,7 +156,6 @@ def _iterations(reader: _Reader, config: ModelConfig, bias: Floats) -> list[Iter
     out = []
     for t in range(count):
         visits = visits_of(*(table[t] for table in tables))
-        if visits is None:
-            raise reader.misfit(f"quantiser, iteration {t}")
+        assert visits is not None  # the entropy network was loaded with them
         out.append(IterationWeights(float(gains[t]), visits, biases[t], shifts[t]))
     return out

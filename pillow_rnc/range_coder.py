@@ -62,9 +62,9 @@ class SegmentEncoder:
             self._append(bits[part].astype(np.int32), model)
 
     def finish(self) -> bytes:
-        """Return the payload: little-endian 32-bit words, none if no bit was encoded."""
+        """Return the payload: little-endian 32-bit words, at least one."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
-        return words.astype("<u4", copy=False).tobytes()
+        return words.astype("<u4", copy=False).tobytes() or bytes(WORD_BYTES)
 
     def _append(self, symbols: NDArray[np.int32], model: tuple[Any, ...]) -> None:
         """Encode checked symbols under a checked model; see `_parts`."""

@@ -16,7 +16,6 @@ import torch
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
 from pillow_rnc.fork_lock import ForkLock
 from pillow_rnc.network import CodecState, Network
-from pillow_rnc.numpy_quantiser import visits_of
 from pillow_rnc.thread_limit import for_products
 from pillow_rnc.weights import Weights, load
 
@@ -205,12 +204,6 @@ def _built_network(model_id: bytes, device: torch.device) -> Network:
         wrong = sorted(name for name in found | expected if found.get(name) != expected.get(name))
         msg = f"weights {weights.name!r} do not fit their own configuration in {', '.join(wrong)}"
         raise WeightsError(msg)
-    if "quantiser.level" in state:
-        tables = zip(*(state[f"quantiser.{name}"].numpy() for name in ("coefficient", "level", "step")), strict=True)
-        for t, (coefficient, level, step) in enumerate(tables):
-            if visits_of(coefficient, level, step) is None:
-                msg = f"weights {weights.name!r} do not fit their own configuration in quantiser, iteration {t}"
-                raise WeightsError(msg)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = Network(weights.config)
     network.float()

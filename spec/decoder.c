@@ -279,7 +279,7 @@ static const char *after(const char *text, const char *word) {
 static struct tensor find_tensor(const char *json, const char *name) {
     struct tensor found = {NULL, {0}};
     char quoted[64];
-    sprintf(quoted, "\"entropy.%s\"", name);
+    sprintf(quoted, "\"%s\"", name);
     json = after(json, quoted);
     char *end = (char *)after(after(json, "\"shape\""), "[");
     for (int i = 0; i < 6 && *end != ']'; i++) {
@@ -290,14 +290,22 @@ static struct tensor find_tensor(const char *json, const char *name) {
     return found;
 }
 
-static struct tensor state_in_w, state_in_b, state_w, feature_w, feature_b, context_w, output_w, output_b;
+static struct tensor coefficients, levels, state_in_w, state_in_b, state_w, feature_w, feature_b, context_w, output_w, output_b;
 static struct tensor tally_w, tally_s, tally_input_w, tally_output_w;
-static struct { int lattice, first, stop; } passes[1024];
+static int lattices[3]; /* of the passes */
 static int T, C, K, F, S, P, G;
 
 static int w8(struct tensor t, size_t index) { return (int8_t)t.data[index]; }
 static int w16(struct tensor t, size_t index) { return (int16_t)u16(t.data + 2 * index); }
 static int b32(struct tensor t, size_t index) { return (int32_t)u32(t.data + 4 * index); }
+
+/* A whole number of type F32. */
+static int f32(struct tensor t, size_t index) {
+    uint32_t bits = u32(t.data + 4 * index);
+    float value;
+    memcpy(&value, &bits, 4);
+    return (int)value;
+}
 
 static void read_weights(const char *path) {
     size_t size;
@@ -309,31 +317,73 @@ static void read_weights(const char *path) {
     char *json = zeros(u32(weights) + 1, 1);
     memcpy(json, weights + 8, u32(weights));
     weights_data = weights + 8 + u32(weights);
-    state_in_w = find_tensor(json, "state_in.weight");
-    state_in_b = find_tensor(json, "state_in.bias");
-    state_w = find_tensor(json, "state.weight");
-    feature_w = find_tensor(json, "feature.weight");
-    feature_b = find_tensor(json, "feature.bias");
-    context_w = find_tensor(json, "context.weight");
-    output_w = find_tensor(json, "output.weight");
-    output_b = find_tensor(json, "output.bias");
-    tally_w = find_tensor(json, "tally.weight");
-    tally_s = find_tensor(json, "tally.scale");
-    tally_input_w = find_tensor(json, "tally_input.weight");
-    tally_output_w = find_tensor(json, "tally_output.weight");
+    coefficients = find_tensor(json, "network.quantiser.coefficient");
+    levels = find_tensor(json, "network.quantiser.level");
+    state_in_w = find_tensor(json, "entropy.state_in.weight");
+    state_in_b = find_tensor(json, "entropy.state_in.bias");
+    state_w = find_tensor(json, "entropy.state.weight");
+    feature_w = find_tensor(json, "entropy.feature.weight");
+    feature_b = find_tensor(json, "entropy.feature.bias");
+    context_w = find_tensor(json, "entropy.context.weight");
+    output_w = find_tensor(json, "entropy.output.weight");
+    output_b = find_tensor(json, "entropy.output.bias");
+    tally_w = find_tensor(json, "entropy.tally.weight");
+    tally_s = find_tensor(json, "entropy.tally.scale");
+    tally_input_w = find_tensor(json, "entropy.tally_input.weight");
+    tally_output_w = find_tensor(json, "entropy.tally_output.weight");
     T = output_w.shape[0], P = output_w.shape[1], G = output_w.shape[2], F = output_w.shape[3];
-    K = state_w.shape[1], C = tally_w.shape[3], S = tally_w.shape[2];
-    char *end = (char *)after(after(json, "passes"), "["); /* the config is JSON within a string of JSON */
-    for (int p = 0; p < P; p++) {
-        passes[p].lattice = (int)strtol(after(end, "["), &end, 10);
-        passes[p].first = (int)strtol(after(end, ","), &end, 10);
-        passes[p].stop = (int)strtol(after(end, ","), &end, 10);
-    }
+    K = state_w.shape[1], C = 2 * G, S = tally_w.shape[2];
+    /* The config is JSON within a string of JSON */
+    const char *framework = after(after(json, "framework"), ":"), *pass = after(after(json, "passes"), "[");
+    framework += strspn(framework, " \\\"");
+    if (strncmp(framework, "embedded", 8)) fail(UNSUPPORTED, "framework");
+    for (int p = 0; p < P; p++) lattices[p] = (int)strtol(pass = after(pass, "["), NULL, 10);
     uint32_t stride = (uint32_t)strtol(after(after(json, "code_stride"), ":"), NULL, 10);
     if (stride != head.stride) fail(UNSUPPORTED, "Code_Stride is not that of the model");
     if ((uint32_t)C != head.channels) fail(UNSUPPORTED, "Code_Channels are not those of the model");
     if ((uint32_t)T < head.iterations) fail(UNSUPPORTED, "Iterations above those of the model");
     free(json);
+}
+
+/* ---- Visits ---- */
+
+enum { COEFFICIENTS = 192, IDLE = 1000000, NEVER = MAX_ITERATIONS };
+
+static int rows, columns, cells; /* of the tile in work */
+static uint8_t *since; /* of each coefficient and cell: the first iteration in which it is significant */
+
+static int significant(int t, int p, int i) {
+    return since[(size_t)f32(coefficients, (size_t)t * G + p) * cells + i] <= t;
+}
+
+/* Whether the bit of channel c at cell i is told in iteration t; `codes` holds those that come before it. */
+static int told(const uint8_t *codes, int t, int c, int i) {
+    int p = c % G, level = f32(levels, (size_t)t * G + p);
+    if (level == IDLE) return 0;
+    if (c >= G) return level == 1 && !significant(t, p, i) && codes[p * cells + i];
+    return level == 1 || (!significant(t, p, i) && codes[(p - 1) * cells + i]);
+}
+
+/* The value of a magnitude bit, 127 times as `conv` takes it in. */
+static int8_t value(const uint8_t *codes, int t, int p, int i) {
+    if (codes[p * cells + i]) return 127;
+    return told(codes, t, p, i) && significant(t, p, i) ? -127 : 0;
+}
+
+static void check_raw(const uint8_t *codes, int t) {
+    for (int c = 0; c < C; c++)
+        for (int i = 0; i < cells; i++)
+            if (codes[c * cells + i] && !told(codes, t, c, i)) fail(CORRUPT, "a bit that is not told is 1");
+}
+
+/* What is significant after iteration t. */
+static void advance(const uint8_t *codes, int t) {
+    for (int p = 0; p < G; p++) {
+        if (f32(levels, (size_t)t * G + p) != 1) continue;
+        uint8_t *known = since + (size_t)f32(coefficients, (size_t)t * G + p) * cells;
+        for (int i = 0; i < cells; i++)
+            if (codes[p * cells + i] && known[i] == NEVER) known[i] = (uint8_t)(t + 1);
+    }
 }
 
 /* ---- Entropy network ---- */
@@ -387,8 +437,6 @@ static const uint16_t PROBABILITY[256] = {
 static int shift(int a, int s) { return a >= 0 ? a >> s : ~(~a >> s); }
 static int clamp(int a, int low, int high) { return a < low ? low : a > high ? high : a; }
 
-static int rows, columns, cells; /* of the tile in work */
-
 static int in_lattice(int lattice, int i) {
     int y = i / columns % 2, x = i % columns % 2;
     switch (lattice) {
@@ -420,44 +468,40 @@ static int conv(struct tensor w, size_t from, const int8_t *map, int inputs, int
 }
 
 /* A tally as iteration t sees it. The product can have more than 32 bits. */
-static int scaled(int q, int t) {
+static int8_t scaled(int q, int t) {
     int64_t product = (int64_t)q * b32(tally_s, (size_t)t - 1);
     int64_t v = product >= 0 ? product >> 10 : ~(~product >> 10);
-    return v < -127 ? -127 : v > 127 ? 127 : (int)v;
+    return (int8_t)(v < -127 || v > 127 ? 127 : v < 0 ? -v : v);
 }
 
-/* Adds the bits of iteration t - 1 to the tallies q and makes the map r of them. */
-static void count(int *q, int8_t *r, const int8_t *bits, int t) {
-    int8_t *magnitudes = r + (size_t)S * cells, *around = r + 2 * (size_t)S * cells;
+/* Adds the values x of iteration t - 1 to the tallies q and makes the map r of them. */
+static void count(int *q, int8_t *r, const int8_t *x, int t) {
+    int8_t *around = r + (size_t)S * cells;
     for (int s = 0; s < S; s++) {
         for (int i = 0; i < cells; i++) {
             size_t row = ((size_t)(t - 1) * 2 + (q[s * cells + i] != 0)) * S + s;
-            for (int c = 0; c < C; c++) {
-                int weight = w16(tally_w, row * C + c);
-                q[s * cells + i] += bits[c * cells + i] > 0 ? weight : -weight;
-            }
-            r[s * cells + i] = (int8_t)scaled(q[s * cells + i], t);
-            magnitudes[s * cells + i] = (int8_t)abs(r[s * cells + i]);
+            for (int c = 0; c < G; c++) q[s * cells + i] += w16(tally_w, row * G + c) * (x[c * cells + i] / 127);
+            r[s * cells + i] = scaled(q[s * cells + i], t);
         }
         for (int i = 0; i < cells; i++) {
             int sum = 0;
             for (int j = 0; j < 8; j++)
-                if (neighbour(i, j) >= 0) sum += magnitudes[s * cells + neighbour(i, j)];
+                if (neighbour(i, j) >= 0) sum += r[s * cells + neighbour(i, j)];
             around[s * cells + i] = (int8_t)(sum >> 3);
         }
     }
 }
 
-static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const int8_t *r, int t) {
-    for (int y = 0; y < rows; y++)
-        for (int x = 0; x < columns; x++)
+static void next_state(int8_t *state, int8_t *scratch, const int8_t *x, const int8_t *r, int t) {
+    for (int row = 0; row < rows; row++)
+        for (int column = 0; column < columns; column++)
             for (int c = 0; c < K; c++) {
-                int z[2], cell = y * columns + x;
+                int z[2], cell = row * columns + column;
                 for (int half = 0; half < 2; half++) {
-                    size_t row = half * K + c, layer = (size_t)(t - 1) * 2 * K + row;
-                    z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * C * 9, bits, C, y, x);
-                    for (int j = 0; j < K; j++) z[half] += w8(state_w, row * K + j) * state[j * cells + cell];
-                    for (int s = 0; s < 2 * S; s++) z[half] += w8(tally_input_w, row * 2 * S + s) * r[s * cells + cell];
+                    size_t out = half * K + c, layer = (size_t)(t - 1) * 2 * K + out;
+                    z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * G * 9, x, G, row, column);
+                    for (int j = 0; j < K; j++) z[half] += w8(state_w, out * K + j) * state[j * cells + cell];
+                    for (int s = 0; s < S; s++) z[half] += w8(tally_input_w, out * S + s) * r[s * cells + cell];
                 }
                 int u = SIGMOID[clamp(shift(z[0], 8), -128, 127) + 128];
                 int n = TANH[clamp(shift(z[1], 7), -128, 127) + 128];
@@ -467,24 +511,24 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *bits, const
     memcpy(state, scratch, (size_t)K * cells);
 }
 
-/* What is known of a tile before a pass: maps of features, bits, tallies as they are seen. */
-struct known { const int *feature; int8_t *bits; const int8_t *r; };
+/* What is known of a tile before a pass: maps of features, values, tallies as they are seen. */
+struct known { const int *feature; int8_t *x; const int8_t *r; };
 
-/* Writes k of the G channels at cell i. */
+/* Writes k of the G pairs at cell i. */
 static void probabilities(int *k, const struct known *known, int t, int p, int i) {
     int a[4096];
     for (int c = 0; c < F; c++) {
         size_t layer = ((size_t)t * P + p) * F + c;
         int z = b32(feature_b, layer) + known->feature[c * cells + i];
-        if (p) z += conv(context_w, (((size_t)t * (P - 1) + p - 1) * F + c) * C * 9, known->bits, C, i / columns, i % columns);
+        if (p) z += conv(context_w, (((size_t)t * (P - 1) + p - 1) * F + c) * G * 9, known->x, G, i / columns, i % columns);
         a[c] = clamp(shift(z, 6), 0, 255);
     }
     for (int g = 0; g < G; g++) {
         size_t layer = ((size_t)t * P + p) * G + g;
         int sum = b32(output_b, layer);
         for (int c = 0; c < F; c++) sum += w8(output_w, layer * F + c) * a[c];
-        for (int s = 0; t && s < 3 * S; s++)
-            sum += w8(tally_output_w, (layer - (size_t)P * G) * 3 * S + s) * known->r[s * cells + i];
+        for (int s = 0; t && s < 2 * S; s++)
+            sum += w8(tally_output_w, (layer - (size_t)P * G) * 2 * S + s) * known->r[s * cells + i];
         k[g] = PROBABILITY[clamp(shift(sum, 7), -128, 127) + 128];
     }
 }
@@ -528,59 +572,72 @@ static void end_segment(void) {
 
 /* ---- Codes ---- */
 
-/* The codes of a tile after a segment as a map of 127 and -127; 0 where a bit is not known. */
-static void decode_segment(const struct segment *segment, struct known *known, int t) {
+/* Decodes the codes of an entropy-coded segment. */
+static void decode_segment(const struct segment *segment, uint8_t *codes, struct known *known, int t) {
     int *k = zeros((size_t)G * cells, sizeof *k);
-    memset(known->bits, 0, (size_t)C * cells);
+    memset(codes, 0, (size_t)C * cells);
+    memset(known->x, 0, (size_t)G * cells);
     start_segment(segment);
     for (int p = 0; p < P; p++) {
-        int lattice = passes[p].lattice;
         for (int i = 0; i < cells; i++) {
-            int here[256];
-            if (!in_lattice(lattice, i)) continue;
+            int here[128];
+            if (!in_lattice(lattices[p], i)) continue;
             probabilities(here, known, t, p, i);
             for (int g = 0; g < G; g++) k[g * cells + i] = here[g];
         }
         for (int g = 0; g < G; g++)
-            for (int i = 0; i < cells; i++)
-                if (in_lattice(lattice, i))
-                    known->bits[(passes[p].first + g) * cells + i] = read_bit(k[g * cells + i]) ? 127 : -127;
+            for (int i = 0; i < cells; i++) {
+                if (!in_lattice(lattices[p], i)) continue;
+                if (told(codes, t, g, i)) codes[g * cells + i] = (uint8_t)read_bit(k[g * cells + i]);
+                known->x[g * cells + i] = value(codes, t, g, i);
+            }
     }
+    for (int c = G; c < C; c++)
+        for (int i = 0; i < cells; i++)
+            if (told(codes, t, c, i)) codes[c * cells + i] = (uint8_t)read_bit(32768);
     end_segment();
     free(k);
 }
 
-static void pack(uint8_t *plane, const int8_t *bits, size_t raw_length) {
+static void pack(uint8_t *plane, const uint8_t *codes, size_t raw_length) {
     memset(plane, 0, raw_length);
-    for (int i = 0; i < C * cells; i++) plane[i / 8] |= (bits[i] > 0) << (7 - i % 8);
+    for (int i = 0; i < C * cells; i++) plane[i / 8] |= codes[i] << (7 - i % 8);
 }
 
 static void decode_tile(uint32_t index) {
     struct tile tile = tiles[index];
     rows = (int)tile.rows, columns = (int)tile.columns, cells = (int)tile.cells;
-    int8_t *state = zeros((size_t)K * cells, 1), *scratch = zeros((size_t)K * cells, 1), *bits = zeros((size_t)C * cells, 1);
+    int8_t *state = zeros((size_t)K * cells, 1), *scratch = zeros((size_t)K * cells, 1), *x = zeros((size_t)G * cells, 1);
     int *feature = zeros((size_t)F * cells, sizeof *feature), *q = zeros((size_t)S * cells, sizeof *q);
-    int8_t *r = zeros(3 * (size_t)S * cells, 1);
-    struct known known = {feature, bits, r};
-    uint8_t *plane = zeros(tile.raw_length, 1);
-    for (uint32_t t = 0; t < whole; t++) {
-        struct segment *segment = &units[t][index];
-        if (segment->coding != 2) {
-            if (t) count(q, r, bits, (int)t), next_state(state, scratch, bits, r, (int)t);
-            if (segment->coding == 1) {
-                for (int i = 0; i < C * cells; i++) bits[i] = segment->payload[i / 8] >> (7 - i % 8) & 1 ? 127 : -127;
-            } else {
-                for (int c = 0; c < F; c++)
-                    for (int i = 0; i < cells; i++)
-                        feature[c * cells + i] = conv(feature_w, (size_t)c * K * 9, state, K, i / columns, i % columns);
-                decode_segment(segment, &known, (int)t);
-            }
-            pack(plane, bits, tile.raw_length);
-            if (crc32(segment->crc_before, plane, tile.raw_length) != segment->codes_crc) fail(CORRUPT, "Codes_Crc");
-            segment->plane_crc = crc32(0, plane, tile.raw_length);
+    int8_t *r = zeros(2 * (size_t)S * cells, 1);
+    struct known known = {feature, x, r};
+    uint8_t *codes = zeros((size_t)C * cells, 1), *plane = zeros(tile.raw_length, 1);
+    since = zeros((size_t)COEFFICIENTS * cells, 1);
+    memset(since, NEVER, (size_t)COEFFICIENTS * cells);
+    for (uint32_t n = 0; n < whole; n++) {
+        struct segment *segment = &units[n][index];
+        int t = (int)n;
+        if (segment->coding == 2) break;
+        if (t) {
+            for (int i = 0; i < G * cells; i++) x[i] = value(codes, t - 1, i / cells, i % cells);
+            advance(codes, t - 1);
+            count(q, r, x, t);
+            next_state(state, scratch, x, r, t);
         }
+        if (segment->coding == 1) {
+            for (int i = 0; i < C * cells; i++) codes[i] = segment->payload[i / 8] >> (7 - i % 8) & 1;
+            check_raw(codes, t);
+        } else {
+            for (int c = 0; c < F; c++)
+                for (int i = 0; i < cells; i++)
+                    feature[c * cells + i] = conv(feature_w, (size_t)c * K * 9, state, K, i / columns, i % columns);
+            decode_segment(segment, codes, &known, t);
+        }
+        pack(plane, codes, tile.raw_length);
+        if (crc32(segment->crc_before, plane, tile.raw_length) != segment->codes_crc) fail(CORRUPT, "Codes_Crc");
+        segment->plane_crc = crc32(0, plane, tile.raw_length);
     }
-    free(state), free(scratch), free(bits), free(feature), free(q), free(r), free(plane);
+    free(state), free(scratch), free(x), free(feature), free(q), free(r), free(codes), free(plane), free(since);
 }
 
 int main(int argc, char **argv) {

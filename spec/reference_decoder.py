@@ -300,7 +300,7 @@ def pack_bits(codes: Plane) -> bytes:
 
 
 class Tensor(NamedTuple):
-    """Integers with a shape."""
+    """Integers with a shape; those of type F32 are integers too, where they mean something."""
 
     shape: tuple[int, ...]
     values: Sequence[int]
@@ -318,19 +318,75 @@ class Tensor(NamedTuple):
         return [self.at(n).values for n in range(self.shape[0])]
 
 
+PAIR_TABLES = ("network.quantiser.coefficient", "network.quantiser.level")
+
+
 def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the integer tensors and the configuration of a weights file."""
+    """Return the tensors of pairs and entropy network, and the configuration of a weights file."""
     (size,) = struct.unpack("<Q", data[:8])
     description = json.loads(data[8 : 8 + size])
     config = json.loads(description.pop("__metadata__")["config"])
     tensors = {}
     for name, entry in description.items():
         start, stop = (8 + size + offset for offset in entry["data_offsets"])
-        code = {"I8": "b", "I16": "h", "I32": "i"}.get(entry["dtype"])
-        if name.startswith("entropy.") and code:
+        if name.startswith("entropy.") or name in PAIR_TABLES:
+            code = {"I8": "b", "I16": "h", "I32": "i", "F32": "f"}[entry["dtype"]]
             values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
             tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
     return tensors, config
+
+
+# --- Visits ----------------------------------------------------------------------------------------------------------
+
+IDLE = 1000000
+
+
+class Pairs:
+    """The pairs of a model, and which coefficients of a tile are significant."""
+
+    def __init__(self, tensors: dict[str, Tensor], cells: int) -> None:
+        self.coefficients, self.levels = (tensors[name].rows() for name in PAIR_TABLES)
+        self.number = len(self.levels[0])
+        self.significant: list[set[int]] = [set() for _ in range(cells)]
+
+    def is_significant(self, t: int, p: int, cell: int) -> bool:
+        """Return whether the coefficient of a pair was significant before iteration t, up to which all is taken in."""
+        return self.coefficients[t][p] in self.significant[cell]
+
+    def is_told(self, t: int, channel: int, cell: int, codes: Plane) -> bool:
+        """Return whether a bit of iteration t is told; of `codes` those are known that come before it in coding."""
+        p = channel % self.number
+        level = self.levels[t][p]
+        if level == IDLE:
+            return False
+        if channel >= self.number:
+            return level == 1 and not self.is_significant(t, p, cell) and codes[p][cell] == 1
+        return level == 1 or (not self.is_significant(t, p, cell) and codes[p - 1][cell] == 1)
+
+    def values(self, t: int, codes: Plane) -> Plane:
+        """Return the values of an iteration, all of its codes known, before it is taken in."""
+        return [[self.value(t, p, cell, bit) for cell, bit in enumerate(codes[p])] for p in range(self.number)]
+
+    def value(self, t: int, p: int, cell: int, bit: int) -> int:
+        """Return the value of a magnitude bit."""
+        if bit:
+            return 1
+        # Of a significant coefficient level 1 alone is told.
+        return -1 if self.levels[t][p] == 1 and self.is_significant(t, p, cell) else 0
+
+    def check(self, t: int, codes: Plane) -> None:
+        """Reject the codes of a raw segment if a bit is 1 that is not told."""
+        for channel, row in enumerate(codes):
+            for cell, bit in enumerate(row):
+                require(not bit or self.is_told(t, channel, cell, codes), "a bit that is not told is 1")
+
+    def take_in(self, t: int, codes: Plane) -> None:
+        """Make those coefficients significant of which iteration t says it."""
+        for p in range(self.number):
+            if self.levels[t][p] == 1:
+                for cell, bit in enumerate(codes[p]):
+                    if bit:
+                        self.significant[cell].add(self.coefficients[t][p])
 
 
 # --- Entropy network -------------------------------------------------------------------------------------------------
@@ -439,12 +495,13 @@ class Network:
     """The entropy network at work on one tile."""
 
     def __init__(self, tensors: dict[str, Tensor], passes: list[list[int]], rows: int, columns: int) -> None:
-        self.tensors, self.passes, self.rows, self.columns = tensors, passes, rows, columns
-        self.channels = max(stop for _, _, stop in passes)
+        self.tensors, self.rows, self.columns = tensors, rows, columns
+        self.pairs = Pairs(tensors, rows * columns)
+        self.lattices = [lattice for lattice, _, _ in passes]
         self.state: Plane = [[0] * (rows * columns) for _ in range(tensors["state.weight"].shape[1])]
         self.tallies = [[0] * tensors["tally.weight"].shape[2] for _ in range(rows * columns)]
         self.around = cells_around(rows, columns)
-        self.seen: list[list[int]] = []  # 3S features of the tallies, per cell
+        self.seen: list[list[int]] = []  # 2S features of the tallies, per cell
 
     def cells(self, lattice: int) -> list[int]:
         """Return the cells of a lattice in coding order."""
@@ -457,30 +514,33 @@ class Network:
         }
         return [n for n, member in enumerate(members[lattice]) if member]
 
-    def count(self, t: int, codes: Plane) -> None:
-        """Take the codes of iteration t - 1 into the tallies."""
+    def convolved(self, x: Plane) -> list[list[int]]:
+        """Return, per cell, the inputs of a convolution over values: the neighbours, 127 times."""
+        return neighbourhoods([[127 * value for value in channel] for channel in x], self.rows, self.columns)
+
+    def count(self, t: int, x: Plane) -> None:
+        """Take the values of iteration t - 1 into the tallies."""
         fresh, known = (self.tensors["tally.weight"].at(t - 1, n).rows() for n in (0, 1))
         for cell, tally in enumerate(self.tallies):
-            signs = [1 if channel[cell] else -1 for channel in codes]
+            values = [channel[cell] for channel in x]
             for s, q in enumerate(tally):
-                tally[s] += dot(known[s] if q else fresh[s], signs)
+                tally[s] += dot(known[s] if q else fresh[s], values)
         scale = self.tensors["tally.scale"].values[t - 1]
-        v = [[clamp(q * scale >> 10, -127, 127) for q in tally] for tally in self.tallies]
+        r = [[abs(clamp(q * scale >> 10, -127, 127)) for q in tally] for tally in self.tallies]
         self.seen = []
         for cell, around in enumerate(self.around):
-            sums = [sum(abs(v[j][s]) for j in around) for s in range(len(fresh))]
-            self.seen.append(v[cell] + [abs(value) for value in v[cell]] + [value >> 3 for value in sums])
+            self.seen.append(r[cell] + [sum(r[j][s] for j in around) >> 3 for s in range(len(fresh))])
 
     def update(self, t: int, codes: Plane) -> None:
-        """Take the codes of iteration t - 1 into the tallies and the state."""
-        self.count(t, codes)
+        """Take the codes of iteration t - 1 into tallies, state and what is significant."""
+        x = self.pairs.values(t - 1, codes)
+        self.pairs.take_in(t - 1, codes)
+        self.count(t, x)
         w_q = self.tensors["tally_input.weight"].rows()
         bias = self.tensors["state_in.bias"].at(t - 1).values
         w_x, w_h = self.tensors["state_in.weight"].at(t - 1).rows(), self.tensors["state.weight"].rows()
         half = len(self.state)
-        known = [[127 if bit else -127 for bit in channel] for channel in codes]
-        inputs = neighbourhoods(known, self.rows, self.columns)
-        for cell, around in enumerate(inputs):
+        for cell, around in enumerate(self.convolved(x)):
             h = [channel[cell] for channel in self.state]
             seen = self.seen[cell][: self.tensors["tally_input.weight"].shape[1]]
             z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) + dot(w_q[c], seen) for c in range(2 * half)]
@@ -491,30 +551,42 @@ class Network:
 
     def decode(self, t: int, coder: RangeDecoder) -> Plane:
         """Return the codes of iteration t."""
+        pairs, number = self.pairs, self.pairs.number
         w_f = self.tensors["feature.weight"].rows()
         feature = [[dot(w, around) for w in w_f] for around in neighbourhoods(self.state, self.rows, self.columns)]
-        known: Plane = [[0] * (self.rows * self.columns) for _ in range(self.channels)]
-        for p, (lattice, first, stop) in enumerate(self.passes):
-            bias, out = self.tensors["feature.bias"].at(t, p).values, self.tensors["output.weight"].at(t, p).rows()
-            out_bias = self.tensors["output.bias"].at(t, p).values
-            context = neighbourhoods(known, self.rows, self.columns) if p else []
-            w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
-            w_q = self.tensors["tally_output.weight"].at(t - 1, p).rows() if t else []
-            k: dict[int, list[int]] = {}
-            for cell in self.cells(lattice):
-                z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
-                if p:
-                    z = [value + dot(w, context[cell]) for value, w in zip(z, w_c, strict=True)]
-                a = [clamp(value >> 6, 0, 255) for value in z]
-                y = [b + dot(w, a) for b, w in zip(out_bias, out, strict=True)]
-                if t:
-                    y = [value + dot(w, self.seen[cell]) for value, w in zip(y, w_q, strict=True)]
-                k[cell] = [PROBABILITY[clamp(value >> 7, -128, 127) + 128] for value in y]
-            for g in range(stop - first):
-                for cell, chances in k.items():
-                    known[first + g][cell] = 127 if coder.bit(chances[g]) else -127
+        codes: Plane = [[0] * (self.rows * self.columns) for _ in range(2 * number)]
+        x: Plane = [[0] * (self.rows * self.columns) for _ in range(number)]
+        for p, lattice in enumerate(self.lattices):
+            k = self.probabilities(t, p, feature, self.convolved(x))
+            for g in range(number):
+                for cell in self.cells(lattice):
+                    if pairs.is_told(t, g, cell, codes):
+                        codes[g][cell] = coder.bit(k[cell][g])
+                    x[g][cell] = pairs.value(t, g, cell, codes[g][cell])
+        for channel in range(number, 2 * number):
+            for cell in range(self.rows * self.columns):
+                if pairs.is_told(t, channel, cell, codes):
+                    codes[channel][cell] = coder.bit(32768)
         coder.finish()
-        return [[int(value > 0) for value in channel] for channel in known]
+        return codes
+
+    def probabilities(self, t: int, p: int, feature: list[list[int]], context: list[list[int]]) -> dict[int, list[int]]:
+        """Return k of each magnitude bit, by the cells of pass p."""
+        bias, out = self.tensors["feature.bias"].at(t, p).values, self.tensors["output.weight"].at(t, p).rows()
+        out_bias = self.tensors["output.bias"].at(t, p).values
+        w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
+        w_q = self.tensors["tally_output.weight"].at(t - 1, p).rows() if t else []
+        k: dict[int, list[int]] = {}
+        for cell in self.cells(self.lattices[p]):
+            z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
+            if p:
+                z = [value + dot(w, context[cell]) for value, w in zip(z, w_c, strict=True)]
+            a = [clamp(value >> 6, 0, 255) for value in z]
+            y = [b + dot(w, a) for b, w in zip(out_bias, out, strict=True)]
+            if t:
+                y = [value + dot(w, self.seen[cell]) for value, w in zip(y, w_q, strict=True)]
+            k[cell] = [PROBABILITY[clamp(value >> 7, -128, 127) + 128] for value in y]
+        return k
 
 
 # --- Range coder -----------------------------------------------------------------------------------------------------
@@ -570,6 +642,7 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
     units = read_units(source, header, alpha, tolerant=tolerant)
     require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
     tensors, config = read_weights(weights)
+    require(config["framework"] == "embedded", "framework", UnsupportedError)
     same_codes = (header.code_channels, header.code_stride) == (config["code_channels"], config["code_stride"])
     require(same_codes, "code channels or stride are not those of the model", UnsupportedError)
     require(header.iterations <= config["iterations"], "more iterations than the model has", UnsupportedError)
@@ -585,6 +658,7 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
                 network.update(t, codes[tile][-1])
             if segment.coding == RAW:
                 codes[tile].append(unpack_bits(segment.payload, header.code_channels, rows * columns))
+                network.pairs.check(t, codes[tile][-1])
                 continue
             codes[tile].append(network.decode(t, RangeDecoder(segment.payload)))
             found = zlib.crc32(pack_bits(codes[tile][-1]), segment.crc_before)

@@ -180,20 +180,23 @@ def visits(model: Model, t: int) -> dict[int, tuple[float, list[int]]]:
     return out
 
 
-def visited(m: float, r: float, q: float, s: float, levels: int) -> tuple[float, float]:
-    """Return middle and half width of an interval after a visit."""
-    sign = math.copysign(1.0, q)
-    if q == 0:
-        return m, min(r, s) if m == 0 else r
+def visited(m: float, r: float, s: float, magnitudes: Sequence[int], negative: int) -> tuple[float, float]:
+    """Return middle and half width of an interval after a visit, from its magnitude bits and its first sign bit."""
+    q = sum(magnitudes)
     if m == 0:
-        low = abs(q) * s
-        if abs(q) == levels and r == 1e9:
+        if q == 0:
+            return m, min(r, s)
+        sign, low, last = -1.0 if negative else 1.0, q * s, q == len(magnitudes)
+        if last and r == 1e9:
             return sign * (low + s / 2), -s / 2
-        high = max(low, r if abs(q) == levels else min(low + s, r))
+        high = max(low, r if last else min(low + s, r))
         return sign * (low + high) / 2, (high - low) / 2
-    if r < 0 and q * m > 0:
+    sign = math.copysign(1.0, m)
+    if not magnitudes[0]:
+        return m - sign * abs(r) / 2, abs(r) / 2
+    if r < 0:
         return m + sign * 2 * abs(r), 2 * r
-    return m + sign * abs(r) / 2, abs(r) / 2
+    return m + sign * r / 2, r / 2
 
 
 def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
@@ -204,13 +207,12 @@ def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
     (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
     wider = [1.0] * cells
     for t, plane in enumerate(planes):
-        bits = [[1.0 if bit else -1.0 for bit in channel] for channel in plane]
         for coefficient, (step, pairs) in visits(model, t).items():
             for cell in range(cells):
-                q = sum((bits[p][cell] - bits[len(bits) // 2 + p][cell]) / 2 for p in pairs)
+                magnitudes, negative = [plane[p][cell] for p in pairs], plane[len(plane) // 2 + pairs[0]][cell]
                 s = step if coefficient in (0, 64, 128) else step * wider[cell]
                 middle, reach = m[coefficient][cell], r[coefficient][cell]
-                m[coefficient][cell], r[coefficient][cell] = visited(middle, reach, q, s, len(pairs))
+                m[coefficient][cell], r[coefficient][cell] = visited(middle, reach, s, magnitudes, negative)
         wider = [(1 + a / math.exp(log_floor)) ** exponent for a in activity(m, width)]
     last = len(planes) - 1
     gain = [math.exp(model.tensors["network.log_gain"][last]) / w for w in wider]

@@ -21,8 +21,6 @@ def first_share(k: int) -> int:
 
 def encode(bits: Sequence[int], probabilities: Iterable[int]) -> bytes:
     """Return the canonical payload; `low` is one unbounded number, so a carry needs no care."""
-    if not bits:
-        return b""
     low, width, emitted = 0, (1 << 64) - 1, 0
     for bit, k in zip(bits, probabilities, strict=True):
         share = first_share(k)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny_models import likely_codes, tiny_model
+from tiny_models import IDLE, PAIRS, drawn_codes, likely_codes, noise_codes, pair_model, tiny_model
 
 from pillow_rnc import entropy_model, entropy_products
-from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile, encode_tile
+from pillow_rnc.codestream import TileDecoder, TileEncoder, code_plane, decode_tile, encode_tile
 from pillow_rnc.entropy_model import EntropyModel
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 from pillow_rnc.range_coder import SegmentEncoder
@@ -27,15 +28,25 @@ if TYPE_CHECKING:
     from pillow_rnc.entropy_products import Floats
 
 Codes = NDArray[np.uint8]
-MODELS = [tiny_model(seed) for seed in range(3)]
+MODELS = [tiny_model(0), pair_model(0), tiny_model(1), pair_model(1)]
+
+
+class Tile(NamedTuple):
+    """Codes [iterations, C, h, w], and a model that has them."""
+
+    codes: Codes
+    model: EntropyModel
 
 
 @st.composite
-def tile_codes(draw: st.DrawFn) -> Codes:
-    """Codes of grids from 1x1 to 12x12: noise, constant planes, and what lies between."""
-    shape = (draw(st.integers(1, 4)), 4, draw(st.integers(1, 12)), draw(st.integers(1, 12)))
+def tiles(draw: st.DrawFn) -> Tile:
+    """Codes of grids from 1x1 to 12x12: noise, constant planes, and what lies between, as far as it is told."""
+    model = draw(st.sampled_from(MODELS))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return (random.random(shape) < draw(st.sampled_from((0.0, 0.1, 0.5, 1.0)))).astype(np.uint8)
+    ones = draw(st.sampled_from((0.0, 0.1, 0.5, 1.0)))
+    iterations, grid_h, grid_w = draw(st.integers(1, 4)), draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    codes = drawn_codes(model, iterations, grid_h, grid_w, lambda k: (random.random(k.size) < ones).astype(np.uint8))
+    return Tile(codes, model)
 
 
 def _likely_codes(seed: int, grid_h: int, grid_w: int) -> tuple[Codes, list[Segment]]:
@@ -46,15 +57,17 @@ def _likely_codes(seed: int, grid_h: int, grid_w: int) -> tuple[Codes, list[Segm
     return codes, segments
 
 
-@given(tile_codes(), st.sampled_from(MODELS))
-def test_decoder_returns_the_encoded_codes(codes: Codes, model: EntropyModel) -> None:
+@given(tiles())
+def test_decoder_returns_the_encoded_codes(tile: Tile) -> None:
+    codes, model = tile
     segments = encode_tile(codes, model)
 
     assert decode_tile(segments, model, codes.shape[2:]).tolist() == codes.tolist()
 
 
-@given(tile_codes(), st.sampled_from(MODELS))
-def test_no_segment_is_longer_than_the_raw_codes(codes: Codes, model: EntropyModel) -> None:
+@given(tiles())
+def test_no_segment_is_longer_than_the_raw_codes(tile: Tile) -> None:
+    codes, model = tile
     raw_bytes = -(-codes[0].size // 8)
     for segment, plane in zip(encode_tile(codes, model), codes, strict=True):
         assert len(segment.payload) <= raw_bytes
@@ -65,25 +78,69 @@ def test_no_segment_is_longer_than_the_raw_codes(codes: Codes, model: EntropyMod
             assert len(segment.payload) % 4 == 0
 
 
-@given(tile_codes(), st.data())
-def test_fewer_segments_give_the_first_iterations(codes: Codes, data: st.DataObject) -> None:
+@given(tiles(), st.data())
+def test_fewer_segments_give_the_first_iterations(tile: Tile, data: st.DataObject) -> None:
+    codes, model = tile
     kept = data.draw(st.integers(0, len(codes)))
-    segments = encode_tile(codes, MODELS[0])[:kept]
+    segments = encode_tile(codes, model)[:kept]
     stopped = segments + [STOPPED_SEGMENT] * (4 - kept if kept else 0)
 
-    assert decode_tile(stopped, MODELS[0], codes.shape[2:]).tolist() == codes[:kept].tolist()
+    assert decode_tile(stopped, model, codes.shape[2:]).tolist() == codes[:kept].tolist()
 
 
-@given(tile_codes())
-def test_raw_segments_may_take_any_place(codes: Codes) -> None:
+@given(tiles())
+def test_raw_segments_may_take_any_place(tile: Tile) -> None:
     """A writer may store any iteration raw; the network still learns its bits."""
-    segments = encode_tile(codes, MODELS[1])
+    codes, model = tile
+    segments = encode_tile(codes, model)
     for replaced in range(2 ** len(codes)):
         mixed = [
             Segment(Coding.RAW, np.packbits(plane).tobytes(), segment.codes_crc) if replaced >> n & 1 else segment
             for n, (segment, plane) in enumerate(zip(segments, codes, strict=True))
         ]
-        assert decode_tile(mixed, MODELS[1], codes.shape[2:]).tolist() == codes.tolist()
+        assert decode_tile(mixed, model, codes.shape[2:]).tolist() == codes.tolist()
+
+
+@given(st.integers(0, 2**32), st.integers(0, 3), st.integers(0, 8 * 35 - 1))
+def test_a_one_is_refused_where_nothing_is_told(seed: int, iteration: int, place: int) -> None:
+    """Whether a bit is told is found by what its neighbours in the order say, as the specification has it."""
+    model = MODELS[1]
+    codes = noise_codes(model, seed, iteration + 1, 5, 7)
+    plane = codes[iteration]
+    told = _told_by_hand(codes[:iteration], plane)
+    plane.reshape(-1)[place] = 1
+    packed = np.packbits(plane).tobytes()
+    encoder, decoder = TileEncoder(model, 5, 7), TileDecoder(model, 5, 7)
+    for before in codes[:iteration]:
+        decoder.decode_next(encoder.encode_next(before))
+    refused = not told.reshape(-1)[place]
+    expected = pytest.raises(CorruptError, match="1 raw codes are 1 and tell nothing") if refused else nullcontext()
+    if refused:
+        with pytest.raises(ValueError, match="1 codes of iteration"):
+            encoder.encode_next(plane)
+    with expected:
+        decoder.decode_next(Segment(Coding.RAW, packed, zlib.crc32(packed)))
+
+
+def _told_by_hand(before: Codes, plane: Codes) -> NDArray[np.bool_]:
+    """Return which bits of a plane of four pairs are told, from what the planes before it say of significance.
+
+    A one that is put where nothing was told may make more told: the place that it is put at stays untold.
+    """
+    told = np.zeros(plane.shape, np.bool_)
+    for y, x in np.ndindex(*plane.shape[1:]):
+        significant = {
+            coefficient
+            for pairs, earlier in zip(PAIRS, before, strict=False)
+            for pair, (coefficient, level, _) in enumerate(pairs)
+            if level == 1 and earlier[pair, y, x]
+        }
+        for pair, (coefficient, level, _) in enumerate(PAIRS[len(before)]):
+            fresh = coefficient not in significant
+            first = level == 1
+            told[pair, y, x] = first or (level != IDLE and fresh and bool(plane[pair - 1, y, x]))
+            told[4 + pair, y, x] = first and fresh and bool(plane[pair, y, x])
+    return told
 
 
 def test_likely_codes_are_coded_in_less_than_their_raw_size() -> None:
@@ -244,7 +301,7 @@ def test_an_encoder_that_writes_other_codes_is_noticed(monkeypatch: pytest.Monke
 
     def other(encoder: SegmentEncoder, bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> None:
         bits = bits.copy()
-        bits[-1] ^= 1
+        bits[-1:] ^= 1
         right(encoder, bits, k)
 
     monkeypatch.setattr(SegmentEncoder, "encode", other)
@@ -286,3 +343,23 @@ def test_codes_need_not_be_contiguous() -> None:
 
 def test_no_segments_give_no_iterations() -> None:
     assert decode_tile([], MODELS[0], (3, 2)).shape == (0, 4, 3, 2)
+
+
+def test_signs_are_coded_last_at_even_odds() -> None:
+    """Encoder and decoder would agree on any odds."""
+    model = MODELS[1]
+    state, told, plane = model.start(5, 7), model.told(5, 7), noise_codes(model, 0, 1, 5, 7)[0]
+    asked: list[NDArray[np.uint16]] = []
+
+    def ask(k: NDArray[np.uint16], bits: Codes) -> Codes:
+        asked.append(k)
+        return bits
+
+    state.begin(0, None)
+    code_plane(model.passes, state, told, plane, ask)
+
+    first, mask = told.signs(plane.reshape(len(plane), -1))
+    assert first == len(plane) // 2
+    assert mask.any()
+    assert asked[-1].tolist() == [32768] * np.count_nonzero(mask)
+    assert any((k != 32768).any() for k in asked[:-1])

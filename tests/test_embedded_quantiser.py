@@ -17,7 +17,9 @@ from pillow_rnc.embedded_quantiser import (
     amounts,
     at_rest,
     margins,
+    told,
 )
+from pillow_rnc.visits import NO_LEVEL
 
 COEFFICIENTS, PAIRS, ITERATIONS = 3, 8, 6
 SLACK = 1e-5  # of rounding, relative
@@ -159,10 +161,28 @@ def test_pairs_without_a_task_never_fire(schedule: Schedule, seed: int, spread: 
     target = targets_for(schedule, seed, spread)
     for visits, (bits, _) in zip(schedule.visits, walked(schedule, target), strict=True):
         tasks = sum(levels for _, _, levels in visits)
-        above, below = bits[:, :PAIRS], bits[:, PAIRS:]
-        assert bool((above[:, tasks:] == -1).all())
-        assert bool((below[:, tasks:] == -1).all())
-        assert bool((above + below <= 0).all()), "above and below exclude each other"
+        magnitudes, signs = bits[:, :PAIRS], bits[:, PAIRS:]
+        assert bool((magnitudes[:, tasks:] == -1).all())
+        assert bool((signs[:, tasks:] == -1).all())
+        assert bool((signs <= magnitudes).all()), "what is zero has no sign"
+
+
+@given(schedule=schedules(orderly=False), seed=st.integers(0, 2**32 - 1), spread=st.floats(0.1, 3000))
+def test_bits_that_are_not_told_are_never_ones_and_change_nothing(schedule: Schedule, seed: int, spread: float) -> None:
+    target = targets_for(schedule, seed, spread)
+    before = at_rest(target)
+    for iteration, (bits, after) in enumerate(walked(schedule, target)):
+        visits = schedule.quantiser().visits(iteration)
+        said = told(bits, before, visits)
+        assert not bool(((bits > 0) & ~torch.cat([said.magnitudes, said.signs], 1)).any())
+        fresh = before.middle[:, visits.coefficient] == 0
+        inner = said.magnitudes & ~fresh & (bits[:, :PAIRS] < 0)
+        assert torch.equal(said.values, (bits[:, :PAIRS] > 0).float() - inner.float())
+        level = visits.level.view(1, -1, 1, 1)
+        passes = torch.roll(bits[:, :PAIRS] > 0, 1, 1)
+        assert torch.equal(said.magnitudes, (level == 1) | (level < NO_LEVEL) & fresh & passes)
+        assert torch.equal(said.signs, (level == 1) & fresh & (bits[:, :PAIRS] > 0))
+        before = after
 
 
 @given(schedule=schedules(orderly=False), seed=st.integers(0, 2**32 - 1), other=st.integers(0, 2**32 - 1))
@@ -193,10 +213,9 @@ def test_visits_are_those_that_were_set_last(both: list[Schedule]) -> None:
         step, levels = expected.get(coefficient, (0.0, 0))
         assert found.step[coefficient].item() == pytest.approx(step)
         assert found.levels[coefficient].item() == levels
-        own = found.sums[coefficient, :PAIRS] != 0
+        own = found.members[coefficient] != 0
         assert found.level[own].tolist() == list(range(1, levels + 1))
         assert bool((found.coefficient[own] == coefficient).all())
-    assert torch.equal(found.sums[:, :PAIRS], -found.sums[:, PAIRS:])
 
 
 def test_a_visit_by_its_numbers() -> None:
@@ -231,21 +250,22 @@ def test_gradients_pass_each_coefficient_once_however_many_pairs_tell_of_it() ->
     assert of_reach[0, :, 0].tolist() == [[100, 100], [50.5, 49.5], [50.5, 49.5]]
 
 
-def test_intervals_that_are_narrow_enough_are_left_alone() -> None:
+def test_what_differs_from_zero_is_halved_however_narrow_its_interval() -> None:
     quantiser = EmbeddedQuantiser(1, 1, 1)
     quantiser.set_visits(0, [(0, 10.0, 1)])
-    before = Intervals(torch.tensor([30.0, 30.0]).view(1, 1, 1, 2), torch.tensor([6.9, 7.1]).view(1, 1, 1, 2))
-    target, scale = torch.full((1, 1, 1, 2), 33.0), torch.ones(1, 1, 1, 2)
+    middles, reaches = [30.0, 30.0, -30.0, -30.0], [0.5, 7.0, 7.0, 7.0]
+    before = Intervals(*(torch.tensor(values).view(1, 1, 1, 4) for values in (middles, reaches)))
+    target, scale = torch.tensor([30.0, 29.0, -33.0, -29.0]).view(1, 1, 1, 4), torch.ones(1, 1, 1, 4)
     bits = bits_of(target, before, quantiser.visits(0), scale)
     after = advanced(bits, before, quantiser.visits(0), scale)
 
-    assert bits[0, :, 0].tolist() == [[-1, 1], [-1, -1]]
-    assert after.middle.flatten().tolist() == pytest.approx([30, 33.55])
-    assert after.reach.flatten().tolist() == pytest.approx([6.9, 3.55])
+    assert bits[0, :, 0].tolist() == [[1, -1, 1, -1], [-1] * 4]
+    assert after.middle.flatten().tolist() == [30.25, 26.5, -33.5, -26.5]
+    assert after.reach.flatten().tolist() == [0.25, 3.5, 3.5, 3.5]
 
 
 @given(schedule=schedules(orderly=False), seed=st.integers(0, 2**32 - 1), spread=st.floats(1, 3000))
-def test_amounts_are_by_how_much_bits_move_a_middle(schedule: Schedule, seed: int, spread: float) -> None:
+def test_amounts_are_by_how_much_values_move_a_magnitude(schedule: Schedule, seed: int, spread: float) -> None:
     """Where nothing is masked: from rest, and where an interval is two steps wide."""
     target = targets_for(schedule, seed, spread)
     visits, scale = schedule.quantiser().visits(0), torch.ones_like(target[:, :1])
@@ -254,8 +274,9 @@ def test_amounts_are_by_how_much_bits_move_a_middle(schedule: Schedule, seed: in
     fresh_amounts, known_amounts = amounts(visits)
     for before, amount, where in ((rest, fresh_amounts, target), (known, known_amounts, 5000 + target.clamp(-1, 1))):
         bits = bits_of(where, before, visits, scale)
-        moved = advanced(bits, before, visits, scale).middle - before.middle
+        moved = advanced(bits, before, visits, scale).middle.abs() - before.middle.abs()
+        values = told(bits, before, visits).values
 
-        torch.testing.assert_close(moved, torch.einsum("ck,nkhw->nchw", amount, bits), rtol=1e-4, atol=2e-3)
+        torch.testing.assert_close(moved, torch.einsum("ck,nkhw->nchw", amount, values), rtol=1e-4, atol=2e-3)
     if schedule.visits[0]:
         assert bool(fresh_amounts.any())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from tiny_codec import CONFIG, register_random_codec
+from tiny_models import IDLE, PAIRS, noise_codes
 from tiny_training import photograph
 
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
@@ -17,10 +19,10 @@ pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
 from pillow_rnc.entropy_reference import Pass
 from pillow_rnc.evaluation.__main__ import main
-from pillow_rnc.evaluation.bits import VIEWS, measure
-from pillow_rnc.evaluation.code_tasks import Task, network_of, pass_of, tasks_of
-from pillow_rnc.training.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices, refitted_bits
-from pillow_rnc.training.coder_comparison import codes_of, own_code_lengths
+from pillow_rnc.evaluation.bits import VIEWS, codes_in, measure
+from pillow_rnc.evaluation.code_tasks import Task, chroma_of, network_of, pass_of, tasks_of
+from pillow_rnc.training.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices, refitted_bits, told_bits
+from pillow_rnc.training.coder_comparison import own_code_lengths
 from pillow_rnc.weights import Weights, load, register
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pillow_rnc.training.code_lengths import Input
 
 T, P, C = CONFIG.iterations, len(CONFIG.passes), CONFIG.code_channels
+M = C // 2
 
 
 @pytest.fixture
@@ -39,13 +42,16 @@ def weights(tmp_path: Path) -> Weights:
 
 
 def codes_like(weights: Weights) -> NDArray[np.uint8]:
-    return codes_of(weights, photograph(0, 64, 48)[None])[:, 0]
+    return noise_codes(weights.entropy_model, 0, T, 6, 8)
 
 
 def test_prices_are_those_of_the_integer_network(weights: Weights) -> None:
     codes = codes_like(weights)
     lengths = CodePrices(weights).lengths(codes)
+    told = told_bits(weights.entropy_model, codes)
 
+    assert np.array_equal(lengths > 0, told)
+    assert np.array_equal(lengths[:, M:], told[:, M:])
     assert lengths.sum((1, 2, 3)) == pytest.approx(own_code_lengths(weights.entropy_model, codes), rel=1e-5)
 
 
@@ -75,7 +81,7 @@ def test_without_its_memory_the_network_knows_one_iteration_and_the_tallies(weig
     """The tallies' weights are zero here, so that only the iteration before is left."""
     prices, codes = CodePrices(weights), codes_like(weights)
     other = codes.copy()
-    other[0] = 1 - other[0]
+    other[0, 1] = other[0, 0]  # larger numbers, which leave zero where they did
     a, b = (prices.entries(one, ("memory", "tallies")) for one in (codes, other))
 
     assert not np.array_equal(a[1], b[1])
@@ -85,21 +91,29 @@ def test_without_its_memory_the_network_knows_one_iteration_and_the_tallies(weig
     assert not np.array_equal(a[2], b[2])
 
 
-def test_every_bit_is_counted_once(weights: Weights) -> None:
+def test_every_bit_that_is_told_is_counted_once(weights: Weights) -> None:
     images = [Image.fromarray(photograph(seed, 70, 50)) for seed in (0, 1)]
     bits = measure(images, weights)
-    per_iteration = 2 * C * 10 * 8  # 70x50 becomes 80x64: 10 blocks a row, 8 rows
+    told = np.zeros((T, C), np.int64)
+    for image in images:
+        file = io.BytesIO()
+        image.save(file, "RNC", model=weights.model_id.hex(), iterations=T)
+        for codes in codes_in(file.getvalue(), weights):
+            told += told_bits(weights.entropy_model, codes).sum((2, 3))
 
-    assert (bits.pictures, bits.pixels, bits.cells) == (2, 2 * 70 * 50, 2 * 80)
+    assert (bits.pictures, bits.pixels, bits.channels) == (2, 2 * 70 * 50, C)
+    assert bits.cells == 2 * 10 * 8  # 70x50 becomes 80x64: 10 blocks a row, 8 rows
     assert list(bits.counts) == list(VIEWS)
     for counts in bits.counts.values():
-        assert counts.shape == (T, C, P, 2, ENTRIES)
-        assert (counts.sum((1, 2, 3, 4)) == per_iteration).all()
-    plain = (bits.counts["all inputs"] * BIT_LENGTHS).sum()
-    assert bits.lengths.shape == (T, P, len(Task), 2)
-    assert bits.lengths.sum() == pytest.approx(plain)
+        assert counts.shape == (T, M, P, 2, ENTRIES)
+        assert np.array_equal(counts.sum((2, 3, 4)), told[:, :M])
+    plain = (bits.counts["all inputs"] * BIT_LENGTHS).sum((1, 3, 4))
+    assert bits.lengths.shape == (T, P + 1, len(Task), 2)
+    assert bits.lengths[:, :P].sum((2, 3)) == pytest.approx(plain)
+    assert np.array_equal(bits.lengths[:, P, Task.SIGN].sum(1), told[:, M:].sum(1))
+    assert bits.lengths.sum() == pytest.approx(plain.sum() + told[:, M:].sum())
     ideal = np.cumsum(bits.lengths.sum((1, 2, 3)))
-    raw = np.arange(1, T + 1) * per_iteration
+    raw = np.arange(1, T + 1) * C * bits.cells
     assert (8 * bits.file_bytes > np.minimum(ideal, raw)).all()
 
 
@@ -115,30 +129,31 @@ def test_tasks_are_those_of_the_quantiser(weights: Weights) -> None:
     network = network_of(weights)
     tasks = tasks_of(network, codes)
 
-    # In the first iteration all intervals hold zero; both pairs of the tiny model tell of the mean of luma.
-    assert set(np.unique(tasks[0, [0, 2]])) == {Task.LEAVES_ZERO}
-    assert set(np.unique(tasks[0, [1, 3]])) == {Task.LARGER}
-    assert {Task.LEAVES_ZERO, Task.HALF} <= set(np.unique(tasks[1:]))
-    assert (codes[tasks == Task.NOTHING] == 0).all()
+    assert np.array_equal(tasks != Task.NOTHING, told_bits(weights.entropy_model, codes))
+    # In the first iteration all intervals hold zero; three pairs of the tiny model tell of the mean of luma.
+    assert set(np.unique(tasks[0, [0, 3]])) == {Task.LEAVES_ZERO}
+    assert set(np.unique(tasks[0, [1, 2]])) == {Task.LARGER, Task.NOTHING}
+    assert np.array_equal(tasks[0, M:] == Task.SIGN, np.isin(tasks[0, :M], Task.LEAVES_ZERO) & (codes[0, :M] == 1))
+    assert set(np.unique(tasks[1:, :M])) == set(Task) - {Task.SIGN}
+    assert set(np.unique(tasks[1:, M:])) == {Task.SIGN, Task.NOTHING}
+    assert np.array_equal(chroma_of(network), np.tile([[pair[0] >= 64 for pair in row] for row in PAIRS], 2))
 
 
-def test_a_pair_without_a_task_says_nothing(tmp_path: Path) -> None:
-    path = register_random_codec(tmp_path)
-    tensors = load_file(path)
-    tensors["network.quantiser.level"][2] = 1e6
-    save_file(tensors, tmp_path / "idle.safetensors", metadata={"config": CONFIG.to_json()})
-    weights = load(register(tmp_path / "idle.safetensors").model_id)
+def test_what_a_pair_without_a_task_says_is_not_counted(weights: Weights) -> None:
     bits = measure([Image.fromarray(photograph(3, 64, 48))], weights, ablate=False)
+    idle = np.array([[pair[1] == IDLE for pair in row] for row in PAIRS])
 
-    assert bits.busy.tolist() == [C, C, 0, C]
-    assert bits.lengths[2, :, Task.NOTHING].sum() == bits.lengths[2].sum()
     assert list(bits.counts) == ["all inputs"]
+    assert idle.any()
+    assert not bits.counts["all inputs"][idle].any()
+    assert not bits.lengths[:, :, Task.NOTHING].any()
 
 
 def test_each_pass_has_its_bits() -> None:
-    passes = pass_of(tuple(Pass(*one) for one in CONFIG.passes), 4, 6)
+    passes = pass_of(tuple(Pass(*one) for one in CONFIG.passes), C, 4, 6)
 
-    assert np.bincount(passes.ravel()).tolist() == [2 * 6, 2 * 6, 2 * 12, 2 * 12, 2 * 12]
+    assert np.bincount(passes.ravel()).tolist() == [M * 6, M * 6, M * 12, M * 24]
+    assert (passes[M:] == P).all()
 
 
 def test_a_network_that_is_too_sure_is_fitted_again() -> None:
@@ -168,12 +183,15 @@ def test_the_command_prints_its_tables(tmp_path: Path, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert out.count("\n### ") == 5
     assert "| no tallies" in out
+    assert [cell.strip() for cell in out.split("### By pass\n\n")[1].split("|")[1:7]] == [
+        "Iteration", "Pass 1", "Pass 2", "Pass 3", "Signs", "All",
+    ]  # fmt: skip
     assert main(["bits", str(tmp_path), "--weights", str(path), "--plain"]) == 0
     assert "no tallies" not in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["bits", str(tmp_path), "--limit", "0"])
     assert "at least 1" in capsys.readouterr().err
-    assert main(["bits", str(tmp_path / "absent")]) == 2
+    assert main(["bits", str(tmp_path / "absent"), "--weights", str(path)]) == 2
     assert "absent" in capsys.readouterr().err
 
 

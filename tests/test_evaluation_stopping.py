@@ -115,7 +115,7 @@ def test_the_commands_print_a_table(
     out = capsys.readouterr().out
     assert "1 picture" in out
     assert out.count("\n| ") == lines + 2
-    assert main([command, str(tmp_path / "absent")]) == 2
+    assert main([command, str(tmp_path / "absent"), "--weights", str(path)]) == 2
     assert "absent" in capsys.readouterr().err
 
 

@@ -24,7 +24,7 @@ import resources
 import splices
 
 import pillow_rnc
-from pillow_rnc import container
+from pillow_rnc import codestream, container
 from pillow_rnc.chunks import pack_chunk, pack_head
 from pillow_rnc.codes_crc import RunningCrc
 from pillow_rnc.errors import RncFileError
@@ -101,6 +101,20 @@ def test_an_error_that_is_not_ours_fails_a_target(monkeypatch: pytest.MonkeyPatc
     data = SIGNATURE + pack_chunk(b"HEAD", pack_head(resources.HUGE)) + pack_chunk(b"abcd", b"")
     with pytest.raises(KeyError):
         fuzz_container.test_one_input(data + b"\0")
+
+
+def test_a_one_that_tells_nothing_fails_a_target_unless_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = (FUZZ / "corpus/codestream/untold").read_bytes()
+    fuzz_codestream.test_one_input(seed)
+    monkeypatch.setattr(codestream, "untold", lambda _told, _plane: 0)
+    with pytest.raises(AssertionError):
+        fuzz_codestream.test_one_input(seed)
+
+
+def test_a_refusal_of_what_is_told_fails_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codestream, "untold", lambda _told, _plane: 1)
+    with pytest.raises(AssertionError):
+        fuzz_codestream.test_one_input((FUZZ / "corpus/codestream/raw").read_bytes())
 
 
 def test_generated_files_are_sound_and_canonical() -> None:

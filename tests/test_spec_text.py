@@ -19,6 +19,7 @@ from pillow_rnc import block_basis, container, records, schema, tables
 from pillow_rnc.chunks import HEAD_FIELDS
 from pillow_rnc.container import Coding, Header, RncFile, Segment
 from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.visits import NO_LEVEL
 
 FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
@@ -41,7 +42,7 @@ def example_bytes() -> bytes:
 
 
 def test_the_example_is_what_the_package_writes_and_reads() -> None:
-    codes = b"\xa5\xf0"
+    codes = b"\xa5\x84"
     segment = Segment(Coding.RAW, codes, zlib.crc32(codes))
     header = Header(3, 2, "RGB", 1, 4, 8, 64, 0, bytes.fromhex("0123456789abcdef"))
     file = RncFile(header, {"comment": b"hi"}, None, ((segment,),))
@@ -120,7 +121,7 @@ def test_the_example_is_sound_for_the_reference_decoder() -> None:
     (unit,) = reference_decoder.read_units(source, header, b"", tolerant=False)
     first, second, third, fourth = reference_decoder.unpack_bits(unit[0].payload, 4, 4)
 
-    assert (first, second, third, fourth) == ([1, 0, 1, 0], [0, 1, 0, 1], [1] * 4, [0] * 4)
+    assert (first, second, third, fourth) == ([1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0])
 
 
 def test_the_tables_of_the_entropy_network_are_those_of_the_package() -> None:
@@ -161,6 +162,11 @@ def weights_header(name: str) -> dict[str, Any]:
     return description
 
 
+def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
+    assert NO_LEVEL == reference_decoder.IDLE
+    assert f"*idle* if `level[t, p]` is {NO_LEVEL:.0f};" in section("Visits")
+
+
 def test_the_config_table_lists_every_member() -> None:
     names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
 
@@ -172,15 +178,15 @@ def test_the_config_table_lists_every_member() -> None:
 def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
     description = weights_header(name)
     config = json.loads(description.pop("__metadata__")["config"])
-    passes = config["passes"]
     sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
-    sizes |= {"F": config["entropy_hidden_channels"], "P": len(passes), "G": passes[0][2] - passes[0][1]}
+    sizes |= {"F": config["entropy_hidden_channels"], "P": len(config["passes"]), "G": config["code_channels"] // 2}
     sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
     sizes["S"] = description["entropy.tally.weight"]["shape"][2]
     found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}
 
     expected = {tensor: shape_of(shape, sizes) for tensor, _, shape in rows("Tensors")}
-    if any(tensor.startswith("network.") for tensor in found):
+    expected |= {tensor: shape_of(shape, sizes) for tensor, shape in rows("Visits")}
+    if any(tensor.startswith("network.decoder.") for tensor in found):
         table = [row for row in rows("Tensors of the decoder") if len(row) == 2]
         for tensor, shape in table:
             for t in range(sizes["T"]) if ".t." in tensor else (0,):

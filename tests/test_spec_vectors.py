@@ -289,13 +289,9 @@ def test_a_decoder_that_disagrees_is_noticed(tmp_path: Path) -> None:
 
 
 def test_released_files_are_never_edited() -> None:
-    for folder in (VECTORS / "released").iterdir():
-        if folder.is_dir():
-            lines = (folder / "SHA256").read_text(encoding="utf-8").splitlines()
-            listed = {name: digest for digest, name in (line.split() for line in lines)}
-            found = {
-                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in folder.iterdir()
-                if path.name != "SHA256"
-            }
-            assert found == listed
+    listed_files = sorted(VECTORS.glob("released/*/SHA256"))
+    assert {path.parent for path in listed_files} == {path.parent for path in RELEASED}
+    for path in listed_files:
+        listed = {name: digest for digest, name in map(str.split, path.read_text(encoding="utf-8").splitlines())}
+        found = {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in path.parent.iterdir() if one != path}
+        assert found == listed

@@ -10,19 +10,24 @@ import numpy as np
 import pytest
 import torch
 from tiny_codec import CONFIG
+from tiny_models import FIVE_PASSES
 
+from pillow_rnc.embedded_quantiser import Told
 from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.entropy_reference import EntropyTensors, ReferenceState, bits_of_pass, cells_of
+from pillow_rnc.entropy_reference import EntropyTensors, ReferenceState, cells_of
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.network import Decoder, Network
 from pillow_rnc.tables import PROBABILITY
+from pillow_rnc.training.coder_comparison import own_code_lengths
 from pillow_rnc.training.entropy_network import EntropyNetwork
+from pillow_rnc.training.objective import codec_iteration, rate_iteration, values_of
 from pillow_rnc.training.tally import count, features, tallies, tally_coefficients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pillow_rnc.entropy_model import EntropyState
+    from pillow_rnc.model_config import Framework, Passes
 
 WIDE = dataclasses.replace(
     CONFIG,
@@ -32,6 +37,8 @@ WIDE = dataclasses.replace(
     iterations=3,
     passes=ModelConfig().passes,
 )
+PLAIN = dataclasses.replace(CONFIG, framework="additive", code_channels=4, passes=FIVE_PASSES)
+WIDE_PLAIN = dataclasses.replace(WIDE, framework="additive", code_channels=WIDE.modelled_channels)
 
 
 def trained_like(config: ModelConfig, spread: float, seed: int = 0) -> EntropyNetwork:
@@ -62,16 +69,24 @@ def counted_like(config: ModelConfig, spread: float = 1.0, seed: int = 0) -> Net
     return network
 
 
-def simulated_k(entropy: EntropyNetwork, network: Network, codes: NDArray[np.uint8]) -> list[NDArray[np.uint16]]:
-    """Return k of every bit, uint16 [C, h, w] for each iteration, from the logits of the simulation."""
+def values_like(config: ModelConfig, seed: int, iterations: int, height: int, width: int) -> NDArray[np.int8]:
+    """Return values of bits, [iterations, M, h, w]: 1 and -1, in the embedded framework zeros as well."""
+    random, shape = np.random.default_rng(seed), (iterations, config.modelled_channels, height, width)
+    if config.framework == "embedded":
+        return random.choice(np.array([-1, 0, 1], np.int8), shape, p=[0.2, 0.5, 0.3])
+    return random.choice(np.array([-1, 1], np.int8), shape, p=[0.6, 0.4])
+
+
+def simulated_k(entropy: EntropyNetwork, network: Network, values: NDArray[np.int8]) -> list[NDArray[np.uint16]]:
+    """Return k of every bit, uint16 [M, h, w] for each iteration, from the logits of the simulation."""
     (shared, integers), hidden, out = entropy.integers(network), None, []
     with torch.no_grad():
-        for t, plane in enumerate(codes):
-            bits = torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1
+        for t, plane in enumerate(values):
             if t:
-                before = torch.from_numpy(codes[t - 1].astype(np.float32))[None] * 2 - 1
+                before = torch.from_numpy(values[t - 1].astype(np.float32))[None]
                 hidden = entropy.advance(shared, integers[t], before, hidden)
-            index = entropy.logits(shared, integers[t], bits, hidden)[0].numpy() * 16 + 128
+            x = torch.from_numpy(plane.astype(np.float32))[None]
+            index = entropy.logits(shared, integers[t], x, hidden)[0].numpy() * 16 + 128
             assert (index == np.rint(index)).all(), "logits are integers over 16"
             out.append(PROBABILITY[index.astype(np.int64)])
     return out
@@ -79,51 +94,72 @@ def simulated_k(entropy: EntropyNetwork, network: Network, codes: NDArray[np.uin
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize(
-    "config", [CONFIG, WIDE, dataclasses.replace(WIDE, framework="additive")], ids=["tiny", "wide", "direct"]
+    "config", [CONFIG, WIDE, WIDE_PLAIN, PLAIN], ids=["tiny", "wide", "wide and plain", "tiny and plain"]
 )
 def test_simulated_probabilities_are_those_of_the_integer_network(config: ModelConfig, spread: float) -> None:
     entropy, network = trained_like(config, spread), counted_like(config, spread)
     tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors(network).items()}
     model = EntropyModel.from_tensors(tensors, config.passes)
-    shape = (config.iterations, config.code_channels, 5, 6)
-    codes = (np.random.default_rng(4).random(shape) < 0.4).astype(np.uint8)
-    expected = simulated_k(entropy, network, codes)
+    values = values_like(config, 4, config.iterations, 5, 6)
+    expected = simulated_k(entropy, network, values)
 
-    reference = ReferenceState(EntropyTensors.from_mapping(tensors, config.passes), *shape[2:])
-    states: list[EntropyState] = [model.start(*shape[2:]), reference]
+    reference = ReferenceState(EntropyTensors.from_mapping(tensors, config.passes), 5, 6)
+    states: list[EntropyState] = [model.start(5, 6), reference]
     for state in states:
-        for t, plane in enumerate(codes):
-            state.begin(t, codes[t - 1] if t else None)
+        for t, plane in enumerate(values):
+            state.begin(t, values[t - 1] if t else None)
             for index, one in enumerate(model.passes):
-                cells = cells_of(one.lattice, *shape[2:])
-                wanted = expected[t].reshape(len(plane), -1)[one.first : one.stop, cells].ravel()
+                cells = cells_of(one.lattice, 5, 6)
+                wanted = expected[t].reshape(len(plane), -1)[one.first : one.stop, cells]
                 np.testing.assert_array_equal(state.probabilities(index), wanted)
-                state.reveal(index, bits_of_pass(plane, one))
+                state.reveal(index, plane.reshape(len(plane), -1)[one.first : one.stop, cells])
 
 
 def test_rate_is_the_ideal_code_length() -> None:
-    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
-    codes = (np.random.default_rng(5).random((2, 4, 6, 6)) < 0.5).astype(np.uint8)
-    k = [plane.astype(np.float64) / 65536 for plane in simulated_k(entropy, network, codes)]
-    ideal = [-np.log2(np.where(bits == 1, p, 1 - p)).sum() for bits, p in zip(codes, k, strict=True)]
+    entropy, network = trained_like(PLAIN, 1.0), counted_like(PLAIN)
+    values = values_like(PLAIN, 5, 2, 6, 6)
+    k = [plane.astype(np.float64) / 65536 for plane in simulated_k(entropy, network, values)]
+    ideal = [-np.log2(np.where(bits == 1, p, 1 - p)).sum() for bits, p in zip(values, k, strict=True)]
     shared, integers = entropy.integers(network)
-    bits = [torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1 for plane in codes]
+    bits = [torch.from_numpy(plane.astype(np.float32))[None] for plane in values]
     hidden = entropy.advance(shared, integers[1], bits[0], None)
 
     # The table is clamped at 32 / 65536 and rounded, the simulated sigmoid is not.
-    assert float(entropy(shared, integers[0], bits[0], None).detach()) == pytest.approx(ideal[0], rel=2e-3)
-    assert float(entropy(shared, integers[1], bits[1], hidden).detach()) == pytest.approx(ideal[1], rel=2e-3)
+    assert float(entropy(shared, integers[0], bits[0], None, None).detach()) == pytest.approx(ideal[0], rel=2e-3)
+    assert float(entropy(shared, integers[1], bits[1], None, hidden).detach()) == pytest.approx(ideal[1], rel=2e-3)
+
+
+def test_rate_is_of_the_bits_that_are_told_and_a_bit_for_each_sign() -> None:
+    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
+    tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors(network).items()}
+    tensors |= {f"network.{name}": one.detach().numpy() for name, one in network.named_parameters()}
+    target = torch.randn(1, 192, 6, 6, generator=torch.Generator().manual_seed(2)) * 300
+    state, previous, rates, codes = network.initial_state(1, 6, 6), None, [], []
+    shared, integers = entropy.integers(network)
+    with torch.no_grad():
+        for t in range(CONFIG.iterations):
+            weights = network.weights_of(t)
+            bits, told, state, _ = codec_iteration(network, target, weights, state, None)
+            hidden, rate = rate_iteration(entropy, shared, integers[t], bits, told, previous)
+            previous = values_of(bits, told), hidden
+            rates.append(float(rate))
+            codes.append((bits[0] > 0).numpy().astype(np.uint8))
+    model = EntropyModel.from_tensors(tensors, CONFIG.passes)
+
+    assert all(plane[4:].any() for plane in codes), "there are signs"
+    assert rates == pytest.approx(own_code_lengths(model, np.stack(codes)).tolist(), rel=2e-3)
 
 
 def test_every_parameter_learns() -> None:
     entropy, network = EntropyNetwork(CONFIG), counted_like(CONFIG)
     (shared, integers), hidden, previous, rate = entropy.integers(network), None, None, torch.zeros(())
     for t in range(CONFIG.iterations):
-        bits = torch.where(torch.rand(2, 4, 8, 8) < 0.3, 1.0, -1.0)
+        x = torch.from_numpy(values_like(CONFIG, t, 2, 8, 8).astype(np.float32))
         if previous is not None:
             hidden = entropy.advance(shared, integers[t], previous, hidden)
-        rate = rate + entropy(shared, integers[t], bits, hidden).sum()
-        previous = bits
+        told = Told(x, torch.ones_like(x, dtype=torch.bool), x > 0)
+        rate = rate + entropy(shared, integers[t], torch.cat([x, x], 1), told, hidden).sum()
+        previous = x
     rate.backward()  # type: ignore[no-untyped-call]
 
     assert all(p.grad is not None and bool(p.grad.any()) for p in entropy.parameters())
@@ -135,18 +171,18 @@ def test_every_parameter_learns() -> None:
 
 def test_bits_feel_the_rate() -> None:
     """The gradient is half of what flipping would cost: measured at bits of the last pass, which no other bit sees."""
-    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
+    entropy, network = trained_like(PLAIN, 1.0), counted_like(PLAIN)
     shared, integers = entropy.integers(network)
     first, second = (torch.where(torch.rand(1, 4, 6, 6) < 0.3, 1.0, -1.0) for _ in range(2))
     hidden = entropy.advance(shared, integers[1], first, None)
     bits = second.clone().requires_grad_()
-    entropy(shared, integers[1], bits, hidden).sum().backward()
+    entropy(shared, integers[1], bits, None, hidden).sum().backward()
     assert bits.grad is not None
     logits = entropy.logits(shared, integers[1], second, hidden).detach()
     torch.testing.assert_close(bits.grad, -logits / 2 / math.log(2.0))
 
     def length(codes: torch.Tensor) -> float:
-        return float(entropy(shared, integers[1], codes, hidden).detach())
+        return float(entropy(shared, integers[1], codes, None, hidden).detach())
 
     for channel, row, column in ((2, 0, 1), (3, 2, 3), (2, 5, 4)):
         place = (0, channel, row, column)
@@ -160,10 +196,10 @@ def test_bits_feel_the_rate() -> None:
 def test_tallies_matter() -> None:
     """What is counted stays within its bounds, reaches them, and moves the probabilities."""
     entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
-    codes = (np.random.default_rng(6).random((4, 4, 6, 6)) < 0.4).astype(np.uint8)
+    codes = values_like(CONFIG, 6, 4, 6, 6)
     counted, seen = None, []
     for tally, plane in zip(tallies(network), codes, strict=False):
-        counted = count(tally, torch.from_numpy(plane.astype(np.float32))[None] * 2 - 1, counted)
+        counted = count(tally, torch.from_numpy(plane.astype(np.float32))[None], counted)
         seen.append(features(counted, tally.scale))
     values = torch.stack(seen)
     k = simulated_k(entropy, network, codes)
@@ -173,3 +209,9 @@ def test_tallies_matter() -> None:
     assert len(set(values.ravel().tolist())) > 60
     assert (k[0] == other[0]).all()
     assert all((one != another).any() for one, another in zip(k[1:], other[1:], strict=True))
+
+
+@pytest.mark.parametrize(("framework", "passes"), [("additive", CONFIG.passes), ("embedded", ((0, 0, 8), (1, 0, 8)))])
+def test_passes_of_another_framework_are_refused(framework: Framework, passes: Passes) -> None:
+    with pytest.raises(ValueError, match=f"passes reach channel [48], must reach [48] in framework '{framework}'"):
+        EntropyNetwork(dataclasses.replace(CONFIG, framework=framework, passes=passes))

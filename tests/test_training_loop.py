@@ -49,7 +49,8 @@ def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = Fals
 
 
 def recipe_of(framework: Framework, **changes: Any) -> Recipe:  # noqa: ANN401 -- fields of the recipe
-    return tiny_recipe(model=dataclasses.replace(CONFIG, framework=framework), **changes)
+    passes = CONFIG.passes if framework == "embedded" else ((0, 0, 8), (1, 0, 8))
+    return tiny_recipe(model=dataclasses.replace(CONFIG, framework=framework, passes=passes), **changes)
 
 
 def idle(framework: Framework) -> set[str]:

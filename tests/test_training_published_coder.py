@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from tiny_codec import CONFIG, register_random_codec
-from tiny_models import likely_codes, tiny_model
+from tiny_models import likely_codes, noise_codes, pair_model, tiny_model
 from tiny_training import photograph, write_photographs
 
 from pillow_rnc import weights
+from pillow_rnc.training.code_lengths import told_bits
 from pillow_rnc.training.coder_comparison import Price, codes_of, compare, main, markdown, own_code_lengths
 from pillow_rnc.training.coder_training import CoderTraining, train_coder
 from pillow_rnc.training.published_coder import PublishedCoder
@@ -91,6 +92,19 @@ def test_it_starts_from_the_frequency_of_each_bit(coder: PublishedCoder) -> None
     assert ((expected + 1) / 2).mean((1, 3, 4)).detach().numpy() == pytest.approx(share.numpy(), abs=0.002)
 
 
+def test_bits_that_are_not_told_cost_nothing(coder: PublishedCoder) -> None:
+    codes = random_codes(2)
+    codes[:, :, 1:, ::2] = 0
+    least, most = -math.log2(0.9995), -math.log2(0.0005)
+    told = codes.count_nonzero(dim=(2, 3, 4))
+
+    assert not coder.code_lengths(torch.zeros_like(codes)).any()
+    assert (least * told < coder.code_lengths(codes)).all()
+    assert (coder.code_lengths(codes) < most * told).all()
+    report = train_coder(coder, lambda _: codes, 60, clock=iter([0, *[1] * 2, *[70] * 9]).__next__)
+    assert report.bits_seen == report.steps * int(told.sum()) == int(told.sum())
+
+
 def test_it_learns_what_can_be_foreseen() -> None:
     """Each iteration repeats the first one; the first one has rows of equal bits: only the left column is news."""
     torch.manual_seed(0)
@@ -120,6 +134,21 @@ def test_our_code_length_is_that_of_the_integer_network() -> None:
     assert likely.shape == (4,)
     assert (likely > 0).all()
     assert likely.sum() < 0.8 * codes.size < unlikely.sum()
+
+
+def test_a_sign_takes_a_bit_and_what_is_not_told_nothing() -> None:
+    model = pair_model()
+    codes = noise_codes(model, 3, 4, 6, 6)
+    told = told_bits(model, codes)
+    lengths = own_code_lengths(model, codes)
+    modelled = codes.shape[1] // 2
+    fewer = codes.copy()
+    fewer[:, modelled:] = 0  # all signs are plus, and follow from nothing that is known before
+
+    assert (codes[~told] == 0).all()
+    assert (lengths > told[:, modelled:].sum((1, 2, 3))).all()
+    assert own_code_lengths(model, fewer) == pytest.approx(lengths)
+    assert told_bits(tiny_model(), likely_codes(tiny_model(), 0, 4, 5, 3)).all()
 
 
 def test_both_coders_are_measured_on_pictures_held_back(tmp_path: Path) -> None:

@@ -109,10 +109,12 @@ def test_a_silent_decoder_shows_what_was_promised(found: Found) -> None:
         for t in range(ITERATIONS):
             a, _ = network.encode_step(target, t, state, None)
             bits = network.binarizer(a)
+            told = network.told(bits, network.weights_of(t), state)
+            assert told is not None
+            ones.append((bits[:, :PAIRS] > 0).sum((0, 2, 3)) / told.magnitudes.sum((0, 2, 3)).clamp(min=1))
             state = network.decode_step(bits, t, state)
             shown = network.shown(state, torch.full((len(target),), t))
             errors.append(float((shown - target).square().sum(1).mean() / 64))
-            ones.append((bits > 0).float().mean((0, 2, 3)))
 
     assert errors == pytest.approx(found.start.errors, rel=1e-5)
     torch.testing.assert_close(torch.stack(ones), found.start.ones)
@@ -122,9 +124,9 @@ def test_a_silent_decoder_shows_what_was_promised(found: Found) -> None:
     )
 
 
-def test_most_codes_are_zeros(found: Found) -> None:
+def test_bits_that_are_told_are_ones_less_than_half_of_the_time(found: Found) -> None:
     ones = found.start.ones
 
     assert bool((ones.sum(1) > 0).all()), "each iteration says something"
-    assert ones.mean() < 0.25
-    assert bool((ones[:, :PAIRS] + ones[:, PAIRS:] <= 1).all())
+    assert 0.05 < ones.mean() < 0.45
+    assert bool((ones <= 1).all())

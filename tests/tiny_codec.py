@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from safetensors.numpy import save_file
-from tiny_models import FIVE_PASSES, tiny_tensors
+from tiny_models import PAIR_PASSES, pair_tables, tiny_tensors
 
 from pillow_rnc.model_config import ModelConfig
 from pillow_rnc.weights import register
@@ -14,13 +14,13 @@ from pillow_rnc.weights import register
 NAME = "tiny"
 CONFIG = ModelConfig(
     iterations=4,
-    code_channels=4,
+    code_channels=8,
     encoder_channels=8,
     decoder_channels=8,
     context_channels=8,
     entropy_state_channels=8,
     entropy_hidden_channels=8,
-    passes=FIVE_PASSES,
+    passes=PAIR_PASSES,
 )
 GOLDEN = Path(__file__).parent / "golden" / "tiny.safetensors"
 """A model of that configuration, which needs no torch to be made."""
@@ -47,12 +47,10 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
         assert isinstance(network.decoder, IntervalDecoder)
         for table in (network.decoder.bias, network.decoder.shift):
             torch.nn.init.normal_(table, std=0.3, generator=torch.Generator().manual_seed(seed))
-        pairs = config.code_channels // 2
-        for t in range(config.iterations):
-            visits = [(0, 400 / 2**t, pairs)] if t == 0 else [(c, 400 / 2**t, 1) for c in (0, 64, 1, 9)[:pairs]]
-            network.quantiser.set_visits(t, visits)
     tensors = {f"network.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     tensors |= tiny_tensors(seed, passes=config.passes, iterations=config.iterations)
+    if config.framework == "embedded":
+        tensors |= pair_tables()
     path = folder / "random.safetensors"
     save_file(tensors, path, metadata={"config": config.to_json()})
     register(path)

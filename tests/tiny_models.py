@@ -6,16 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pillow_rnc.codestream import code_plane
 from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.entropy_reference import place_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 Passes = tuple[tuple[int, int, int], ...]
 
 FIVE_PASSES: Passes = ((2, 0, 2), (3, 0, 2), (1, 0, 2), (0, 2, 4), (1, 2, 4))
-"""Passes of every lattice."""
+"""Passes of every lattice, where all bits are told."""
+PAIR_PASSES: Passes = ((2, 0, 4), (3, 0, 4), (1, 0, 4))
+"""Passes of four pairs."""
+IDLE = 1e6
+PAIRS: tuple[list[tuple[int, float, float]], ...] = (
+    [(0, 1, 400), (0, 2, 400), (0, 3, 400), (64, 1, 300)],
+    [(0, 1, 200), (9, 1, 100), (9, 2, 100), (0, IDLE, 0)],
+    [(9, 1, 50), (0, IDLE, 0), (0, 1, 100), (64, 1, 150)],
+    [(0, IDLE, 0), (64, 1, 75), (9, 1, 25), (9, 2, 25)],
+)
+"""What pairs tell in each iteration, as (coefficient, level, step): several levels, also of what may be significant
+already, visits again, idle pairs."""
 
 
 def passes_of(channels: int, groups: int) -> Passes:
@@ -59,9 +72,16 @@ def tiny_tensors(
         "entropy.output.bias": bias(9000, t, p, g),
         "entropy.tally.weight": moves.astype(np.int16),
         "entropy.tally.scale": random.integers(20, 300, t - 1).astype(np.int32),
-        "entropy.tally_input.weight": weight(2 * state, 2 * tallies),
-        "entropy.tally_output.weight": weight(t - 1, p, g, 3 * tallies),
+        "entropy.tally_input.weight": weight(2 * state, tallies),
+        "entropy.tally_output.weight": weight(t - 1, p, g, 2 * tallies),
     }
+
+
+def pair_tables() -> dict[str, NDArray[Any]]:
+    """Return the tables of `PAIRS`."""
+    tables = np.array(PAIRS, np.float32)
+    names = ("coefficient", "level", "step")
+    return {f"network.quantiser.{name}": np.ascontiguousarray(tables[..., at]) for at, name in enumerate(names)}
 
 
 def tiny_model(seed: int = 0, *, passes: Passes = FIVE_PASSES, iterations: int = 4) -> EntropyModel:
@@ -69,15 +89,37 @@ def tiny_model(seed: int = 0, *, passes: Passes = FIVE_PASSES, iterations: int =
     return EntropyModel.from_tensors(tiny_tensors(seed, passes=passes, iterations=iterations), passes)
 
 
-def likely_codes(model: EntropyModel, seed: int, iterations: int, grid_h: int, grid_w: int) -> NDArray[np.uint8]:
-    """Return codes [iterations, C, h, w] drawn from what the model expects, so that coding them pays."""
-    random, state = np.random.default_rng(seed), model.start(grid_h, grid_w)
+def pair_model(seed: int = 0) -> EntropyModel:
+    """Return a legal random network of four pairs, of which some bits are not told."""
+    return EntropyModel.from_tensors(tiny_tensors(seed, passes=PAIR_PASSES) | pair_tables(), PAIR_PASSES)
+
+
+def drawn_codes(
+    model: EntropyModel,
+    iterations: int,
+    grid_h: int,
+    grid_w: int,
+    draw: Callable[[NDArray[np.uint16]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
+    """Return codes [iterations, C, h, w], drawn where something is told, from the probabilities k of the model."""
+    state, told, previous = model.start(grid_h, grid_w), model.told(grid_h, grid_w), None
     codes = np.zeros((iterations, model.code_channels, grid_h, grid_w), dtype=np.uint8)
     for iteration, plane in enumerate(codes):
-        state.begin(iteration, codes[iteration - 1] if iteration else None)
-        for index, one in enumerate(model.passes):
-            k = state.probabilities(index)
-            bits = (random.random(k.size) * 65536 < k).astype(np.uint8)
-            state.reveal(index, bits)
-            place_bits(plane, one, bits)
+        state.begin(iteration, previous)
+        code_plane(model.passes, state, told, plane, lambda k, _: draw(k))
+        previous = told.finish(plane)
     return codes
+
+
+def likely_codes(model: EntropyModel, seed: int, iterations: int, grid_h: int, grid_w: int) -> NDArray[np.uint8]:
+    """Return codes [iterations, C, h, w] drawn from what the model expects, so that coding them pays."""
+    random = np.random.default_rng(seed)
+    return drawn_codes(
+        model, iterations, grid_h, grid_w, lambda k: (random.random(k.size) * 65536 < k).astype(np.uint8)
+    )
+
+
+def noise_codes(model: EntropyModel, seed: int, iterations: int, grid_h: int, grid_w: int) -> NDArray[np.uint8]:
+    """Return codes [iterations, C, h, w] of which every bit that is told is drawn at even odds."""
+    random = np.random.default_rng(seed)
+    return drawn_codes(model, iterations, grid_h, grid_w, lambda k: random.integers(0, 2, k.size, np.uint8))

@@ -13,7 +13,7 @@ import pillow_rnc
 from pillow_rnc import container
 from pillow_rnc.codestream import decode_tile
 from pillow_rnc.evaluation.bits_page import markdown
-from pillow_rnc.evaluation.code_tasks import Task, chroma_of, idle_of, network_of, pass_of, tasks_of
+from pillow_rnc.evaluation.code_tasks import Task, chroma_of, network_of, pass_of, tasks_of
 from pillow_rnc.evaluation.model_arguments import chosen_pictures, chosen_weights, model_parser
 from pillow_rnc.training.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from PIL import Image
 
     from pillow_rnc.training.code_lengths import Input
@@ -40,27 +40,26 @@ VIEWS: dict[str, tuple[Input, ...]] = {
 
 @dataclass(slots=True)
 class Bits:
-    """Sums over pictures. T iterations, P passes, C code channels.
+    """Sums over pictures. T iterations, P passes, C code channels, of which the first M have probabilities.
 
     Attributes:
         pictures: How many there are.
         pixels: Of all of them.
         file_bytes: Of all files cut after each iteration, int64 [T].
         cells: Blocks of 8x8 pixels of all tiles; tiles overlap and are padded.
-        busy: How many channels of each iteration belong to a pair with a task, int64 [T].
-        lengths: Ideal code length in bits by iteration, pass, task, and luma or chroma, float64 [T, P, 4, 2].
-        signs: How many numbers left zero, int64 [T, 2], luma and chroma.
-        counts: By view, how often bits of each value met each entry of the table of probabilities,
-            int64 [T, C, P, 2, 256].
+        channels: C.
+        lengths: Ideal code length in bits by iteration, pass, task, and luma or chroma, float64 [T, P + 1, 5, 2]; the
+            last "pass" are the signs, of one bit each.
+        counts: By view, how often told bits of each value met each entry of the table of probabilities,
+            int64 [T, M, P, 2, 256].
     """
 
     pictures: int
     pixels: int
     file_bytes: NDArray[np.int64]
     cells: int
-    busy: NDArray[np.int64]
+    channels: int
     lengths: NDArray[np.float64]
-    signs: NDArray[np.int64]
     counts: dict[str, NDArray[np.int64]]
 
 
@@ -79,13 +78,12 @@ def measure(images: Iterable[Image.Image], weights: Weights, *, ablate: bool = T
     if config.framework != "embedded":
         raise pillow_rnc.RncOptionError(f"model {weights.name!r} is of framework {config.framework!r}, not 'embedded'")
     network, prices = network_of(weights), CodePrices(weights)
-    t, c, passes = config.iterations, config.code_channels, weights.entropy_model.passes
+    t, m, passes = config.iterations, config.modelled_channels, weights.entropy_model.passes
     chroma = chroma_of(network)
     views = VIEWS if ablate else dict(list(VIEWS.items())[:1])
     bits = Bits(
-        0, 0, np.zeros(t, np.int64), 0, (~idle_of(network)).sum(1),
-        np.zeros((t, len(passes), len(Task), 2)), np.zeros((t, 2), np.int64),
-        {view: np.zeros((t, c, len(passes), 2, ENTRIES), np.int64) for view in views},
+        0, 0, np.zeros(t, np.int64), 0, config.code_channels, np.zeros((t, len(passes) + 1, len(Task), 2)),
+        {view: np.zeros((t, m, len(passes), 2, ENTRIES), np.int64) for view in views},
     )  # fmt: skip
     for image in images:
         bits.pictures += 1
@@ -95,26 +93,24 @@ def measure(images: Iterable[Image.Image], weights: Weights, *, ablate: bool = T
         said = pillow_rnc.info(io.BytesIO(file.getvalue()))
         bits.file_bytes += said["bytes_before_iterations"] + np.cumsum(said["bytes_per_iteration"])
         for codes in codes_in(file.getvalue(), weights):
-            shape = codes.shape
-            bits.cells += shape[2] * shape[3]
-            iteration, channel = np.arange(t)[:, None, None, None], np.arange(c)[:, None, None]
-            by_pass, tasks = pass_of(passes, *shape[2:]), tasks_of(network, codes)
+            bits.cells += codes[0, 0].size
+            tasks, by_pass = tasks_of(network, codes), pass_of(passes, *codes.shape[1:])
+            iteration, channel, *cell = told = np.nonzero(tasks[:, :m])
+            place = iteration, by_pass[channel, *cell], tasks[told], chroma[iteration, channel]
             for view, withheld in views.items():
-                entries = prices.entries(codes, withheld)
-                _add(bits.counts[view], (iteration, channel, by_pass, codes, entries))
+                entries = prices.entries(codes, withheld)[told]
+                _add(bits.counts[view], (iteration, channel, place[1], codes[told], entries))
                 if not withheld:
-                    colour = chroma[:, :, None, None]
-                    _add(bits.lengths, (iteration, by_pass, tasks, colour), BIT_LENGTHS[codes, entries])
-                    left = (tasks == Task.LEAVES_ZERO) & (codes == 1)
-                    _add(bits.signs, (iteration, np.broadcast_to(colour, shape)), left)
+                    _add(bits.lengths, place, BIT_LENGTHS[codes[told], entries])
+            iteration, sign = np.nonzero(tasks[:, m:])[:2]
+            _add(bits.lengths, (iteration, len(passes), Task.SIGN, chroma[iteration, m + sign]))
     return bits
 
 
-def _add(sums: NDArray[Any], place: tuple[NDArray[Any], ...], amounts: NDArray[Any] | None = None) -> None:
+def _add(sums: NDArray[Any], place: tuple[ArrayLike, ...], amounts: NDArray[Any] | None = None) -> None:
     """Add amounts, or 1, at every place; `numpy.add.at` takes many times as long."""
-    flat = np.ravel_multi_index(np.broadcast_arrays(*(one.astype(np.intp) for one in place)), sums.shape).ravel()
-    weights = None if amounts is None else amounts.ravel()
-    sums += np.bincount(flat, weights, sums.size).reshape(sums.shape).astype(sums.dtype)
+    flat = np.ravel_multi_index([np.asarray(one, np.intp) for one in place], sums.shape)
+    sums += np.bincount(flat, amounts, sums.size).reshape(sums.shape).astype(sums.dtype)
 
 
 def codes_in(file: bytes, weights: Weights) -> Iterator[NDArray[np.uint8]]:

@@ -31,22 +31,20 @@ def markdown(bits: Bits, name: str) -> str:
         _savings_table(bits),
         (
             "Sums of all iterations so far.\n"
-            "*Nominal*: all code bits; *with a task*: without those of pairs that have none in an iteration, which any "
-            "coder would leave out.\n"
-            "*Ideal*: code length by the entropy network; *file*: whole files. "
+            "*Nominal*: all code bits; *told*: those that do not follow from others, no other is coded.\n"
+            "*Ideal*: code length by the entropy network, and a bit for each sign; *file*: whole files. "
             f"The paper's codes have {PAPER_BPP} bpp an iteration.\n"
         )
         + _rates_text(bits),
         "### By pass",
         _pass_table(bits),
-        "Ideal bits of each iteration alone, in bpp. Passes 1 to 3 code one half of the channels, 4 to 6 the other.",
+        "Ideal bits of each iteration alone, in bpp. Each pass codes the magnitudes of its cells; then come all signs.",
         "### By what they say",
         _task_table(bits),
         (
             "Ideal bits of each iteration alone, in bpp.\n"
-            "*Leaves zero*: whether a number whose interval holds zero passes the first threshold, without its sign, "
-            "which is counted as one bit; *larger*: further thresholds at once; *halves*: in which half of a known "
-            "interval a number lies; *nothing*: bits that can say nothing, where the network does not quite know it."
+            "*Leaves zero*: whether a number whose interval holds zero passes the first threshold; *larger*: further "
+            "thresholds at once; *halves*: in which half of a known interval a number lies."
         ),
     ]
     if len(bits.counts) > 1:
@@ -60,7 +58,7 @@ _INPUT_TEXT = (
     "More bits than with all inputs, after so many iterations, when the trained network is denied an input. "
     "A network that is denied one which it was trained with is sure of what it no longer knows; so each channel's "
     "log-odds in each pass and iteration were stretched and shifted to fit the codes again, in every row alike, the "
-    "first included. In brackets: as they came.\n"
+    "first included. In brackets: as they came. Signs are left out: no input foresees them.\n"
     "A network trained without the input would still do better: these are upper bounds of what it earns."
 )
 _GAIN_TEXT = (
@@ -70,12 +68,11 @@ _GAIN_TEXT = (
 
 
 def _savings(bits: Bits) -> list[tuple[float, float, float, float]]:
-    """Return nominal, with a task, ideal and file, in bpp, after each iteration."""
-    channels = bits.counts[next(iter(bits.counts))].shape[1]
-    iterations = np.arange(1, len(bits.busy) + 1)
+    """Return nominal, told, ideal and file, in bpp, after each iteration."""
+    magnitudes = next(iter(bits.counts.values())).sum((1, 2, 3, 4))
     columns = (
-        channels * bits.cells * iterations,
-        np.cumsum(bits.busy) * bits.cells,
+        bits.channels * bits.cells * np.arange(1, len(magnitudes) + 1),
+        np.cumsum(magnitudes + bits.lengths[:, :, Task.SIGN].sum((1, 2))),
         np.cumsum(bits.lengths.sum((1, 2, 3))),
         8 * bits.file_bytes,
     )
@@ -91,7 +88,7 @@ def _savings_table(bits: Bits) -> str:
         ]
         for k, row in enumerate(_savings(bits), 1)
     ]
-    header = ["Iterations", "Nominal", "With a task", "Ideal", "File", "Saved of nominal", "of tasks", "of the paper's"]
+    header = ["Iterations", "Nominal", "Told", "Ideal", "File", "Saved of nominal", "of told", "of the paper's"]
     return table(header, rows)
 
 
@@ -106,8 +103,8 @@ def _rates_text(bits: Bits) -> str:
     said = []
     for rate in _RATES_BPP:
         at = min(rate, file[-1])
-        tasks, paper = (np.interp(at, file, share) for share in shares)
-        said.append(f"at {at:.2f} bpp of file {tasks:.1f} % of the bits with a task and {paper:.1f} % of the paper's")
+        told, paper = (np.interp(at, file, share) for share in shares)
+        said.append(f"at {at:.2f} bpp of file {told:.1f} % of the told bits and {paper:.1f} % of the paper's")
     return f"Saved, between iterations: {'; '.join(said)}."
 
 
@@ -118,34 +115,23 @@ def _pass_table(bits: Bits) -> str:
     total = by_pass.sum(0)
     rows.append(["all", *(number(value, 4) for value in total), number(total.sum(), 4)])
     rows.append(["share", *(_percent(value / total.sum()) for value in total), ""])
-    return table(["Iteration", *(f"Pass {p}" for p in range(1, count + 1)), "All"], rows)
+    return table(["Iteration", *(f"Pass {p}" for p in range(1, count)), "Signs", "All"], rows)
 
 
 def _task_table(bits: Bits) -> str:
     by_task = bits.lengths.sum((1, 3)) / bits.pixels
-    signs = bits.signs.sum(1) / bits.pixels
     chroma = bits.lengths[..., 1].sum((1, 2)) / bits.pixels
-    columns = np.stack(
-        [
-            by_task[:, Task.LEAVES_ZERO] - signs,
-            signs,
-            by_task[:, Task.LARGER],
-            by_task[:, Task.HALF],
-            by_task[:, Task.NOTHING],
-            by_task.sum(1) - chroma,
-            chroma,
-        ],
-        1,
-    )
+    shown = [Task.LEAVES_ZERO, Task.SIGN, Task.LARGER, Task.HALF]
+    columns = np.column_stack([by_task[:, shown], by_task.sum(1) - chroma, chroma])
     rows = [[str(t), *(number(value, 4) for value in row)] for t, row in enumerate(columns, 1)]
     total = columns.sum(0)
     rows.append(["all", *(number(value, 4) for value in total)])
     rows.append(["share", *(_percent(value / by_task.sum()) for value in total)])
-    return table(["Iteration", "Leaves zero", "Sign", "Larger", "Halves", "Nothing", "Luma", "Chroma"], rows)
+    return table(["Iteration", "Leaves zero", "Sign", "Larger", "Halves", "Luma", "Chroma"], rows)
 
 
 def _input_table(bits: Bits, fitted: dict[str, NDArray[np.float64]]) -> str:
-    count = len(bits.busy)
+    count = len(bits.file_bytes)
     shown = sorted({max(1, round(count * part / 4)) for part in (1, 2, 3, 4)})
     raw = {view: _so_far(_plain_bits(one)) for view, one in bits.counts.items()}
     again = {view: _so_far(one) for view, one in fitted.items()}
@@ -170,12 +156,12 @@ def _gain_table(bits: Bits, fitted: dict[str, NDArray[np.float64]]) -> str:
 
 
 def _so_far(by_group: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sums over all iterations up to each, [T], of [T, C, P]."""
+    """Return sums over all iterations up to each, [T], of [T, M, P]."""
     return np.cumsum(by_group.sum((1, 2)))
 
 
 def _plain_bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return code lengths in bits as the network has them, [T, C, P]."""
+    """Return code lengths in bits as the network has them, [T, M, P]."""
     bits: NDArray[np.float64] = (counts * BIT_LENGTHS).sum((-1, -2))
     return bits
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from pillow_rnc.block_basis import BLOCK
-from pillow_rnc.embedded_quantiser import halved
+from pillow_rnc.embedded_quantiser import Intervals, told
 from pillow_rnc.entropy_reference import Pass, cells_of
 from pillow_rnc.network import Network
-from pillow_rnc.numpy_quantiser import NO_LEVEL
+from pillow_rnc.visits import NO_LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 class Task(IntEnum):
-    """What a bit may say."""
+    """What a bit says."""
 
     NOTHING = 0
-    """Its pair has no task, or none in this block: an interval is narrow enough, or a level is for others."""
+    """It is not told: it follows from others, or its pair has no task."""
     LEAVES_ZERO = 1
-    """Whether a magnitude passes the first threshold, where the interval holds zero; of both bits one has the sign."""
+    """Whether a magnitude passes the first threshold, where the interval holds zero."""
     LARGER = 2
     """Whether it passes a further threshold of the same visit."""
     HALF = 3
     """In which half of a known interval it lies."""
+    SIGN = 4
+    """Whether what leaves zero is negative."""
 
 
 def network_of(weights: Weights) -> Network:
@@ -54,18 +56,16 @@ def tasks_of(network: Network, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     state = network.initial_state(1, *codes.shape[2:])
     found = []
     for t, plane in enumerate(codes):
-        visits = network.weights_of(t).visits
+        weights = network.weights_of(t)
+        visits = weights.visits
         assert visits is not None
-        chosen, level = visits.coefficient, visits.level.view(1, -1, 1, 1)
-        middle, reach = state.coded[:, chosen], state.reach[:, chosen]
-        step = visits.step[chosen].view(1, -1, 1, 1) * network.scale_map(state, visits)
-        fresh = torch.where(level == 1, int(Task.LEAVES_ZERO), int(Task.LARGER))
-        known = torch.where(halved(reach, step, level), int(Task.HALF), int(Task.NOTHING))
-        task = torch.where(middle == 0, fresh, known)
-        task = torch.where(level == NO_LEVEL, int(Task.NOTHING), task)
-        found.append(torch.cat([task, task], 1)[0].to(torch.uint8))  # both bits of a pair
         bits = 2 * torch.from_numpy(plane[None].astype(np.float32)) - 1
-        state = network.decode_step(bits, t, state)
+        said = told(bits, Intervals(state.coded, state.reach), visits)
+        known = state.coded[:, visits.coefficient] != 0
+        fresh = torch.where(visits.level.view(1, -1, 1, 1) == 1, int(Task.LEAVES_ZERO), int(Task.LARGER))
+        magnitudes = torch.where(known, int(Task.HALF), fresh) * said.magnitudes
+        found.append(torch.cat([magnitudes, int(Task.SIGN) * said.signs], 1)[0].to(torch.uint8))
+        state = network.decode(bits, weights, state)
     return torch.stack(found).numpy()
 
 
@@ -76,14 +76,9 @@ def chroma_of(network: Network) -> NDArray[np.bool_]:
     return np.tile(chroma.numpy(), 2)
 
 
-def idle_of(network: Network) -> NDArray[np.bool_]:
-    """Return which channels belong to a pair without a task, bool [T, C]."""
-    return np.tile((network.quantiser.level == NO_LEVEL).numpy(), 2)
-
-
-def pass_of(passes: tuple[Pass, ...], height: int, width: int) -> NDArray[np.uint8]:
-    """Return which pass codes each bit of a plane, uint8 [C, h, w]."""
-    out = np.zeros((max(one.stop for one in passes), height * width), np.uint8)
+def pass_of(passes: tuple[Pass, ...], channels: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Return which pass codes each bit of a plane, uint8 [C, h, w]; signs, which come after them all, count as one."""
+    out = np.full((channels, height * width), len(passes), np.uint8)
     for index, one in enumerate(passes):
         out[one.first : one.stop, cells_of(one.lattice, height, width)] = index
     return out.reshape(-1, height, width)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.recipe import Recipe, in_framework
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,17 +74,15 @@ class Row(NamedTuple):
 
 def light(framework: Framework, channels: int, iterations: int, width: int = 64, **changes: Any) -> ModelConfig:  # noqa: ANN401 -- fields
     """Return a small model of the light network."""
-    half = channels // 2
-    return ModelConfig(
-        framework=framework,
+    config = ModelConfig(
         iterations=iterations,
         code_channels=channels,
         encoder_channels=width,
         decoder_channels=width,
         context_channels=width,
-        passes=tuple((lattice, *part) for part in ((0, half), (half, channels)) for lattice in (2, 3, 1)),
         **changes,
     )
+    return in_framework(config, framework)
 
 
 NOISE_BPP = (0.125, 0.5)
@@ -226,7 +224,7 @@ ROWS: dict[str, Row] = {
     "quantiser": Row(
         "Framework, codes as its quantiser has them",
         {
-            "embedded": _start("embedded", model={"framework": "embedded"}),
+            "embedded": Variant("embedded", replace(START, model=in_framework(START.model, "embedded"))),
             "residual scaling": _QUANTISER,
             "additive": _start("additive", model={"framework": "additive"}),
         },

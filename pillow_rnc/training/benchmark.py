@@ -18,7 +18,7 @@ from pillow_rnc.cost import macs_per_pixel
 from pillow_rnc.model_config import Framework
 from pillow_rnc.training.objective import TrainedModel
 from pillow_rnc.training.peak import peak_macs
-from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.recipe import Recipe, in_framework
 from pillow_rnc.training.step import Speed, Stepper
 from pillow_rnc.training.team import Team
 
@@ -133,8 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{args.recipe}: network is {recipe.network!r}, allowed is 'light'")
     batch = args.batch or (recipe.batch if device.type == "cpu" else _CUDA_BATCH)
     recipe = dataclasses.replace(recipe, batch=batch)
-    if args.framework:
-        model = dataclasses.replace(recipe.model, framework=args.framework)
+    if args.framework not in {None, recipe.model.framework}:
+        model = in_framework(recipe.model, args.framework)
         recipe = dataclasses.replace(recipe, model=model, train_encoder=args.framework != "embedded")
     chosen = variants(recipe, device, compiled=args.compile)
     if args.only is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pillow_rnc.entropy_reference import TABLE_CENTRE
 from pillow_rnc.tables import PROBABILITY
+from pillow_rnc.told import told_mask
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
 from pillow_rnc.training.tally import Tally
 from pillow_rnc.weights import find
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pillow_rnc.entropy_model import EntropyModel
     from pillow_rnc.weights import Weights
 
 Input = Literal["passes", "memory", "tallies", "earlier iterations"]
@@ -33,6 +35,20 @@ the iteration before; the tallies; or all that earlier iterations tell."""
 ENTRIES = len(PROBABILITY)
 BIT_LENGTHS = -np.log2(np.stack([65536 - PROBABILITY.astype(np.float64), PROBABILITY]) / 65536)
 """Ideal code length of bits 0 and 1 by entry of the table of probabilities, float64 [2, 256]."""
+
+
+def told_bits(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which bits are told, bool [T, C, h, w]; all others are 0 and are not coded.
+
+    Args:
+        model: Of the codes.
+        codes: Of one tile, uint8 [T, C, h, w], values 0 or 1.
+    """
+    told, found = model.told(*codes.shape[2:]), []
+    for plane in codes:
+        found.append(told_mask(told, plane))
+        told.finish(plane)
+    return np.stack(found)
 
 
 class CodePrices:
@@ -61,10 +77,13 @@ class CodePrices:
             )
             for t in range(weights.config.iterations)
         ]
+        self._model = weights.entropy_model
 
     @torch.inference_mode()
     def entries(self, codes: NDArray[np.uint8], withheld: Collection[Input] = ()) -> NDArray[np.uint8]:
-        """Return the entry of the table of probabilities by which each bit is coded, uint8 [T, C, h, w].
+        """Return the entry of the table of probabilities by which each bit is coded, uint8 [T, M, h, w].
+
+        There is one for each bit but signs, told or not.
 
         Args:
             codes: Of one tile, uint8 [T, C, h, w], values 0 or 1.
@@ -73,21 +92,30 @@ class CodePrices:
         shared = self._shared
         if "tallies" in withheld:
             shared = shared._replace(tally_input=torch.zeros_like(shared.tally_input))
-        bits = 2 * torch.from_numpy(codes.astype(np.float32)) - 1
+        told = self._model.told(*codes.shape[2:])
+        # What the network sees of bits once they are known.
+        known = torch.from_numpy(np.stack([told.finish(plane) for plane in codes]).astype(np.float32))
         before: Hidden | None = None
         found = []
         for t, values in enumerate(self._iterations[: len(codes)]):
             if t and "earlier iterations" not in withheld:
                 if before is not None and "memory" in withheld:
                     before = before._replace(state=torch.zeros_like(before.state))
-                before = self._network.advance(shared, values, bits[t - 1 : t], before)
-            logits = self._network.logits(shared, _without(values, withheld), bits[t : t + 1], before)
+                before = self._network.advance(shared, values, known[t - 1 : t], before)
+            logits = self._network.logits(shared, _without(values, withheld), known[t : t + 1], before)
             found.append((16 * logits[0]).to(torch.int16) + TABLE_CENTRE)
         return torch.stack(found).to(torch.uint8).numpy()
 
     def lengths(self, codes: NDArray[np.uint8], withheld: Collection[Input] = ()) -> NDArray[np.float32]:
-        """Return the ideal code length of each bit in bits, float32 [T, C, h, w]; arguments as for `entries`."""
-        return BIT_LENGTHS.astype(np.float32)[codes, self.entries(codes, withheld)]
+        """Return the ideal code length of each bit in bits, float32 [T, C, h, w]; arguments as for `entries`.
+
+        It is 1 for a sign, and 0 for what is not told.
+        """
+        entries = self.entries(codes, withheld)
+        lengths = told_bits(self._model, codes).astype(np.float32)
+        modelled = entries.shape[1]
+        lengths[:, :modelled] *= BIT_LENGTHS.astype(np.float32)[codes[:, :modelled], entries]
+        return lengths
 
 
 def _without(values: IterationIntegers, withheld: Collection[Input]) -> IterationIntegers:

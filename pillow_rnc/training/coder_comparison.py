@@ -2,6 +2,8 @@
 
 Trains the published entropy coder, which is serial and works in floats, on the codes of a model, and prints its ideal
 code length beside that of the model's own entropy network, on pictures that neither has learned from.
+Both are asked for the bits that are told, and for no others. Ours takes one bit for each sign; the published coder may
+foresee them.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from pillow_rnc.entropy_reference import bits_of_pass
+from pillow_rnc.codestream import code_plane
 from pillow_rnc.inference import CPU, runtime
+from pillow_rnc.training.code_lengths import told_bits
 from pillow_rnc.training.coder_training import CoderTraining, train_coder
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.data import load_photographs
@@ -60,14 +63,22 @@ def own_code_lengths(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[n
         model: The entropy network.
         codes: Of one picture, uint8 [T, C, h, w], values 0 or 1.
     """
-    state, lengths = model.start(*codes.shape[2:]), np.zeros(len(codes))
+    state, told, previous = model.start(*codes.shape[2:]), model.told(*codes.shape[2:]), None
+    parts: list[NDArray[np.float64]] = []
+
+    def priced(k: NDArray[np.uint16], bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        p = k / 65536
+        parts.append(-np.log2(np.where(bits == 1, p, 1 - p)))
+        return bits
+
+    lengths = []
     for t, plane in enumerate(codes):
-        state.begin(t, codes[t - 1] if t else None)
-        for index, one in enumerate(model.passes):
-            p, bits = state.probabilities(index) / 65536, bits_of_pass(plane, one)
-            lengths[t] -= np.log2(np.where(bits == 1, p, 1 - p)).sum()
-            state.reveal(index, bits)
-    return lengths
+        state.begin(t, previous)
+        code_plane(model.passes, state, told, plane.copy(), priced)
+        lengths.append(np.concatenate(parts).sum())
+        parts.clear()
+        previous = told.finish(plane)
+    return np.array(lengths)
 
 
 def compare(weights: Weights, training: list[Pixels], held_back: list[Pixels], minutes: float) -> Price:
@@ -85,7 +96,7 @@ def compare(weights: Weights, training: list[Pixels], held_back: list[Pixels], m
 
     def batch(step: int) -> torch.Tensor:
         pixels = sampler.batch(step, _BATCH).permute(0, 2, 3, 1).to(torch.uint8).numpy()
-        return _signs(codes_of(weights, pixels))
+        return _told(weights, codes_of(weights, pixels))
 
     coder = PublishedCoder(config.iterations, config.code_channels)
     report = train_coder(coder, batch, 60 * minutes)
@@ -95,12 +106,14 @@ def compare(weights: Weights, training: list[Pixels], held_back: list[Pixels], m
         codes = codes_of(weights, picture[None, :height, :width])
         ours.append(own_code_lengths(weights.entropy_model, codes[:, 0]) / (height * width))
         with torch.no_grad():
-            published.append(coder.code_lengths(_signs(codes))[:, 0].double().numpy() / (height * width))
+            published.append(coder.code_lengths(_told(weights, codes))[:, 0].double().numpy() / (height * width))
     return Price(np.mean(ours, 0), np.mean(published, 0), len(held_back), report)
 
 
-def _signs(codes: NDArray[np.uint8]) -> torch.Tensor:
-    return 2 * torch.from_numpy(codes.astype(np.float32)) - 1
+def _told(weights: Weights, codes: NDArray[np.uint8]) -> torch.Tensor:
+    """Return codes [T, N, C, h, w] as bits +-1, float32, and 0 where they are not told."""
+    told = np.stack([told_bits(weights.entropy_model, codes[:, n]) for n in range(codes.shape[1])], 1)
+    return torch.from_numpy(told * (2 * codes.astype(np.float32) - 1))
 
 
 def markdown(price: Price, minutes: float) -> str:
@@ -115,7 +128,7 @@ def markdown(price: Price, minutes: float) -> str:
             *lines,
             "",
             (
-                f"Ideal code lengths, means over {price.pictures} pictures held back. "
+                f"Ideal code lengths of the bits that are told, means over {price.pictures} pictures held back. "
                 f"The published coder was trained for {minutes:g} minutes of processor time: "
                 f"{price.training.steps} steps, {price.training.bits_seen / 1e6:.0f} million code bits."
             ),

@@ -42,7 +42,7 @@ def train_coder(
 
     Args:
         coder: Changed in place; its first step begins from the frequency of each bit in the first batch.
-        codes: Returns the batch of a step, bits +-1, float32 [T, N, C, h, w]; its time counts.
+        codes: Returns the batch of a step, bits +-1, 0 where none is coded, float32 [T, N, C, h, w]; its time counts.
         seconds: How long, by the clock.
         learning_rate: At the start, after a short warm-up.
         clock: Seconds since some moment; by default those of this process's threads together.
@@ -54,16 +54,17 @@ def train_coder(
     while (done := (clock() - start) / seconds) < 1:
         batch = codes(len(losses))
         if not losses:
-            coder.expect((batch > 0).float().mean((1, 3, 4)))
+            ones, coded = (part.float().sum((1, 3, 4)) for part in (batch > 0, batch != 0))
+            coder.expect((ones + 0.5) / (coded + 1))
         fall = _LAST_SHARE + (1 - _LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
         optimizer.param_groups[0]["lr"] = learning_rate * fall * min(1.0, (len(losses) + 1) / _WARMUP_STEPS)
         optimizer.zero_grad(set_to_none=True)
-        loss = coder.code_lengths(batch).sum() / batch.numel()
+        loss = coder.code_lengths(batch).sum() / batch.count_nonzero()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(coder.parameters(), _CLIP_NORM)
         optimizer.step()
         losses.append(float(loss.detach()))
-        seen += batch.numel()
+        seen += int(batch.count_nonzero())
         if clock() - reported > _LOG_SECONDS:
             _log.info("step %d  %.0f s left  %.4f bits per bit", len(losses), seconds * (1 - done), losses[-1])
             reported = clock()

@@ -21,6 +21,7 @@ from pillow_rnc.training.tally import Tally, count, features, tallies, tally_coe
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
+    from pillow_rnc.embedded_quantiser import Told
     from pillow_rnc.model_config import ModelConfig
     from pillow_rnc.network import Network
 
@@ -102,7 +103,7 @@ def _lattices(height: int, width: int, like: Tensor) -> list[Tensor]:
 
 
 class Hidden(NamedTuple):
-    """What is known before an iteration: state [N, K, h, w], counts [N, S, h, w], their features [N, 3 S, h, w]."""
+    """What is known before an iteration: state [N, K, h, w], counts [N, S, h, w], their features [N, 2 S, h, w]."""
 
     state: Tensor
     counted: Tensor
@@ -131,12 +132,23 @@ class IterationIntegers(NamedTuple):
 
 
 class EntropyNetwork(nn.Module):
-    """Predicts each bit from all earlier iterations and from the earlier passes of its own iteration."""
+    """Predicts each bit from all earlier iterations and from the earlier passes of its own iteration.
+
+    Raises:
+        ValueError: The passes are for codes of another framework.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        wanted = config.code_channels // 2 if config.framework == "embedded" else config.code_channels
+        if config.modelled_channels != wanted:
+            msg = (
+                f"passes reach channel {config.modelled_channels}, must reach {wanted} in framework "
+                f"{config.framework!r} with {config.code_channels} code channels"
+            )
+            raise ValueError(msg)
         self.config = config
-        t, c, p = config.iterations, config.code_channels, len(config.passes)
+        t, c, p = config.iterations, config.modelled_channels, len(config.passes)
         k, f, g = (
             config.entropy_state_channels,
             config.entropy_hidden_channels,
@@ -155,12 +167,12 @@ class EntropyNetwork(nn.Module):
         self.output_weight = uniform(t, p, g, f, fan_in=4 * f)
         self.output_bias = nn.Parameter(torch.zeros(t, p, g))
         counted = len(tally_coefficients())
-        self.tally_input = uniform(2 * k, 2 * counted, fan_in=4 * counted)
-        self.tally_output = nn.Parameter(torch.zeros(t - 1, p, g, 3 * counted))
+        self.tally_input = uniform(2 * k, counted, fan_in=4 * counted)
+        self.tally_output = nn.Parameter(torch.zeros(t - 1, p, g, 2 * counted))
 
     @torch.no_grad()
     def expect(self, ones: Tensor) -> None:
-        """Start from how often each bit is one, [iterations, code_channels], instead of from even odds."""
+        """Start from how often each bit is one where it is told, [iterations, M], instead of from even odds."""
         odds = torch.logit(ones.clamp(1e-3, 1 - 1e-3))
         for p, (_, start, stop) in enumerate(self.config.passes):
             self.output_bias[:, p] = odds[:, start:stop]
@@ -187,13 +199,13 @@ class EntropyNetwork(nn.Module):
         )
         return shared, [IterationIntegers(*values) for values in zip(*own, strict=True)]
 
-    def advance(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Hidden:
-        """Return what is known before an iteration (not the first) from the bits +-1 of the one before."""
+    def advance(self, shared: SharedIntegers, values: IterationIntegers, x: Tensor, before: Hidden | None) -> Hidden:
+        """Return what is known before an iteration (not the first) from the values 1, 0, -1 of the one before."""
         assert values.state_in_weight is not None
         assert values.tally is not None
-        counted = count(values.tally, bits, None if before is None else before.counted)
+        counted = count(values.tally, x, None if before is None else before.counted)
         seen = features(counted, values.tally.scale)
-        z = F.conv2d(bits * _KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
+        z = F.conv2d(x * _KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
         z = z + pointwise(seen[:, : shared.tally_input.shape[1]], shared.tally_input)
         h = None if before is None else before.state
         if h is not None:
@@ -206,13 +218,13 @@ class EntropyNetwork(nn.Module):
         state = _floor((u * n + 128) / 256) if h is None else h + _floor((u * (n - h) + 128) / 256)
         return Hidden(state, counted, seen)
 
-    def logits(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Tensor:
-        """Return the log-odds of bit 1 for every bit of an iteration, [N, C, h, w], all passes together."""
-        n, c, height, width = bits.shape
-        lattices = _lattices(height, width, bits)
+    def logits(self, shared: SharedIntegers, values: IterationIntegers, x: Tensor, before: Hidden | None) -> Tensor:
+        """Return the log-odds of bit 1 for every bit of an iteration, [N, M, h, w], from the values of them all."""
+        n, c, height, width = x.shape
+        lattices = _lattices(height, width, x)
         f = None if before is None else F.conv2d(before.state, shared.feature_weight, padding=1)
-        known = torch.zeros((1, c, height, width), dtype=bits.dtype, device=bits.device)  # value of a known bit
-        out = torch.zeros_like(bits)
+        known = torch.zeros((1, c, height, width), dtype=x.dtype, device=x.device)  # value of a known bit
+        out = torch.zeros_like(x)
         feature_bias, output_weight = values.feature_bias.unbind(), values.output_weight.unbind()
         output_bias, context_weight = values.output_bias.unbind(), values.context_weight.unbind()
         tally_output = None if values.tally_output is None else values.tally_output.unbind()
@@ -222,7 +234,7 @@ class EntropyNetwork(nn.Module):
             if f is not None:
                 z = z + f
             if p:
-                seen = bits[:, :reach] * known[:, :reach]
+                seen = x[:, :reach] * known[:, :reach]
                 z = z + F.conv2d(seen, context_weight[p - 1][:, :reach], padding=1)
             reach = max(reach, stop)
             a = _hidden(z)
@@ -236,16 +248,35 @@ class EntropyNetwork(nn.Module):
             known = known + F.pad((_KNOWN * cells).expand(1, stop - start, -1, -1), pad)
         return out
 
-    def forward(self, shared: SharedIntegers, values: IterationIntegers, bits: Tensor, before: Hidden | None) -> Tensor:
+    def forward(
+        self,
+        shared: SharedIntegers,
+        values: IterationIntegers,
+        bits: Tensor,
+        told: Told | None,
+        before: Hidden | None,
+    ) -> Tensor:
         """Return the code length in bits of each picture of the batch for one iteration, float32 [N].
 
-        The gradient for a bit is half of what flipping it would cost or save. That of the code length itself nearly
-        vanishes at a likely bit, so that codes would forget what the unlikely one costs.
+        In frameworks that learn their codes, the gradient for a bit is half of what flipping it would cost or save.
+        That of the code length itself nearly vanishes at a likely bit, so that codes would forget what the unlikely
+        one costs.
+
+        Args:
+            shared: Integers of all iterations.
+            values: Integers of this one.
+            bits: +-1, [N, C, h, w].
+            told: What they tell, if not all of them do; signs cost one bit each.
+            before: What is known before the iteration.
         """
         fixed = bits.detach()
-        logit = self.logits(shared, values, fixed, before)
-        length = F.softplus(-fixed * logit) - 0.5 * logit.detach() * (bits - fixed)
-        return length.sum((1, 2, 3)) / math.log(2.0)
+        if told is None:
+            logit = self.logits(shared, values, fixed, before)
+            length = F.softplus(-fixed * logit) - 0.5 * logit.detach() * (bits - fixed)
+            return length.sum((1, 2, 3)) / math.log(2.0)
+        logit = self.logits(shared, values, told.values, before)
+        length = F.softplus(-fixed[:, : logit.shape[1]] * logit) * told.magnitudes
+        return length.sum((1, 2, 3)) / math.log(2.0) + told.signs.sum((1, 2, 3))
 
     @torch.no_grad()
     def integer_tensors(self, network: Network) -> dict[str, Tensor]:

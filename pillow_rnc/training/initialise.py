@@ -37,7 +37,7 @@ class Start(NamedTuple):
     """What the start is worth on its sample: squared error per pixel, and how often each channel fires."""
 
     errors: list[float]
-    ones: Tensor  # [iterations, code_channels]
+    ones: Tensor  # [iterations, M], of the channels that the entropy network models
 
 
 class _Level(NamedTuple):

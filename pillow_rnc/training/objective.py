@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pillow_rnc.cells import State
+    from pillow_rnc.embedded_quantiser import Told
 
 
 _ENCODER_PARAMETERS = ("encoder.", "quantiser.", "masking.", "log_gain")  # what decides which codes are sent
@@ -48,9 +49,10 @@ class StepLoss(NamedTuple):
 
 
 class CodecOutput(NamedTuple):
-    """One iteration of the codec: bits +-1, and what it remembers."""
+    """One iteration of the codec: bits +-1, what they tell if not all of them do, and what it remembers."""
 
     bits: Tensor
+    told: Told | None
     state: CodecState
     memory: State | None
 
@@ -84,7 +86,7 @@ def codec_iteration(
     with torch.set_grad_enabled(through_codes and torch.is_grad_enabled()):
         a, memory = network.encode(target, weights, state, memory)
         bits = network.binarizer(a)
-    return CodecOutput(bits, network.decode(bits, weights, state), memory)
+    return CodecOutput(bits, network.told(bits, weights, state), network.decode(bits, weights, state), memory)
 
 
 def look(
@@ -103,16 +105,22 @@ def look(
     return shown, hvs_db(network.transform.blocks(shown - target), visible)
 
 
-def rate_iteration(
+def rate_iteration(  # noqa: PLR0917 -- compiled; every one of them changes
     entropy: EntropyNetwork,
     shared: SharedIntegers,
     values: IterationIntegers,
     bits: Tensor,
+    told: Told | None,
     previous: tuple[Tensor, Hidden | None] | None,
 ) -> RateOutput:
-    """Price one iteration of a batch; ``previous`` holds the bits and the state of the one before."""
+    """Price one iteration of a batch; ``previous`` holds the values of the bits and the state of the one before."""
     hidden = None if previous is None else entropy.advance(shared, values, *previous)
-    return RateOutput(hidden, entropy(shared, values, bits, hidden))
+    return RateOutput(hidden, entropy(shared, values, bits, told, hidden))
+
+
+def values_of(bits: Tensor, told: Told | None) -> Tensor:
+    """Return what the entropy network sees of the bits of an iteration once they are known, [N, M, h, w]."""
+    return bits.detach().float() if told is None else told.values.float()
 
 
 class TrainedModel(nn.Module):
@@ -164,12 +172,14 @@ class TrainedModel(nn.Module):
             for t in range(iterations):
                 weights = self.network.weights_of(t)
                 with torch.set_grad_enabled(learning):
-                    bits, state, memory = self._codec_iteration(
+                    bits, told, state, memory = self._codec_iteration(
                         self.network, target, weights, state, memory, through_codes=recipe.train_encoder
                     )
                 with torch.autocast(device, enabled=False):
-                    hidden, length = self._rate_iteration(self.entropy, shared, integers[t], bits.float(), previous)
-                previous = (bits.detach().float(), hidden)
+                    hidden, length = self._rate_iteration(
+                        self.entropy, shared, integers[t], bits.float(), told, previous
+                    )
+                previous = (values_of(bits, told), hidden)
                 rate = rate + length / pixels[0, 0].numel()
                 hvs_price, ms_ssim_price = target_slope(t, iterations)
                 worth = recipe.hvs_share * hvs_price + recipe.ms_ssim_share * ms_ssim_price
@@ -235,9 +245,9 @@ def curve(model: TrainedModel, pixels: Tensor) -> list[tuple[float, float, float
     rate = torch.zeros(n, device=pixels.device)
     points = []
     for t in range(network.config.iterations):
-        bits, state, memory = codec_iteration(network, target, network.weights_of(t), state, memory)
-        hidden, length = rate_iteration(entropy, shared, integers[t], bits, previous)
-        previous = (bits, hidden)
+        bits, told, state, memory = codec_iteration(network, target, network.weights_of(t), state, memory)
+        hidden, length = rate_iteration(entropy, shared, integers[t], bits, told, previous)
+        previous = (values_of(bits, told), hidden)
         rate = rate + length / pixels[0, 0].numel()
         coefficients = network.shown(state, model.every[t].expand(n))
         shown = network.transform.inverse(coefficients).clamp(0, 255).round()

@@ -128,7 +128,7 @@ class PublishedCoder(nn.Module):
         """Return the expected bit, 2 P(bit = +1) - 1, within +-0.999, like codes.
 
         Args:
-            codes: Bits +-1, float32 [T, N, C, h, w].
+            codes: Bits +-1, and 0 where a bit is not told and so not coded, float32 [T, N, C, h, w].
         """
         earlier = [torch.zeros_like(part) for part in self._masked(codes[:1])]
         memory: State | None = None
@@ -143,5 +143,9 @@ class PublishedCoder(nn.Module):
         return [torch.tanh(one(plane)) for one, plane in zip(self.current, codes, strict=False)]
 
     def code_lengths(self, codes: Tensor) -> Tensor:
-        """Return the ideal code length in bits of every picture in each iteration, float32 [T, N]."""
-        return (1 - torch.log2(1 + codes * self.expectations(codes))).sum((2, 3, 4))
+        """Return the ideal code length in bits of every picture in each iteration, float32 [T, N].
+
+        Args:
+            codes: As of `expectations`.
+        """
+        return ((1 - torch.log2(1 + codes * self.expectations(codes))) * codes.abs()).sum((2, 3, 4))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pillow_rnc.model_config import ModelConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pillow_rnc.model_config import Framework
 
 NetworkName = Literal["light", "paper"]
 
@@ -79,6 +81,19 @@ def recipe_from_mapping(table: dict[str, Any], where: str = "recipe") -> Recipe:
         raise ValueError(msg)
     values = {**table, "model": ModelConfig.from_mapping(table.get("model", {}))}
     return Recipe(**values)
+
+
+def in_framework(config: ModelConfig, framework: Framework) -> ModelConfig:
+    """Return the configuration with another framework, and passes over the bits that have probabilities there.
+
+    Those are half of the channels at once in the embedded framework, whose other half are signs; and one half after
+    the other where codes are learned.
+    """
+    channels, half = config.code_channels, config.code_channels // 2
+    parts = [(0, half)] if framework == "embedded" else [(0, half), (half, channels)]
+    return replace(
+        config, framework=framework, passes=tuple((lattice, *part) for part in parts for lattice in (2, 3, 1))
+    )
 
 
 def target_slope(iteration: int, iterations: int) -> tuple[float, float]:

@@ -58,15 +58,15 @@ class _Sample(NamedTuple):
         return _Sample(self.target[:, one], Intervals(middle[:, one], reach[:, one]), self.scale[:, one])
 
     def visited(self, step: float, levels: int) -> tuple[Tensor, Intervals]:
-        """Return the symbols and intervals of a visit to the one coefficient of this sample."""
-        zeros = torch.zeros(levels, dtype=torch.long)
-        half = torch.full((1, levels), 0.5)
-        visits = Visits(
-            torch.tensor([step]), torch.tensor([float(levels)]), zeros, torch.arange(1.0, levels + 1),
-            torch.cat([half, -half], 1),
-        )  # fmt: skip
+        """Return the symbols and intervals of a visit to the one coefficient of this sample.
+
+        A symbol is how many thresholds a number that was zero passes, with its sign; of others, 1 for the outer half.
+        """
+        zeros, level = torch.zeros(levels, dtype=torch.long), torch.arange(1.0, levels + 1)
+        visits = Visits(torch.tensor([step]), torch.tensor([float(levels)]), zeros, level, torch.ones(1, levels))
         fires = margins(self.target, self.intervals, visits, self.scale) >= 0
-        symbol = fires[:, :levels].sum(1, keepdim=True) - fires[:, levels:].sum(1, keepdim=True)
+        passed = fires[:, :levels].sum(1, keepdim=True) * (1 - 2 * fires[:, levels : levels + 1].long())
+        symbol = torch.where(self.intervals.middle == 0, passed, 2 * fires[:, :1].long() - 1)
         return symbol, advanced(2.0 * fires - 1, self.intervals, visits, self.scale)
 
     def error(self, intervals: Intervals) -> float:
@@ -174,7 +174,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
     state = network.initial_state(n, h, w)
     network.decoder.silence()
     last: list[float | None] = [None] * coefficients.shape[1]
-    errors, ones = [], torch.zeros(iterations, network.config.code_channels)
+    errors, ones = [], torch.zeros(iterations, pairs)
     for t in range(iterations):
         step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
         network.log_gain[t] = -math.log(step)
@@ -185,7 +185,9 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
             last[visit.coefficient] = visit.step
         margin, _ = network.encode_step(coefficients, t, state, None)
         bits = network.binarizer(margin)
+        told = network.told(bits, network.weights_of(t), state)
+        assert told is not None
+        ones[t] = (told.values > 0).sum((0, 2, 3)) / told.magnitudes.sum((0, 2, 3)).clamp(min=1)
         state = network.decode_step(bits, t, state)
-        ones[t] = (bits > 0).float().mean((0, 2, 3))
         errors.append(float((coefficients - state.coded).square().sum(1).mean() / 64))
     return Start(errors, ones)

@@ -1,7 +1,8 @@
 """What the entropy network counts: the coefficients as far as the codes alone tell them, in integers.
 
-A tally adds up what each bit stands for in the decoder's direct path, at the gain of its iteration, without what only
-floats know (predictions, spatial gain). It tells which coefficients are significant, here and in the cells around.
+A tally adds up what each bit stands for, at the step or gain of its iteration, without what only floats know
+(predictions, masking): magnitudes in the embedded framework, in others the decoder's direct path. It tells which
+coefficients are significant, here and in the cells around.
 
 Source: specification, section "Entropy network".
 """
@@ -32,7 +33,7 @@ class Tally(NamedTuple):
     """Integers by which the bits of one iteration are counted before the next.
 
     Attributes:
-        weight: [2, S, C], for tallies that are zero so far, and for all others.
+        weight: [2, S, M], for tallies that are zero so far, and for all others.
         scale: A scalar: the unit in which the next iteration sees them.
     """
 
@@ -62,7 +63,7 @@ def tallies(network: Network) -> list[Tally]:
 
 
 def _amounts(network: Network, iteration: int) -> tuple[Tensor, Tensor]:
-    """Return what each bit stands for in a coefficient that is zero so far, and in any other: [192, C] each."""
+    """Return what each bit stands for in a coefficient that is zero so far, and in any other: [192, M] each."""
     weights = network.weights_of(iteration)
     if weights.visits is not None:
         return amounts(weights.visits)
@@ -73,12 +74,12 @@ def _amounts(network: Network, iteration: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def count(tally: Tally, bits: Tensor, counted: Tensor | None) -> Tensor:
-    """Return the counts [N, S, h, w] with those of one more iteration, of bits +-1."""
-    fresh = pointwise(bits, tally.weight[0])
+def count(tally: Tally, values: Tensor, counted: Tensor | None) -> Tensor:
+    """Return the counts [N, S, h, w] with those of one more iteration, of the values of its bits, [N, M, h, w]."""
+    fresh = pointwise(values, tally.weight[0])
     if counted is None:
         return fresh
-    return counted + torch.where(counted == 0, fresh, pointwise(bits, tally.weight[1]))
+    return counted + torch.where(counted == 0, fresh, pointwise(values, tally.weight[1]))
 
 
 def _seen(counted: Tensor, scale: Tensor) -> Tensor:
@@ -88,8 +89,7 @@ def _seen(counted: Tensor, scale: Tensor) -> Tensor:
 
 @torch.no_grad()
 def features(counted: Tensor, scale: Tensor) -> Tensor:
-    """Return what an iteration sees of tallies [N, S, h, w]: values, magnitudes, and those around, [N, 3 S, h, w]."""
-    v = _seen(counted, scale)
-    magnitudes = v.abs()
+    """Return what an iteration sees of tallies [N, S, h, w]: magnitudes, and those around, [N, 2 S, h, w]."""
+    magnitudes = _seen(counted, scale).abs()
     around = 9 * F.avg_pool2d(magnitudes, 3, stride=1, padding=1) - magnitudes
-    return torch.cat([v, magnitudes, torch.floor(torch.round(around) / 8)], 1)
+    return torch.cat([magnitudes, torch.floor(torch.round(around) / 8)], 1)

@@ -13,9 +13,8 @@ import numpy as np
 from safetensors.numpy import load
 
 from pillow_rnc.codes_crc import RunningCrc
-from pillow_rnc.codestream import TileEncoder
+from pillow_rnc.codestream import TileEncoder, code_plane
 from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.entropy_reference import place_bits
 from pillow_rnc.records import STOPPED_SEGMENT, Coding, Header, Segment
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 
 
 class Plan:
-    """How the codes of a file are chosen and stored.
+    """How the codes of a file are chosen and stored; the rule is asked for told bits alone.
 
     Args:
         rule: "likely" draws each bit with its own probability, "noise" with one half; "surest" and "unlikely" take the
@@ -40,8 +39,11 @@ class Plan:
     def __init__(self, rule: str = "likely", *, raw: str = "none", stops: dict[int, int] | None = None) -> None:
         self.rule, self.raw, self.stops = rule, raw, stops or {}
 
-    def bit(self, k: int, n: int, random: Random) -> int:
-        """Return bit number n of a pass, of which the chance of a one is k / 65536."""
+    def bits(self, chances: NDArray[np.uint16], random: Random) -> NDArray[np.uint8]:
+        """Return bits that are coded one after another, of which the chances of a one are k / 65536."""
+        return np.array([self._bit(k, n, random) for n, k in enumerate(chances.tolist())], np.uint8)
+
+    def _bit(self, k: int, n: int, random: Random) -> int:
         match self.rule:
             case "likely":
                 return int(random.random() * 65536 < k)
@@ -171,16 +173,13 @@ def code_units(header: Header, model: EntropyModel, random: Random, plan: Plan) 
     for index, tile in enumerate(header.grid):
         shape = header.code_shape(tile)
         encoder = TileEncoder(model, shape.height, shape.width)
-        state, previous, segments = model.start(shape.height, shape.width), None, []
+        state, told = model.start(shape.height, shape.width), model.told(shape.height, shape.width)
+        values, segments = None, []
         for iteration in range(min(header.iterations, plan.stops.get(index, header.iterations))):
-            state.begin(iteration, previous)
+            state.begin(iteration, values)
             plane: NDArray[np.uint8] = np.zeros(shape, np.uint8)
-            for number, one in enumerate(model.passes):
-                chances = state.probabilities(number).tolist()
-                bits = np.array([plan.bit(k, n, random) for n, k in enumerate(chances)], np.uint8)
-                state.reveal(number, bits)
-                place_bits(plane, one, bits)
-            segment, previous = encoder.encode_next(plane), plane
+            code_plane(model.passes, state, told, plane, lambda k, _: plan.bits(k, random))
+            segment, values = encoder.encode_next(plane), told.finish(plane)
             if plan.is_raw(iteration):
                 segment = Segment(Coding.RAW, np.packbits(plane).tobytes(), segment.codes_crc)
             segments.append(segment)

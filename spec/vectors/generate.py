@@ -100,7 +100,7 @@ def release(version: str) -> None:
     folder = HERE / "released" / version
     folder.mkdir(parents=True)
     chosen = ["mode-L", "mode-RGBA", "grid-70x70-64-32", "raw-between", "stop-both-tiles", "chunk-all", "alpha-RGBA-3"]
-    chosen += ["odd-all-16", "drawn-100", "drawn-101"]
+    chosen += ["nothing", "visits-noise", "odd-all-16", "drawn-100", "drawn-101"]
     for name in chosen:
         for suffix in ("rnc", "json"):
             shutil.copyfile(HERE / "valid" / f"{name}.{suffix}", folder / f"{name}.{suffix}")

@@ -22,6 +22,7 @@ from vectors.assemble import (
     unit_data,
 )
 
+from pillow_rnc.codestream import code_plane
 from pillow_rnc.range_coder import SegmentDecoder
 from pillow_rnc.records import Header
 
@@ -64,6 +65,7 @@ def invalid_cases(models: dict[str, Model]) -> list[Fault]:
         _chunks(base, grey),
         _units(base, odd),
         _segments(base, odd),
+        _untold(models),
         _payloads(models, base),
         _moved(models),
         _spliced(models),
@@ -76,7 +78,7 @@ def invalid_cases(models: dict[str, Model]) -> list[Fault]:
 def _base(models: dict[str, Model], plan: Plan | None = None, seed: int = 7, **fields: object) -> Draft:
     """Return a sound file of two tiles and three iterations, all coded, which each fault is put into."""
     model = models["whole"]
-    header = Header(100, 48, "RGB", 3, 4, 8, 64, 16, model.model_id)
+    header = Header(100, 48, "RGB", 3, model.code_channels, model.code_stride, 64, 16, model.model_id)
     header = replace(header, **fields)  # type: ignore[arg-type]
     units = code_units(header, model.entropy_model, Random(seed), plan or Plan())  # noqa: S311 -- repeatable
     return Draft(header, (), units)
@@ -85,7 +87,7 @@ def _base(models: dict[str, Model], plan: Plan | None = None, seed: int = 7, **f
 def _odd_base(models: dict[str, Model]) -> Draft:
     """Return a sound file of one raw plane with spare bits."""
     model = models["odd"]
-    header = Header(10, 10, "L", 1, 3, 16, 64, 0, model.model_id)
+    header = Header(10, 10, "L", 1, model.code_channels, model.code_stride, 64, 0, model.model_id)
     return Draft(header, (), code_units(header, model.entropy_model, Random(8), Plan()))  # noqa: S311 -- repeatable
 
 
@@ -134,7 +136,7 @@ def _model(base: Draft) -> Iterator[Fault]:
     header = base.header
     data = replace(base, header=replace(header, model_id=b"nonesuch")).bytes()
     yield Fault("model-unknown", "no such model", data, "unsupported", "codes")
-    for name, fields in (("channels", {"code_channels": 8}), ("stride", {"code_stride": 16})):
+    for name, fields in (("channels", {"code_channels": 4}), ("stride", {"code_stride": 16})):
         other = replace(header, **fields)  # type: ignore[arg-type]
         units = tuple(
             tuple(_raw(bytes(other.code_shape(tile).raw_bytes)) for tile in other.grid) for _ in range(other.iterations)
@@ -221,6 +223,34 @@ def _segments(base: Draft, odd: Draft) -> Iterator[Fault]:
     yield Fault("segment-spare-bit", "spare bit set", replace(odd, units=((spare,),)).bytes(), weights="odd")
 
 
+def _untold(models: dict[str, Model]) -> Iterator[Fault]:
+    """Raw planes with a one where nothing is told; see the visits of the model."""
+    base = _base(models, Plan("noise", raw="all"), width=48, height=40, iterations=5)
+    shape = base.header.code_shape(base.header.grid[0])
+    planes = [np.unpackbits(np.frombuffer(entry.payload, np.uint8), count=shape.bits) for (entry,) in base.units]
+    first, second, third, _, fifth = (plane.reshape(shape) for plane in planes)
+    anywhere = np.ones(shape[1:], np.bool_)
+    for name, about, iteration, channel, where in (
+        ("idle", "magnitude bit of an idle pair", 0, 2, anywhere),
+        ("idle-sign", "sign bit of an idle pair", 0, 6, anywhere),
+        ("nothing", "magnitude bit in an iteration without visits", 3, 0, anywhere),
+        ("level", "the second level without the first", 0, 1, first[0] == 0),
+        ("level-3", "the third level without the second", 2, 3, (third[1] == 1) & (third[2] == 0)),
+        ("level-known", "the second level of a significant coefficient", 4, 1, (first[3] == 1) & (fifth[0] == 1)),
+        ("sign-zero", "sign bit of a coefficient that stays zero", 0, 4, first[0] == 0),
+        ("sign-level", "sign bit of a second level", 0, 5, first[1] == 1),
+        ("sign-known", "sign bit of a significant coefficient", 1, 5, (first[0] == 1) & (second[1] == 1)),
+    ):
+        place = np.ravel_multi_index((channel, *np.argwhere(where)[0]), shape)
+        bits = planes[iteration].copy()
+        assert not bits[place]
+        bits[place] = 1
+        units = list(base.units)
+        units[iteration] = (_raw(np.packbits(bits).tobytes()),)
+        data = replace(base, units=tuple(units)).bytes()
+        yield Fault(f"untold-{name}", f"{about} is 1 in a raw plane", data, found_in="codes")
+
+
 def _payloads(models: dict[str, Model], base: Draft) -> Iterator[Fault]:
     payload, crc = base.units[0][0].payload, base.units[0][0].codes_crc
     words = list(struct.unpack(f"<{len(payload) // 4}I", payload))
@@ -237,18 +267,23 @@ def _payloads(models: dict[str, Model], base: Draft) -> Iterator[Fault]:
             assert _first_codes(models["whole"], base, data) == _first_codes(models["whole"], base, payload)
         draft = base.with_entry(0, 0, payload=data, codes_crc=codes_crc)
         yield Fault(f"payload-{name}", about, draft.bytes(), found_in="codes")
+    base = _base(models, iterations=4)
+    assert base.units[3][0].payload == bytes(4)
+    for name, about, data in (
+        ("nothing-1", "a word 1 where nothing is told", struct.pack("<I", 1)),
+        ("nothing-0-0", "two words 0 where nothing is told", bytes(8)),
+    ):
+        yield Fault(f"payload-{name}", about, base.with_entry(3, 0, payload=data).bytes(), found_in="codes")
 
 
-def _first_codes(model: Model, base: Draft, payload: bytes) -> list[list[int]]:
+def _first_codes(model: Model, base: Draft, payload: bytes) -> bytes:
     """Return the codes of tile 0 in iteration 0, whatever the end of the payload looks like."""
     shape = base.header.code_shape(base.header.grid[0])
-    state, decoder, codes = model.entropy_model.start(shape.height, shape.width), SegmentDecoder(payload), []
+    network, decoder, plane = model.entropy_model, SegmentDecoder(payload), np.zeros(shape, np.uint8)
+    state, told = network.start(shape.height, shape.width), network.told(shape.height, shape.width)
     state.begin(0, None)
-    for number in range(len(model.entropy_model.passes)):
-        bits = decoder.decode(state.probabilities(number))
-        state.reveal(number, bits)
-        codes.append(np.asarray(bits).tolist())
-    return codes
+    code_plane(network.passes, state, told, plane, lambda k, _: decoder.decode(k))
+    return plane.tobytes()
 
 
 def _moved(models: dict[str, Model]) -> Iterator[Fault]:

@@ -63,7 +63,7 @@ def alph(header: Header, predictor: int = 0, *block_lengths: int) -> bytes:
 
 def valid_cases(models: dict[str, Model]) -> list[Case]:
     """Return every case, in the order of their numbers."""
-    makers = (_modes, _sizes, _grids, _codings, _metadata, _alpha, _odd, _extremes, _drawn)
+    makers = (_modes, _sizes, _grids, _codings, _visits, _metadata, _alpha, _odd, _extremes, _drawn)
     return [case for maker in makers for case in maker(models)]
 
 
@@ -116,7 +116,7 @@ def _codings(models: dict[str, Model]) -> Iterator[Case]:
     make = _Maker(models, 40)
     square = {"width": 48, "height": 48}
     for rule in ("likely", "surest", "unlikely", "zeros", "ones", "alternating", "noise"):
-        yield Case(f"codes-{rule}", f"codes by the rule {rule}", make.draft(Plan(rule), **square, iterations=2))
+        yield Case(f"codes-{rule}", f"codes by the rule {rule}", make.draft(Plan(rule), **square, iterations=6))
     yield Case(
         "all-raw", "raw where coding would be shorter", make.draft(Plan("surest", raw="all"), **square, iterations=3)
     )
@@ -130,6 +130,16 @@ def _codings(models: dict[str, Model]) -> Iterator[Case]:
     plan = Plan(raw="odd", stops={1: 2})
     yield Case("stop-after-raw", "raw, then stopped", make.draft(plan, **two, iterations=3))
     yield Case("all-iterations", "all six iterations of the model", make.draft(width=32, height=32, iterations=6))
+
+
+def _visits(models: dict[str, Model]) -> Iterator[Case]:
+    make = _Maker(models, 45)
+    nothing = "the last iteration tells nothing"
+    yield Case("nothing", f"{nothing}: one word 0", make.draft(width=32, height=32, iterations=4))
+    yield Case("nothing-raw", f"{nothing}, raw", make.draft(Plan(raw="odd"), width=32, height=32, iterations=4))
+    for rule in ("likely", "ones", "noise"):
+        draft = make.draft(Plan(rule), width=20, height=12, iterations=6)
+        yield Case(f"visits-{rule}", f"every visit, samples too, codes by the rule {rule}", draft)
 
 
 def _metadata(models: dict[str, Model]) -> Iterator[Case]:
@@ -181,14 +191,14 @@ def _alpha(models: dict[str, Model]) -> Iterator[Case]:
 def _odd(models: dict[str, Model]) -> Iterator[Case]:
     make = _Maker(models, 70, "odd")
     for name, comment, plan, fields in (
-        ("cell", "one cell of three codes: five spare bits, empty passes", Plan(), {"width": 7, "height": 9}),
+        ("cell", "one cell of six codes: two spare bits, an empty pass", Plan(), {"width": 7, "height": 9}),
         (
             "cells",
-            "15 cells, 45 codes: three spare bits",
+            "15 cells, 90 codes: six spare bits",
             Plan(raw="all"),
             {"width": 80, "height": 48, "tile_size": 80},
         ),
-        ("stride-16", "stride 16, six passes of one channel", Plan(), {"width": 128, "height": 96, "tile_size": 128}),
+        ("stride-16", "stride 16, two passes", Plan(), {"width": 128, "height": 96, "tile_size": 128}),
         ("all-16", "16 iterations", Plan(), {"width": 64, "height": 64, "iterations": 16}),
         ("wide", "65535 pixels in a row", Plan("surest"), {"width": 65535, "height": 1, "tile_size": 4096}),
         ("high", "65535 pixels in a column", Plan("surest"), {"width": 1, "height": 65535, "tile_size": 4096}),
@@ -199,7 +209,7 @@ def _odd(models: dict[str, Model]) -> Iterator[Case]:
 def _extremes(models: dict[str, Model]) -> Iterator[Case]:
     """Payloads that chance alone seldom makes; the first of many seeds that has one is taken."""
     for name, comment, width, height, wanted in (
-        ("one-word", "one word, which is as long as the raw payload", 32, 16, lambda entry: len(entry.payload) == 4),
+        ("one-word", "one word, which is as long as the raw payload", 16, 16, lambda entry: len(entry.payload) == 4),
         ("zero-word", "a payload that ends with a word 0", 64, 32, lambda entry: entry.payload[-4:] == bytes(4)),
     ):
         yield Case(f"payload-{name}", comment, _search(models, width, height, wanted))

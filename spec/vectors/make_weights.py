@@ -1,7 +1,7 @@
 """The two small random models of the vectors, as weights files; used by `generate.py` only.
 
-`whole` is a whole model: 4 code channels, 6 iterations, decoder network included.
-`odd` has an entropy network alone, with numbers that do not divide well: 3 code channels at stride 16, 16 iterations.
+`whole` is a whole model: 4 pairs of codes, 6 iterations, decoder network included.
+`odd` has pairs and an entropy network alone, with numbers that do not divide well: 3 pairs at stride 16, 16 iterations.
 Every number comes from `random.Random`, whose sequence Python promises to keep.
 """
 
@@ -11,13 +11,16 @@ import json
 import math
 import struct
 from random import Random
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Config: TypeAlias = "dict[str, Any]"
 
 WHOLE_CONFIG: Config = {
     "cell": "gru",
-    "code_channels": 4,
+    "code_channels": 8,
     "code_stride": 8,
     "context_channels": 4,
     "decoder_channels": 4,
@@ -27,16 +30,16 @@ WHOLE_CONFIG: Config = {
     "entropy_state_channels": 4,
     "framework": "embedded",
     "iterations": 6,
-    "passes": [[2, 0, 2], [3, 0, 2], [1, 0, 2], [0, 2, 4], [1, 2, 4]],
+    "passes": [[2, 0, 4], [3, 0, 4], [1, 0, 4]],
     "separable": True,
 }
 ODD_CONFIG: Config = WHOLE_CONFIG | {
-    "code_channels": 3,
+    "code_channels": 6,
     "code_stride": 16,
     "entropy_hidden_channels": 3,
     "entropy_state_channels": 3,
     "iterations": 16,
-    "passes": [[1, 0, 1], [3, 2, 3], [2, 0, 1], [0, 1, 2], [2, 2, 3], [3, 0, 1], [1, 2, 3], [1, 1, 2]],
+    "passes": [[1, 0, 3], [0, 0, 3]],
 }
 _INT8, _INT16, _INT32, _FLOAT = "I8", "I16", "I32", "F32"
 _FORMATS = {_INT8: "b", _INT16: "h", _INT32: "i", _FLOAT: "f"}
@@ -76,24 +79,19 @@ class _Tensors:
 
 
 def _entropy(tensors: _Tensors, config: Config, tallies: int) -> None:
-    t, c, k = (
-        config["iterations"],
-        config["code_channels"],
-        config["entropy_state_channels"],
-    )
-    passes = config["passes"]
-    f, p, g = config["entropy_hidden_channels"], len(passes), passes[0][2] - passes[0][1]
+    t, g, k = config["iterations"], config["code_channels"] // 2, config["entropy_state_channels"]
+    f, p = config["entropy_hidden_channels"], len(config["passes"])
     for name, kind, shape, size in (
         ("state_in.bias", _INT32, (t - 1, 2 * k), 12000),
         ("feature.bias", _INT32, (t, p, f), 9000),
         ("output.bias", _INT32, (t, p, g), 9000),
-        ("state_in.weight", _INT8, (t - 1, 2 * k, c, 3, 3), 60),
+        ("state_in.weight", _INT8, (t - 1, 2 * k, g, 3, 3), 60),
         ("state.weight", _INT8, (2 * k, k), 60),
         ("feature.weight", _INT8, (f, k, 3, 3), 60),
-        ("context.weight", _INT8, (t, p - 1, f, c, 3, 3), 60),
+        ("context.weight", _INT8, (t, p - 1, f, g, 3, 3), 60),
         ("output.weight", _INT8, (t, p, g, f), 90),
-        ("tally_input.weight", _INT8, (2 * k, 2 * tallies), 60),
-        ("tally_output.weight", _INT8, (t - 1, p, g, 3 * tallies), 60),
+        ("tally_input.weight", _INT8, (2 * k, tallies), 60),
+        ("tally_output.weight", _INT8, (t - 1, p, g, 2 * tallies), 60),
     ):
         tensors.spread(f"entropy.{name}", kind, shape, size)
     # Some tallies move by equal amounts, so they often stay 0 or return to it. For others, later iterations weigh less
@@ -103,12 +101,12 @@ def _entropy(tensors: _Tensors, config: Config, tallies: int) -> None:
     for n in range(t - 1):
         for table in range(2):
             for s in range(tallies):
-                steps = [tensors.random.random() for _ in range(c)]
+                steps = [tensors.random.random() for _ in range(g)]
                 if table == 1 and s % 2:
                     weights += [round(2000 * 0.8**n * (step - 0.5)) for step in steps]
                 else:
                     weights += [amounts[s] * (int(3 * step) - 1) for step in steps]
-    tensors.put("entropy.tally.weight", _INT16, (t - 1, 2, tallies, c), weights)
+    tensors.put("entropy.tally.weight", _INT16, (t - 1, 2, tallies, g), weights)
     tensors.put("entropy.tally.scale", _INT32, (t - 1,), [round(30 / 0.95**n) for n in range(t - 1)])
 
 
@@ -121,28 +119,48 @@ def _cell(tensors: _Tensors, name: str, n: int) -> None:
     tensors.spread(f"{name}.candidate.weight", _FLOAT, (n, n, 1, 1), 2)
 
 
-_IDLE = 1e6
-# Coefficient, levels and step of each visit of an iteration; first, second and idle pairs, bounded and unbounded.
-_VISITS = (
-    ((0, 2, 400.0),),
-    ((0, 1, 200.0), (64, 1, 200.0)),
-    ((1, 1, 150.0), (0, 1, 100.0)),
-    ((1, 1, 75.0),),
-    ((64, 2, 80.0),),
-    ((9, 1, 60.0), (1, 1, 37.5)),
+Visit: TypeAlias = "tuple[int, int, float] | None"  # coefficient, levels, step; None is one idle pair
+
+_IDLE = (0.0, 1e6, 0.0)
+# By iteration: coefficients that come back once they can be significant, also with a greater step; one level and
+# several, bounded and not, masked and not; idle pairs anywhere, and an iteration of nothing else.
+_VISITS: tuple[tuple[Visit, ...], ...] = (
+    ((0, 2, 400.0), None, (64, 1, 400.0)),
+    (None, (0, 1, 500.0), (1, 2, 150.0)),
+    ((1, 1, 75.0), (9, 3, 60.0)),
+    (None, None, None, None),
+    ((64, 2, 80.0), (0, 1, 100.0), None),
+    ((9, 1, 30.0), (1, 2, 37.5), (0, 1, 50.0)),
 )
 
 
-def _quantiser(tensors: _Tensors, config: Config) -> None:
-    t, pairs = config["iterations"], config["code_channels"] // 2
+def _drawn_visits(random: Random, iterations: int, pairs: int) -> list[list[Visit]]:
+    """Return visits of few coefficients, so that they come back often."""
+    out: list[list[Visit]] = []
+    for t in range(iterations):
+        visits: list[Visit] = []
+        fresh, left = [191 * n // pairs for n in range(pairs + 1)], pairs
+        while left:
+            levels = min(left, int(4 * random.random()))
+            visits.append((fresh.pop(int(len(fresh) * random.random())), levels, 400 / 2**t) if levels else None)
+            left -= levels or 1
+        out.append(visits)
+    return out
+
+
+def _quantiser(tensors: _Tensors, pairs: int, iterations: Sequence[Sequence[Visit]]) -> None:
     tables: tuple[list[float], ...] = ([], [], [])
-    for visits in _VISITS:
-        tasks = [(float(c), float(level), step) for c, levels, step in visits for level in range(1, levels + 1)]
-        for task in tasks + [(0.0, _IDLE, 0.0)] * (pairs - len(tasks)):
+    for visits in iterations:
+        tasks = [
+            (float(visit[0]), float(level), visit[2]) if visit else _IDLE
+            for visit in visits
+            for level in range(1, visit[1] + 1 if visit else 2)
+        ]
+        for task in tasks:
             for table, value in zip(tables, task, strict=True):
                 table.append(value)
     for name, table in zip(("coefficient", "level", "step"), tables, strict=True):
-        tensors.put(f"network.quantiser.{name}", _FLOAT, (t, pairs), table)
+        tensors.put(f"network.quantiser.{name}", _FLOAT, (len(iterations), pairs), table)
 
 
 def _network(tensors: _Tensors, config: Config) -> None:
@@ -152,7 +170,6 @@ def _network(tensors: _Tensors, config: Config) -> None:
     tensors.put("network.log_gain", _FLOAT, (t,), steps)
     tensors.put("network.masking.exponent", _FLOAT, (), [0.25])
     tensors.put("network.masking.log_floor", _FLOAT, (), [4.5])
-    _quantiser(tensors, config)
     tensors.spread("network.decoder.sight.weight", _FLOAT, (d, 192, 1, 1), 0.4)
     tensors.spread("network.decoder.width.weight", _FLOAT, (d, 192, 1, 1), 0.4)
     tensors.spread("network.decoder.bias", _FLOAT, (t, d), 0.3)
@@ -168,12 +185,20 @@ def whole_weights(seed: int = 1) -> bytes:
     """Return the file of the whole model."""
     tensors = _Tensors(seed)
     _entropy(tensors, WHOLE_CONFIG, tallies=6)
+    _quantiser(tensors, WHOLE_CONFIG["code_channels"] // 2, _VISITS)
     _network(tensors, WHOLE_CONFIG)
     return tensors.bytes(WHOLE_CONFIG)
 
 
 def odd_weights(seed: int = 2) -> bytes:
     """Return the file of the model without a decoder network."""
+    return code_weights(ODD_CONFIG, seed, tallies=5)
+
+
+def code_weights(config: Config, seed: int, tallies: int) -> bytes:
+    """Return the file of a model of these sizes, without a decoder network, its visits drawn too."""
     tensors = _Tensors(seed)
-    _entropy(tensors, ODD_CONFIG, tallies=5)
-    return tensors.bytes(ODD_CONFIG)
+    _entropy(tensors, config, tallies)
+    pairs = config["code_channels"] // 2
+    _quantiser(tensors, pairs, _drawn_visits(tensors.random, config["iterations"], pairs))
+    return tensors.bytes(config)
