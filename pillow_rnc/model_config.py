@@ -39,7 +39,7 @@ class ModelConfig:
     cell: CellName = "gru"
     framework: Framework = "embedded"
     iterations: int = 16
-    code_channels: int = 48
+    code_channels: int = 64
     code_stride: int = 8
     encoder_channels: int = 96
     decoder_channels: int = 96
@@ -48,7 +48,7 @@ class ModelConfig:
     separable: bool = True
     entropy_state_channels: int = 32
     entropy_hidden_channels: int = 48
-    passes: Passes = ((2, 0, 24), (3, 0, 24), (1, 0, 24))
+    passes: Passes = ((2, 0, 32), (3, 0, 32), (1, 0, 32))
 
     @property
     def modelled_channels(self) -> int:

@@ -88,7 +88,9 @@ class Intervals:
             # Those that leave zero now: between the thresholds that their magnitudes pass.
             at = np.nonzero(ones & fresh)
             bits = codes[visits.pairs, part]
-            passed = np.add.reduceat(bits, visits.first, axis=0, dtype=np.float32)[at]
+            if len(bits) > len(first):
+                bits = np.add.reduceat(bits, visits.first, axis=0)
+            passed = bits[at].astype(np.float32)
             step, before, last = step[at], reach[at], passed == levels[at[0], 0]
             low = passed * step
             beyond = last & (before == UNBOUNDED)
