@@ -40,8 +40,8 @@ def model_of(config: ModelConfig, folder: Path, seed: int = 1) -> weights.Weight
 def picture(n: int, height: int, width: int) -> NDArray[np.uint8]:
     """Return n pictures: noise, on slopes."""
     random = np.random.default_rng(3)
-    slopes = np.linspace(0, 200, width) + np.linspace(0, 40, height)[:, None]
-    return (slopes[None, ..., None] + random.integers(0, 16, (n, height, width, 3))).astype(np.uint8)
+    slopes = np.linspace(0, 150, width) + np.linspace(0, 40, height)[:, None]
+    return (slopes[None, ..., None] + random.integers(0, 64, (n, height, width, 3))).astype(np.uint8)
 
 
 def both(model: weights.Weights, n: int, height: int, width: int) -> tuple[TileNetwork, TileNetwork]:
