@@ -135,7 +135,7 @@ class TileEncoder:
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
-        plane, told = np.ascontiguousarray(plane), self._told
+        plane, told = np.array(plane, order="C"), self._told  # a copy, as `code_plane` writes to it
         if spare := untold(told, plane):
             msg = f"{spare} codes of iteration {self._iteration} are 1 and tell nothing"
             raise ValueError(msg)

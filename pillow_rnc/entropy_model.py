@@ -64,12 +64,13 @@ class EntropyModel:
         passes: The passes of an iteration, in coding order.
         code_channels: Channels of a code plane.
         iterations: The most iterations that it can code.
+        visits: Those of each iteration, None if all bits are told.
     """
 
     def __init__(self, tensors: EntropyTensors, visits: tuple[Visits, ...] | None = None) -> None:
         self.passes: tuple[Pass, ...] = tensors.passes
         self.code_channels = tensors.modelled_channels * (1 if visits is None else 2)
-        self._visits = visits
+        self.visits = visits
         self.iterations = tensors.iterations
         self._tensors = tensors
         self._fast = FastTensors(tensors)
@@ -92,9 +93,9 @@ class EntropyModel:
 
     def told(self, grid_h: int, grid_w: int) -> Told:
         """Return what says which bits of a tile of grid_h x grid_w cells are told, before the first iteration."""
-        if self._visits is None:
+        if self.visits is None:
             return AllTold(self.code_channels)
-        return VisitsTold(self._visits, self.code_channels // 2, grid_h * grid_w)
+        return VisitsTold(self.visits, self.code_channels // 2, grid_h * grid_w)
 
     def start(self, grid_h: int, grid_w: int) -> EntropyState:
         """Return the network at rest before the first iteration of a tile of grid_h x grid_w cells."""

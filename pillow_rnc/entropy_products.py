@@ -21,7 +21,7 @@ Floats = NDArray[np.floating[Any]]
 # 255 * 127 * 518 and 32767 * 512 are just short of 2^24.
 _KNOWN_PRODUCTS = (
     (1, 64, 16, 255, 127), (33, 80, 64, 255, 127), (200, 352, 64, 255, 127), (130, 518, 64, 255, 127),
-    (120, 672, 96, 127, 127), (384, 192, 48, 127, 127), (384, 96, 48, 127, 127),  # state and output, with tallies
+    (120, 425, 64, 127, 127), (384, 128, 48, 127, 127), (384, 96, 32, 127, 127),  # state, context, tallies to output
     (120, 48, 96, 1, 32767), (7, 512, 96, 1, 32767),  # tallies
     (120, 21, 96, 1, 48 * 127 * 127),  # channels folded into one
 )  # fmt: skip

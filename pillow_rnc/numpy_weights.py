@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from pillow_rnc.block_basis import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
-from pillow_rnc.visits import Visits, visits_of
 
 if TYPE_CHECKING:
     from pillow_rnc.model_config import ModelConfig
+    from pillow_rnc.visits import Visits
     from pillow_rnc.weights import Weights
 
 Floats = NDArray[np.float32]
@@ -142,20 +142,20 @@ class NetworkWeights:
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
         self.masking_exponent = float(reader.take("masking.exponent"))
         self.masking_floor = float(np.exp(reader.take("masking.log_floor")))
-        self.iterations = _iterations(reader, config, -width.sum(1))
+        visits = weights.entropy_model.visits
+        assert visits is not None  # which this runtime is for
+        for name in ("coefficient", "level", "step"):  # the entropy model has looked at them
+            reader.take(f"quantiser.{name}", config.iterations, config.code_channels // 2)
+        self.iterations = _iterations(reader, config, visits, -width.sum(1))
         reader.finish()
 
 
-def _iterations(reader: _Reader, config: ModelConfig, bias: Floats) -> list[IterationWeights]:
+def _iterations(
+    reader: _Reader, config: ModelConfig, visits: tuple[Visits, ...], bias: Floats
+) -> list[IterationWeights]:
     """Return what belongs to each iteration; ``bias`` [d] is added to those of all."""
-    k, d, count = config.code_channels, config.decoder_channels, config.iterations
+    d, count = config.decoder_channels, config.iterations
     gains = np.exp(reader.take("log_gain", count))
     biases = reader.take("decoder.bias", count, d) + bias
     shifts = reader.take("decoder.shift", count, COEFFICIENTS)
-    tables = [reader.take(f"quantiser.{name}", count, k // 2) for name in ("coefficient", "level", "step")]
-    out = []
-    for t in range(count):
-        visits = visits_of(*(table[t] for table in tables))
-        assert visits is not None  # the entropy network was loaded with them
-        out.append(IterationWeights(float(gains[t]), visits, biases[t], shifts[t]))
-    return out
+    return [IterationWeights(float(gains[t]), visits[t], biases[t], shifts[t]) for t in range(count)]

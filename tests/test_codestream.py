@@ -334,6 +334,14 @@ def test_codes_of_another_shape_or_value_are_refused() -> None:
         encoder.encode_next(np.full((4, 3, 3), 2, dtype=np.uint8))
 
 
+@pytest.mark.parametrize("model", MODELS[:2], ids=["all told", "pairs"])
+def test_codes_are_not_written_to(model: EntropyModel) -> None:
+    codes = noise_codes(model, 1, 2, 6, 5)
+    codes.flags.writeable = False
+
+    assert decode_tile(encode_tile(codes, model), model, (6, 5)).tolist() == codes.tolist()
+
+
 def test_codes_need_not_be_contiguous() -> None:
     codes = np.random.default_rng(0).integers(0, 2, (2, 6, 5, 4), dtype=np.uint8).transpose(0, 3, 1, 2)
     segments = encode_tile(codes, MODELS[2])
