@@ -52,16 +52,17 @@ def code_plane(
     flat = plane.reshape(len(plane), -1)
     for index, one in enumerate(passes):
         cells, k = cells_of(one.lattice, *plane.shape[1:]), state.probabilities(index)
-        for channels in told.rounds(one.first, one.stop):
-            at = channels[:, None], cells
-            bits, mask = flat[at], told.magnitudes(flat, channels, cells)
-            chosen = bits[mask]
-            bits[mask] = code(k[channels - one.first][mask].ravel(), chosen.ravel()).reshape(chosen.shape)
-            flat[at] = bits
-        state.reveal(index, told.values(flat, one.first, one.stop, cells))
+        bits = flat[one.first : one.stop, cells]
+        for channels in told.rounds(len(bits)):
+            some, mask = bits[channels], told.magnitudes(bits, channels, cells)
+            chosen = some[mask]
+            some[mask] = code(k[channels][mask].ravel(), chosen.ravel()).reshape(chosen.shape)
+            bits[channels] = some
+        flat[one.first : one.stop, cells] = bits
+        state.reveal(index, told.values(bits, cells))
     first, mask = told.signs(flat)
-    signs = flat[first:]
-    signs[mask] = code(np.full(np.count_nonzero(mask), EVEN_ODDS), signs[mask])
+    signs, at = flat[first:].reshape(-1), np.flatnonzero(mask)
+    signs[at] = code(np.full(len(at), EVEN_ODDS), signs[at])
 
 
 def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:

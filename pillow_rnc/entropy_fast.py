@@ -109,7 +109,7 @@ class FastState:
         places, _ = coding_order(one.lattice, *self._grid)
         before = one.first // group * len(self._tally)
         known = self._known[before + here.start : before + here.stop]
-        known[...] = values.take(places, axis=1).T
+        known[...] = np.ascontiguousarray(values.T).take(places, axis=0)
 
     def _compute_hidden(self, rows: slice, context: NDArray[np.intp] | None, weights: PassWeights) -> Floats:
         """Return the hidden layer of some cells, [n, F]."""
@@ -143,6 +143,9 @@ class FastState:
         bits, fold = _folded(values, self._state.dtype)
         bit_taps, taps = _taps(bits), 9 * len(fold)
         gates = np.concatenate([products.matmul(fold, operands.bits).reshape(taps, -1), operands.rest])
+        # At the input that is 1 in every cell, the last of the middle tap. The bias has the centre of the table in it,
+        # which is beyond the bound of sums; but a sum that it takes out of what is exact lies far outside of the table.
+        gates[5 * len(fold) - 1] += operands.bias
         moves = products.matmul(fold, operands.tally)
         self._tally = np.pad(self._tally, ((0, 0), (0, moved - self._tally.shape[1])))
         magnitudes = np.zeros((*self._grid, moved), dtype=np.uint16)
@@ -157,7 +160,7 @@ class FastState:
             magnitudes[places] = inputs[..., len(gates) - moved :]
             products.matmul(seen, outputs[phase].here, out=self._tally_logits[rows])
             z = products.matmul(flat, gates, out=self._gates[: len(flat)])
-            self._update_state(h, z, operands.bias)
+            self._update_state(h, z)
         around = _around(magnitudes)
         for phase, places, rows in self._blocks:
             near = around[places].reshape(rows.stop - rows.start, moved).astype(self._state.dtype)
@@ -166,15 +169,15 @@ class FastState:
     def _count(self, tally: Floats, moves: Floats, out: Floats) -> None:
         """Move the tallies of some cells, and write what is seen of them: magnitudes, [n, S']."""
         fresh, known = moves
-        tally += np.where(tally == 0, fresh, known)
+        np.copyto(known, fresh, where=tally == 0)
+        tally += known
         np.multiply(tally, self._weights.scale[self._iteration - 1], out=out)
         out.clip(-TALLY_MAX, TALLY_MAX, out=out)
         np.floor(out, out=out)
         np.abs(out, out=out)
 
-    def _update_state(self, h: Floats, z: Floats, bias: Floats) -> None:
+    def _update_state(self, h: Floats, z: Floats) -> None:
         """Move the states of some cells on, by the sums for their gates [n, 2K]."""
-        z += bias
         z.clip(0, _TABLE_TOP, out=z)
         entry = self._entries[:, : len(z)]
         np.copyto(entry, z.reshape(len(z), 2, -1).transpose(1, 0, 2), casting="unsafe")

@@ -58,8 +58,9 @@ class Intervals:
         """
         codes[...] = 0
         of, level, signs = visits.of_pair, visits.level[:, None], len(codes) // 2 + visits.pairs[visits.first]
+        masked = ~np.isin(visits.coefficients, MEANS)
         for part in self._parts():
-            step = _steps(visits, wider[part])
+            step = _steps(visits, masked, wider[part])
             wanted, middle = (one[visits.coefficients, part] for one in (target, self._middle))
             fresh = middle == 0
             passes = np.abs(wanted)[of] >= level * step[of]
@@ -71,41 +72,52 @@ class Intervals:
         """Take the codes of an iteration, uint8 [2 G, cells]; other arguments as for `encode`."""
         if not len(visits.pairs):
             return
-        first, levels = visits.pairs[visits.first], visits.levels[:, None]
+        first, masked = visits.pairs[visits.first], ~np.isin(visits.coefficients, MEANS)
         for part in self._parts():
-            step = _steps(visits, wider[part])
+            step = _steps(visits, masked, wider[part])
             middle, reach = (one[visits.coefficients, part] for one in (self._middle, self._reach))
-            ones, fresh = codes[first, part] != 0, middle == 0
-            # All that differ from zero: halved, or moved outward by twice its width as long as it has no end.
-            half = np.abs(reach) * np.float32(0.5)
-            move = np.where(ones, half, -half)
-            move *= np.sign(middle)
-            grows = np.nonzero(ones & (reach < 0))
-            move[grows] *= 4
-            narrowed = np.where(fresh, np.minimum(reach, step), half)
-            narrowed[grows] = 2 * reach[grows]
-            middle += move
-            # Those that leave zero now: between the thresholds that their magnitudes pass.
-            at = np.nonzero(ones & fresh)
-            bits = codes[visits.pairs, part]
-            if len(bits) > len(first):
-                bits = np.add.reduceat(bits, visits.first, axis=0)
-            passed = bits[at].astype(np.float32)
-            step, before, last = step[at], reach[at], passed == levels[at[0], 0]
-            low = passed * step
-            beyond = last & (before == UNBOUNDED)
-            high = np.where(beyond, low + step, np.where(last, before, np.minimum(low + step, before)))
-            high = np.maximum(high, low)
-            minus = codes[len(codes) // 2 + first, part][at] != 0
-            middle[at] = np.where(minus, np.float32(-1), np.float32(1)) * (low + high) / 2
-            narrowed[at] = np.where(beyond, low - high, high - low) / 2
+            ones, known = codes[first, part] != 0, middle != 0
+            narrowed = np.minimum(reach, step)  # of those that stay zero, which most do
+            at = np.flatnonzero(known)
+            middle.flat[at], narrowed.flat[at] = _halved(middle.flat[at], reach.flat[at], ones.flat[at])
+            at = np.flatnonzero(ones > known)
+            passed = codes[visits.pairs, part]
+            if len(passed) > len(first):
+                passed = np.add.reduceat(passed, visits.first, axis=0)
+            visit, cell = np.divmod(at, middle.shape[1])
+            minus = codes[len(codes) // 2 + first[visit], part.start + cell] != 0
+            known_now = _left(passed.flat[at], visits.levels[visit], step.flat[at], reach.flat[at])
+            middle.flat[at] = np.where(minus, np.float32(-1), np.float32(1)) * known_now[0]
+            narrowed.flat[at] = known_now[1]
             self._middle[visits.coefficients, part] = middle
             self._reach[visits.coefficients, part] = narrowed
 
 
-def _steps(visits: Visits, wider: Floats) -> Floats:
-    """Return the steps of all visits, [V, cells]; means are not masked."""
+def _halved(middle: Floats, reach: Floats, outward: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return middles and reaches of numbers that differ from zero after a visit, [n] each.
+
+    Their intervals are halved, or moved outward by twice their width as long as they have no end.
+    """
+    half = np.abs(reach) * np.float32(0.5)
+    grows = outward & (reach < 0)
+    move = np.where(grows, 4 * half, np.where(outward, half, -half))
+    return middle + np.sign(middle) * move, np.where(grows, 2 * reach, half)
+
+
+def _left(passed: Codes, levels: Floats, step: Floats, reach: Floats) -> tuple[Floats, Floats]:
+    """Return middles, without a sign, and reaches of numbers that leave zero in a visit, [n] each.
+
+    They lie between the thresholds that their magnitudes pass, how many of them there are: ``passed`` of ``levels``.
+    """
+    last, low = passed == levels, passed.astype(np.float32) * step
+    beyond = last & (reach == UNBOUNDED)
+    high = np.where(beyond, low + step, np.where(last, reach, np.minimum(low + step, reach)))
+    high = np.maximum(high, low)
+    return (low + high) / 2, np.where(beyond, low - high, high - low) / 2
+
+
+def _steps(visits: Visits, masked: NDArray[np.bool_], wider: Floats) -> Floats:
+    """Return the steps of all visits, [V, cells]; those that are not masked are as they are."""
     steps: Floats = visits.steps[:, None] * wider
-    means = np.isin(visits.coefficients, MEANS)
-    steps[means] = visits.steps[means, None]
+    steps[~masked] = visits.steps[~masked, None]
     return steps

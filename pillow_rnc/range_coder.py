@@ -11,9 +11,7 @@ Source: spec, section "Range coder".
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import constriction
 import numpy as np
@@ -29,11 +27,8 @@ WORD_BYTES = 4
 
 # constriction holds the interpreter lock for a whole call: this many bits are about 40 ms.
 _MAX_BITS_PER_CALL = 1 << 20
-# So many bits of one probability in a row are faster with a model of their own.
-_LEAST_RUN = 128
 _PROBABILITY_UNIT = 2.0**-16
-_Categorical = constriction.stream.model.Categorical
-_MODEL = _Categorical(perfect=False)
+_MODEL = constriction.stream.model.Categorical(perfect=False)
 
 
 class SegmentEncoder:
@@ -58,17 +53,17 @@ class SegmentEncoder:
         if bits.size and (bits.max() > 1 or not k.all()):
             msg = "a bit is not 0 or 1, or a probability is 0"
             raise ValueError(msg)
-        for part, model in _parts(k):
-            self._append(bits[part].astype(np.int32), model)
+        for part in _calls(k):
+            self._append(bits[part].astype(np.int32), _distributions(k[part]))
 
     def finish(self) -> bytes:
         """Return the payload: little-endian 32-bit words, at least one."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
         return words.astype("<u4", copy=False).tobytes() or bytes(WORD_BYTES)
 
-    def _append(self, symbols: NDArray[np.int32], model: tuple[Any, ...]) -> None:
-        """Encode checked symbols under a checked model; see `_parts`."""
-        self._coder.encode(symbols, *model)
+    def _append(self, symbols: NDArray[np.int32], distributions: NDArray[np.float64]) -> None:
+        """Encode checked symbols under checked probabilities; see `_distributions`."""
+        self._coder.encode(symbols, _MODEL, distributions)
 
 
 class SegmentDecoder:
@@ -110,11 +105,11 @@ class SegmentDecoder:
             msg = "a probability is 0"
             raise ValueError(msg)
         bits = np.empty(k.shape, dtype=np.uint8)
-        for part, model in _parts(k):
-            count = () if len(model) > 1 else (part.stop - part.start,)
+        for part in _calls(k):
+            distributions = _distributions(k[part])
             with _coder_errors_translated():
-                symbols: NDArray[np.int32] = self._coder.decode(*model, *count)
-                self._mirror._append(symbols, model)  # noqa: SLF001
+                symbols: NDArray[np.int32] = self._coder.decode(_MODEL, distributions)
+                self._mirror._append(symbols, distributions)  # noqa: SLF001
             bits[part] = symbols
         return bits
 
@@ -130,24 +125,10 @@ class SegmentDecoder:
             raise CorruptError(msg)
 
 
-def _parts(k: NDArray[np.uint16]) -> Iterator[tuple[slice, tuple[Any, ...]]]:
-    """Yield slices that cover k, none of them too long for one call, each with what gives its probabilities.
-
-    That is a model, where all are the same, or the family of models and the distribution of each bit. Both write the
-    same words.
-    """
-    bounds = np.concatenate([[0], np.flatnonzero(k[1:] != k[:-1]) + 1, [k.size]])
-    (runs,) = np.nonzero(np.diff(bounds) >= _LEAST_RUN)
-    starts = set(bounds[runs].tolist())
-    for first, last in pairwise(sorted({0, k.size, *starts, *bounds[runs + 1].tolist()})):
-        for start in range(first, last, _MAX_BITS_PER_CALL):
-            part = slice(start, min(start + _MAX_BITS_PER_CALL, last))
-            yield part, (_model(int(k[first])),) if first in starts else (_MODEL, _distributions(k[part]))
-
-
-@cache
-def _model(k: int) -> Any:  # noqa: ANN401 -- constriction has no types
-    return _Categorical(_distributions(np.array([k]))[0], perfect=False)
+def _calls(k: NDArray[np.uint16]) -> Iterator[slice]:
+    """Yield slices that cover k, none of them too long for one call."""
+    for start in range(0, k.size, _MAX_BITS_PER_CALL):
+        yield slice(start, min(start + _MAX_BITS_PER_CALL, k.size))
 
 
 def _distributions(k: NDArray[np.uint16]) -> NDArray[np.float64]:

@@ -3,7 +3,8 @@
 Some follow from others: a sign of what is zero, a level beyond one that was not passed. Those are not coded and are 0.
 In frameworks that learn their codes nothing follows from anything, and all bits are told.
 
-Where nothing else is said, planes are flat here, [channels, cells], with the cells of the grid by rows.
+Planes are flat here, [channels, cells], with the cells of the grid by rows. Bits are those of a pass: some channels of
+a plane, counted from the first of them, at some cells.
 
 Source: spec, section "Told bits".
 """
@@ -41,32 +42,33 @@ class AllTold:
     def __init__(self, channels: int) -> None:
         self._channels = np.arange(channels)
 
-    def rounds(self, first: int, stop: int) -> list[Places]:
-        """Return the channels first..stop - 1, in parts of which each depends on no bit of its own."""
-        return [self._channels[first:stop]]
+    def rounds(self, channels: int) -> list[Places]:
+        """Return the channels of a pass, so many, in parts of which each depends on no bit of its own."""
+        return [self._channels[:channels]]
 
-    def magnitudes(self, plane: Bits, channels: Places, cells: Places) -> Mask | EllipsisType:
-        """Return which bits of some channels are told at some cells, [channels, cells]; an ellipsis if all are.
+    def magnitudes(self, bits: Bits, channels: Places, cells: Places) -> Mask | EllipsisType:
+        """Return which bits of some channels are told, [channels, cells]; an ellipsis if all are.
 
         Args:
-            plane: With the channels before these filled in.
+            bits: Those of the pass, [its channels, cells]; the channels before these filled in.
             channels: A part of `rounds`.
             cells: Where.
         """
-        del plane, channels, cells
+        del bits, channels, cells
         return ...
 
     def signs(self, plane: Bits) -> tuple[int, Mask]:
         """Return the first channel of the signs, and which of them are told, [signs, cells]."""
         return len(self._channels), np.zeros((0, plane.shape[1]), np.bool_)
 
-    def values(self, plane: Bits, first: int, stop: int, cells: Places | slice = slice(None)) -> Values:
-        """Return what the entropy network sees of known bits, [stop - first, cells], each 1, 0 or -1."""
-        return 2 * plane[first:stop, cells].view(np.int8) - 1
+    def values(self, bits: Bits, cells: Places | EllipsisType = ...) -> Values:
+        """Return what the entropy network sees of the bits of a pass, once they are known, each 1, 0 or -1."""
+        del cells
+        return 2 * bits.view(np.int8) - 1
 
     def finish(self, plane: Bits) -> Values:
         """Move on to the next iteration; return the values [M, h, w] of the codes of this one, [C, h, w]."""
-        return self.values(plane, 0, len(plane))
+        return self.values(plane)
 
 
 class VisitsTold:
@@ -84,44 +86,44 @@ class VisitsTold:
         self._begin(next(self._visits))
 
     def _begin(self, visits: Visits) -> None:
-        """Note the visits of an iteration, and which of their coefficients are not significant yet, [visits, cells]."""
+        """Note the visits of an iteration, and which of their coefficients are significant already, [visits, cells]."""
         self._now, self._first = visits, visits.pairs[visits.first]
-        self._fresh = ~self._significant[visits.coefficients]
+        self._known = self._significant[visits.coefficients]
 
-    def rounds(self, first: int, stop: int) -> list[Places]:
+    def rounds(self, channels: int) -> list[Places]:
         """As of `AllTold`: a further level comes in a later part than the level below; idle pairs in none."""
-        del first, stop  # all magnitudes of a cell are coded in one pass
-        channels = self._now.pairs
-        bounds = [0, *(np.flatnonzero(self._now.level[1:] > 1) + 1).tolist(), len(channels)]
-        return [channels[start:end] for start, end in pairwise(bounds)]
+        del channels  # all magnitudes of a cell are coded in one pass
+        pairs = self._now.pairs
+        bounds = [0, *(np.flatnonzero(self._now.level[1:] > 1) + 1).tolist(), len(pairs)]
+        return [pairs[start:end] for start, end in pairwise(bounds)]
 
-    def magnitudes(self, plane: Bits, channels: Places, cells: Places) -> Mask | EllipsisType:
+    def magnitudes(self, bits: Bits, channels: Places, cells: Places) -> Mask | EllipsisType:
         """As of `AllTold`."""
         at = np.searchsorted(self._now.pairs, channels)
         further = np.flatnonzero(self._now.level[at] > 1)
         if not len(further):
             return ...
         told = np.ones((len(channels), len(cells)), np.bool_)
-        below = plane[(channels[further] - 1)[:, None], cells] == 1
-        told[further] = below & self._fresh[self._now.of_pair[at[further], None], cells]
+        below = bits[channels[further] - 1]
+        told[further] = below > self._known[self._now.of_pair[at[further]]][:, cells]
         return told
 
     def signs(self, plane: Bits) -> tuple[int, Mask]:
         """As of `AllTold`."""
         told = np.zeros((self._pairs, plane.shape[1]), np.bool_)
-        told[self._first] = self._fresh & (plane[self._first] == 1)
+        told[self._first] = plane[self._first] > self._known
         return self._pairs, told
 
-    def values(self, plane: Bits, first: int, stop: int, cells: Places | slice = slice(None)) -> Values:
+    def values(self, bits: Bits, cells: Places | EllipsisType = ...) -> Values:
         """As of `AllTold`."""
-        values = plane[first:stop, cells].astype(np.int8)
-        values[self._first] -= (values[self._first] == 0) & ~self._fresh[:, cells]
+        values = bits.astype(np.int8)
+        values[self._first] -= self._known[:, cells] > values[self._first]
         return values
 
     def finish(self, plane: Bits) -> Values:
         """As of `AllTold`."""
         flat = plane.reshape(len(plane), -1)
-        values = self.values(flat, 0, self._pairs).reshape(self._pairs, *plane.shape[1:])
+        values = self.values(flat[: self._pairs]).reshape(self._pairs, *plane.shape[1:])
         self._significant[self._now.coefficients] |= flat[self._first] == 1
         self._begin(next(self._visits, self._now))
         return values
@@ -137,7 +139,7 @@ def told_mask(told: Told, plane: Bits) -> Mask:
     everywhere = np.arange(flat.shape[1])
     mask = np.zeros(flat.shape, np.bool_)
     mask[modelled:] = signs
-    for channels in told.rounds(0, modelled):
+    for channels in told.rounds(modelled):
         magnitudes = told.magnitudes(flat, channels, everywhere)
         mask[channels] = True if magnitudes is ... else magnitudes
     return mask.reshape(plane.shape)

@@ -59,13 +59,6 @@ def _encode(bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> bytes:
     return encoder.finish()
 
 
-def _encode_singly(bits: NDArray[np.uint8], k: NDArray[np.int64]) -> bytes:
-    encoder = SegmentEncoder()
-    for bit, one in zip(bits, k, strict=True):
-        encoder.encode(np.array([bit], dtype=np.uint8), np.array([one], dtype=np.uint16))
-    return encoder.finish()
-
-
 @given(coded_bits())
 def test_decoder_returns_the_encoded_bits(coded: Coded) -> None:
     bits, k = coded
@@ -180,19 +173,6 @@ def test_a_payload_that_is_no_whole_number_of_words_is_rejected() -> None:
         SegmentDecoder(b"12345")
 
 
-def test_runs_of_one_probability_come_back() -> None:
-    """They go through a model of their own, those before and after through one for each bit."""
-    generator = np.random.default_rng(5)
-    k = np.concatenate([generator.integers(1, 65536, 50), np.full(300, 9000), generator.integers(1, 65536, 50)])
-    bits = (generator.random(k.size) * 65536 < k).astype(np.uint8)
-    payload = _encode(bits, k.astype(np.uint16))
-    decoder = SegmentDecoder(payload)
-
-    assert decoder.decode(k.astype(np.uint16)).tolist() == bits.tolist()
-    decoder.finish()
-    assert payload == _encode_singly(bits, k)
-
-
 def test_long_segments_are_coded_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     k = np.arange(1, 1001, dtype=np.uint16)
     bits = (k % 3 == 0).astype(np.uint8)
@@ -239,17 +219,15 @@ def test_golden_words_have_not_changed() -> None:
 
 
 def test_every_probability_splits_the_range_as_specified() -> None:
-    """All 65 537 values of k, a model for each bit or for all; fails when constriction rounds otherwise."""
+    """All 65 537 values of k; fails when constriction rounds otherwise."""
     unit = (2**64 - 1) >> 24
     for k in range(65537):
-        distribution = np.array([1 - k / 65536, k / 65536])
-        for model in ((Categorical(perfect=False), distribution[None]), (Categorical(distribution, perfect=False),)):
-            encoder = RangeEncoder()
-            encoder.encode(np.zeros(1, dtype=np.int32), *model)
-            _, (low, width) = encoder.pos()
-            expected = unit * integer_coder.first_share(k)
+        encoder = RangeEncoder()
+        encoder.encode(np.zeros(1, dtype=np.int32), Categorical(perfect=False), np.array([[1 - k / 65536, k / 65536]]))
+        _, (low, width) = encoder.pos()
+        expected = unit * integer_coder.first_share(k)
 
-            assert (low, width) == (0, expected if expected >= 2**32 else expected << 32)
+        assert (low, width) == (0, expected if expected >= 2**32 else expected << 32)
 
 
 def test_bernoulli_and_categorical_write_the_same_words() -> None:
