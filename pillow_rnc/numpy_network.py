@@ -91,6 +91,8 @@ class _Codes:
 class _Decoder:
     """The recurrent decoder on n tiles: one look at what the codes say; see `interval_decoder`.
 
+    Of most coefficients, those that were not visited yet, the codes say nothing: zero, in the widest interval.
+
     Args:
         weights: Of the network.
         codes: What the codes say.
@@ -99,7 +101,8 @@ class _Decoder:
 
     def __init__(self, weights: NetworkWeights, codes: _Codes, shape: tuple[int, int, int]) -> None:
         self._weights, self._codes = weights, codes
-        self._own = weights.iterations[codes.iterations - 1]
+        self._own = own = weights.iterations[codes.iterations - 1]
+        self._sight = weights.sight[np.concatenate([own.visited, COEFFICIENTS + own.visited])]
         half = (shape[0], shape[1] // 2, shape[2] // 2)
         self._context_strips = list(strips(half, _STRIP_CELLS // 2))
         self._scratch = Scratch()
@@ -121,30 +124,33 @@ class _Decoder:
         for strip in self._codes.strips:
             features = self._detail.move(strip)
             inside = np.matmul(self._weights.output.T, features.T, out=strip.across(coefficients))
-            middle, gain = strip.across(self._codes.intervals.middle), self._codes.gain(strip, self._own.gain)
-            inside += np.sign(middle) * self._own.shift[:, None]
-            inside *= self._widths(strip, gain, self._scratch("widths", *middle.shape))
-            inside /= gain
-            inside += middle
+            visited, gain = self._own.visited, self._codes.gain(strip, self._own.gain)
+            middle, known = strip.across(self._codes.intervals.middle)[visited], inside[visited]
+            known += np.sign(middle) * self._own.shift[visited, None]
+            known *= self._widths(strip, gain, self._scratch("widths", *middle.shape))
+            known /= gain
+            known += middle
+            inside *= WIDEST / gain
+            inside[visited] = known
 
     def _widths(self, strip: Strip, gain: Floats, out: Floats) -> Floats:
-        """Write half widths of intervals in steps, [192, cells], and return them."""
-        widths = np.abs(strip.across(self._codes.intervals.reach), out=out)
+        """Write half widths of intervals of visited coefficients in steps, [V, cells], and return them."""
+        widths = np.abs(strip.across(self._codes.intervals.reach)[self._own.visited], out=out)
         widths *= gain
         return np.minimum(widths, WIDEST, out=widths)
 
     def _see(self) -> None:
         """Lay out the input of both cells."""
-        weights, codes = self._weights, self._codes
+        weights, codes, visited = self._weights, self._codes, self._own.visited
         for strip in codes.strips:
-            middle, gain = strip.across(codes.intervals.middle), codes.gain(strip, self._own.gain)
-            both = self._scratch("both", 2 * COEFFICIENTS, middle.shape[1])
-            seen = np.multiply(middle, gain, out=both[:COEFFICIENTS])
+            middle, gain = strip.across(codes.intervals.middle)[visited], codes.gain(strip, self._own.gain)
+            both = self._scratch("both", 2 * len(visited), middle.shape[1])
+            seen = np.multiply(middle, gain, out=both[: len(visited)])
             bend = np.abs(seen, out=self._scratch("bend", *middle.shape))
             bend += SQUASH
             seen /= bend
-            self._widths(strip, gain, both[COEFFICIENTS:])
-            np.matmul(both.T, weights.sight, out=strip.of(self._input))
+            self._widths(strip, gain, both[len(visited) :])
+            np.matmul(both.T, self._sight, out=strip.of(self._input))
         self._input += self._own.bias
         for strip in self._context_strips:
             place = strip.doubled()

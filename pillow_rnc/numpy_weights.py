@@ -107,12 +107,21 @@ def _taps(kernel: Floats) -> Floats:
 
 
 class IterationWeights(NamedTuple):
-    """What belongs to one iteration alone. d channels of the decoder."""
+    """What belongs to one iteration alone. d channels of the decoder.
+
+    Attributes:
+        gain: One over the step of the iteration.
+        visits: Of the iteration.
+        visited: intp [V], the coefficients that this iteration or one before it visits, in order.
+        bias: float32 [d], of what is seen of these.
+        shift: float32 [192].
+    """
 
     gain: float
     visits: Visits
-    bias: Floats  # [d]
-    shift: Floats  # [192]
+    visited: NDArray[np.intp]
+    bias: Floats
+    shift: Floats
 
 
 class NetworkWeights:
@@ -128,7 +137,7 @@ class NetworkWeights:
         d, c = config.decoder_channels, config.context_channels
         self.config = config
         width = reader.take("decoder.width.weight", d, COEFFICIENTS)
-        # From what is seen of middles and widths, [384, d]; the shift of the widths is in the biases.
+        # From what is seen of middles and widths, [384, d]; of widths, how much less they are than the widest.
         sight = np.hstack([SQUASH * reader.take("decoder.sight.weight", d, COEFFICIENTS), width / WIDEST])
         self.sight = _operand(sight)
         # The four cells one after another: [4 d + 1, c] and [c + 1, 4 d].
@@ -146,16 +155,21 @@ class NetworkWeights:
         assert visits is not None  # which this runtime is for
         for name in ("coefficient", "level", "step"):  # the entropy model has looked at them
             reader.take(f"quantiser.{name}", config.iterations, config.code_channels // 2)
-        self.iterations = _iterations(reader, config, visits, -width.sum(1))
+        self.iterations = _iterations(reader, config, visits, width)
         reader.finish()
 
 
 def _iterations(
-    reader: _Reader, config: ModelConfig, visits: tuple[Visits, ...], bias: Floats
+    reader: _Reader, config: ModelConfig, visits: tuple[Visits, ...], width: Floats
 ) -> list[IterationWeights]:
-    """Return what belongs to each iteration; ``bias`` [d] is added to those of all."""
+    """Return what belongs to each iteration; ``width`` [d, 192] are the weights of widths."""
     d, count = config.decoder_channels, config.iterations
     gains = np.exp(reader.take("log_gain", count))
-    biases = reader.take("decoder.bias", count, d) + bias
+    biases = reader.take("decoder.bias", count, d)
     shifts = reader.take("decoder.shift", count, COEFFICIENTS)
-    return [IterationWeights(float(gains[t]), visits[t], biases[t], shifts[t]) for t in range(count)]
+    found, visited = [], np.empty(0, np.intp)
+    for t in range(count):
+        visited = np.union1d(visited, visits[t].coefficients)
+        bias = biases[t] - width[:, visited].sum(1)
+        found.append(IterationWeights(float(gains[t]), visits[t], visited, bias, shifts[t]))
+    return found
