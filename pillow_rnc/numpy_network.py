@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.block_basis import BLOCK, COEFFICIENTS
+from pillow_rnc.block_basis import BLOCK, COEFFICIENTS, MEANS
 from pillow_rnc.numpy_cells import Cell, Scratch, Strip, strips
 from pillow_rnc.numpy_quantiser import Intervals
 from pillow_rnc.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
@@ -194,14 +194,16 @@ class NumpyTiles:
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
         n, rows, columns = self._shape
-        self._target = np.empty((COEFFICIENTS, *self._shape), np.float32)
+        self._target = np.zeros((COEFFICIENTS, *self._shape), np.float32)
+        wanted = np.union1d(self._weights.iterations[-1].visited, MEANS)  # no visit asks for others
+        to_wanted = self._to_coefficients.T[wanted]
         picture = pixels.astype(np.float32)
         filter_borders(picture, self._overlap)
         blocks = picture.reshape(n, rows, BLOCK, columns, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)
         for strip in self._codes.strips:
             block = blocks[strip.tiles, strip.rows].reshape(-1, COEFFICIENTS)
             block -= 128
-            np.matmul(self._to_coefficients.T, block.T, out=strip.across(self._target))
+            strip.across(self._target)[wanted] = to_wanted @ block.T
         transform_means(self._target, back=False)
 
     @np.errstate(all="ignore")
