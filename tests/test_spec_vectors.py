@@ -288,6 +288,27 @@ def test_a_decoder_that_disagrees_is_noticed(tmp_path: Path) -> None:
         agreement.compare(1, 0, agreement.Program(program, tmp_path))
 
 
+def test_package_and_c_decoder_agree_on_files(c_decoder: Path, tmp_path: Path) -> None:
+    """Among them one of several tiles, and one of which a tile stops."""
+    program = agreement.Program(c_decoder, tmp_path)
+    files = [GOLDEN / name for name in ("likely.rnc", "mixed.rnc", "stopped.rnc", "tiles.rnc")]
+
+    assert agreement.compare_files(files, (GOLDEN / "tiny.safetensors").read_bytes(), program) == 6212
+
+
+def test_a_decoder_that_disagrees_on_a_file_is_noticed(tmp_path: Path) -> None:
+    program = tmp_path / "decoder"
+    program.write_text("#!/bin/sh\necho '0 0 entropy 00000000'\n")
+    program.chmod(0o755)
+
+    with pytest.raises(agreement.Disagreement, match=r"likely\.rnc: codes of the program"):
+        agreement.compare_files(
+            [GOLDEN / "likely.rnc"],
+            (GOLDEN / "tiny.safetensors").read_bytes(),
+            agreement.Program(program, tmp_path),
+        )
+
+
 def test_released_files_are_never_edited() -> None:
     listed_files = sorted(VECTORS.glob("released/*/SHA256"))
     assert {path.parent for path in listed_files} == {path.parent for path in RELEASED}
