@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_MEMORY = 128 << 20
 """Bytes that tiles at work may take together unless told otherwise."""
 
-_BYTES_PER_PIXEL = 200  # of a tile at work: all its maps, in either runtime
+_BYTES_PER_PIXEL = 216  # of a tile at work: all its maps, in either runtime, and codes that wait for it
 
 _Kind = TypeVar("_Kind", tuple[int, int], tuple[int, int, bytes, int])
 

@@ -1,4 +1,4 @@
-"""One item is made ahead, in a thread, and nothing is lost when that goes wrong."""
+"""Items are made ahead, in a thread, and nothing is lost when that goes wrong."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ def test_items_come_in_order_and_from_another_thread() -> None:
     assert len(threads) == 1
 
 
-def test_the_next_item_is_made_while_one_is_used() -> None:
+def test_the_next_items_are_made_while_one_is_used() -> None:
     made = threading.Semaphore(0)
 
     def items() -> Iterator[int]:
-        for number in range(3):
+        for number in range(100):
             made.release()
             yield number
 
     ahead = work_ahead(items())
     next(ahead)
 
-    assert made.acquire(timeout=10)
-    assert made.acquire(timeout=10)
-    assert not made.acquire(timeout=0.05), "two ahead"
+    assert all(made.acquire(timeout=10) for _ in range(1 + 16))
+    assert not made.acquire(timeout=0.05), "17 ahead"
     ahead.close()
 
 
@@ -90,15 +89,17 @@ def test_without_threads_items_come_all_the_same(monkeypatch: pytest.MonkeyPatch
 
 
 def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         yield 1
+        begun.set()
         assert go_on.wait(10)
         yield 2
 
     ahead = work_ahead(items())
     next(ahead)
+    assert begun.wait(10)
     ahead.close()
 
     assert not go_on.is_set()
