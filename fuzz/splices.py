@@ -19,7 +19,7 @@ import model
 import numpy as np
 from mutator import join, segments_of, split
 
-from pillow_rnc import codec, container
+from pillow_rnc import container, tile_codes
 from pillow_rnc.chunks import HEAD_FIELDS, SEGMENT_ENTRY
 from pillow_rnc.codestream import decode_tile
 from pillow_rnc.errors import RncFileError
@@ -77,7 +77,7 @@ def picture(data: bytes) -> Picture:
     """
     file = container.parse(data)
     header = file.header
-    known = codec.weights_for(header)
+    known = tile_codes.weights_for(header)
     codes = []
     for index, tile in enumerate(header.grid):
         segments = [unit[index] for unit in file.units]

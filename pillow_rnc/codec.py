@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.canvas import Canvas
-from pillow_rnc.codestream import TileDecoder, TileEncoder, decode_tile
-from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError
+from pillow_rnc.errors import RncOptionError
 from pillow_rnc.inference import runtime
 from pillow_rnc.lookahead import work_ahead
 from pillow_rnc.progress import Progress
 from pillow_rnc.records import Coding, Header, RncFile
 from pillow_rnc.thread_limit import at_most
+from pillow_rnc.tile_codes import TileWriter, decoder_of, planes_of, weights_for
 from pillow_rnc.tile_groups import MAX_MEMORY, Place, groups
-from pillow_rnc.weights import Weights, load
+from pillow_rnc.weights import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -120,12 +120,12 @@ def encode_batch(
             del network  # before there is another
 
     segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
-    at_work: dict[Place, _TileWriter] = {}
+    at_work: dict[Place, TileWriter] = {}
     progress = Progress(len(sizes) * iterations, on_progress)
     with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
             for at, plane in zip(group, planes, strict=True):
-                writer = at_work.pop(at, None) or _TileWriter(weights, plane.shape, at.tile, verify=verify)
+                writer = at_work.pop(at, None) or TileWriter(weights, plane.shape, at.tile, verify=verify)
                 segments[at].append(writer.encode_next(plane))
                 if len(segments[at]) < iterations:
                     at_work[at] = writer
@@ -216,7 +216,11 @@ def decode_batch(
 
     def codes() -> Iterator[tuple[list[Place], Pixels | None]]:
         for group, _ in groups(sizes, max_memory):
-            readers = [_planes(files[at.picture], weights[at.picture], at, named=len(files) > 1) for at in group]
+            several = len(files) > 1
+            readers = [
+                planes_of(files[at.picture], weights[at.picture], at.tile, number=at.picture if several else None)
+                for at in group
+            ]
             for planes in zip(*readers, strict=True):
                 yield group, np.stack(planes)
             yield group, None
@@ -264,7 +268,7 @@ def pictures(
     tiles = {}
     for index in Canvas(header, region).pending:
         tile = header.grid[index]
-        tiles[index] = _decoder(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
+        tiles[index] = decoder_of(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
     for unit in units:
         canvas = Canvas(header, region)
         with at_most(max_threads):  # and not while the caller has the picture
@@ -278,80 +282,8 @@ def pictures(
         yield canvas.pixels
 
 
-class _TileWriter:
-    """One tile on its way from codes to segments.
-
-    Args:
-        weights: The model.
-        shape: Shape of its code planes.
-        tile: Its number, for messages.
-        verify: Keep what is needed to verify it in the end.
-    """
-
-    def __init__(self, weights: Weights, shape: tuple[int, ...], tile: int, *, verify: bool) -> None:
-        self._weights, self._tile = weights, tile
-        self._encoder = TileEncoder(weights.entropy_model, *shape[1:])
-        self._planes: list[Pixels] | None = [] if verify else None
-
-    def encode_next(self, plane: Pixels) -> Segment:
-        if self._planes is not None:
-            self._planes.append(plane)
-        return self._encoder.encode_next(plane)
-
-    def verify(self, segments: list[Segment]) -> None:
-        """Raise unless the segments decode to the planes that they were made of."""
-        assert self._planes is not None
-        grid = self._planes[0].shape[1], self._planes[0].shape[2]
-        try:
-            decoded = decode_tile(segments, self._weights.entropy_model, grid, tile=self._tile)
-        except CorruptError as error:
-            msg = f"what was just encoded cannot be decoded, nothing is saved: {error}"
-            raise RncError(msg) from error
-        if not np.array_equal(decoded, self._planes):
-            msg = f"tile {self._tile}: what was just encoded decodes to other codes, nothing is saved"
-            raise RncError(msg)
-
-
-def _decoder(header: Header, weights: Weights, index: int) -> TileDecoder:
-    shape = header.code_shape(header.grid[index])
-    return TileDecoder(weights.entropy_model, shape.height, shape.width, tile=index)
-
-
-def _planes(file: RncFile, weights: Weights, at: Place, *, named: bool) -> Iterator[Pixels]:
-    """Yield the planes of a tile, uint8 [C, h, w] each; to errors, add which file it is, if wanted."""
-    decoder = _decoder(file.header, weights, at.tile)
-    try:
-        for unit in file.units:
-            plane = decoder.decode_next(unit[at.tile])
-            if plane is not None:
-                yield plane
-    except RncError as error:
-        if named:
-            error.add_note(f"in file {at.picture} of the batch, counted from 0")
-        raise
-
-
 def _kind_of(file: RncFile, index: int) -> tuple[int, int, bytes, int]:
     """Return what tiles that work together have in common: size, model, and how many iterations they run."""
     tile = file.header.grid[index]
     running = sum(unit[index].coding is not Coding.STOPPED for unit in file.units)
     return tile.padded_height, tile.padded_width, file.header.model_id, running
-
-
-def weights_for(header: Header) -> Weights:
-    """Return the weights of a file's model, once they are known to fit its header.
-
-    Raises:
-        UnsupportedError: No installed model has the file's id, or the header does not fit the model.
-        WeightsError: The weights are missing or altered.
-    """
-    weights = load(header.model_id)
-    config = weights.config
-    found = (header.code_channels, header.code_stride)
-    if found != (config.code_channels, config.code_stride) or header.iterations > config.iterations:
-        msg = (
-            f"{header.code_channels} code channels at stride {header.code_stride}, {header.iterations} iterations; "
-            f"model {weights.name!r} has {config.code_channels} at {config.code_stride}, {config.iterations}"
-        )
-        raise UnsupportedError(msg)
-    return weights

@@ -10,14 +10,13 @@ from PIL import Image, ImageFile
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import RncOptionError, SignatureError, TruncatedError, codec, container
+from pillow_rnc import RncOptionError, SignatureError, TruncatedError, container, tile_codes
+from pillow_rnc.codestream import TileDecoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pillow_rnc.codestream import TileDecoder
-    from pillow_rnc.records import Header
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.entropy_model import EntropyModel
 
 BOX = (70, 3, 100, 40)
 """Lies in the second of the two tiles of `data`, and does not touch the first."""
@@ -49,15 +48,14 @@ class CountingFile(io.BytesIO):
 
 @pytest.fixture
 def decoded_tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the list of tiles for which a network is set to work, filled as that happens."""
+    """Return the list of tiles that a decoder of codes is set to work for, filled as that happens."""
     tiles: list[int] = []
-    original = codec._decoder
 
-    def noted(header: Header, weights: Weights, index: int) -> TileDecoder:
-        tiles.append(index)
-        return original(header, weights, index)
+    def noted(model: EntropyModel, grid_h: int, grid_w: int, *, tile: int) -> TileDecoder:
+        tiles.append(tile)
+        return TileDecoder(model, grid_h, grid_w, tile=tile)
 
-    monkeypatch.setattr(codec, "_decoder", noted)
+    monkeypatch.setattr(tile_codes, "TileDecoder", noted)
     return tiles
 
 
