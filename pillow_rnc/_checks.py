@@ -56,7 +56,7 @@ def check_max_memory(value: object) -> int:
 
 
 def check_max_threads(value: object) -> int:
-    """Return a number of threads, or 0, which stands for no limit.
+    """Return a number of threads, or 0, which stands for as many as are of use.
 
     Raises:
         RncOptionError: It is not an integer, or less.

@@ -29,7 +29,7 @@ class Defaults:
         keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile is always.
         max_work: Most pixels times iterations to decode, or None for `max_work` below.
         max_memory: Bytes that tiles at work may take together.
-        max_threads: Threads that compute at a time, 0 for no limit.
+        max_threads: Threads that compute at a time, 0 for as many as are of use.
     """
 
     iterations: int | None = None

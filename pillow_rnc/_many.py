@@ -55,7 +55,7 @@ def decode_batch(
         allow_truncated: Show the whole iterations of files that end too early.
         max_work: Most pixels times iterations to decode of one file.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
-        max_threads: Threads that compute at a time, 0 for no limit.
+        max_threads: Threads that compute at a time, 0 for as many as are of use.
         on_progress: As in `pillow_rnc.open`, over all of them.
 
     Raises:

@@ -56,7 +56,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
-        max_threads: Threads that compute at a time, 0 for no limit; see `register_rnc_opener`.
+        max_threads: Threads that compute at a time, 0 for as many as are of use; see `register_rnc_opener`.
         on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
         on_progress: Called during `load` with the number of steps done and their total, from the thread that loads; a
             step is an iteration of a tile. What a callback raises ends `load`, which can be called again.

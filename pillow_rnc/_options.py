@@ -59,7 +59,7 @@ class SaveOptions:
         device: What runs the network: "cpu", or a device of torch, or None for the default.
         verify: Decode all codes before anything is written.
         max_memory: Bytes that tiles at work may take together, or None for the default.
-        max_threads: Threads that compute at a time, 0 for no limit, or None for the default.
+        max_threads: Threads that compute at a time, 0 for as many as are of use, or None for the default.
         on_progress: Called with the steps of encoding that are done, and their total.
         recode: A coding option was given, so a stored stream must not be copied.
     """
@@ -170,7 +170,7 @@ class LoadOptions:
         on_progress: Called with the steps of decoding that are done, and their total.
         max_work: Most pixels times iterations to decode, or None for the default.
         max_memory: Bytes that tiles at work may take together, or None for the default.
-        max_threads: Threads that compute at a time, 0 for no limit, or None for the default.
+        max_threads: Threads that compute at a time, 0 for as many as are of use, or None for the default.
     """
 
     iterations: int | None = None

@@ -101,7 +101,7 @@ def progressive(
         allow_truncated: End quietly where a cut file ends.
         max_pixels: Largest image to open.
         max_work: Most pixels times iterations to decode.
-        max_threads: Threads that compute at a time, 0 for no limit.
+        max_threads: Threads that compute at a time, 0 for as many as are of use.
 
     Raises:
         RncOptionError: The source is an image of another format, or an opened one with arguments beside it.

@@ -38,7 +38,7 @@ def register_rnc_opener(
             variable PILLOW_RNC_MAX_WORK says, or all iterations of the largest picture that Pillow opens unwarned.
         max_memory: Bytes that tiles at work may take together, 128 MiB when None; one alone may take more.
         max_threads: Threads that compute at a time, for all of the process while one file is worked on; when None
-            or 0, as many as numpy and torch take by themselves.
+            or 0, two, and as many as torch takes by itself; a large number leaves NumPy's products as they are.
         mimetypes: Tell Python's own `mimetypes` about the extension, which it may know as RELAX NG.
 
     Raises:

@@ -89,7 +89,7 @@ def encode_batch(
         device: What runs the network, see `inference`.
         verify: Decode all codes, as a reader will, and compare; about a third more time.
         max_memory: Bytes that tiles at work may take together; one alone may take more.
-        max_threads: Threads that compute at a time, see `thread_limit`; 0 for no limit.
+        max_threads: Threads that compute at a time, see `thread_limit`; 0 for as many as are of use.
         on_progress: Called as the work goes on, see `progress`.
 
     Raises:

@@ -1,5 +1,7 @@
 """How many threads compute at a time: a limit on NumPy's matrix products, for as long as somebody needs it.
 
+Products are small here, and one works ahead of the other anyway: more threads for each product take more of the
+processor and, measured, more time as well. So by default there is one for each.
 The number belongs to the whole process, so a limit holds for whatever else multiplies matrices in NumPy meanwhile.
 Afterwards it is as it was. In a program that sets the number of OpenBLAS by threadpoolctl itself, that number holds.
 """
@@ -78,16 +80,13 @@ _limit = _Limit()
 
 
 def for_products(max_threads: int) -> int:
-    """Return how many of some threads are left for products, when one works ahead."""
+    """Return how many of some threads are left for each product, when one works ahead; 0 stands for two threads."""
     return max(1, max_threads - 1)
 
 
 @contextmanager
 def at_most(max_threads: int) -> Iterator[None]:
-    """Within this block, compute with so many threads in all; 0 leaves the number as it is."""
-    if not max_threads:
-        yield
-        return
+    """Within this block, compute with so many threads in all; 0 for as many as are of use, which are two."""
     threads = for_products(max_threads)
     _limit.add(threads)
     try:

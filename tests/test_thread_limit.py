@@ -86,7 +86,7 @@ def at_work(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
 
 
 @pytest.mark.parametrize(
-    ("limit", "threads", "each"), [(0, 2, HOSTS_THREADS), (1, 1, 1), (2, 2, 1), (3, 2, 2), (9, 2, HOSTS_THREADS)]
+    ("limit", "threads", "each"), [(0, 2, 1), (1, 1, 1), (2, 2, 1), (3, 2, 2), (9, 2, HOSTS_THREADS)]
 )
 def test_no_more_threads_work_than_are_allowed(
     limit: int, threads: int, each: int, at_work: dict[int, set[int]]
