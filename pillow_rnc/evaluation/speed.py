@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pillow_rnc.evaluation speed", description=__doc__.splitlines()[0])
     parser.add_argument("photo", type=Path, nargs="?", help="photograph to measure with (default: of scikit-image)")
     parser.add_argument("--iterations", type=int, default=8, metavar="N", help="default: %(default)s")
-    parser.add_argument("--threads", type=int, metavar="N", help="most threads of a matrix product (default: all cores)")
+    parser.add_argument("--threads", type=int, metavar="N", help="most threads of a product (default: all cores)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs, the best counts (default: 3)")
     parser.add_argument("--paper-iterations", type=int, metavar="N", help="of the paper's network (default: as many)")
     parser.add_argument("--processor-time", action="store_true", help="of all threads: for machines that are busy")
