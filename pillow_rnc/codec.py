@@ -214,9 +214,10 @@ def decode_batch(
         for index in canvases[picture].pending
     }
 
+    several = len(files) > 1
+
     def codes() -> Iterator[tuple[list[Place], Pixels | None]]:
         for group, _ in groups(sizes, max_memory):
-            several = len(files) > 1
             readers = [
                 planes_of(files[at.picture], weights[at.picture], at.tile, number=at.picture if several else None)
                 for at in group

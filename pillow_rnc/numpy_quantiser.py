@@ -58,9 +58,9 @@ class Intervals:
         """
         codes[...] = 0
         of, level, signs = visits.of_pair, visits.level[:, None], len(codes) // 2 + visits.pairs[visits.first]
-        masked = ~np.isin(visits.coefficients, MEANS)
+        means = np.isin(visits.coefficients, MEANS)
         for part in self._parts():
-            step = _steps(visits, masked, wider[part])
+            step = _steps(visits, means, wider[part])
             wanted, middle = (one[visits.coefficients, part] for one in (target, self._middle))
             fresh = middle == 0
             passes = np.abs(wanted)[of] >= level * step[of]
@@ -72,9 +72,9 @@ class Intervals:
         """Take the codes of an iteration, uint8 [2 G, cells]; other arguments as for `encode`."""
         if not len(visits.pairs):
             return
-        first, masked = visits.pairs[visits.first], ~np.isin(visits.coefficients, MEANS)
+        first, means = visits.pairs[visits.first], np.isin(visits.coefficients, MEANS)
         for part in self._parts():
-            step = _steps(visits, masked, wider[part])
+            step = _steps(visits, means, wider[part])
             middle, reach = (one[visits.coefficients, part] for one in (self._middle, self._reach))
             ones, known = codes[first, part] != 0, middle != 0
             narrowed = np.minimum(reach, step)  # of those that stay zero, which most do
@@ -116,8 +116,8 @@ def _left(passed: Codes, levels: Floats, step: Floats, reach: Floats) -> tuple[F
     return (low + high) / 2, np.where(beyond, low - high, high - low) / 2
 
 
-def _steps(visits: Visits, masked: NDArray[np.bool_], wider: Floats) -> Floats:
-    """Return the steps of all visits, [V, cells]; those that are not masked are as they are."""
+def _steps(visits: Visits, means: NDArray[np.bool_], wider: Floats) -> Floats:
+    """Return the steps of all visits, [V, cells]; means are not masked."""
     steps: Floats = visits.steps[:, None] * wider
-    steps[~masked] = visits.steps[~masked, None]
+    steps[means] = visits.steps[means, None]
     return steps
