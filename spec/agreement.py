@@ -93,7 +93,7 @@ def compare(bits: int, seed: int, program: Program | None = None) -> int:
             fault = _package_fault(other, model)
             if fault != _reference_fault(other, weights):
                 raise Disagreement(f"{place}: faults after {change}")
-            if program and fault != _fault_of(program.lines(other, weights)):
+            if program and fault != fault_of(program.lines(other, weights)):
                 raise Disagreement(f"{place}: faults of the program after {change}")
     return compared
 
@@ -116,7 +116,7 @@ def compare_files(paths: Sequence[Path], weights: bytes, program: Program) -> in
             for segment, plane in zip(segments, planes, strict=False):  # a tile may stop
                 compared += int(told_mask(told, plane).sum()) if segment.coding is Coding.ENTROPY else 0
                 told.finish(plane)
-            lines |= _lines(index, segments, planes)
+            lines |= lines_of(index, segments, planes)
         if program.lines(data, weights) != [lines[key] for key in sorted(lines)]:
             msg = f"{path.name}: codes of the program"
             raise Disagreement(msg)
@@ -168,11 +168,11 @@ def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> tuple[
         for t, (segment, plane) in enumerate(zip(segments, codes[index], strict=True)):
             coded += _told_bits(pairs, t, plane) if segment.coding is Coding.ENTROPY else 0
             pairs.take_in(t, plane)
-        lines |= _lines(index, segments, planes)
+        lines |= lines_of(index, segments, planes)
     return coded, [lines[key] for key in sorted(lines)]
 
 
-def _lines(tile: int, segments: Sequence[Segment], planes: NDArray[np.uint8]) -> dict[tuple[int, int], str]:
+def lines_of(tile: int, segments: Sequence[Segment], planes: NDArray[np.uint8]) -> dict[tuple[int, int], str]:
     """Return what a decoder prints of a tile, by iteration and tile."""
     crcs = [*map(_crc, planes), *["00000000"] * (len(segments) - len(planes))]  # of those after which the tile stopped
     return {
@@ -189,7 +189,7 @@ def _crc(plane: NDArray[np.uint8]) -> str:
     return f"{zlib.crc32(np.packbits(plane).tobytes()):08x}"
 
 
-def _fault_of(lines: list[str]) -> str | None:
+def fault_of(lines: list[str]) -> str | None:
     """Return the class of the fault in the last line."""
     classes = {one.fault: one.__name__ for one in reference_decoder.Rejected.__subclasses__()}
     return classes.get(lines[-1].split(":")[0])

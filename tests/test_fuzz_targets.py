@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bystanders
 import damage
 import extremes
 import fuzz_codestream
@@ -22,6 +23,7 @@ import mutator
 import pytest
 import resources
 import splices
+from PIL import Image
 
 import pillow_rnc
 from pillow_rnc import codestream, container
@@ -115,6 +117,29 @@ def test_a_refusal_of_what_is_told_fails_a_target(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(codestream, "untold", lambda _told, _plane: 1)
     with pytest.raises(AssertionError):
         fuzz_codestream.test_one_input((FUZZ / "corpus/codestream/raw").read_bytes())
+
+
+@pytest.fixture
+def bystander_files(tmp_path: Path) -> Path:
+    """A folder of other formats, and of what is no picture."""
+    im = Image.linear_gradient("L").resize((40, 30))
+    for suffix in ("png", "jpg", "webp", "gif", "ppm"):
+        im.save(tmp_path / f"a.{suffix}")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-40])
+    (tmp_path / "nothing.rnc").write_bytes(b"\x8aRNC, but no more")
+    return tmp_path
+
+
+def test_other_formats_open_as_they_do_without_the_plugin(bystander_files: Path) -> None:
+    assert bystanders.compare(bystander_files) == {"opened": 5, "refused": 2}
+
+
+def test_a_file_that_opens_in_another_way_beside_the_plugin_is_noticed(bystander_files: Path) -> None:
+    """Our own ones do."""
+    Image.open(bystander_files / "a.png").save(bystander_files / "ours.rnc", iterations=1)
+
+    with pytest.raises(bystanders.DifferenceError, match=r"ours\.rnc: .*'refused'.*without.*'opened', 'RNC L"):
+        bystanders.compare(bystander_files)
 
 
 def test_generated_files_are_sound_and_canonical() -> None:

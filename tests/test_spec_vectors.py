@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import agreement
+import damage
 import numpy as np
 import pytest
 import reference_decoder
+import verdicts
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
@@ -307,6 +309,26 @@ def test_a_decoder_that_disagrees_on_a_file_is_noticed(tmp_path: Path) -> None:
             (GOLDEN / "tiny.safetensors").read_bytes(),
             agreement.Program(program, tmp_path),
         )
+
+
+def test_package_reference_decoder_and_c_decoder_refuse_the_same_files(c_decoder: Path, tmp_path: Path) -> None:
+    files = damage.sample_files(12, largest=verdicts.LARGEST)
+    found = verdicts.compare(files, 150, 0, agreement.Program(c_decoder, tmp_path))
+
+    assert found.total() == 150
+    assert found["sound"] > 10
+    assert found["CorruptError"] > 50
+
+
+@pytest.mark.parametrize("says", ["0 0 raw 00000000", "corrupt: all of them"])
+def test_a_decoder_that_takes_or_refuses_other_files_is_noticed(tmp_path: Path, says: str) -> None:
+    program = tmp_path / "decoder"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    files = damage.sample_files(4, largest=verdicts.LARGEST)
+
+    with pytest.raises(agreement.Disagreement, match="of seed 1: the program finds"):
+        verdicts.compare(files, 100, 1, agreement.Program(program, tmp_path))
 
 
 def test_released_files_are_never_edited() -> None:

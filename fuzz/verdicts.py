@@ -1,0 +1,123 @@
+"""Package, reference decoder and C decoder take and refuse the same files: python verdicts.py [--trials N]
+
+    (cd ../spec && cc -std=c99 -O2 -o decoder decoder.c)
+    PYTHONPATH=..:../spec python verdicts.py --program ../spec/decoder
+
+Small extreme files are damaged: half of them at random, which mostly ends at a checksum, and half with all checksums
+made right again, which reaches the rules behind these, and now and then is another sound file. All decoders have to
+refuse it, or find the same codes; of several faults each may name another. That of C takes part where it is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import agreement
+import model
+import reference_decoder
+from damage import DAMAGES, sample_files
+from mutator import mutate
+
+from pillow_rnc import alpha, container, tile_codes
+from pillow_rnc.codestream import decode_tile
+from pillow_rnc.errors import RncFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LARGEST = 1500
+"""Bytes of the sound files at most: the reference decoder is slow."""
+
+
+def compare(files: Sequence[bytes], trials: int, seed: int, program: agreement.Program | None = None) -> Counter[str]:
+    """Return how often a file was sound, and how often refused, for one fault or several.
+
+    Args:
+        files: Sound ones of the small model.
+        trials: Damaged files to make of them.
+        seed: Of all choices.
+        program: The C decoder.
+
+    Raises:
+        agreement.Disagreement: Two verdicts differ.
+    """
+    source = random.Random(seed)  # noqa: S311 -- repeatable, not secret
+    weights = (model.GOLDEN / "tiny.safetensors").read_bytes()
+    verdicts: Counter[str] = Counter()
+    for trial in range(trials):
+        first, second = source.choice(files), source.choice(files)
+        if source.random() < 0.5:
+            damaged = DAMAGES[source.choice(list(DAMAGES))](first, second, source)
+        else:
+            damaged = mutate(first, source)
+        lines, fault = _codes(damaged)
+        others = {"the reference decoder": reference_decoder.report(weights, damaged)}
+        alpha_fault = None if fault else _alpha_fault(damaged)
+        if program and not alpha_fault:  # it does not expand alpha
+            others["the program"] = program.lines(damaged, weights)
+        fault = fault or alpha_fault
+        faults = {fault}
+        for name, printed in others.items():
+            other = agreement.fault_of(printed)
+            if bool(other) != bool(fault) or (not other and printed != lines):
+                msg = f"trial {trial} of seed {seed}: {name} finds {other or printed}, the package {fault or lines}"
+                raise agreement.Disagreement(msg)
+            faults.add(other)
+        verdicts["another fault each" if len(faults) > 1 else fault or "sound"] += 1
+    return verdicts
+
+
+def _codes(data: bytes) -> tuple[list[str], str | None]:
+    """Return what a decoder prints of the codes of a file, or the fault that the package finds."""
+    model.tiny()
+    lines: dict[tuple[int, int], str] = {}
+    try:
+        file = container.parse(data)
+        weights = tile_codes.weights_for(file.header)
+        for index, tile in enumerate(file.header.grid):
+            segments = [unit[index] for unit in file.units]
+            planes = decode_tile(segments, weights.entropy_model, file.header.code_shape(tile)[1:], tile=index)
+            lines |= agreement.lines_of(index, segments, planes)
+    except RncFileError as error:
+        return [], type(error).__name__
+    return [lines[key] for key in sorted(lines)], None
+
+
+def _alpha_fault(data: bytes) -> str | None:
+    """Return the fault that the package finds in the alpha plane of a file that is sound otherwise."""
+    file = container.parse(data)
+    try:
+        if file.alpha is not None:
+            alpha.check_alpha(file.alpha, file.header.width, file.header.height)
+    except RncFileError as error:
+        return type(error).__name__
+    return None
+
+
+def main() -> int:
+    """Run the command and return its exit status; a disagreement ends it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=100_000)
+    parser.add_argument("--files", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--program", type=lambda name: Path(name).resolve(), help="the C decoder")
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        program = agreement.Program(arguments.program, Path(folder)) if arguments.program else None
+        files = sample_files(arguments.files, arguments.seed, LARGEST)
+        verdicts = compare(files, arguments.trials, arguments.seed, program)
+    seconds = time.perf_counter() - start
+    print(f"{arguments.trials} files of seed {arguments.seed} in {seconds:.0f} s, one verdict each:", dict(verdicts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
