@@ -24,7 +24,7 @@ from pillow_rnc._options import LoadOptions, SaveOptions
 from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._pictures import decode_samples, decode_together, iterate_images
 from pillow_rnc._rates import cut, cut_to_size
-from pillow_rnc.errors import RncFileError, RncOptionError, SignatureError
+from pillow_rnc.errors import RncOptionError, SignatureError
 from pillow_rnc.records import RncFile
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class RncImageFile(ImageFile.ImageFile):
         for _ in container.iter_units(self.fp, self._head):
             pass
         if self._head.alpha is not None:
-            alpha.check_alpha(self._head.alpha, *self.size)
+            alpha.check_alpha(self._head.alpha, self._head.header.width, self._head.header.height)
         super().verify()
 
     def load(self) -> PixelAccess | None:
@@ -143,16 +143,23 @@ class RncImageFile(ImageFile.ImageFile):
     def _take(self, samples: bytes) -> None:
         """Let the samples be what is behind the image, instead of the file."""
         self._digest = _digest(samples)
+        self._release()
+        self.fp = BytesIO(samples)
+
+    def _release(self) -> None:
+        """Close the file, if it was opened for this image alone."""
         if self._exclusive_fp and self.fp is not None:
             self.fp.close()
-        self.fp = BytesIO(samples)
+            self.fp = None
 
     def load_seek(self, pos: int) -> None:
         """Do nothing: there is one descriptor, at the start; makes `ImageFile.Parser` wait for the whole file."""
 
     def save(self, fp: StrOrBytesPath | IO[bytes], format: str | None = None, **params: Any) -> None:  # noqa: A002, ANN401
         """Save as `Image.save` does; into `.rnc`, an unchanged picture is copied or cut, not encoded again."""
-        file = self._copied_file(params) if _is_rnc(fp, format) and not params.get("append_images") else None
+        # What is set on the image comes before the keywords, as with Pillow.
+        wanted = {**params, **getattr(self, "encoderinfo", {})}
+        file = self._copied_file(wanted) if _is_rnc(fp, format) and not wanted.get("append_images") else None
         if file is None:
             super().save(fp, format, **params)
             return
@@ -177,6 +184,8 @@ class RncImageFile(ImageFile.ImageFile):
     def progressive(self) -> Iterator[Image.Image]:
         """Yield the picture after each iteration, reading the file no further; see `pillow_rnc.progressive`.
 
+        The image may be loaded, saved and gone through once more in between.
+
         Raises:
             RncFileError: The file is damaged, needs something that is not known here, or too much work.
             ValueError: The image was closed, or never had a file.
@@ -188,13 +197,32 @@ class RncImageFile(ImageFile.ImageFile):
         if self._source is not None and len(self._source.units) >= self.iterations:
             units = self._source.units[: self.iterations]  # read before; `fp` may hold pixels now
         elif self.fp is not None:
-            units = container.iter_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
+            units = self._units(self.fp, self._head, self.iterations)
         else:
             msg = "operation on closed image"
             raise ValueError(msg)
         for image in iterate_images(self._head.header, self._head.alpha, units, self._options):
             image.info = dict(self.info)
             yield image
+
+    def _units(self, fp: IO[bytes], head: FileHead, iterations: int) -> Iterator[Unit]:
+        """Yield units, each read from the file when it is asked for, whatever else reads it in between."""
+        units = container.iter_units(fp, head, iterations, allow_truncated=self._allows_truncated())
+        place = head.units_offset
+        for index in range(iterations):
+            with self._loading:
+                if self.fp is fp:
+                    fp.seek(place)
+                    unit = next(units, None)
+                    place = fp.tell()
+                elif self._source is not None:
+                    unit = self._source.units[index] if index < len(self._source.units) else None
+                else:
+                    msg = "operation on closed image"
+                    raise ValueError(msg)
+            if unit is None:
+                return
+            yield unit
 
     def _allows_truncated(self) -> bool:
         return self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES
@@ -209,7 +237,18 @@ class RncImageFile(ImageFile.ImageFile):
             self._options = replace(self._options, iterations=len(units))
             header = replace(self._head.header, iterations=len(units))
             self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
+            if len(units) == self._head.header.iterations:
+                self._release()  # there is no more to read, and the file may be what is saved into next
         return cut(self._source, self.iterations)
+
+    def read_ahead(self) -> None:
+        """Read what `load` will decode, and close the file; more iterations can then not be asked for.
+
+        Raises:
+            RncFileError: The file is damaged.
+        """
+        self._read()
+        self._release()
 
     def _copied_file(self, params: dict[str, Any]) -> RncFile | None:
         """Return the file to write without encoding, or None if that is not possible."""
@@ -217,7 +256,8 @@ class RncImageFile(ImageFile.ImageFile):
         iterations = options.copied_iterations(self.iterations)
         if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
             return None
-        file = self._read()
+        with self._loading:
+            file = self._read()
         file = replace(file, metadata=metadata_for_save(self, params))
         if file.alpha is not None:
             file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
@@ -226,25 +266,19 @@ class RncImageFile(ImageFile.ImageFile):
     def _is_unchanged(self) -> bool:
         """Whether the pixels are still those of the file."""
         if self.tile:
-            return self.fp is not None
+            return self.fp is not None or self._source is not None
         header = self._head.header if self._head else None
         same_kind = header is not None and (self.mode, *self.size) == (header.mode, header.width, header.height)
         return same_kind and self._source is not None and _digest(self.tobytes()) == self._digest
 
 
 def load_together(images: Sequence[RncImageFile]) -> None:
-    """Load images that were opened with the same options, and have not been loaded or shared yet.
+    """Load images that were opened with the same options, were read ahead, and have not been loaded or shared yet.
 
     Raises:
-        RncFileError: A file is damaged; a note says which.
+        RncFileError: Codes of a file are damaged.
     """
-    files = []
-    for index, im in enumerate(images):
-        try:
-            files.append(im._read())  # noqa: SLF001 -- of our own class
-        except RncFileError as error:
-            error.add_note(f"in file {index} of the batch, counted from 0")
-            raise
+    files = [im._read() for im in images]  # noqa: SLF001 -- of our own class
     if images:
         for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
             im._take(samples.tobytes())  # noqa: SLF001
@@ -269,7 +303,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    frames = getattr(im, "n_frames", 1) + len(im.encoderinfo.get("append_images") or ())
+    frames = getattr(im, "n_frames", 1) + len(list(im.encoderinfo.get("append_images") or ()))
     if frames > 1:
         raise RncOptionError(f"save_all of {frames} frames is not possible, RNC holds one")
     _save(im, fp, filename)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from typing import TypeVar
 
 from pillow_rnc.errors import RncOptionError
@@ -47,12 +48,12 @@ def check_max_work(value: object) -> int:
 
 
 def check_max_memory(value: object) -> int:
-    """Return a limit of memory of at least 1 byte.
+    """Return a limit of memory of at least 1 byte, and at most what the machine can address.
 
     Raises:
-        RncOptionError: It is not an integer, or less.
+        RncOptionError: It is not an integer, or outside.
     """
-    return check_integer("max_memory", value, 1, None)
+    return check_integer("max_memory", value, 1, sys.maxsize)
 
 
 def check_max_threads(value: object) -> int:

@@ -75,6 +75,7 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
 
 
 def _source(im: Image.Image, params: Mapping[str, Any]) -> _Source:
+    im.load()  # which for some formats gives metadata, and the mode
     mode = native_mode(im)
     metadata = metadata_for_save(im, params, keep_icc=keeps_colour_space(im))
     return _Source(mode, metadata, *to_pixels(im, mode))

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pillow_rnc._encoding import encode_images
 from pillow_rnc._open import open_image
+from pillow_rnc.errors import RncFileError
 from pillow_rnc.RncImagePlugin import RncImageFile, load_together
 
 if TYPE_CHECKING:
@@ -64,21 +65,25 @@ def decode_batch(
     """
     with ExitStack() as unless_returned:
         images = []
-        for fp in files:
-            images.append(
-                open_image(
-                    fp,
-                    iterations=iterations,
-                    device=device,
-                    allow_truncated=allow_truncated,
-                    max_work=max_work,
-                    max_memory=max_memory,
-                    max_threads=max_threads,
-                    on_progress=on_progress,
-                )
+        for index, fp in enumerate(files):
+            im = open_image(
+                fp,
+                iterations=iterations,
+                device=device,
+                allow_truncated=allow_truncated,
+                max_work=max_work,
+                max_memory=max_memory,
+                max_threads=max_threads,
+                on_progress=on_progress,
             )
-            if images[-1]._exclusive_fp:  # noqa: SLF001 -- of our own class
-                unless_returned.callback(images[-1].close)
+            images.append(im)
+            if im._exclusive_fp:  # noqa: SLF001 -- of our own class
+                unless_returned.callback(im.close)
+            try:
+                im.read_ahead()  # one file is open at a time
+            except RncFileError as error:
+                error.add_note(f"in file {index} of the batch, counted from 0")
+                raise
         load_together(images)
         unless_returned.pop_all()
     return images

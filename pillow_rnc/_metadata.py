@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 _EXIF_PREFIX = b"Exif\0\0"
 
+_LAYOUT_TAGS = frozenset(
+    {*range(254, 260), 262, 266, 273, *range(277, 281), 284, 292, 293, 301, 317, *range(320, 326), 330, 332}
+    | {*range(336, 344), 347, *range(512, 522), *range(529, 533), 700, 34675}
+)
+"""Tags of TIFF 6.0 that tell of the samples of that file alone; XMP and ICC profile, which have their own places."""
+_NESTED_TAGS = frozenset({0x8769, 0x8825})
+"""Directories of EXIF and GPS."""
+
 
 def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: bool = True) -> dict[str, bytes]:
     """Return the metadata to store, by the keys of `RncFile.metadata`.
@@ -70,8 +78,13 @@ def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
     edited = im._exif  # noqa: SLF001 -- getexif() would parse what nobody has asked for
     if edited is None:
         return stored
+    source = edited._loaded_exif  # noqa: SLF001
+    if source is not None and source != stored and "Raw profile type exif" not in im.info:
+        return stored  # replaced or removed since
     original = Image.Exif()
     try:
+        if hasattr(im, "tag_v2"):
+            edited = _without_layout(edited)
         if stored:
             original.load(stored)
         # The original bytes are kept where they can be: they hold maker notes that Pillow cannot write.
@@ -79,6 +92,15 @@ def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
         return stored
     return edited if changed else stored
+
+
+def _without_layout(tags: Image.Exif) -> Image.Exif:
+    """Return the tags of a TIFF file but those that tell how its samples are stored, or are kept elsewhere."""
+    kept = Image.Exif()
+    for tag in tags:
+        if tag not in _LAYOUT_TAGS:
+            kept[tag] = tags.get_ifd(tag) if tag in _NESTED_TAGS else tags[tag]
+    return kept
 
 
 def _carried_bytes(key: str, value: object) -> bytes:

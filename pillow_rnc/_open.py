@@ -10,7 +10,9 @@ from typing import IO, TYPE_CHECKING
 from PIL import Image
 
 from pillow_rnc._checks import (
+    check_boolean,
     check_callback,
+    check_integer,
     check_iterations,
     check_max_memory,
     check_max_threads,
@@ -65,6 +67,9 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         RncFileError: The file is damaged, needs something that is not known here, or too much work.
         RncOptionError: An argument is not allowed.
     """
+    check_boolean("allow_truncated", allow_truncated)
+    if max_pixels is not None:
+        check_integer("max_pixels", max_pixels, 1, None)
     if iterations is not None:
         check_iterations(iterations)
     if max_work is not None:

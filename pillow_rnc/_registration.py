@@ -8,14 +8,22 @@ from __future__ import annotations
 import mimetypes as mimetypes_of_python
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pillow_rnc import _defaults
-from pillow_rnc._checks import check_device, check_iterations, check_max_memory, check_max_threads, check_max_work
+from pillow_rnc._checks import (
+    check_boolean,
+    check_device,
+    check_iterations,
+    check_max_memory,
+    check_max_threads,
+    check_max_work,
+)
 from pillow_rnc.RncImagePlugin import EXTENSION, MIME_TYPE, register
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def register_rnc_opener(
@@ -45,7 +53,8 @@ def register_rnc_opener(
         RncOptionError: A value is not allowed.
     """
     defaults = _changed(
-        _defaults.Defaults(keep_metadata=keep_metadata),
+        _defaults.Defaults(),
+        keep_metadata=keep_metadata,
         iterations=iterations,
         device=device,
         max_work=max_work,
@@ -83,19 +92,19 @@ def use_options(
     """
     defaults = _changed(
         _defaults.current(),
+        keep_metadata=keep_metadata,
         iterations=iterations,
         device=device,
         max_work=max_work,
         max_memory=max_memory,
         max_threads=max_threads,
     )
-    if keep_metadata is not None:
-        defaults = replace(defaults, keep_metadata=keep_metadata)
     with _defaults.set_for_block(defaults):
         yield
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[object], object]] = {
+    "keep_metadata": partial(check_boolean, "keep_metadata"),
     "iterations": check_iterations,
     "device": check_device,
     "max_work": check_max_work,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -96,3 +96,42 @@ def test_wrong_options_are_named(images: list[Image.Image]) -> None:
         pillow_rnc.encode_batch(images, iterations="keep")
     with pytest.raises(WorkLimitError):
         pillow_rnc.decode_batch([io.BytesIO(pillow_rnc.encode_batch(images[:1], **OPTIONS)[0])], max_work=10)
+
+
+def test_a_batch_stores_the_metadata_that_save_stores() -> None:
+    """Of some formats they are known only once the pixels are read."""
+    files = []
+    for suffix in ("TIFF", "PNG"):
+        exif = Image.Exif()
+        exif[271] = "maker"
+        fp = io.BytesIO()
+        Image.linear_gradient("L").resize((40, 30)).save(fp, suffix, exif=exif)
+        files.append(fp)
+    alone = []
+    for fp in files:
+        out = io.BytesIO()
+        Image.open(fp).save(out, "RNC", **OPTIONS)
+        alone.append(container.parse(out.getvalue()).metadata)
+    together = [container.parse(data).metadata for data in pillow_rnc.encode_batch(map(Image.open, files), **OPTIONS)]
+
+    assert together == alone
+    assert all("exif" in metadata for metadata in alone)
+
+
+def test_a_batch_has_one_file_open_at_a_time(
+    images: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{index}.rnc" for index in range(4)]
+    for path, data in zip(paths, pillow_rnc.encode_batch([images[0]] * 4, **OPTIONS), strict=True):
+        path.write_bytes(data)
+    opened: list[RncImageFile] = []
+
+    def open_image(path: Path, **options: Any) -> RncImageFile:  # noqa: ANN401 -- those of `open`
+        assert all(im.fp is None for im in opened)
+        opened.append(pillow_rnc.open(path, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("pillow_rnc._many.open_image", open_image)
+    pillow_rnc.decode_batch(paths, iterations=2)
+
+    assert len(opened) == 4

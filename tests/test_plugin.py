@@ -810,3 +810,171 @@ def test_a_stored_file_outlives_the_folder_it_came_from(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert saved(im) == data
+
+
+# What other programs do between opening and saving
+
+
+def test_exif_that_was_taken_out_or_replaced_is_not_stored_again() -> None:
+    """Pillow keeps what it has parsed, and its JPEG plugin parses where JFIF has no density."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "maker"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    fp = io.BytesIO()
+    picture().save(fp, "JPEG", exif=exif)
+    im = Image.open(fp)
+    assert ExifTags.IFD.GPSInfo in im.getexif()
+    del im.info["exif"]
+    assert "exif" not in opened(saved(im)).info
+
+    other = Image.Exif()
+    other[ExifTags.Base.Make] = "other"
+    im.info["exif"] = other.tobytes()
+    assert dict(opened(saved(im)).getexif()) == {ExifTags.Base.Make: "other"}
+
+
+def test_exif_of_a_raw_profile_is_stored() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "maker"
+    im = picture()
+    im.info["Raw profile type exif"] = "\n\nexif\n" + exif.tobytes().hex()
+    assert im.getexif()[ExifTags.Base.Make] == "maker"
+
+    assert opened(saved(im)).getexif()[ExifTags.Base.Make] == "maker"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "CMYK"])
+@pytest.mark.parametrize("big", [False, True])
+def test_of_a_tiff_file_its_layout_is_no_exif(mode: str, big: bool) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "maker"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.ISOSpeedRatings: 200}
+    fp = io.BytesIO()
+    picture("RGB").convert(mode).save(fp, "TIFF", exif=exif.tobytes(), big_tiff=big)
+
+    im = opened(saved(Image.open(fp)))
+
+    assert set(im.getexif()) == {ExifTags.Base.Make, ExifTags.IFD.Exif}
+    assert im.getexif()[ExifTags.Base.Make] == "maker"
+    assert im.getexif().get_ifd(ExifTags.IFD.Exif) == {ExifTags.Base.ISOSpeedRatings: 200}
+    assert ImageOps.exif_transpose(im).size == im.size
+
+
+def test_a_tiff_file_without_exif_gives_none() -> None:
+    fp = io.BytesIO()
+    picture().save(fp, "TIFF")
+
+    assert "exif" not in opened(saved(Image.open(fp))).info
+
+
+def test_options_set_on_the_image_come_before_those_of_save() -> None:
+    im = opened(saved(picture(), iterations=4, comment="old"))
+    im.encoderinfo = {"iterations": 1, "comment": "new"}
+
+    again = opened(saved(im, iterations=2))
+
+    assert (again.iterations, again.info["comment"]) == (1, b"new")
+
+
+def test_frames_to_append_may_come_from_a_generator() -> None:
+    with pytest.raises(RncOptionError, match="3 frames"):
+        saved(picture(), save_all=True, append_images=(picture() for _ in range(2)))
+
+
+def test_a_file_is_closed_once_it_was_copied(tmp_path: Path) -> None:
+    path = tmp_path / "a.rnc"
+    path.write_bytes(saved(picture(), iterations=3))
+    im = Image.open(path)
+    file = im.fp
+    im.save(tmp_path / "b.rnc")
+
+    assert file is not None
+    assert file.closed
+    assert im.tobytes() == Image.open(tmp_path / "b.rnc").tobytes()
+
+
+def test_a_picture_can_be_cut_into_the_file_it_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an open file cannot be replaced, as under Windows."""
+    path = tmp_path / "a.rnc"
+    path.write_bytes(saved(picture(), iterations=3))
+    im = Image.open(path)
+    replace_path = Path.replace
+
+    def replace_closed(temporary: Path, target: Path) -> Path:
+        assert im.fp is None
+        return replace_path(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", replace_closed)
+    im.save(path, iterations=2)
+
+    with pillow_rnc.open(path) as cut:
+        assert cut.iterations == 2
+
+
+def test_a_region_can_be_verified() -> None:
+    pillow_rnc.open(io.BytesIO(saved(picture("RGBA"), iterations=1)), region=(0, 0, 10, 10)).verify()
+
+
+def test_threads_that_save_one_opened_image_all_get_its_file() -> None:
+    data = saved(picture(size=(200, 90)), iterations=LOSSLESS, tile_size=64, overlap=16)
+
+    class SlowFile(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            threading.Event().wait(0.0005)  # others run
+            return super().read(size)
+
+    im = Image.open(SlowFile(data))
+    found: list[bytes] = []
+    threads = [threading.Thread(target=lambda: found.append(saved(im))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found == [data] * 4
+
+
+@pytest.mark.parametrize("between", ["load", "save", "again"])
+def test_pictures_come_one_by_one_whatever_else_reads_the_file(between: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.rnc"
+    path.write_bytes(saved(picture(), iterations=4))
+    expected = [im.tobytes() for im in pillow_rnc.progressive(path)]
+    im = pillow_rnc.open(path)
+
+    found = []
+    for one in pillow_rnc.progressive(im):
+        found.append(one.tobytes())
+        if between == "load":
+            im.load()
+        elif between == "save":
+            assert saved(im) == path.read_bytes()
+        else:
+            assert next(iter(pillow_rnc.progressive(im))).tobytes() == expected[0]
+    im.close()
+
+    assert found == expected
+
+
+def test_pictures_do_not_go_on_after_their_image_was_closed() -> None:
+    im = opened(saved(picture(), iterations=4))
+    pictures = iter(pillow_rnc.progressive(im))
+    next(pictures)
+    im.close()
+
+    with pytest.raises(ValueError, match="closed image"):
+        next(pictures)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_pixels": "5"}, {"max_pixels": float("nan")}, {"allow_truncated": "no"}, {"max_memory": 10**30}]
+)
+def test_odd_values_of_open_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(RncOptionError, match=next(iter(options))):
+        pillow_rnc.open(io.BytesIO(saved(picture())), **options)
+
+
+def test_odd_values_of_defaults_are_refused() -> None:
+    with pytest.raises(RncOptionError, match="keep_metadata 'no'"):
+        pillow_rnc.register_rnc_opener(keep_metadata="no")  # type: ignore[arg-type]
+    with pytest.raises(RncOptionError, match="keep_metadata 0"), pillow_rnc.use_options(keep_metadata=0):  # type: ignore[arg-type]
+        pass
