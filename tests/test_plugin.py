@@ -331,9 +331,9 @@ def test_a_version_of_the_future_is_told_by_every_way_of_opening() -> None:
 
 def test_every_flipped_bit_is_an_error() -> None:
     data = saved(picture("LA", (3, 3)), iterations=2, comment="c")
-    for position, bit in itertools.product(range(len(data)), (1, 128)):
+    for position, bit in itertools.product(range(len(data)), range(8)):
         damaged = bytearray(data)
-        damaged[position] ^= bit
+        damaged[position] ^= 1 << bit
         with pytest.raises((RncFileError, UnidentifiedImageError)):
             Image.open(io.BytesIO(bytes(damaged))).load()
 

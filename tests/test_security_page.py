@@ -9,10 +9,13 @@ import zlib
 from pathlib import Path
 
 import pytest
+import resources
 
 import pillow_rnc
 from pillow_rnc import _defaults, container, records
 from pillow_rnc.records import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.rules import max_alpha_bytes
+from pillow_rnc.tile_groups import MAX_MEMORY
 
 REPOSITORY = Path(pillow_rnc.__file__).parents[1]
 PAGE = (REPOSITORY / ".github" / "SECURITY.md").read_text(encoding="utf-8")
@@ -31,6 +34,11 @@ def test_the_limits_of_the_page_are_those_of_the_code() -> None:
     assert numbers("Work") == [_defaults.MAX_WORK]
     found = [records.MAX_METADATA_BYTES // MIB, records.MAX_METADATA_TOTAL_BYTES // MIB, records.MAX_OPTIONAL_CHUNKS]
     assert numbers("Metadata") == found
+    per_pixel, spare = numbers("Alpha")
+    assert per_pixel * 30 * 20 + spare == max_alpha_bytes(Header(30, 20, "LA", 1, 1, 8, 64, 0, bytes(8)))
+    assert numbers("Memory") == [resources.HEAD_KIB]
+    assert re.findall(r"at most `max_memory` bytes of them \((\d+) MiB", PAGE) == [str(MAX_MEMORY // MIB)]
+    assert "a warning above, an error above twice as many" in LIMITS["Pixels"]  # so Pillow has it
 
 
 def claim(width: int, height: int) -> bytes:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import zlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import reference_decoder
 import reference_network
 
-from pillow_rnc import block_basis, container, records, schema, tables
+from pillow_rnc import block_basis, container, records, rules, schema, tables
 from pillow_rnc.chunks import HEAD_FIELDS
 from pillow_rnc.container import Coding, Header, RncFile, Segment
 from pillow_rnc.model_config import ModelConfig
@@ -221,7 +221,37 @@ def product_minus(term: str, sizes: dict[str, int]) -> int:
     return (int(np.prod(factors)) - sum(map(int, less))) // math.prod(map(int, divisors))
 
 
+@pytest.mark.parametrize("field", ["Width", "Height", "Iterations", "Code_Channels", "Tile_Size", "Overlap"])
+def test_the_ranges_of_the_header_table_are_those_of_the_package(field: str) -> None:
+    text = next(row[-1] for row in rows("Header") if row[0] == field)
+    found = re.match(r"(\d+)\.\.(\d+)(?:, a multiple of (\d+))?", text)
+    assert found is not None
+    low, high, step = int(found[1]), int(found[2]), int(found[3] or 1)
+    header = Header(100, 100, "RGB", 1, 8, 8, 512, 0, bytes(8))
+
+    def is_lawful(value: int) -> bool:
+        return not list(rules.header_faults(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
+
+    assert [is_lawful(value) for value in (low, low + step, high)] == [True] * 3
+    assert not any(is_lawful(value) for value in (low - step, high + step))
+    assert step == 1 or not is_lawful(low + step // 2)
+
+
+def test_the_header_table_has_the_modes_and_strides_of_the_package() -> None:
+    ranges = {row[0]: row[-1] for row in rows("Header")}
+
+    assert ranges["Code_Stride"] == " or ".join(map(str, records.CODE_STRIDES))
+    assert ranges["Mode"] == f"0..{len(records.MODES) - 1}"
+    assert ranges["Overlap"].endswith("at most `Tile_Size` / 2")
+    assert not list(rules.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
+    assert list(rules.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
+
+
 def test_the_limits_of_the_text_are_those_of_the_package() -> None:
+    assert f"more than {records.MAX_OPTIONAL_CHUNKS} chunks" in section("Chunks")
+    factor, spare = re.findall(r"1 to (\d) \S `Width` \S `Height` \+ (\d+)", section("Alpha"))[0]
+    largest = rules.max_alpha_bytes(Header(30, 20, "LA", 1, 8, 8, 64, 0, bytes(8)))
+    assert int(factor) * 30 * 20 + int(spare) == largest
     for number in (records.MAX_METADATA_BYTES, records.MAX_METADATA_TOTAL_BYTES):
         assert f"{number:,}".replace(",", " ") in section("Metadata")
         assert f"{number:,}".replace(",", " ") in section("Chunks")

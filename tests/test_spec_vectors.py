@@ -331,7 +331,8 @@ def test_a_decoder_that_takes_or_refuses_other_files_is_noticed(tmp_path: Path, 
         verdicts.compare(files, 100, 1, agreement.Program(program, tmp_path))
 
 
-def test_released_files_are_never_edited() -> None:
+def test_released_files_are_those_of_their_list() -> None:
+    """What keeps the list itself is review: the files are to stay for ever once a version is no draft."""
     listed_files = sorted(VECTORS.glob("released/*/SHA256"))
     assert {path.parent for path in listed_files} == {path.parent for path in RELEASED}
     for path in listed_files:

@@ -21,10 +21,33 @@ MODULES = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for 
 
 FORBIDDEN_IMPORTS = {
     *("cloudpickle", "ctypes", "dill", "joblib", "marshal", "pickle", "shelve"),
-    *("aiohttp", "ftplib", "http", "huggingface_hub", "requests", "smtplib", "socket", "ssl", "urllib", "xmlrpc"),
+    *(
+        "aiohttp",
+        "distributed",
+        "fsspec",
+        "ftplib",
+        "http",
+        "huggingface_hub",
+        "requests",
+        "smtplib",
+        "socket",
+        "ssl",
+        "urllib",
+        "xmlrpc",
+    ),
 }
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_METHODS = {"torch.load", "torch.save", "np.load", "numpy.load", "torch.hub", "os.system", "os.popen"}
+FORBIDDEN_METHODS = {
+    *("torch.load", "torch.save", "np.load", "numpy.load", "torch.hub", "os.system", "os.popen"),
+    *("builtins.eval", "builtins.exec", "builtins.compile", "builtins.__import__", "importlib.import_module"),
+}
+ALLOWED = {
+    "_folders.py": {"fsspec"},  # a store, where a command is given its URL
+    "_workers.py": {"distributed"},  # a cluster, where a command is given its address
+    "evaluation/throughput.py": {"distributed"},
+    "evaluation/__main__.py": {"importlib.import_module"},  # one of its own commands
+}
+"""What single modules may do, and why."""
 PROGRAMS = {"_autoload.py", "evaluation/stopwatch.py"}
 """Start programs: our own interpreter, and the one that is measured."""
 
@@ -37,7 +60,9 @@ def faults(source: str) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
-        yield from (name for name in names if name.split(".")[0] in FORBIDDEN_IMPORTS)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name.split(".")[0] for name in names if name.split(".")[0] in FORBIDDEN_IMPORTS)
+        yield from (name for name in names if name in FORBIDDEN_METHODS)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
             yield node.func.id
         if isinstance(node, ast.Attribute) and ast.unparse(node) in FORBIDDEN_METHODS:
@@ -48,7 +73,7 @@ def faults(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_nothing_is_evaluated_unpickled_or_fetched(name: str) -> None:
-    assert not list(faults(MODULES[name]))
+    assert set(faults(MODULES[name])) == ALLOWED.get(Path(name).as_posix(), set())
 
 
 def test_programs_are_started_by_few() -> None:
@@ -61,6 +86,12 @@ def test_programs_are_started_by_few() -> None:
         "import pickle",
         "from urllib.request import urlopen",
         "import os, http.client",
+        "from torch import load",
+        "from os import system",
+        "import_module('pickle')\nfrom importlib import import_module",
+        "builtins.exec(text)",
+        "from fsspec import open",
+        "from distributed import Client",
         "eval(text)",
         "exec(compile(text, name, 'exec'))",
         "torch.load(path)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +21,8 @@ from pillow_rnc import weights
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnc"
 FOLDER = Path(pillow_rnc.__file__).parent
+MANIFEST = Path(__file__).parents[1] / "weights" / "MANIFEST.json"
+"""What was released, in the checkout."""
 UNWANTED = ("tests/", "fuzz/", "spec/", ".pth", ".start")
 """None of these belong into a wheel, least of all what runs code when Python starts."""
 
@@ -37,6 +40,8 @@ def check_contents() -> None:
     assert "Tag: py3-none-any" in (importlib.metadata.distribution("pillow-rnc").read_text("WHEEL") or "").splitlines()
     assert "pillow_rnc/_autoload_hook.py" in files
     assert not [name for name in files if name.startswith(UNWANTED) or name.endswith(UNWANTED)]
+    manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    assert [release.sha256 for release in weights.releases()] == [model["sha256"] for model in manifest["models"]]
     for release in weights.releases():
         assert release.path.parent == FOLDER / "_weights"
 
@@ -72,11 +77,10 @@ def main() -> None:
         for release in released:
             there_and_back(release.name)
         can_compare = importlib.util.find_spec("bjontegaard") is not None
-        if released:
-            page = folder / "page.html"
-            wanted = ("-i", "1,2", "--peers", "jpeg420", "--max-pixels", 4096, "-o", page, photos[0])
-            rnc("compare", *wanted, status=not can_compare)
-            assert not can_compare or "rnc compare" in page.read_text(encoding="utf-8")
+        page = folder / "page.html"
+        wanted = ("-i", "1,2", "--peers", "jpeg420", "--max-pixels", 4096, "-o", page, photos[0])
+        rnc("compare", *wanted, status=not can_compare)
+        assert not can_compare or "rnc compare" in page.read_text(encoding="utf-8")
         extras = "with" if can_compare else "without"
         print(f"the wheel works, {len(released)} released models, {extras} [eval], Python {sys.version.split()[0]}")
 

@@ -2,7 +2,7 @@
 
 Every file comes from here and none is edited by hand; run twice, it writes the same bytes.
 When a version is released, `python -m vectors.generate --release 1.0` copies a choice of the valid files to
-`released/1.0`, which then never changes.
+`released/1.0`, which then never changes. Until then that folder is a rehearsal, and each draft replaces it.
 """
 
 from __future__ import annotations
