@@ -135,7 +135,7 @@ def plan_run(source: Folder, arguments: argparse.Namespace) -> Plan:
     if arguments.command == "decode":
         wanted, suffix = {EXTENSION}, _commands.decoded_suffix(arguments.format)
     else:
-        wanted, suffix = set(Image.registered_extensions()) - {EXTENSION}, EXTENSION
+        wanted, suffix = _readable_extensions() - {EXTENSION}, EXTENSION
     outputs: dict[str, str] = {}
     hopeless = []
     other_files = 0
@@ -149,12 +149,20 @@ def plan_run(source: Folder, arguments: argparse.Namespace) -> Plan:
             hopeless.append(_failure(name, None, "is a folder, named like a picture", "IsADirectoryError"))
         else:
             outputs[name] = str(path.with_suffix(suffix))
-    shared = {output for output, count in Counter(outputs.values()).items() if count > 1}
+    # Where case does not count, names that differ in it alone are one file.
+    count = Counter(output.casefold() for output in outputs.values())
     for name, output in list(outputs.items()):
-        if output in shared:
-            hopeless.append(_failure(name, None, f"output {output} is that of another input too", "RncOptionError"))
+        if count[output.casefold()] > 1:
+            text = f"output {output} is that of another input too (case does not count)"
+            hopeless.append(_failure(name, None, text, "RncOptionError"))
             del outputs[name]
     return Plan(outputs, hopeless, other_files)
+
+
+def _readable_extensions() -> set[str]:
+    """Return how the names of pictures end; Pillow only writes PDF, and opens MPO as JPEG."""
+    known = Image.registered_extensions()
+    return {suffix for suffix, name in known.items() if name in Image.OPEN or name == "MPO"}
 
 
 def run_tasks(tasks: Iterable[Task], workers: Workers) -> Iterator[Done]:
