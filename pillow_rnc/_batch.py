@@ -70,5 +70,5 @@ def _attempt(path: Path, arguments: argparse.Namespace) -> Record:
     try:
         record = command(path, arguments)
     except _commands.FILE_ERRORS as error:
-        record = {"error": str(error), "error_type": type(error).__name__}
+        record = _commands.error_record(error)
     return {"file": str(path)} | record

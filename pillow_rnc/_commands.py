@@ -6,7 +6,9 @@ Whatever is written goes to a temporary file first, so a failed run never harms 
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -37,8 +39,31 @@ STANDARD_STREAM = Path("-")
 _STRIPPED = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
 _DECODED_FORMAT = "PNG"
 
-FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+FILE_ERRORS = (
+    # On purpose:
+    RncError,
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    Image.DecompressionBombError,
+    # By accident:
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
 """Whatever Pillow's plugins raise for a bad file or a bad option, beside our own."""
+
+
+def error_record(error: BaseException) -> Record:
+    """Return what is told of an error; some come without words."""
+    name = type(error).__name__
+    return {"error": str(error) or name, "error_type": name}
 
 
 def info(path: Path, _arguments: argparse.Namespace) -> Record:

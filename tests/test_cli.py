@@ -216,6 +216,22 @@ def test_an_error_ends_the_work_unless_told_to_go_on(
         assert not photos[3].with_suffix(".rnc").exists()
 
 
+def test_a_fault_of_another_plugin_does_not_stop_the_others(
+    photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = photo.with_name("strange.dds")
+    strange.write_bytes(b"DDS " + (124).to_bytes(4, "little") + bytes(120))
+    status, records = run(capsys, "encode", "-k", strange, photo)
+    assert status == 1
+    assert [record.get("error_type") for record in records] == ["NotImplementedError", None]
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(_commands, "encoded", fail)
+    assert run(capsys, "encode", photo)[1][0]["error"] == "MemoryError"
+
+
 class Stream(io.TextIOWrapper):
     """A standard stream over bytes, that may say it is a terminal."""
 
