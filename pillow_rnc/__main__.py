@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what it cannot encode
     if arguments.command in ("encode", "decode") and any(isinstance(f, str) or f.is_dir() for f in arguments.files):
         _check_folder(parser, arguments)
         work = _run_folder

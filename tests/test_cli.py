@@ -235,8 +235,8 @@ def test_a_fault_of_another_plugin_does_not_stop_the_others(
 class Stream(io.TextIOWrapper):
     """A standard stream over bytes, that may say it is a terminal."""
 
-    def __init__(self, data: bytes = b"", *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(data), write_through=True)
+    def __init__(self, data: bytes = b"", *, terminal: bool = False, encoding: str | None = None) -> None:
+        super().__init__(io.BytesIO(data), write_through=True, encoding=encoding)
         self.terminal = terminal
 
     def isatty(self) -> bool:
@@ -279,6 +279,29 @@ def test_pictures_go_through_pipes(photo: Path, stored: Path, monkeypatch: pytes
     assert json.loads(said)["error_type"] == "TruncatedError"
     assert piped(monkeypatch, encoded, "decode", "-o", str(photo.parent), "-")[0] == 0
     assert photo.with_name("stdin.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("\u65e5\u672c", "cp1252"),
+        pytest.param(
+            "\udcff", "utf-8", marks=pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+        ),
+    ],
+)
+def test_a_name_that_cannot_be_printed_stops_nothing(
+    name: str, encoding: str, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = stored.with_name(f"{name}.rnc")
+    strange.write_bytes(stored.read_bytes())
+    out = Stream(encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+
+    assert main(["verify", str(strange), str(stored)]) == 0
+    printed = name.encode(encoding, "backslashreplace").decode(encoding)
+    assert out.content.decode(encoding).count("verified: True") == 2
+    assert f"{printed}.rnc" in out.content.decode(encoding)
 
 
 def test_standard_output_holds_one_file(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
