@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pillow_rnc
 from pillow_rnc._arguments import argument_parser
-from pillow_rnc._commands import STANDARD_STREAM
+from pillow_rnc._commands import FILE_ERRORS, STANDARD_STREAM, error_record
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what it cannot encode
     if arguments.command in ("encode", "decode") and any(isinstance(f, str) or f.is_dir() for f in arguments.files):
         _check_folder(parser, arguments)
         work = _run_folder
@@ -70,7 +73,7 @@ def _run_folder(arguments: argparse.Namespace) -> bool:
     try:
         return run_folder(arguments, lambda record: _report(record, arguments))
     except (RncError, OSError) as error:
-        _report({"error": str(error), "error_type": type(error).__name__}, arguments)
+        _report(error_record(error), arguments)
         return False
 
 
@@ -80,15 +83,13 @@ def _run_autoload(arguments: argparse.Namespace) -> bool:
     try:
         status = getattr(_autoload, arguments.action)()
     except OSError as error:
-        _report({"error": str(error), "error_type": type(error).__name__}, arguments)
+        _report(error_record(error), arguments)
         return False
     _report(dict(status), arguments)
     return arguments.action != "enable" or bool(status["works"])
 
 
 def _run_compare(arguments: argparse.Namespace) -> bool:
-    from pillow_rnc._commands import FILE_ERRORS
-
     try:
         from pillow_rnc.evaluation import compare
 
@@ -99,7 +100,7 @@ def _run_compare(arguments: argparse.Namespace) -> bool:
         text = f"{error.name} is missing, rnc compare needs it: pip install 'pillow-rnc[eval]'"
         record = {"error": text, "error_type": type(error).__name__}
     except FILE_ERRORS as error:
-        record = {"error": str(error), "error_type": type(error).__name__}
+        record = error_record(error)
     _report(record, arguments)
     return "error" not in record
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc import _commands
 from pillow_rnc._bar import open_bar
+from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from pillow_rnc._commands import Record
@@ -46,10 +47,11 @@ def run_batch(arguments: argparse.Namespace, report: Callable[[Record], None]) -
 
 def _records(arguments: argparse.Namespace) -> Generator[Record, None, None]:
     files: Sequence[Path] = arguments.files
+    shared = _commands.shared_outputs(arguments)  # before anything is written
     jobs = min(getattr(arguments, "jobs", 1) or os.cpu_count() or 1, len(files))
     if jobs == 1:
         for path in files:
-            yield _attempt(path, arguments)
+            yield _attempt(path, shared, arguments)
         return
     from concurrent.futures import ThreadPoolExecutor
 
@@ -58,17 +60,20 @@ def _records(arguments: argparse.Namespace) -> Generator[Record, None, None]:
     share_cores(jobs)
     pool = ThreadPoolExecutor(jobs)
     try:
-        futures = [pool.submit(_attempt, path, arguments) for path in files]
+        futures = [pool.submit(_attempt, path, shared, arguments) for path in files]
         for future in futures:
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _attempt(path: Path, arguments: argparse.Namespace) -> Record:
+def _attempt(path: Path, shared: Mapping[Path, Path], arguments: argparse.Namespace) -> Record:
+    if path in shared:
+        error = RncOptionError(f"output {shared[path]} is that of another input too (case does not count)")
+        return {"file": str(path)} | _commands.error_record(error)
     command: Callable[[Path, argparse.Namespace], Record] = getattr(_commands, arguments.command)
     try:
         record = command(path, arguments)
     except _commands.FILE_ERRORS as error:
-        record = {"error": str(error), "error_type": type(error).__name__}
+        record = _commands.error_record(error)
     return {"file": str(path)} | record

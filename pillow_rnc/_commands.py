@@ -6,8 +6,11 @@ Whatever is written goes to a temporary file first, so a failed run never harms 
 
 from __future__ import annotations
 
+import struct
 import sys
-from contextlib import contextmanager
+import zlib
+from collections import Counter
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,14 +21,13 @@ from pillow_rnc import _files, weights
 from pillow_rnc._checks import check_iterations
 from pillow_rnc._open import open_image
 from pillow_rnc._options import SaveOptions
-from pillow_rnc._output import replacing, write_stream
+from pillow_rnc._output import write_path, write_stream
 from pillow_rnc._progressive import progressive
 from pillow_rnc.errors import RncError, RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from pillow_rnc.RncImagePlugin import RncImageFile
 
@@ -37,8 +39,31 @@ STANDARD_STREAM = Path("-")
 _STRIPPED = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
 _DECODED_FORMAT = "PNG"
 
-FILE_ERRORS = (RncError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+FILE_ERRORS = (
+    # On purpose:
+    RncError,
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    Image.DecompressionBombError,
+    # By accident:
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
 """Whatever Pillow's plugins raise for a bad file or a bad option, beside our own."""
+
+
+def error_record(error: BaseException) -> Record:
+    """Return what is told of an error; some come without words."""
+    name = type(error).__name__
+    return {"error": str(error) or name, "error_type": name}
 
 
 def info(path: Path, _arguments: argparse.Namespace) -> Record:
@@ -54,22 +79,20 @@ def verify(path: Path, _arguments: argparse.Namespace) -> Record:
 
 def truncate(path: Path, arguments: argparse.Namespace) -> Record:
     """Cut a file without decoding it."""
-    target = target_path(path, EXTENSION, arguments)
+    target = target_path(path, arguments)
     cut = BytesIO()
     kept = _files.truncate(_source(path), cut, iterations=arguments.iterations, target_size=arguments.target_size)
-    with _written(target) as fp:
-        fp.write(cut.getbuffer())
+    _write(target, cut.getvalue())
     return {"output": str(target), "iterations": kept, "file_bytes": len(cut.getvalue())}
 
 
 def encode(path: Path, arguments: argparse.Namespace) -> Record:
     """Write a picture of any format as `.rnc`."""
-    target = target_path(path, EXTENSION, arguments)
+    target = target_path(path, arguments)
     know_model(arguments.model)
     source = _source(path)
     data, record = encoded(source, arguments)
-    with _written(target) as fp:
-        fp.write(data)
+    _write(target, data)
     input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
     said = {
         "output": str(target),
@@ -105,13 +128,14 @@ def _save_params(arguments: argparse.Namespace) -> Record:
 
 def decode(path: Path, arguments: argparse.Namespace) -> Record:
     """Write an `.rnc` file in another format, chosen by the name of the output or by ``--format``."""
-    target = target_path(path, decoded_suffix(arguments.format), arguments)
+    target = target_path(path, arguments)
+    format_name = _format_of(target, arguments.format)
     know_model(arguments.model)
     if arguments.steps:
-        return _decode_steps(path, target, arguments)
+        return _decode_steps(path, target, format_name, arguments)
     with _opened(_source(path), arguments) as im:
         _load(im, arguments)
-        _save(im, target, arguments)
+        _write(target, _as_format(im, format_name))
         return {"output": str(target), "iterations": im.iterations, "width": im.width, "height": im.height}
 
 
@@ -119,7 +143,7 @@ def decoded(source: IO[bytes], arguments: argparse.Namespace) -> tuple[bytes, Re
     """Return an `.rnc` file in another format, and its iterations, bits per pixel and model."""
     with _opened(source, arguments) as im:
         _load(im, arguments)
-        return _as_format(im, arguments), said_of(source) | {"iterations": im.iterations}
+        return _as_format(im, arguments.format or _DECODED_FORMAT), said_of(source) | {"iterations": im.iterations}
 
 
 def _opened(source: Path | IO[bytes], arguments: argparse.Namespace) -> RncImageFile:
@@ -145,7 +169,7 @@ def said_of(fp: IO[bytes]) -> Record:
     return {"iterations": said["iterations"], "bpp": said["bpp"], "model": said["model"]}
 
 
-def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Record:
+def _decode_steps(path: Path, target: Path, format_name: str, arguments: argparse.Namespace) -> Record:
     """Write the picture after each iteration: ``a-01.png``, ``a-02.png``, ..."""
     if target == STANDARD_STREAM:
         raise RncOptionError("--steps writes several pictures, standard output holds one")
@@ -161,24 +185,28 @@ def _decode_steps(path: Path, target: Path, arguments: argparse.Namespace) -> Re
         1,
     ):
         step = target.with_stem(f"{target.stem}-{done:02}")
-        _refuse_to_replace(step, arguments)
+        _check_target(path, step, arguments)
         _load(im, arguments)
-        _save(im, step, arguments)
+        _write(step, _as_format(im, format_name))
         written.append(str(step))
     return {"outputs": written, "iterations": len(written)}
 
 
-def _save(im: Image.Image, target: Path, arguments: argparse.Namespace) -> None:
-    if target == STANDARD_STREAM:
-        write_stream(sys.stdout.buffer, _as_format(im, arguments))
-    else:
-        with replacing(target) as temporary:
-            im.save(temporary, arguments.format, **_kept_metadata(im))
+def _format_of(target: Path, wanted: str | None) -> str:
+    """Return the format of a decoded file: the wanted one, or what the name of the output says."""
+    if wanted is not None or target == STANDARD_STREAM:
+        return wanted or _DECODED_FORMAT
+    found = Image.registered_extensions().get(target.suffix.lower())
+    if found is None or found not in Image.SAVE:
+        raise RncOptionError(
+            f"output {target} is named like no format that this Pillow can write, give one by --format"
+        )
+    return found
 
 
-def _as_format(im: Image.Image, arguments: argparse.Namespace) -> bytes:
+def _as_format(im: Image.Image, format_name: str) -> bytes:
     fp = BytesIO()
-    im.save(fp, arguments.format or _DECODED_FORMAT, **_kept_metadata(im))
+    im.save(fp, format_name, **_kept_metadata(im))
     return fp.getvalue()
 
 
@@ -187,29 +215,53 @@ def _kept_metadata(im: Image.Image) -> Record:
     return {name: im.info[name] for name in ("exif", "icc_profile", "xmp", "dpi") if name in im.info}
 
 
-def target_path(path: Path, suffix: str, arguments: argparse.Namespace) -> Path:
+def shared_outputs(arguments: argparse.Namespace) -> dict[Path, Path]:
+    """Return the outputs that several of the files would have, by file; case does not count, as on some disks."""
+    if not hasattr(arguments, "output"):
+        return {}
+    targets: list[tuple[Path, Path, str]] = []
+    for path in arguments.files:
+        with suppress(*FILE_ERRORS):  # the command itself says what is wrong
+            target = _named_target(path, arguments)
+            targets.append((path, target, str(target.resolve()).casefold()))
+    count = Counter(place for _, _, place in targets)
+    return {path: target for path, target, place in targets if count[place] > 1}
+
+
+def target_path(path: Path, arguments: argparse.Namespace) -> Path:
     """Return where the output for one input goes: the given file, a folder, or beside the input.
 
     Raises:
         RncOptionError: The output exists and must not be replaced, or is the input itself without being asked for.
     """
-    output: Path | None = arguments.output
-    if output is None:
-        target = path if path == STANDARD_STREAM else path.with_suffix(suffix)
-        if target == path != STANDARD_STREAM:
-            raise RncOptionError(f"output for {path} is the input itself, name it with --output")
-    elif output.is_dir():
-        name = "stdin" if path == STANDARD_STREAM else path.name
-        target = output / Path(name).with_suffix(suffix)
-    else:
-        target = output
-    _refuse_to_replace(target, arguments)
+    target = _named_target(path, arguments)
+    if not getattr(arguments, "steps", False):  # else the names of what is written are others
+        _check_target(path, target, arguments)
     return target
 
 
-def _refuse_to_replace(target: Path, arguments: argparse.Namespace) -> None:
-    if arguments.no_overwrite and target != STANDARD_STREAM and target.exists():
+def _named_target(path: Path, arguments: argparse.Namespace) -> Path:
+    output: Path | None = arguments.output
+    suffix = decoded_suffix(arguments.format) if arguments.command == "decode" else EXTENSION
+    if output is None:
+        return path if path == STANDARD_STREAM else path.with_suffix(suffix)
+    if output.is_dir():
+        name = "stdin" if path == STANDARD_STREAM else path.name
+        return output / Path(name).with_suffix(suffix)
+    return output
+
+
+def _check_target(path: Path, target: Path, arguments: argparse.Namespace) -> None:
+    if target == STANDARD_STREAM or not target.exists():
+        return
+    if arguments.no_overwrite:
         raise RncOptionError(f"output {target} exists")
+    # A folder names no file.
+    if path != STANDARD_STREAM and target != arguments.output and target.samefile(path):
+        raise RncOptionError(f"output for {path} is the input itself, name it with --output")
+    if arguments.command == "decode" and arguments.output is None:
+        # Most likely the picture that was encoded, and what is decoded has lost something.
+        raise RncOptionError(f"output {target} exists, name it with --output to replace it")
 
 
 def _source(path: Path) -> Path | BytesIO:
@@ -217,16 +269,11 @@ def _source(path: Path) -> Path | BytesIO:
     return BytesIO(sys.stdin.buffer.read()) if path == STANDARD_STREAM else path
 
 
-@contextmanager
-def _written(target: Path) -> Iterator[IO[bytes]]:
-    """Give a stream whose bytes become the target when all went well."""
-    content = BytesIO()
-    yield content
+def _write(target: Path, data: bytes) -> None:
     if target == STANDARD_STREAM:
-        write_stream(sys.stdout.buffer, content.getvalue())
+        write_stream(sys.stdout.buffer, data)
     else:
-        with replacing(target) as temporary:
-            temporary.write_bytes(content.getvalue())
+        write_path(target, data)
 
 
 def decoded_suffix(format_name: str | None) -> str:

@@ -11,9 +11,14 @@ import json
 from typing import TYPE_CHECKING, Self, TypedDict
 
 from pillow_rnc._output import replacing
+from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_BEGINNING = b'{"input": '
+"""How every line begins."""
 
 
 class Line(TypedDict):
@@ -48,6 +53,10 @@ class Manifest:
     """A manifest file, opened for a run; use it in a `with` block.
 
     Holds the place of each input's last line in memory, not the lines.
+
+    Raises:
+        RncOptionError: The file is there and no manifest; it is left as it is.
+        OSError: The file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,13 +65,11 @@ class Manifest:
         self._places: dict[str, int] = {}
         self._superseded = False
         self._fp = path.open("a+b")
-        self._fp.seek(0)
-        while line := self._fp.readline():
-            start = self._fp.tell() - len(line)
-            if not line.endswith(b"\n"):
-                self._fp.truncate(start)
-                break
-            self._note(json.loads(line)["input"], start)
+        try:
+            self._read()
+        except (OSError, RncOptionError):
+            self._fp.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -86,14 +93,37 @@ class Manifest:
         self._note(line["input"], start)
 
     def tidy(self) -> None:
-        """Leave one line for each input."""
+        """Leave one line for each input; this ends the use of the manifest."""
         if not self._superseded:
             return
-        with replacing(self.path) as temporary, temporary.open("wb") as kept:
-            for place in sorted(self._places.values()):
-                self._fp.seek(place)
-                kept.write(self._fp.readline())
+        with replacing(self.path.resolve()) as temporary:
+            with temporary.open("wb") as kept:
+                for place in sorted(self._places.values()):
+                    self._fp.seek(place)
+                    kept.write(self._fp.readline())
+            self._fp.close()  # Windows does not replace a file that is open
+
+    def _read(self) -> None:
+        self._fp.seek(0)
+        for number, line in enumerate(self._fp, 1):
+            start = self._fp.tell() - len(line)
+            if not line.endswith(b"\n") and (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
+                self._fp.truncate(start)
+                break
+            name = _input_of(line)
+            if name is None:
+                raise RncOptionError(f"{self.path} is no manifest of a run over a folder, see its line {number}")
+            self._note(name, start)
 
     def _note(self, name: str, start: int) -> None:
         self._superseded |= name in self._places
         self._places[name] = start
+
+
+def _input_of(line: bytes) -> str | None:
+    """Return the input that a line tells of, or None if it is none of a manifest."""
+    try:
+        known = json.loads(line)
+    except ValueError:
+        return None
+    return str(known["input"]) if isinstance(known, dict) and known.keys() >= Line.__required_keys__ else None

@@ -43,11 +43,10 @@ def write_path(path: Path, data: bytes) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        target.write_bytes(data)  # a device or a pipe cannot be replaced
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)  # a device or a pipe cannot be replaced; /dev/stdout may resolve to no path at all
         return
-    with replacing(target) as temporary:
+    with replacing(path.resolve()) as temporary:
         temporary.write_bytes(data)
 
 

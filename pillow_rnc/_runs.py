@@ -7,9 +7,7 @@ there, and the manifest can be made again from the outputs.
 from __future__ import annotations
 
 import os
-import struct
 import time
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -38,19 +36,6 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.jsonl"
 """Name of the manifest in a local folder of outputs."""
 
-# Beside what Pillow's plugins raise for a bad file on purpose, what they raise by accident: an exception that leaves a
-# worker must be sent, and not all can be.
-_TASK_ERRORS = (
-    *_commands.FILE_ERRORS,
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    struct.error,
-    zlib.error,
-)
 _OF_THE_OUTPUT = ("output", "bytes", "bpp", "iterations", "model")
 _know_model = cache(_commands.know_model)  # a worker reads the file of a model once
 
@@ -135,7 +120,7 @@ def plan_run(source: Folder, arguments: argparse.Namespace) -> Plan:
     if arguments.command == "decode":
         wanted, suffix = {EXTENSION}, _commands.decoded_suffix(arguments.format)
     else:
-        wanted, suffix = set(Image.registered_extensions()) - {EXTENSION}, EXTENSION
+        wanted, suffix = _readable_extensions() - {EXTENSION}, EXTENSION
     outputs: dict[str, str] = {}
     hopeless = []
     other_files = 0
@@ -149,12 +134,20 @@ def plan_run(source: Folder, arguments: argparse.Namespace) -> Plan:
             hopeless.append(_failure(name, None, "is a folder, named like a picture", "IsADirectoryError"))
         else:
             outputs[name] = str(path.with_suffix(suffix))
-    shared = {output for output, count in Counter(outputs.values()).items() if count > 1}
+    # Where case does not count, names that differ in it alone are one file.
+    count = Counter(output.casefold() for output in outputs.values())
     for name, output in list(outputs.items()):
-        if output in shared:
-            hopeless.append(_failure(name, None, f"output {output} is that of another input too", "RncOptionError"))
+        if count[output.casefold()] > 1:
+            text = f"output {output} is that of another input too (case does not count)"
+            hopeless.append(_failure(name, None, text, "RncOptionError"))
             del outputs[name]
     return Plan(outputs, hopeless, other_files)
+
+
+def _readable_extensions() -> set[str]:
+    """Return how the names of pictures end; Pillow only writes PDF, and opens MPO as JPEG."""
+    known = Image.registered_extensions()
+    return {suffix for suffix, name in known.items() if name in Image.OPEN or name == "MPO"}
 
 
 def run_tasks(tasks: Iterable[Task], workers: Workers) -> Iterator[Done]:
@@ -183,9 +176,11 @@ def work(task: Task) -> Done:
         _know_model(task.arguments.model)
         found = _found(task)
         said = _made(task) if found is None else found
-    except _TASK_ERRORS as error:
-        text = "is no picture that this Pillow can read" if isinstance(error, UnidentifiedImageError) else str(error)
-        return Done(_failure(task.name, task.output, text, type(error).__name__))
+    except _commands.FILE_ERRORS as error:  # a worker must send what leaves it, and not all exceptions can be sent
+        said = _commands.error_record(error)
+        if isinstance(error, UnidentifiedImageError):
+            said["error"] = "is no picture that this Pillow can read"
+        return Done(_failure(task.name, task.output, **said))
     seconds = time.monotonic() - started if found is None else None
     return Done(
         Line(
@@ -252,7 +247,7 @@ def _outcome(task: Task, future: Future[Done]) -> Done:
     error = future.exception()
     if error is not None:
         # Not the file's fault, as far as is known: a worker died over it, or lacks a package.
-        return Done(_failure(task.name, task.output, str(error), type(error).__name__))
+        return Done(_failure(task.name, task.output, **_commands.error_record(error)))
     return future.result()
 
 

@@ -143,6 +143,87 @@ def test_a_failed_run_leaves_the_old_file_as_it_was(photo: Path, capsys: pytest.
     assert sorted(entry.name for entry in photo.parent.iterdir()) == ["photo.png", "photo.rnc"]
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_files_that_would_share_an_output_are_refused_before_anything_is_written(
+    jobs: int, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, third, out = photo.parent / "other" / "Photo.jpg", photo.with_name("third.png"), photo.with_name("out")
+    other.parent.mkdir()
+    out.mkdir()
+    for path in (other, third):
+        path.write_bytes(photo.read_bytes())
+    status, records = run(capsys, "encode", "-k", "-j", jobs, "-o", out, photo, third, other)
+
+    assert status == 1
+    assert [record.get("error_type") for record in records] == ["RncOptionError", None, "RncOptionError"]
+    assert records[0]["error"] == f"output {out / 'photo.rnc'} is that of another input too (case does not count)"
+    assert [entry.name for entry in out.iterdir()] == ["third.rnc"]
+    beside = photo.with_suffix(".jpg")
+    beside.write_bytes(photo.read_bytes())
+    status, records = run(capsys, "encode", "-k", photo, beside, photo.with_name("missing.png"))
+    assert [record["error_type"] for record in records] == ["RncOptionError", "RncOptionError", "FileNotFoundError"]
+    assert not photo.with_suffix(".rnc").exists()
+
+
+def test_a_folder_as_output_is_no_leave_to_replace_the_input(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = stored.read_bytes()
+    status, (record,) = run(capsys, "truncate", "-i", 1, "-o", stored.parent, stored)
+
+    assert (status, record["error_type"]) == (1, "RncOptionError")
+    assert record["error"] == f"output for {stored} is the input itself, name it with --output"
+    link = stored.parent / "links" / stored.name
+    link.parent.mkdir()
+    link.symlink_to(stored)
+    assert run(capsys, "truncate", "-i", 1, "-o", link.parent, stored)[0] == 1
+    assert stored.read_bytes() == before
+    assert run(capsys, "truncate", "-i", 1, "-o", stored, stored)[0] == 0
+    assert stored.read_bytes() != before
+
+
+def test_decoding_replaces_only_what_is_named(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original = photo.read_bytes()
+    for _ in range(2):
+        assert run(capsys, "encode", "-i", 1, photo)[0] == 0
+    status, (record,) = run(capsys, "decode", photo.with_suffix(".rnc"))
+
+    assert (status, record["error_type"]) == (1, "RncOptionError")
+    assert record["error"] == f"output {photo} exists, name it with --output to replace it"
+    assert photo.read_bytes() == original
+    assert run(capsys, "decode", "-o", photo, photo.with_suffix(".rnc"))[0] == 0
+    assert photo.read_bytes() != original
+
+
+def test_an_output_that_is_a_pipe_or_a_link_stays_one(
+    photo: Path, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe, real, link = (photo.with_name(name) for name in ("pipe.png", "real.rnc", "link.rnc"))
+    os.mkfifo(pipe)
+    link.symlink_to(real)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run(capsys, "decode", "-o", pipe, stored)[0] == 0
+        assert run(capsys, "decode", "-o", photo.with_name("same.png"), stored)[0] == 0
+        assert os.read(end, 1 << 20) == photo.with_name("same.png").read_bytes()
+    finally:
+        os.close(end)
+    assert pipe.is_fifo()
+    for command in (["encode", "-i", 2, photo], ["truncate", "-i", 1, stored]):
+        status, (record,) = run(capsys, *command, "-o", link)
+        assert (status, record["file_bytes"]) == (0, real.stat().st_size)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.xyz", "picture.psd"])
+def test_a_format_that_cannot_be_written_is_told_before_the_work(
+    name: str, stored: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_commands, "open_image", None)
+    status, (record,) = run(capsys, "decode", "-o", stored.with_name(name), stored)
+
+    assert (status, record["error_type"]) == (1, "RncOptionError")
+    assert f"{name} is named like no format that this Pillow can write" in record["error"]
+
+
 def test_a_cut_file_is_decoded_only_when_asked(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = stored.with_name("cut.rnc")
     cut.write_bytes(stored.read_bytes()[:-1])
@@ -216,11 +297,27 @@ def test_an_error_ends_the_work_unless_told_to_go_on(
         assert not photos[3].with_suffix(".rnc").exists()
 
 
+def test_a_fault_of_another_plugin_does_not_stop_the_others(
+    photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = photo.with_name("strange.dds")
+    strange.write_bytes(b"DDS " + (124).to_bytes(4, "little") + bytes(120))
+    status, records = run(capsys, "encode", "-k", strange, photo)
+    assert status == 1
+    assert [record.get("error_type") for record in records] == ["NotImplementedError", None]
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(_commands, "encoded", fail)
+    assert run(capsys, "encode", photo)[1][0]["error"] == "MemoryError"
+
+
 class Stream(io.TextIOWrapper):
     """A standard stream over bytes, that may say it is a terminal."""
 
-    def __init__(self, data: bytes = b"", *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(data), write_through=True)
+    def __init__(self, data: bytes = b"", *, terminal: bool = False, encoding: str | None = None) -> None:
+        super().__init__(io.BytesIO(data), write_through=True, encoding=encoding)
         self.terminal = terminal
 
     def isatty(self) -> bool:
@@ -265,6 +362,29 @@ def test_pictures_go_through_pipes(photo: Path, stored: Path, monkeypatch: pytes
     assert photo.with_name("stdin.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("\u65e5\u672c", "cp1252"),
+        pytest.param(
+            "\udcff", "utf-8", marks=pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+        ),
+    ],
+)
+def test_a_name_that_cannot_be_printed_stops_nothing(
+    name: str, encoding: str, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = stored.with_name(f"{name}.rnc")
+    strange.write_bytes(stored.read_bytes())
+    out = Stream(encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+
+    assert main(["verify", str(strange), str(stored)]) == 0
+    printed = name.encode(encoding, "backslashreplace").decode(encoding)
+    assert out.content.decode(encoding).count("verified: True") == 2
+    assert f"{printed}.rnc" in out.content.decode(encoding)
+
+
 def test_standard_output_holds_one_file(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["-o", "-", stored, stored], ["-", stored]):
         with pytest.raises(SystemExit) as caught:
@@ -289,9 +409,24 @@ def test_each_iteration_can_be_written(stored: Path, capsys: pytest.CaptureFixtu
     assert [Path(name).name for name in record["outputs"]] == [f"stored-0{k}.png" for k in (1, 2, 3)]
     with Image.open(record["outputs"][1]) as im, pillow_rnc.open(stored, iterations=2) as expected:
         assert im.tobytes() == expected.tobytes()
-    status, (record,) = run(capsys, "decode", "--steps", "--no-overwrite", stored)
-    assert status == 1
-    assert "exists" in record["error"]
+    before = Path(record["outputs"][0]).read_bytes()
+    for arguments in (["--no-overwrite"], ["--no-overwrite", "-o", stored.with_suffix(".png")], []):
+        status, (record,) = run(capsys, "decode", "--steps", *arguments, stored)
+        assert status == 1
+        assert "stored-01.png exists" in record["error"]
+    assert (
+        run(capsys, "decode", "--steps", "-i", 1, "--region", "9x9+0+0", "-o", stored.with_suffix(".png"), stored)[0]
+        == 0
+    )
+    assert stored.with_name("stored-01.png").read_bytes() != before
+
+
+def test_steps_do_not_mind_a_file_that_they_leave_alone(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored.with_suffix(".png").write_bytes(b"another")
+    for arguments in (["--no-overwrite"], ["-o", stored.with_suffix(".png")]):
+        assert run(capsys, "decode", "--steps", "-i", 1, *arguments, stored)[0] == 0
+
+    assert stored.with_suffix(".png").read_bytes() == b"another"
 
 
 def test_decoded_pictures_can_be_small_and_take_few_iterations(
@@ -301,7 +436,7 @@ def test_decoded_pictures_can_be_small_and_take_few_iterations(
     assert (status, record["width"], record["height"], record["iterations"]) == (0, 2, 2, 2)
     with Image.open(record["output"]) as im:
         assert im.size == (2, 2)
-    _, (record,) = run(capsys, "decode", "--size", "900x900", stored)
+    _, (record,) = run(capsys, "decode", "--size", "900x900", "-o", record["output"], stored)
     assert (record["width"], record["height"], record["iterations"]) == (50, 40, 4)
     _, (record,) = run(capsys, "decode", "--size", "25x25", "--steps", stored)
     assert len(record["outputs"]) == 4

@@ -176,6 +176,7 @@ def test_the_command_writes_a_page(
     [
         (["absent.png"], "absent.png"),
         (["notes.png"], "notes.png"),
+        (["strange.dds"], "pixel format"),
         (["a.png", "--peers", "jpeg2000"], "peers 'jpeg2000'"),
         (["a.png", "--max-pixels", "0"], "max_pixels 0"),
         (["a.png", "--model", "nobody"], "nobody"),
@@ -187,6 +188,7 @@ def test_what_goes_wrong_is_said_and_an_old_page_stays(
     monkeypatch.chdir(tmp_path)
     photograph().save("a.png")
     (tmp_path / "notes.png").write_text("not a picture")
+    (tmp_path / "strange.dds").write_bytes(b"DDS " + (124).to_bytes(4, "little") + bytes(120))
     with pytest.raises(UnidentifiedImageError):
         Image.open("notes.png")
     (tmp_path / "compare.html").write_text("old")
@@ -194,7 +196,7 @@ def test_what_goes_wrong_is_said_and_an_old_page_stays(
     assert main(["compare", *arguments, "--quiet"]) == 1
     assert said in capsys.readouterr().err
     assert (tmp_path / "compare.html").read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "compare.html", "notes.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "compare.html", "notes.png", "strange.dds"]
 
 
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:

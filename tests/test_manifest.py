@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pillow_rnc._manifest import Line, Manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pillow_rnc.errors import RncOptionError
 
 
 def line(name: str, seconds: float = 1.5) -> Line:
@@ -72,6 +70,47 @@ def test_a_line_that_was_cut_short_is_dropped(kept: int, tmp_path: Path) -> None
         manifest.add(line("c"))
 
     assert stored(path) == [line("a"), line("c")]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "number"),
+    [
+        (b"notes without an end", 1),
+        (b"notes\n", 1),
+        (b"\n", 1),
+        (b"\xff\xfe\n", 1),
+        (b"[1]\n", 1),
+        (b'{"a": 1}\n', 1),
+        (b'{"input": "a", "output": "b"}\n', 1),
+        (json.dumps(line("a")).encode() + b"\nnotes", 2),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_left_as_it_is(foreign: bytes, number: int, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(foreign)
+    with pytest.raises(RncOptionError, match=rf"notes\.txt is no manifest .* line {number}"):
+        Manifest(path)
+
+    assert path.read_bytes() == foreign
+
+
+def test_a_manifest_is_closed_when_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses anything else."""
+    (tmp_path / "link").symlink_to(tmp_path / "manifest.jsonl")
+    replace = Path.replace
+
+    def careful(temporary: Path, target: Path) -> Path:
+        assert manifest._fp.closed
+        return replace(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", careful)
+    with Manifest(tmp_path / "link") as manifest:
+        for seconds in range(2):
+            manifest.add(line("a", seconds))
+        manifest.tidy()
+
+    assert stored(tmp_path / "manifest.jsonl") == [line("a", 1)]
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_any_name_can_be_in_a_manifest(tmp_path: Path) -> None:

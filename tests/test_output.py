@@ -126,6 +126,17 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
     write_path(Path(os.devnull), DATA)
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the names are those of Unix")
+def test_a_pipe_that_is_no_file_is_written_to() -> None:
+    end, start = os.pipe()
+    try:
+        write_path(Path(f"/dev/fd/{start}"), DATA)
+        assert os.read(end, 2 * len(DATA)) == DATA
+    finally:
+        os.close(end)
+        os.close(start)
+
+
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.usefixtures("codec")
 def test_saving_to_a_bad_stream_is_an_oserror(again: bool) -> None:

@@ -184,6 +184,34 @@ def test_two_inputs_never_share_an_output(run: Runner, source: Path, target: Pat
     assert not (target / "000.rnc").exists()
 
 
+def test_names_that_differ_in_case_only_are_one_output(run: Runner, source: Path, target: Path) -> None:
+    for name in ("Cat.jpg", "cat.png"):
+        Image.new("RGB", (9, 9)).save(source / name)
+    status, records = run("encode", source, "-o", target)
+
+    assert (status, counts(records[-1])) == (1, (4, 0, 2))
+    assert [record["file"] for record in records[:-1]] == ["Cat.jpg", "cat.png"]
+
+
+def test_files_that_pillow_only_writes_are_no_pictures(run: Runner, source: Path, target: Path) -> None:
+    picture = Image.linear_gradient("L").resize((20, 20))
+    picture.save(source / "page.pdf")
+    picture.save(source / "photo.mpo")
+    status, (record,) = run("encode", source, "-o", target)
+
+    assert (status, counts(record), record["other_files"]) == (0, (5, 0, 0), 2)
+    assert (target / "photo.rnc").exists()
+
+
+def test_a_manifest_that_is_none_is_told(run: Runner, source: Path, target: Path) -> None:
+    notes = source / "notes.txt"
+    status, (record,) = run("encode", source, "-o", target, "--manifest", notes)
+
+    assert (status, record["error_type"]) == (1, "RncOptionError")
+    assert notes.read_text() == "no picture"
+    assert not target.exists()
+
+
 def test_outputs_may_lie_beside_their_inputs(run: Runner, source: Path) -> None:
     assert counts(run("encode", source, "-o", source)[1][0]) == (4, 0, 0)
     assert counts(run("encode", source, "-o", source)[1][0]) == (0, 4, 0)
