@@ -69,7 +69,7 @@ def _records(arguments: argparse.Namespace) -> Generator[Record, None, None]:
 
 def _attempt(path: Path, shared: Mapping[Path, Path], arguments: argparse.Namespace) -> Record:
     if path in shared:
-        error = RncOptionError(f"output {shared[path]} is that of another input too (case does not count)")
+        error = RncOptionError(f"output {shared[path]} is that of another input too")
         return {"file": str(path)} | _commands.error_record(error)
     command: Callable[[Path, argparse.Namespace], Record] = getattr(_commands, arguments.command)
     try:

@@ -21,7 +21,7 @@ from pillow_rnc import _files, weights
 from pillow_rnc._checks import check_iterations
 from pillow_rnc._open import open_image
 from pillow_rnc._options import SaveOptions
-from pillow_rnc._output import write_path, write_stream
+from pillow_rnc._output import one_file, write_path, write_stream
 from pillow_rnc._progressive import progressive
 from pillow_rnc.errors import RncError, RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION, FORMAT
@@ -216,14 +216,14 @@ def _kept_metadata(im: Image.Image) -> Record:
 
 
 def shared_outputs(arguments: argparse.Namespace) -> dict[Path, Path]:
-    """Return the outputs that several of the files would have, by file; case does not count, as on some disks."""
+    """Return the outputs that several of the files would have, by file."""
     if not hasattr(arguments, "output"):
         return {}
     targets: list[tuple[Path, Path, str]] = []
     for path in arguments.files:
         with suppress(*FILE_ERRORS):  # the command itself says what is wrong
             target = _named_target(path, arguments)
-            targets.append((path, target, str(target.resolve()).casefold()))
+            targets.append((path, target, one_file(str(target.resolve()))))
     count = Counter(place for _, _, place in targets)
     return {path: target for path, target, place in targets if count[place] > 1}
 

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+CASE_COUNTS = sys.platform not in ("win32", "darwin")
+"""Whether names that differ in case alone are two files, as far as one can tell without trying."""
+
+
+def one_file(name: str) -> str:
+    """Return what is the same for all names of one file in a folder."""
+    return name if CASE_COUNTS else name.casefold()
+
+
 def write_stream(fp: IO[bytes], data: bytes) -> None:
     """Write all of `data`, also to a raw stream that takes only a part at a time.
 

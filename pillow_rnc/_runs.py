@@ -21,6 +21,7 @@ from pillow_rnc import _commands, _files
 from pillow_rnc._bar import open_bar
 from pillow_rnc._folders import Folder, UrlFolder, find_folder
 from pillow_rnc._manifest import Line, Manifest
+from pillow_rnc._output import one_file
 from pillow_rnc._workers import open_workers
 from pillow_rnc.errors import RncFileError, RncOptionError
 from pillow_rnc.RncImagePlugin import EXTENSION
@@ -134,11 +135,10 @@ def plan_run(source: Folder, arguments: argparse.Namespace) -> Plan:
             hopeless.append(_failure(name, None, "is a folder, named like a picture", "IsADirectoryError"))
         else:
             outputs[name] = str(path.with_suffix(suffix))
-    # Where case does not count, names that differ in it alone are one file.
-    count = Counter(output.casefold() for output in outputs.values())
+    count = Counter(map(one_file, outputs.values()))
     for name, output in list(outputs.items()):
-        if count[output.casefold()] > 1:
-            text = f"output {output} is that of another input too (case does not count)"
+        if count[one_file(output)] > 1:
+            text = f"output {output} is that of another input too"
             hopeless.append(_failure(name, None, text, "RncOptionError"))
             del outputs[name]
     return Plan(outputs, hopeless, other_files)

@@ -147,7 +147,7 @@ def test_a_failed_run_leaves_the_old_file_as_it_was(photo: Path, capsys: pytest.
 def test_files_that_would_share_an_output_are_refused_before_anything_is_written(
     jobs: int, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other, third, out = photo.parent / "other" / "Photo.jpg", photo.with_name("third.png"), photo.with_name("out")
+    other, third, out = photo.parent / "other" / "photo.jpg", photo.with_name("third.png"), photo.with_name("out")
     other.parent.mkdir()
     out.mkdir()
     for path in (other, third):
@@ -156,7 +156,7 @@ def test_files_that_would_share_an_output_are_refused_before_anything_is_written
 
     assert status == 1
     assert [record.get("error_type") for record in records] == ["RncOptionError", None, "RncOptionError"]
-    assert records[0]["error"] == f"output {out / 'photo.rnc'} is that of another input too (case does not count)"
+    assert records[0]["error"] == f"output {out / 'photo.rnc'} is that of another input too"
     assert [entry.name for entry in out.iterdir()] == ["third.rnc"]
     beside = photo.with_suffix(".jpg")
     beside.write_bytes(photo.read_bytes())

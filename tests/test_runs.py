@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import _commands, _runs
+from pillow_rnc import _commands, _output, _runs
 from pillow_rnc.__main__ import main
 from pillow_rnc._runs import Done, run_tasks
 from pillow_rnc._workers import Workers
@@ -184,7 +184,12 @@ def test_two_inputs_never_share_an_output(run: Runner, source: Path, target: Pat
     assert not (target / "000.rnc").exists()
 
 
-def test_names_that_differ_in_case_only_are_one_output(run: Runner, source: Path, target: Path) -> None:
+def test_names_that_differ_in_case_only_are_one_output_where_they_are_one_file(
+    run: Runner, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_output, "CASE_COUNTS", True)
+    assert _output.one_file("Cat.rnc") != _output.one_file("cat.rnc")
+    monkeypatch.setattr(_output, "CASE_COUNTS", False)
     for name in ("Cat.jpg", "cat.png"):
         Image.new("RGB", (9, 9)).save(source / name)
     status, records = run("encode", source, "-o", target)
