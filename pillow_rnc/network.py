@@ -256,7 +256,7 @@ class Network(nn.Module):
         if weights.visits is not None:
             intervals, scale = Intervals(state.coded, state.reach), self.scale_map(state, weights.visits)
             coded, reach = advanced(bits, intervals, weights.visits, scale)
-            return state._replace(coded=coded, reach=reach)
+            return CodecState(coded, reach, state.reconstruction, state.decoder)
         assert weights.direct is not None
         assert isinstance(self.decoder, Decoder)
         gain = self.gain_map(weights.log_update_gain, state)

@@ -13,6 +13,7 @@ from fake_codec import FakeCodec
 from PIL import Image
 
 import pillow_rnc
+from pillow_rnc import _output
 from pillow_rnc._output import write_path, write_stream
 
 DATA = bytes(range(256)) * 5
@@ -171,3 +172,12 @@ def test_an_old_file_outlives_a_failed_save_of_a_stored_picture_but_not_of_anoth
     with pytest.raises(ValueError, match="target_size allows 9"):
         Image.linear_gradient("L").save(path, target_size=9)
     assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_names_that_differ_in_case_are_one_file_where_case_does_not_count(
+    counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_output, "CASE_COUNTS", counts)
+
+    assert (_output.one_file("Cat.rnc") == _output.one_file("cat.rnc")) != counts

@@ -14,18 +14,20 @@ import pytest
 import torch
 from tiny_codec import CONFIG
 from tiny_training import photograph, tiny_recipe
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pillow_rnc import codec, weights
 from pillow_rnc.model_config import Framework
 from pillow_rnc.records import Header, RncFile
-from pillow_rnc.training import loop
+from pillow_rnc.training import loop, objective
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.export import export
 from pillow_rnc.training.loop import DivergedError, Pace, Run
+from pillow_rnc.training.losses import ms_ssim_db
 from pillow_rnc.training.objective import StepInputs, TrainedModel, curve
 from pillow_rnc.training.peak import peak_macs
-from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.recipe import Recipe, in_framework
 from pillow_rnc.training.seams import losses
 from pillow_rnc.training.step import Speed
 
@@ -201,10 +203,11 @@ def test_a_full_disk_is_reported_and_training_goes_on(
 
     run = run_in(tmp_path, tiny_recipe(block_iterations=4 * 2 * 4 * 4))
     monkeypatch.setattr(loop, "write_checkpoint", full)
-    run.run(Pace(minutes=1))
+    with pytest.raises(OSError, match="No space left on device"):  # of the last one: all would be lost
+        run.run(Pace(minutes=1, save_seconds=0))
 
     assert run.step == 4
-    assert "checkpoint of step 4 not written: [Errno 28] No space left on device" in caplog.text
+    assert "checkpoint of step 3 not written: [Errno 28] No space left on device" in caplog.text
 
 
 def test_time_is_kept(tmp_path: Path) -> None:
@@ -278,6 +281,56 @@ def test_the_path_of_a_gpu_is_rehearsed_here(tmp_path: Path, caplog: pytest.LogC
     assert re.search(r"block-iterations  \d+/s = \d+\.\d% of peak", caplog.text)
 
 
+def test_pictures_are_judged_in_float32_under_autocast() -> None:
+    """In bfloat16 the variances of MS-SSIM cancel, and its logarithm is no number."""
+    torch.manual_seed(0)
+    recipe = tiny_recipe(crop_px=96, ms_ssim_iterations=4, model=dataclasses.replace(CONFIG, framework="embedded"))
+    model = TrainedModel(dataclasses.replace(recipe, train_encoder=False))
+    model.codec_learns = True
+    pixels = torch.stack([torch.from_numpy(photograph(i, 96, 96)).permute(2, 0, 1).float() for i in range(2)])
+    expected = model(StepInputs(pixels, [0, 1, 2, 3])).loss
+    model.autocast = torch.bfloat16
+    judged: list[torch.dtype] = []
+
+    def noted(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        judged.extend([found.dtype, ms_ssim_db(found, wanted).dtype])
+        return ms_ssim_db(found, wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objective, "ms_ssim_db", noted)
+        found = model(StepInputs(pixels, [0, 1, 2, 3])).loss
+
+    assert set(judged) == {torch.float32}
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=0.05)
+
+
+class HostCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what moves numbers between host and device, which a CUDA graph may not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        if func.overloadpacket in (torch.ops.aten.lift_fresh, torch.ops.aten._local_scalar_dense):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("framework", ["embedded", "additive"])
+def test_a_step_copies_nothing_from_the_host(framework: Framework) -> None:
+    torch.manual_seed(0)
+    model = in_framework(CONFIG, framework)
+    trained = TrainedModel(tiny_recipe(model=model, train_encoder=framework != "embedded"))
+    trained.codec_learns = True
+    inputs = StepInputs(torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float(), torch.tensor([1, 2]))
+    trained(inputs)  # what is made once is there now
+    with HostCopies() as copies:
+        trained(inputs).loss.backward()
+
+    assert copies.seen == []
+
+
 def test_entropy_arithmetic_stays_exact_under_autocast() -> None:
     torch.manual_seed(0)
     model = TrainedModel(tiny_recipe())
@@ -323,3 +376,24 @@ def test_steps_go_on_when_compiling_fails(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch, "compile", broken)
 
     assert losses(run_in(tmp_path / "b", speed=Speed(compiled=True)), 2) == expected
+
+
+def test_steps_go_on_when_compiling_fails_once_the_codec_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What shows pictures is asked for, and so compiled, only then."""
+    recipe = tiny_recipe(entropy_only_steps=3)
+
+    def broken(part: Any, **__: object) -> Any:  # noqa: ANN401
+        def fails(*_: object, **__: object) -> None:
+            msg = "no compiler"
+            raise RuntimeError(msg)
+
+        return fails if part is objective.look else part
+
+    expected = losses(run_in(tmp_path / "a", recipe), 5)
+    monkeypatch.setattr(torch, "compile", broken)
+    run = run_in(tmp_path / "b", recipe, speed=Speed(compiled=True))
+
+    assert losses(run, 5) == expected
+    assert not run.stepper.speed.compiled

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.recipe import Recipe
 from pillow_rnc.training.step import Speed
-from pillow_rnc.training.team import Team
+from pillow_rnc.training.team import Team, device_of
 
 _log = logging.getLogger(__name__)
 _LOOK_STEPS_CUDA = 20
@@ -45,25 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _device(name: str) -> torch.device:
-    """Return the device of this process; of several on one machine, each takes the GPU of its number."""
-    if name != "cuda":
-        return torch.device(name)
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
-    # The entropy network computes integers in float32; TF32 products would round them. The codec runs in bfloat16.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    return device
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = _device(args.device)
+    device = device_of(args.device)
     team = Team.join(device)
     recipe = Recipe.from_toml(args.recipe)
     pace = Pace(
@@ -83,6 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
             "%d pictures to train on, %d held back, %d skipped; %s, %d processes",
             len(photographs.training), len(photographs.held_back), len(photographs.skipped), speed, team.size,
         )  # fmt: skip
+        waits, steps = recipe.entropy_only_steps + recipe.codec_ramp_steps, recipe.steps
+        if 4 * waits > steps:
+            _log.warning("the codec waits and starts slowly for %d steps, and there are %d in all", waits, steps)
     run = Run(recipe, photographs, args.out, device, speed=speed, team=team)
     run.run(pace.with_peak(peak_macs(device, speed.autocast)))
     team.leave()

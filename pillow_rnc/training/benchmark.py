@@ -18,14 +18,13 @@ from pillow_rnc.cost import macs_per_pixel
 from pillow_rnc.model_config import Framework
 from pillow_rnc.training.objective import TrainedModel
 from pillow_rnc.training.peak import peak_macs
-from pillow_rnc.training.recipe import Recipe, in_framework
+from pillow_rnc.training.recipe import BLOCK_PX, Recipe, in_framework
 from pillow_rnc.training.step import Speed, Stepper
-from pillow_rnc.training.team import Team
+from pillow_rnc.training.team import Team, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_BLOCK_PX = 16
 _CUDA_BATCH = 64
 _YARDSTICKS = 3  # variants that the others are measured by
 
@@ -73,7 +72,7 @@ class Turn:
     def block_iterations_per_second(self) -> float:
         """The best turn's speed."""
         r = self.variant.recipe
-        return r.batch * (r.crop_px / _BLOCK_PX) ** 2 * r.model.iterations / self.best_seconds
+        return r.batch * (r.crop_px / BLOCK_PX) ** 2 * r.model.iterations / self.best_seconds
 
 
 def variants(recipe: Recipe, device: torch.device, *, compiled: bool) -> list[Variant]:
@@ -127,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="beside the first three, which are always there")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    device = torch.device(args.device)
+    device = device_of(args.device)
     recipe = Recipe.from_toml(args.recipe) if args.recipe else Recipe("benchmark")
     if recipe.network != "light":
         parser.error(f"{args.recipe}: network is {recipe.network!r}, allowed is 'light'")
@@ -154,7 +153,7 @@ def report(turns: Sequence[Turn], device: torch.device) -> str:
         peak = peak_macs(device, turn.variant.speed.autocast, clock_of(device))
         iterations = recipe.model.iterations
         macs = 3 * macs_per_pixel(recipe.model, iterations, looks=recipe.ms_ssim_iterations) / iterations
-        share = macs * _BLOCK_PX**2 * speed / peak
+        share = macs * BLOCK_PX**2 * speed / peak
         ours, plain, full = (speed / other.block_iterations_per_second for other in turns[:_YARDSTICKS])
         ratios = f"{ours:9.2f} {plain:8.2f} {full:7.2f}"
         lines.append(f"{turn.variant.name:27} {recipe.batch:5} {speed:18.0f} {ratios} {share:7.1%}")

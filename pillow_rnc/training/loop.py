@@ -18,6 +18,7 @@ from pillow_rnc.training.initialise import greedy_quantiser
 from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.models import make_model, validation_curve
 from pillow_rnc.training.paper_model import PaperModel
+from pillow_rnc.training.recipe import BLOCK_PX
 from pillow_rnc.training.schedule import greedy_schedule
 from pillow_rnc.training.selection import keep_if_best
 from pillow_rnc.training.step import Speed, Stepper
@@ -39,7 +40,6 @@ _MAX_BAD_STEPS = 20  # in a row, before the run goes back to its last checkpoint
 _ROLLBACKS = 3  # before the run gives up
 _VALIDATION_CROPS, _HELD_SEED = 16, 12345
 _START_CROPS = 200
-_BLOCK_PX = 16
 _STEPS_PER_SEED = 10**9
 
 
@@ -185,7 +185,7 @@ class Run:
         pixels = self.sampler.batch(self.step, r.batch * self.team.size, self.team.part(r.batch))
         self.stepper.step(pixels.to(self.device), self.step, self.learning_rate())
         self.step += 1
-        blocks = r.batch * self.team.size * (r.crop_px / _BLOCK_PX) ** 2
+        blocks = r.batch * self.team.size * (r.crop_px / BLOCK_PX) ** 2
         self.block_iterations += blocks * r.model.iterations
 
     @torch.no_grad()
@@ -205,6 +205,7 @@ class Run:
 
         Raises:
             DivergedError: Losses stayed unsound after several returns to the last checkpoint.
+            OSError: The last checkpoint cannot be written.
         """
         start = saved = reported = validated = pace.clock()
         base, seen, rollbacks = self.seconds, self.block_iterations, 0
@@ -231,7 +232,8 @@ class Run:
             if now - validated > pace.validate_seconds:
                 self._log_validation()
                 validated = now
-        self._save_or_log()
+        if self.team.leads:
+            self.save()  # without it all would be lost, so this one must not fail in silence
         self._log_validation()
 
     def _go_back(self, rollbacks: int) -> None:
@@ -262,7 +264,7 @@ class Run:
         if pace.peak_macs and self.recipe.network == "light":  # a backward pass costs two forward passes
             iterations = self.recipe.model.iterations
             looks = self.recipe.ms_ssim_iterations if self.stepper.model.codec_learns else 0
-            macs = 3 * macs_per_pixel(self.recipe.model, iterations, looks=looks) / iterations * _BLOCK_PX**2
+            macs = 3 * macs_per_pixel(self.recipe.model, iterations, looks=looks) / iterations * BLOCK_PX**2
             share = f" = {speed * macs / pace.peak_macs / self.team.size:.1%} of peak"
         _log.info(
             "step %d  %.2fM block-iterations  %.0f/s%s  lr %.1e  %.0f min left  loss %.2f  bpp:dB %s",

@@ -101,8 +101,10 @@ def look(
         target: Coefficients of the pictures, [N, 192, h, w].
         visible: Weights of ``hvs_db``.
     """
-    shown = network.shown(state, iteration)
-    return shown, hvs_db(network.transform.blocks(shown - target), visible)
+    shown = network.shown(state, iteration).float()
+    # In bfloat16 the pixels would be up to 3 levels off, and the variances of MS-SSIM would cancel to NaN.
+    with torch.autocast(target.device.type, enabled=False):
+        return shown, hvs_db(network.transform.blocks(shown - target), visible)
 
 
 def rate_iteration(  # noqa: PLR0917 -- compiled; every one of them changes
@@ -211,7 +213,8 @@ class TrainedModel(nn.Module):
         if len(judged) and recipe.ms_ssim_share:
             if not embedded:
                 shown = shown.view(-1, *target.shape).index_select(0, judged).flatten(0, 1)
-            found = ms_ssim_db(self.network.transform.inverse(shown), pixels.repeat(len(judged), 1, 1, 1))
+            with torch.autocast(pixels.device.type, enabled=False):
+                found = ms_ssim_db(self.network.transform.inverse(shown), pixels.repeat(len(judged), 1, 1, 1))
             loss = loss + recipe.ms_ssim_share * found.mean()
         return loss, errors
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pillow_rnc.model_config import Framework
+
+BLOCK_PX = 16
+"""Side of the blocks that training is counted in."""
 
 NetworkName = Literal["light", "paper"]
 
@@ -49,6 +53,12 @@ class Recipe:
     paper_divisor: int = 1  # of the widths of the paper's network
     stochastic_codes: bool = True  # the paper's binarizer draws its bits in training; else it takes the sign
     model: ModelConfig = field(default_factory=ModelConfig)
+
+    @property
+    def steps(self) -> int:
+        """Steps of one process that trains alone."""
+        blocks = self.batch * (self.crop_px / BLOCK_PX) ** 2
+        return math.ceil(self.block_iterations / (blocks * self.model.iterations))
 
     @classmethod
     def from_toml(cls, path: Path) -> Recipe:

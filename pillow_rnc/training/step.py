@@ -8,7 +8,7 @@ that is read when the log is written.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -162,9 +162,11 @@ class Stepper:
         try:
             self._results = self._compute(inputs)
         except (RuntimeError, OSError) as error:
-            if self._steps_here or not self.speed.compiled:
+            if not self.speed.compiled:
                 raise
+            # Not only in the first step: what shows pictures is compiled when the codec begins to learn.
             _log.warning("compiling failed, going on without: %s", error)
+            self.speed = replace(self.speed, compiled=False)
             self.model.compile_parts(lambda part: part)
             self._results = self._compute(inputs)
 
@@ -192,7 +194,8 @@ class Stepper:
                 self._results = self._compute(inputs)
         except RuntimeError as error:
             _log.warning("the step cannot be captured as a graph, going on without: %s", error)
-            self.speed = Speed(self.speed.autocast, self.speed.compiled, graph=False)
+            self.speed = replace(self.speed, graph=False)
+            torch.cuda.set_stream(torch.cuda.default_stream())  # a capture that failed leaves its own in place
             self._step_with_fallback(inputs)
             return
         self._graph = graph

@@ -9,6 +9,7 @@ Source: specification, section "Entropy network".
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -48,11 +49,17 @@ def tally_coefficients() -> list[int]:
     return [*range(64), *(64 + i for i in low), *(128 + i for i in low)]
 
 
+@cache
+def _chosen(device: torch.device) -> Tensor:
+    """Return the coefficients that are counted, int64 [S]; made once: a CUDA graph may hold no copy from the host."""
+    return torch.tensor(tally_coefficients(), device=device)
+
+
 @torch.no_grad()
 def tallies(network: Network) -> list[Tally]:
     """Return the integers of each pair of neighbouring iterations, float32; they follow the decoder as it learns."""
     steps = torch.exp(-network.log_gain.float())
-    chosen = torch.tensor(tally_coefficients(), device=steps.device)
+    chosen = _chosen(steps.device)
     out = []
     for t in range(network.config.iterations - 1):
         fresh, known = (amounts[chosen] * _UNIT for amounts in _amounts(network, t))

@@ -70,3 +70,17 @@ class Team:
         box = [value]
         distributed.broadcast_object_list(box)
         return box[0]
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of this process; of several on one machine, each takes the GPU of its number."""
+    device = torch.device(name)
+    if device.type != "cuda":
+        return device
+    if ":" not in name:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    # The entropy network computes integers in float32; TF32 products would round them. The codec runs in bfloat16.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return device
