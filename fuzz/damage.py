@@ -21,14 +21,14 @@ import model
 from mutator import mutate, split
 from splices import SilentChangeError, fate, picture, reorder_units, sample_pairs, splice_at_random
 
-from pillow_rnc import container
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.records import UNIT_TYPE
 from pillow_rnc.errors import RncFileError, SignatureError, TruncatedError
-from pillow_rnc.records import UNIT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pillow_rnc.records import RncFile
+    from pillow_rnc.container.records import RncFile
 
     Tally = Counter[str]
 
@@ -46,7 +46,7 @@ def sample_files(count: int, seed: int = 0, largest: int = 6000) -> list[bytes]:
 def flip_every_bit(data: bytes) -> Tally:
     """Refuse every file of one flipped bit; tolerate none as anything but the first iterations."""
     tally: Tally = Counter()
-    file = container.parse(data)
+    file = reader.parse(data)
     damaged = bytearray(data)
     for position in range(len(data)):
         for bit in range(8):
@@ -61,12 +61,12 @@ def flip_every_bit(data: bytes) -> Tally:
 def cut_everywhere(data: bytes) -> Tally:
     """Refuse every cut; tolerate it as the whole iterations that are left, which are what they were."""
     tally: Tally = Counter()
-    file = container.parse(data)
+    file = reader.parse(data)
     for length in range(len(data)):
         tally[_refusal(data[:length], f"cut at {length}")] += 1
         whole = 0
         try:
-            container.verify(data[:length])
+            reader.verify(data[:length])
         except TruncatedError as error:
             whole = error.decodable_iterations
         except SignatureError:
@@ -80,7 +80,7 @@ def cut_everywhere(data: bytes) -> Tally:
 def _is_tolerated(damaged: bytes, file: RncFile, what: str) -> bool:
     """Whether a tolerant reader takes a file, which must then give it the first iterations of the sound one."""
     try:
-        shown = container.parse(damaged, allow_truncated=True)
+        shown = reader.parse(damaged, allow_truncated=True)
     except RncFileError:
         return False
     if (shown.header, shown.alpha, shown.units) != (file.header, file.alpha, file.units[: len(shown.units)]):
@@ -113,11 +113,11 @@ def damage_with_right_checksums(files: Sequence[bytes], trials: int, seed: int =
     for trial in range(trials):
         damaged = mutate(source.choice(files), source)
         try:
-            file = container.parse(damaged)
+            file = reader.parse(damaged)
         except RncFileError as error:
             tally[type(error).__name__] += 1
             continue
-        if container.build(file) != damaged and {kind for kind, _ in split(damaged)[0]} <= known:
+        if writer.build(file) != damaged and {kind for kind, _ in split(damaged)[0]} <= known:
             raise SilentChangeError(f"trial {trial} of seed {seed}: not canonical")
         tally["another sound file"] += 1
     return tally
@@ -126,7 +126,7 @@ def damage_with_right_checksums(files: Sequence[bytes], trials: int, seed: int =
 def _refusal(damaged: bytes, what: str) -> str:
     """Return the name of the error that refuses a file."""
     try:
-        container.parse(damaged)
+        reader.parse(damaged)
     except RncFileError as error:
         return type(error).__name__
     raise SilentChangeError(f"{what} was not noticed")

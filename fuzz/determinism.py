@@ -34,17 +34,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pillow_rnc import codec, container, tile_groups, torch_inference, weights
-from pillow_rnc.codestream import TileDecoder
-from pillow_rnc.numpy_network import NumpyTiles
-from pillow_rnc.torch_inference import TorchTiles
+from pillow_rnc.codec import batching, decoder, encoder
+from pillow_rnc.container import reader, records, writer
+from pillow_rnc.entropy.tile_coder import TileDecoder
+from pillow_rnc.models import torch_runtime, weights
+from pillow_rnc.models.embedded.numpy_network import NumpyTiles
+from pillow_rnc.models.torch_runtime import TorchTiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.records import RncFile
+    from pillow_rnc.container.records import RncFile
 
     Planes = dict[int, list[NDArray[np.uint8]]]
     """Planes of each tile."""
@@ -173,7 +175,7 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
     kept: list[object] = []  # so that no two networks have one id
     largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
     with patch.object(RUNTIMES[device], "decode", noted):
-        pixels = codec.decode(file, device=device, max_memory=batch * largest * tile_groups._BYTES_PER_PIXEL)
+        pixels = decoder.decode(file, device=device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
     return planes, pixels
 
 
@@ -190,8 +192,8 @@ def codes_alone(file: RncFile, *, batch: int, order: str) -> Planes:
         shapes = {index: file.header.code_shape(file.header.grid[index]) for index in tiles[start : start + batch]}
         decoders = {index: TileDecoder(entropy_model, *shape[1:], tile=index) for index, shape in shapes.items()}
         for unit in file.units:
-            for index, decoder in decoders.items():
-                plane = decoder.decode_next(unit[index])
+            for index, tile_decoder in decoders.items():
+                plane = tile_decoder.decode_next(unit[index])
                 if plane is not None:
                     planes.setdefault(index, []).append(plane)
     return planes
@@ -216,7 +218,7 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
     for one in configurations(quick=quick):
         encoded: dict[bytes, bool] = {}
         for path in paths:
-            file = container.parse(path.read_bytes())
+            file = reader.parse(path.read_bytes())
             _lay_out(file.header.model_id, channels_last=one.channels_last)
             with applied(one):
                 before = settings_of_host()
@@ -246,8 +248,8 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
 
 def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
     """Order the weights of a network in memory; where they are made, as they may be tensors of inference only."""
-    with torch_inference.settled_torch(torch.device("cpu")):
-        network = torch_inference._network(model_id, torch.device("cpu"))
+    with torch_runtime.settled_torch(torch.device("cpu")):
+        network = torch_runtime._network(model_id, torch.device("cpu"))
         form = torch.channels_last if channels_last else torch.contiguous_format
         network.to(memory_format=form)  # type: ignore[call-overload]
 
@@ -256,8 +258,8 @@ def _encoded(model_id: bytes, device: str) -> bool:
     """Whether what is encoded under these settings decodes, all codes read back."""
     pixels = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
     iterations = min(4, weights.load(model_id).config.iterations)
-    header, units = codec.encode(pixels, iterations=iterations, model=model_id.hex(), device=device, verify=True)
-    fp = io.BytesIO(container.build(container.RncFile(header, units=units)))
+    header, units = encoder.encode(pixels, iterations=iterations, model=model_id.hex(), device=device, verify=True)
+    fp = io.BytesIO(writer.build(records.RncFile(header, units=units)))
     return Image.open(fp).tobytes() != bytes(pixels.size)
 
 
@@ -308,7 +310,7 @@ def add(paths: Sequence[Path]) -> None:
     """Write the digests of files; one that is there must not change."""
     golden: dict[str, str] = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
     for path in paths:
-        found = digest(codes_alone(container.parse(path.read_bytes()), batch=1, order="forward"))
+        found = digest(codes_alone(reader.parse(path.read_bytes()), batch=1, order="forward"))
         if golden.setdefault(path.name, found) != found:
             raise SystemExit(f"{path.name}: the codes of a golden file must never change")
     DIGESTS.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import model
 import numpy as np
 
-from pillow_rnc.codestream import TileDecoder, TileEncoder
+from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Segment
+from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder
 from pillow_rnc.errors import RncFileError
-from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from mutator import split
 
-from pillow_rnc import container
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, UNIT_TYPE
 from pillow_rnc.errors import RncFileError, TruncatedError
-from pillow_rnc.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, UNIT_TYPE
 
 if TYPE_CHECKING:
-    from pillow_rnc.records import RncFile
+    from pillow_rnc.container.records import RncFile
 
 KNOWN = {HEAD_TYPE, ALPHA_TYPE, UNIT_TYPE, *METADATA_TYPES.values()}
 
@@ -34,7 +34,7 @@ def test_one_input(data: bytes) -> None:
     data = bytes(data[:-1])
     tolerant = bool(options & 1)
     try:
-        file = container.parse(data, allow_truncated=tolerant)
+        file = reader.parse(data, allow_truncated=tolerant)
     except RncFileError as error:
         _check_refusal(data, error, tolerant=tolerant)
         return
@@ -45,19 +45,19 @@ def test_one_input(data: bytes) -> None:
 def _pieces(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
     """A file object that gives little at a time gives the same."""
     fp = _SlowFile(data, 1 + choice + len(data) // 1000)
-    head = container.read_head(fp)
+    head = reader.read_head(fp)
     assert (head.header, head.metadata, head.alpha) == (file.header, file.metadata, file.alpha)
-    assert container.read_units(fp, head, allow_truncated=tolerant) == file.units
-    assert len(container.unit_sizes(fp, head)) >= len(file.units)
+    assert reader.read_units(fp, head, allow_truncated=tolerant) == file.units
+    assert len(reader.unit_sizes(fp, head)) >= len(file.units)
 
 
 def _canonical(data: bytes, file: RncFile, _choice: int, *, tolerant: bool) -> None:
     """What is written of the records is the file, but for chunks that are not known."""
     if tolerant:
         return
-    assert container.verify(data) == file.header
+    assert reader.verify(data) == file.header
     known = {chunk_type for chunk_type, _ in split(data)[0]} <= KNOWN
-    assert not known or container.build(file) == data
+    assert not known or writer.build(file) == data
 
 
 def _cut(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
@@ -67,8 +67,8 @@ def _cut(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
     if not most:
         return
     iterations = 1 + choice % most
-    assert container.parse(data, iterations=iterations).units == file.units[:iterations]
-    assert container.parse(container.truncate(data, iterations)).units == file.units[:iterations]
+    assert reader.parse(data, iterations=iterations).units == file.units[:iterations]
+    assert reader.parse(writer.truncate(data, iterations)).units == file.units[:iterations]
 
 
 CHECKS = (_pieces, _canonical, _cut)
@@ -78,12 +78,12 @@ def _check_refusal(data: bytes, error: RncFileError, *, tolerant: bool) -> None:
     """A strict reader refuses what a tolerant one does; what is whole of a cut file can be read."""
     if tolerant:
         try:
-            container.verify(data)
+            reader.verify(data)
         except RncFileError:
             return
         raise AssertionError("only a tolerant reader refuses this")
     if isinstance(error, TruncatedError) and error.decodable_iterations:
-        file = container.parse(data, allow_truncated=True)
+        file = reader.parse(data, allow_truncated=True)
         assert len(file.units) == error.decodable_iterations
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import pillow_rnc
-from pillow_rnc import container
+from pillow_rnc.container import reader, writer
 from pillow_rnc.errors import RncOptionError
 
 Pixels = NDArray[np.uint8]
@@ -68,8 +68,8 @@ def _converted(pixels: Pixels, mode: str) -> Image.Image:
 
 def _check(data: bytes, im: Image.Image) -> None:
     """The file is canonical, within its size bound, and shows what it should."""
-    file = container.parse(data)
-    assert container.build(file) == data
+    file = reader.parse(data)
+    assert writer.build(file) == data
     header = file.header
     raw = sum(header.code_shape(tile).raw_bytes for tile in header.grid) * header.iterations
     fixed = 256 + 16 * len(header.grid) * header.iterations + sum(map(len, file.metadata.values()))

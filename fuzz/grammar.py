@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc import alpha, container
-from pillow_rnc.chunks import pack_chunk
-from pillow_rnc.codestream import TileEncoder, code_plane
-from pillow_rnc.container import pack_dpi
-from pillow_rnc.records import MAX_METADATA_BYTES, MODES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container import alpha, records, writer
+from pillow_rnc.container.chunks import pack_chunk
+from pillow_rnc.container.records import (
+    MAX_METADATA_BYTES,
+    MODES,
+    STOPPED_SEGMENT,
+    Coding,
+    Header,
+    RncFile,
+    Segment,
+    pack_dpi,
+)
+from pillow_rnc.entropy.tile_coder import TileEncoder, code_plane
 
 if TYPE_CHECKING:
     import random
@@ -19,9 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.entropy_model import EntropyModel
-    from pillow_rnc.records import CodeShape, Unit
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.container.records import CodeShape, Unit
+    from pillow_rnc.entropy.model import EntropyModel
+    from pillow_rnc.models.weights import Weights
 
     Codes = NDArray[np.uint8]
 
@@ -63,9 +71,9 @@ def generate(
 
 def generate_bytes(source: random.Random, weights: Weights) -> bytes:
     """Return a file as bytes, sometimes with unknown chunks that a reader must ignore."""
-    data = container.build(generate(source, weights))
+    data = writer.build(generate(source, weights))
     if source.random() < 0.3:
-        head_end = len(container.SIGNATURE) + 12 + 22
+        head_end = len(records.SIGNATURE) + 12 + 22
         chunk = pack_chunk(source.choice((b"abcd", b"abcD", b"zzZz")), source.randbytes(source.randrange(9)))
         data = data[:head_end] + chunk + data[head_end:]
     return data

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 
 if TYPE_CHECKING:
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.models.weights import Weights
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"

@@ -35,14 +35,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {
-    "container": ("test_container.py",),
-    "chunks": ("test_container.py", "test_codes_crc.py"),
-    "codes_crc": ("test_codes_crc.py",),
-    "rules": ("test_container.py", "test_codestream.py"),
-    "range_coder": ("test_range_coder.py",),
-    "codestream": ("test_codestream.py",),
-    "told": ("test_told.py",),
-    "visits": ("test_numpy_quantiser.py", "test_entropy_model.py"),
+    "container.reader": ("test_container.py",),
+    "container.writer": ("test_container.py",),
+    "container.chunks": ("test_container.py", "test_codes_crc.py"),
+    "container.checksum": ("test_codes_crc.py",),
+    "container.validation": ("test_container.py", "test_codestream.py"),
+    "entropy.range_coder": ("test_range_coder.py",),
+    "entropy.tile_coder": ("test_codestream.py",),
+    "entropy.significance": ("test_told.py",),
+    "entropy.schedule": ("test_numpy_quantiser.py", "test_entropy_model.py"),
 }
 PATIENCE_S = 20
 """Seconds of the processor: a mutant may loop for ever, which is a way of being noticed."""
@@ -173,7 +174,7 @@ def _run_tests(module: str, tree: ast.Module | None) -> None:
 
 def check(module: str, each: int | None) -> Sequence[str]:
     """Print and return what survives of a module."""
-    source = (ROOT / "pillow_rnc" / f"{module}.py").read_text(encoding="utf-8")
+    source = (ROOT / "pillow_rnc" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
     if is_noticed(module, None):
         raise SystemExit(f"{module}: its tests fail without a mutant")
     found = list(mutants(source))

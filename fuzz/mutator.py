@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from pillow_rnc.chunks import (
+from pillow_rnc.container.chunks import (
     CHUNK_CRC,
     CHUNK_PREFIX,
     HEAD_FIELDS,
@@ -18,16 +18,16 @@ from pillow_rnc.chunks import (
     start_of_units,
     unpack_head,
 )
+from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
+from pillow_rnc.container.validation import header_faults, reject
 from pillow_rnc.errors import RncError
-from pillow_rnc.records import ALPHA_TYPE, HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
-from pillow_rnc.rules import header_faults, reject
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from pillow_rnc.codes_crc import RunningCrc
-    from pillow_rnc.records import Header
+    from pillow_rnc.container.checksum import RunningCrc
+    from pillow_rnc.container.records import Header
 
     Chunk = tuple[bytes, bytes]
     """Type and data."""

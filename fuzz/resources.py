@@ -36,10 +36,11 @@ from mutator import mutate
 from PIL import Image, UnidentifiedImageError
 
 import pillow_rnc
-from pillow_rnc import codec, container
-from pillow_rnc.chunks import CHUNK_PREFIX, pack_chunk, pack_head
+from pillow_rnc.codec import encoder
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.chunks import CHUNK_PREFIX, pack_chunk, pack_head
+from pillow_rnc.container.records import HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding, Header, RncFile
 from pillow_rnc.errors import RncError, RncFileError
-from pillow_rnc.records import HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding, Header, RncFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,11 +82,11 @@ def open_time(size: Size) -> str:
     """Opening is fast whatever the file."""
     source, seconds = random.Random(1), list[float]()  # noqa: S311 -- repeatable, not secret
     seeds = [grammar.generate_bytes(source, model.tiny()) for _ in range(20)]
-    full = container.build(
+    full = writer.build(
         RncFile(
-            replace(container.parse(seeds[0]).header, iterations=1, mode="RGB"),
+            replace(reader.parse(seeds[0]).header, iterations=1, mode="RGB"),
             {key: bytes([1]) * (MIB // 4) for key in ("icc_profile", "exif", "xmp")},
-            units=container.parse(seeds[0]).units[:1],
+            units=reader.parse(seeds[0]).units[:1],
         )
     )
     many = SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(HUGE)) + pack_chunk(b"abcd", b"") * (MIB // 12)
@@ -131,7 +132,7 @@ def _best_time(data: bytes) -> float:
     for _ in range(5):
         start = time.process_time()
         with contextlib.suppress(RncFileError):
-            container.parse(data)
+            reader.parse(data)
         seconds.append(time.process_time() - start)
     return min(seconds)
 
@@ -141,10 +142,10 @@ def load(size: Size) -> str:
     weights, pixels, peaks = model.tiny(), [], []
     for side in size.sides:
         picture = np.zeros((side, side, 3), np.uint8)
-        header, units = codec.encode(picture, iterations=2, model=weights.model_id.hex(), tile_size=128, overlap=16)
+        header, units = encoder.encode(picture, iterations=2, model=weights.model_id.hex(), tile_size=128, overlap=16)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "picture.rnc")
-            path.write_bytes(container.build(RncFile(header, units=units)))
+            path.write_bytes(writer.build(RncFile(header, units=units)))
             result = _child("load", str(path))
         assert not result.returncode, result.stderr
         pixels.append(side * side)
@@ -192,13 +193,13 @@ def leaks(size: Size) -> str:
 
 def _wrong_codes(data: bytes) -> bytes:
     """Return a file whose checksums are all right but one of codes."""
-    file = container.parse(data)
+    file = reader.parse(data)
     units = [list(unit) for unit in file.units]
     for unit in units:
         for index, segment in enumerate(unit):
             if segment.coding is Coding.ENTROPY:
                 unit[index] = replace(segment, codes_crc=segment.codes_crc ^ 1)
-                return container.build(replace(file, units=tuple(tuple(unit) for unit in units)))
+                return writer.build(replace(file, units=tuple(tuple(unit) for unit in units)))
     raise AssertionError("no segment is entropy-coded")
 
 
@@ -239,8 +240,8 @@ def _load_with_little_memory(extra: str) -> None:
 
     weights = model.tiny()
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    header, units = codec.encode(pixels, iterations=4, model=weights.model_id.hex())
-    data = container.build(RncFile(header, units=units))
+    header, units = encoder.encode(pixels, iterations=4, model=weights.model_id.hex())
+    data = writer.build(RncFile(header, units=units))
     del pixels, units
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -260,8 +261,8 @@ def interrupt(size: Size) -> str:
     """Ctrl-C is not held up, and leaves nothing broken behind."""
     weights = model.tiny()
     pixels = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
-    header, units = codec.encode(pixels, iterations=4, model=weights.model_id.hex())
-    data = container.build(RncFile(header, units=units))
+    header, units = encoder.encode(pixels, iterations=4, model=weights.model_id.hex())
+    data = writer.build(RncFile(header, units=units))
     expected = Image.open(io.BytesIO(data)).tobytes()
     delays = []
     sent = [0.0]

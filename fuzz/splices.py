@@ -19,11 +19,12 @@ import model
 import numpy as np
 from mutator import join, segments_of, split
 
-from pillow_rnc import container, tile_codes
-from pillow_rnc.chunks import HEAD_FIELDS, SEGMENT_ENTRY
-from pillow_rnc.codestream import decode_tile
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.chunks import HEAD_FIELDS, SEGMENT_ENTRY
+from pillow_rnc.container.records import ALPHA_TYPE, MAX_ITERATIONS, UNIT_TYPE, Coding, Header
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import RncFileError
-from pillow_rnc.records import ALPHA_TYPE, MAX_ITERATIONS, UNIT_TYPE, Coding, Header
+from pillow_rnc.models import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,7 @@ def sample_pairs(count: int, seed: int = 0, largest: int = 6000) -> list[Pair]:
     while len(pairs) < count:
         own = grammar.generate(source, model.tiny())
         other = grammar.generate(source, model.tiny(), header=own.header)
-        pair = Pair(container.build(own), container.build(other))
+        pair = Pair(writer.build(own), writer.build(other))
         if pair.own != pair.other and max(map(len, pair)) <= largest:
             pairs.append(pair)
     return pairs
@@ -75,9 +76,9 @@ def picture(data: bytes) -> Picture:
     Raises:
         RncFileError: It is refused.
     """
-    file = container.parse(data)
+    file = reader.parse(data)
     header = file.header
-    known = tile_codes.weights_for(header)
+    known = weights.weights_for(header)
     codes = []
     for index, tile in enumerate(header.grid):
         segments = [unit[index] for unit in file.units]
@@ -121,7 +122,7 @@ class Parts:
         """Take a sound file apart."""
         chunks, _ = split(data)
         *head, model_id = HEAD_FIELDS.unpack(chunks[0][1])
-        tiles = len(container.parse(data).header.grid)
+        tiles = len(reader.parse(data).header.grid)
         units = [segments_of(value, tiles) for kind, value in chunks if kind == UNIT_TYPE]
         return cls(head, model_id, [one for one in chunks[1:] if one[0] != UNIT_TYPE], units)
 

@@ -25,9 +25,10 @@ import reference_decoder
 from damage import DAMAGES, sample_files
 from mutator import mutate
 
-from pillow_rnc import alpha, container, tile_codes
-from pillow_rnc.codestream import decode_tile
+from pillow_rnc.container import alpha, reader
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import RncFileError
+from pillow_rnc.models.weights import weights_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +80,8 @@ def _codes(data: bytes) -> tuple[list[str], str | None]:
     model.tiny()
     lines: dict[tuple[int, int], str] = {}
     try:
-        file = container.parse(data)
-        weights = tile_codes.weights_for(file.header)
+        file = reader.parse(data)
+        weights = weights_for(file.header)
         for index, tile in enumerate(file.header.grid):
             segments = [unit[index] for unit in file.units]
             planes = decode_tile(segments, weights.entropy_model, file.header.code_shape(tile)[1:], tile=index)
@@ -92,7 +93,7 @@ def _codes(data: bytes) -> tuple[list[str], str | None]:
 
 def _alpha_fault(data: bytes) -> str | None:
     """Return the fault that the package finds in the alpha plane of a file that is sound otherwise."""
-    file = container.parse(data)
+    file = reader.parse(data)
     try:
         if file.alpha is not None:
             alpha.check_alpha(file.alpha, file.header.width, file.header.height)

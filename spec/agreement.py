@@ -30,18 +30,18 @@ import reference_decoder
 from vectors.assemble import Draft, Model, Plan, code_units, read_model
 from vectors.make_weights import odd_weights, whole_weights
 
-from pillow_rnc import container
-from pillow_rnc.codestream import decode_tile
+from pillow_rnc.container import reader
+from pillow_rnc.container.records import Coding, Header
+from pillow_rnc.entropy.significance import told_mask
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import RncFileError
-from pillow_rnc.records import Coding, Header
-from pillow_rnc.told import told_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.records import Segment
+    from pillow_rnc.container.records import Segment
 
 _ROUNDS_PER_MODEL = 12
 
@@ -107,7 +107,7 @@ def compare_files(paths: Sequence[Path], weights: bytes, program: Program) -> in
     model, compared = read_model(weights), 0
     for path in paths:
         data = path.read_bytes()
-        file = container.parse(data)
+        file = reader.parse(data)
         lines: dict[tuple[int, int], str] = {}
         for index, tile in enumerate(file.header.grid):
             shape, segments = file.header.code_shape(tile), [unit[index] for unit in file.units]
@@ -154,7 +154,7 @@ def _forged(random: Random, draft: Draft, weights: bytes) -> bytes:
 
 def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> tuple[int, list[str]]:
     """Return the number of coded bits, and what a decoder prints of the file."""
-    file = container.parse(data)
+    file = reader.parse(data)
     _, codes = reference_decoder.decode(data, weights)
     tensors, _ = reference_decoder.read_weights(weights)
     coded = 0
@@ -197,7 +197,7 @@ def fault_of(lines: list[str]) -> str | None:
 
 def _package_fault(data: bytes, model: Model) -> str | None:
     try:
-        file = container.parse(data)
+        file = reader.parse(data)
         known = replace(file.header, model_id=model.model_id) == file.header
         fits = (file.header.code_channels, file.header.code_stride) == (model.code_channels, model.code_stride)
         if not known or not fits or file.header.iterations > model.entropy_model.iterations:

@@ -1,7 +1,7 @@
 """A codec without a network, for tests of what surrounds it.
 
 Iteration k holds bit k of every sample, most significant first, as raw segments: eight iterations are lossless.
-It keeps the signatures of `pillow_rnc.codec`, and counts its calls.
+It keeps the signatures of `encoder` and `decoder` of `pillow_rnc.codec`, and counts its calls.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import pillow_rnc
-from pillow_rnc import weights
-from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
-from pillow_rnc.tile_groups import MAX_MEMORY
+from pillow_rnc import codec
+from pillow_rnc.codec.batching import MAX_MEMORY
+from pillow_rnc.codec.blending import split
+from pillow_rnc.container.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
+from pillow_rnc.models import weights
+from pillow_rnc.models.config import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     import pytest
     from numpy.typing import NDArray
 
-    from pillow_rnc.progress import OnProgress
-    from pillow_rnc.records import Unit
+    from pillow_rnc.codec.progress import OnProgress
+    from pillow_rnc.container.records import Unit
 
     Pixels = NDArray[np.uint8]
 
@@ -36,7 +37,7 @@ CHANNELS = 3 * STRIDE * STRIDE
 
 
 class FakeCodec:
-    """Stands in for the module `pillow_rnc.codec`."""
+    """Stands in for the modules `encoder` and `decoder` of `pillow_rnc.codec`."""
 
     MAX_MEMORY = MAX_MEMORY
 
@@ -48,8 +49,9 @@ class FakeCodec:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the codec and its weights."""
-        monkeypatch.setitem(sys.modules, "pillow_rnc.codec", self)
-        monkeypatch.setattr(pillow_rnc, "codec", self, raising=False)
+        for name in ("decoder", "encoder"):
+            monkeypatch.setitem(sys.modules, f"pillow_rnc.codec.{name}", self)
+            monkeypatch.setattr(codec, name, self, raising=False)
         model = SimpleNamespace(config=ModelConfig(iterations=MAX_ITERATIONS))
         monkeypatch.setattr(weights, "load", lambda _model: model)
 
@@ -72,7 +74,7 @@ class FakeCodec:
         self.limits = self.limits[0], max_threads
         height, width, _ = pixels.shape
         header = Header(width, height, "RGB", iterations, CHANNELS, STRIDE, tile_size, overlap, MODEL_ID)
-        tiles = [_to_cells(tile) for tile in header.grid.split(pixels)]
+        tiles = [_to_cells(tile) for tile in split(header.grid, pixels)]
         return header, tuple(tuple(_segment(cells, k) for cells in tiles) for k in range(iterations))
 
     def encode_batch(

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pillow_rnc import _commands
+from pillow_rnc.cli import commands
 
 FREE = 2
 PATIENCE_S = 240
@@ -19,7 +19,7 @@ PATIENCE_S = 240
 def dask_setup(_worker: object) -> None:
     """Put the gate before the work; called once in each worker."""
     gate = Path(os.environ["GATE"])
-    encoded = _commands.encoded
+    encoded = commands.encoded
     begun = 0
 
     def encoded_after_the_gate(*arguments: Any) -> Any:  # noqa: ANN401 -- whatever they are
@@ -32,4 +32,4 @@ def dask_setup(_worker: object) -> None:
                 time.sleep(0.05)
         return encoded(*arguments)
 
-    _commands.encoded = encoded_after_the_gate  # type: ignore[assignment]
+    commands.encoded = encoded_after_the_gate  # type: ignore[assignment]

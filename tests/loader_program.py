@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import pillow_rnc
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 
 
 class Pictures(Dataset[torch.Tensor]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from pillow_rnc import container
-from pillow_rnc.records import Coding, Header, RncFile, Segment
+from pillow_rnc.container import writer
+from pillow_rnc.container.records import Coding, Header, RncFile, Segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,5 +18,5 @@ def write_small_file(path: Path) -> Path:
     payload = b"\x50"
     unit = (Segment(Coding.RAW, payload, zlib.crc32(payload)),)
     alpha = b"\0" + zlib.compress(bytes(35))
-    path.write_bytes(container.build(RncFile(header, {"comment": b"c"}, alpha, (unit, unit))))
+    path.write_bytes(writer.build(RncFile(header, {"comment": b"c"}, alpha, (unit, unit))))
     return path

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pillow_rnc.container import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
-from pillow_rnc.records import CODE_STRIDES, MODES
-from pillow_rnc.tiling import TileGrid
+from pillow_rnc.container.records import CODE_STRIDES, MODES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container.tile_grid import TileGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hypothesis.strategies import DrawFn
 
-    from pillow_rnc.container import CodeShape
+    from pillow_rnc.container.records import CodeShape
 
     Damage = Callable[[bytes], bytes]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillow_rnc import CorruptError
-from pillow_rnc.alpha import check_alpha, decode_alpha, encode_alpha, reduce_alpha
+from pillow_rnc.container.alpha import check_alpha, decode_alpha, encode_alpha, reduce_alpha
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.data())

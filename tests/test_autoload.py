@@ -18,7 +18,9 @@ from PIL import Image
 from small_file import write_small_file
 
 import pillow_rnc
-from pillow_rnc import RncImagePlugin, _autoload_hook, container
+from pillow_rnc.cli import autoload_hook
+from pillow_rnc.container import records
+from pillow_rnc.plugin import image_file
 
 PACKAGE_FOLDER = Path(pillow_rnc.__file__).parents[1]
 LIBRARIES = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
@@ -183,8 +185,8 @@ def test_the_package_is_loaded_when_the_first_file_needs_it(enabled: Environment
 def test_the_hook_says_the_same_as_the_plugin() -> None:
     names = ("FORMAT", "EXTENSION", "MIME_TYPE")
 
-    assert [getattr(_autoload_hook, name) for name in names] == [getattr(RncImagePlugin, name) for name in names]
-    assert container.SIGNATURE == _autoload_hook.SIGNATURE
+    assert [getattr(autoload_hook, name) for name in names] == [getattr(image_file, name) for name in names]
+    assert records.SIGNATURE == autoload_hook.SIGNATURE
 
 
 @pytest.mark.parametrize(

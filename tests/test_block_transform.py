@@ -11,8 +11,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pillow_rnc.block_basis import overlap_filter
-from pillow_rnc.block_transform import BlockTransform, hvs_weights
+from pillow_rnc.models.basis import overlap_filter
+from pillow_rnc.models.torch_transform import BlockTransform, hvs_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import numpy_cells as oracle
 import pytest
 import torch
 
-from pillow_rnc.cells import State, make_cell
-from pillow_rnc.model_config import CellName
+from pillow_rnc.models.config import CellName
+from pillow_rnc.models.recurrent.cells import State, make_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,10 @@ from fake_codec import FakeCodec
 from PIL import ExifTags, Image
 
 import pillow_rnc
-from pillow_rnc import _commands, container, weights
-from pillow_rnc.__main__ import main
+from pillow_rnc.cli import commands
+from pillow_rnc.cli.main import main
+from pillow_rnc.container import writer
+from pillow_rnc.models import weights
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +219,7 @@ def test_an_output_that_is_a_pipe_or_a_link_stays_one(
 def test_a_format_that_cannot_be_written_is_told_before_the_work(
     name: str, stored: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_commands, "open_image", None)
+    monkeypatch.setattr(commands, "open_image", None)
     status, (record,) = run(capsys, "decode", "-o", stored.with_name(name), stored)
 
     assert (status, record["error_type"]) == (1, "RncOptionError")
@@ -309,7 +311,7 @@ def test_a_fault_of_another_plugin_does_not_stop_the_others(
     def fail(*_arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(_commands, "encoded", fail)
+    monkeypatch.setattr(commands, "encoded", fail)
     assert run(capsys, "encode", photo)[1][0]["error"] == "MemoryError"
 
 
@@ -346,7 +348,7 @@ def test_pictures_go_through_pipes(photo: Path, stored: Path, monkeypatch: pytes
     assert b"iterations: 4" in said
 
     status, cut, _ = piped(monkeypatch, encoded, "truncate", "-i", "2", "-o", "-", "-")
-    assert (status, cut) == (0, container.truncate(encoded, 2))
+    assert (status, cut) == (0, writer.truncate(encoded, 2))
     assert piped(monkeypatch, cut, "verify", "-")[0] == 0
     status, said, _ = piped(monkeypatch, cut, "info", "--json", "-")
     assert json.loads(said)["iterations"] == 2
@@ -482,7 +484,7 @@ def test_an_interrupt_has_its_own_status(photo: Path, monkeypatch: pytest.Monkey
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_commands, "encode", interrupt)
+    monkeypatch.setattr(commands, "encode", interrupt)
 
     assert main(["encode", str(photo)]) == 130
 

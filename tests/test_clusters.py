@@ -18,7 +18,7 @@ from photographs import BAD, add_bad, contents, write_pictures
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc.__main__ import main
+from pillow_rnc.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import files
 
-from pillow_rnc import chunks, container
-from pillow_rnc.codes_crc import RunningCrc, joined
-from pillow_rnc.container import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container import chunks, reader, writer
+from pillow_rnc.container.checksum import RunningCrc, joined
+from pillow_rnc.container.records import SIGNATURE, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 from pillow_rnc.errors import CorruptError
-from pillow_rnc.records import SIGNATURE
 
 WRONG = "codes CRC 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}: altered, or written for another place or file"
 
@@ -33,7 +32,7 @@ def picture(first: int, *, alpha: bytes | None = b"alpha") -> RncFile:
 
 def parts_of(file: RncFile) -> list[bytes]:
     """The chunks of a file: HEAD, comm, ALPH, ITER, ITER, ITER."""
-    data = container.build(file)
+    data = writer.build(file)
     parts, position = [], len(SIGNATURE)
     while position < len(data):
         size = chunks.chunk_bytes(int.from_bytes(data[position + 4 : position + 8], "little"))
@@ -45,9 +44,9 @@ def parts_of(file: RncFile) -> list[bytes]:
 def stored(data: bytes) -> list[int]:
     """The field of each segment, as it stands in the file."""
     fp = io.BytesIO(data)
-    head = container.read_head(fp)
+    head = reader.read_head(fp)
     found, position = [], head.units_offset
-    for size in container.unit_sizes(fp, head):
+    for size in reader.unit_sizes(fp, head):
         table = data[position + 8 : position + 8 + 13 * len(head.header.grid)]
         found += [entry[3] for entry in chunks.SEGMENT_ENTRY.iter_unpack(table)]
         position += size
@@ -82,13 +81,13 @@ def test_the_field_is_the_crc_of_header_alpha_and_all_codes_so_far() -> None:
 
     expected = [zlib.crc32(start + b"".join(one.payload for one in segments[: n + 1])) for n in range(6)]
 
-    assert stored(container.build(file)) == expected
+    assert stored(writer.build(file)) == expected
 
 
 def test_a_stopped_segment_counts_as_one_byte() -> None:
     file = picture(1)
     file = replace(file, units=(*file.units[:2], (STOPPED_SEGMENT, raw(b"123456"))))
-    fields = stored(container.build(file))
+    fields = stored(writer.build(file))
 
     assert fields[4] == zlib.crc32(b"\0", fields[3])
     assert fields[5] == zlib.crc32(b"123456", fields[4])
@@ -103,16 +102,16 @@ def test_a_stopped_segment_fits_in_no_other_place() -> None:
     parts[5] = chunks.pack_chunk(b"ITER", entry + entry)
 
     with pytest.raises(CorruptError, match=f"^tile 1, iteration 2: {WRONG}"):
-        container.verify(SIGNATURE + b"".join(parts))
+        reader.verify(SIGNATURE + b"".join(parts))
 
 
 @given(files(), st.integers(0, 255))
 def test_metadata_minor_version_and_number_of_iterations_are_not_covered(file: RncFile, minor: int) -> None:
     other = replace(file, metadata={"comment": b"other"}, header=replace(file.header, version=(1, minor)))
-    cut = container.truncate(container.build(file), 1)
+    cut = writer.truncate(writer.build(file), 1)
 
-    assert stored(container.build(other)) == stored(container.build(file))
-    assert stored(cut) == stored(container.build(file))[: len(file.header.grid)]
+    assert stored(writer.build(other)) == stored(writer.build(file))
+    assert stored(cut) == stored(writer.build(file))[: len(file.header.grid)]
 
 
 OTHER = 100
@@ -139,8 +138,8 @@ def test_whole_chunks_in_another_place_or_file_are_refused(order: str, place: st
     data = SIGNATURE + b"".join(named[letter] for letter in order)
 
     with pytest.raises(CorruptError, match=f"^{place}: {WRONG}"):
-        container.verify(data)
-    container.verify(SIGNATURE + b"".join(own))
+        reader.verify(data)
+    reader.verify(SIGNATURE + b"".join(own))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,7 @@ def test_the_header_of_another_file_is_refused(fields: dict[str, int | str | byt
     parts[0] = chunks.pack_chunk(b"HEAD", chunks.pack_head(head))
 
     with pytest.raises(CorruptError, match=f"^tile 0, iteration 0: {WRONG}"):
-        container.verify(SIGNATURE + b"".join(parts))
+        reader.verify(SIGNATURE + b"".join(parts))
 
 
 def test_tiles_exchanged_within_their_unit_are_refused() -> None:
@@ -163,7 +162,7 @@ def test_tiles_exchanged_within_their_unit_are_refused() -> None:
     parts[4] = chunks.pack_chunk(b"ITER", swapped)
 
     with pytest.raises(CorruptError, match=f"^tile 0, iteration 1: {WRONG}"):
-        container.verify(SIGNATURE + b"".join(parts))
+        reader.verify(SIGNATURE + b"".join(parts))
 
 
 def test_equal_codes_in_two_places_are_told_apart() -> None:
@@ -172,16 +171,16 @@ def test_equal_codes_in_two_places_are_told_apart() -> None:
     file = replace(file, units=(file.units[0],) * 3)
     parts = parts_of(file)
 
-    assert len(set(stored(container.build(file)))) == 6
+    assert len(set(stored(writer.build(file)))) == 6
     with pytest.raises(CorruptError, match=WRONG):
-        container.verify(SIGNATURE + b"".join([*parts[:3], parts[4], parts[3], parts[5]]))
+        reader.verify(SIGNATURE + b"".join([*parts[:3], parts[4], parts[3], parts[5]]))
 
 
 def test_a_file_without_its_last_units_stays_sound() -> None:
     file = picture(1)
-    data = container.build(file)
+    data = writer.build(file)
 
     for iterations in (1, 2, 3):
-        cut = container.truncate(data, iterations)
-        assert container.parse(cut).units == file.units[:iterations]
+        cut = writer.truncate(data, iterations)
+        assert reader.parse(cut).units == file.units[:iterations]
         assert cut.endswith(b"".join(parts_of(file)[3 : 3 + iterations]))

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_models import IDLE, PAIRS, drawn_codes, likely_codes, noise_codes, pair_model, tiny_model
 
-from pillow_rnc import entropy_model, entropy_products
-from pillow_rnc.codestream import TileDecoder, TileEncoder, code_plane, decode_tile, encode_tile
-from pillow_rnc.entropy_model import EntropyModel
+from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Segment
+from pillow_rnc.entropy import matmul, model
+from pillow_rnc.entropy.model import EntropyModel
+from pillow_rnc.entropy.range_coder import SegmentEncoder
+from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder, code_plane, decode_tile, encode_tile
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
-from pillow_rnc.range_coder import SegmentEncoder
-from pillow_rnc.records import STOPPED_SEGMENT, Coding, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pillow_rnc.entropy_model import EntropyState
-    from pillow_rnc.entropy_products import Floats
+    from pillow_rnc.entropy.matmul import Floats
+    from pillow_rnc.entropy.model import EntropyState
 
 Codes = NDArray[np.uint8]
 MODELS = [tiny_model(0), pair_model(0), tiny_model(1), pair_model(1)]
@@ -216,15 +216,15 @@ def test_a_tile_stops_for_good_and_not_at_once(order: str, message: str) -> None
 @pytest.fixture
 def _forgetful() -> Iterator[None]:
     """Let the warning come afresh, before and after."""
-    entropy_model._warn_once.cache_clear()
+    model._warn_once.cache_clear()
     yield
-    entropy_model._warn_once.cache_clear()
+    model._warn_once.cache_clear()
 
 
 def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
     """Make float32 products wrong, as a fault that comes after the known-answer test; return the types of sums."""
     sums: list[type] = []
-    right = entropy_products.matmul
+    right = matmul.matmul
 
     def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
         product = right(left, factor, out=out)
@@ -233,7 +233,7 @@ def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
             product.reshape(-1)[0] += 40
         return product
 
-    monkeypatch.setattr(entropy_products, "matmul", wrong)
+    monkeypatch.setattr(matmul, "matmul", wrong)
     return sums
 
 
@@ -280,7 +280,7 @@ def test_the_reference_needs_no_second_opinion(monkeypatch: pytest.MonkeyPatch) 
     segments[0] = dataclasses.replace(segments[0], codes_crc=segments[0].codes_crc ^ 1)
     model = tiny_model(0)
     monkeypatch.setattr(model, "_fast_is_exact", False)
-    monkeypatch.setattr(entropy_model, "_warn_once", lambda _message: None)
+    monkeypatch.setattr(model, "_warn_once", lambda _message: None)
 
     with pytest.raises(CorruptError, match="codes CRC"):
         decode_tile(segments, model, (3, 3))

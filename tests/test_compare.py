@@ -17,12 +17,12 @@ from flat_codec import FlatCodec
 from PIL import Image, UnidentifiedImageError
 
 from pillow_rnc import RncOptionError
-from pillow_rnc.__main__ import main
-from pillow_rnc._data_uri import within_pixels
+from pillow_rnc.cli.main import main
 from pillow_rnc.evaluation.compare import ComparisonPlan, compare, write_page
 from pillow_rnc.evaluation.peers import Peer
 from pillow_rnc.evaluation.photographs import load_photograph
 from pillow_rnc.evaluation.rate_distortion import Plan, measure_image
+from pillow_rnc.plugin.data_uri import within_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path

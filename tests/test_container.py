@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from mutator import reseal
 from strategies import SMALL_FILE_BYTES, corruptions, files, headers
 
-from pillow_rnc import chunks, container, schema
-from pillow_rnc.container import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container import chunks, reader, records, schema, writer
+from pillow_rnc.container.records import METADATA_TYPES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container.validation import unit_faults
 from pillow_rnc.errors import (
     CorruptError,
     RncFileError,
@@ -26,14 +27,12 @@ from pillow_rnc.errors import (
     TruncatedError,
     UnsupportedError,
 )
-from pillow_rnc.records import METADATA_TYPES
-from pillow_rnc.rules import unit_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEADER = Header(20, 17, "RGBA", 3, 3, 16, 64, 16, b"model-id")
-HEAD_AT = len(container.SIGNATURE)
+HEAD_AT = len(records.SIGNATURE)
 HEAD_END = HEAD_AT + 12 + chunks.HEAD_FIELDS.size
 
 
@@ -43,7 +42,7 @@ def raw(payload: bytes) -> Segment:
 
 SMALL = RncFile(
     HEADER,
-    {"exif": b"Exif", "comment": b"!", "dpi": container.pack_dpi((72, 300.5))},
+    {"exif": b"Exif", "comment": b"!", "dpi": records.pack_dpi((72, 300.5))},
     b"alpha",
     (
         (raw(b"\xa5\xf0"),),
@@ -80,8 +79,8 @@ def unit(*entries: tuple[int, int, int, int], payloads: bytes = b"") -> bytes:
 
 def small_with(*, after_head: bytes = b"", header: bytes = b"", units: bytes | None = None, end: bytes = b"") -> bytes:
     """A sound file of three raw iterations but for the parts given."""
-    sound = container.build(RncFile(HEADER, units=((raw(b"\xa5\xf0"),),) * 3))
-    return container.SIGNATURE + (header or head()) + after_head + (sound[HEAD_END:] if units is None else units) + end
+    sound = writer.build(RncFile(HEADER, units=((raw(b"\xa5\xf0"),),) * 3))
+    return records.SIGNATURE + (header or head()) + after_head + (sound[HEAD_END:] if units is None else units) + end
 
 
 class RecordingFile(io.BytesIO):
@@ -121,11 +120,11 @@ class EmptyReads(io.BytesIO):
 
 @given(files())
 def test_parse_returns_what_was_built(file: RncFile) -> None:
-    data = container.build(file)
+    data = writer.build(file)
 
-    assert container.parse(data) == file
-    assert container.build(container.parse(data)) == data
-    assert container.verify(data) == file.header
+    assert reader.parse(data) == file
+    assert writer.build(reader.parse(data)) == data
+    assert reader.verify(data) == file.header
 
 
 @given(headers())
@@ -153,7 +152,7 @@ def test_struct_and_construct_agree_on_the_header(header: Header) -> None:
 
 @given(files())
 def test_construct_alone_reads_the_file_that_struct_reads(file: RncFile) -> None:
-    data = container.build(file)
+    data = writer.build(file)
     stream = io.BytesIO(data[HEAD_AT:])
 
     parsed = []
@@ -177,7 +176,7 @@ def test_construct_alone_reads_the_file_that_struct_reads(file: RncFile) -> None
 
 
 def test_the_order_of_chunks_is_fixed() -> None:
-    types = [part.type for part in Array(8, schema.CHUNK).parse(container.build(SMALL)[HEAD_AT:])]
+    types = [part.type for part in Array(8, schema.CHUNK).parse(writer.build(SMALL)[HEAD_AT:])]
 
     assert types == [b"HEAD", b"exif", b"comm", b"dens", b"ALPH", b"ITER", b"ITER", b"ITER"]
     assert list(METADATA_TYPES.values()) == [b"iccp", b"exif", b"xmpp", b"comm", b"dens"]
@@ -185,7 +184,7 @@ def test_the_order_of_chunks_is_fixed() -> None:
 
 @pytest.mark.parametrize("file", [SMALL, TILED])
 def test_every_flipped_bit_is_found(file: RncFile) -> None:
-    data = container.build(file)
+    data = writer.build(file)
     assert len(data) < SMALL_FILE_BYTES
 
     for position in range(len(data)):
@@ -194,7 +193,7 @@ def test_every_flipped_bit_is_found(file: RncFile) -> None:
             flipped[position] ^= 1 << bit
             expected = SignatureError if position < HEAD_AT else (CorruptError, TruncatedError)
             with pytest.raises(expected) as caught:
-                container.parse(bytes(flipped))
+                reader.parse(bytes(flipped))
             # Only a longer length of a metadata chunk looks like an early end; that of a unit is known from its table.
             if caught.type is TruncatedError:
                 assert position in metadata_length_positions(data)
@@ -211,24 +210,24 @@ def metadata_length_positions(data: bytes) -> set[int]:
 
 @pytest.mark.parametrize("file", [SMALL, TILED])
 def test_every_cut_is_found_and_keeps_the_whole_iterations(file: RncFile) -> None:
-    data = container.build(file)
+    data = writer.build(file)
     offset, ends = unit_ends(data)
 
     for length in range(len(data)):
         cut = data[:length]
         whole = sum(end <= length for end in ends)
         with pytest.raises(SignatureError if length < HEAD_AT else TruncatedError) as caught:
-            container.parse(cut)
+            reader.parse(cut)
         assert getattr(caught.value, "decodable_iterations", 0) == whole
         with pytest.raises(RncFileError):
-            container.verify(cut)
+            reader.verify(cut)
         if whole:
-            assert container.parse(cut, allow_truncated=True).units == file.units[:whole]
-            assert container.parse(cut, iterations=whole).units == file.units[:whole]
-            assert container.truncate(cut, whole) == container.truncate(data, whole)
+            assert reader.parse(cut, allow_truncated=True).units == file.units[:whole]
+            assert reader.parse(cut, iterations=whole).units == file.units[:whole]
+            assert writer.truncate(cut, whole) == writer.truncate(data, whole)
         else:
             with pytest.raises(RncFileError):
-                container.parse(cut, allow_truncated=True)
+                reader.parse(cut, allow_truncated=True)
     assert offset < ends[0]
 
 
@@ -236,62 +235,62 @@ def test_every_cut_is_found_and_keeps_the_whole_iterations(file: RncFile) -> Non
 def test_a_cut_does_not_look_behind_what_it_keeps(file: RncFile, data: st.DataObject) -> None:
     assume(len(file.units) > 1)
     kept = data.draw(st.integers(1, len(file.units) - 1))
-    sound = container.build(file)
+    sound = writer.build(file)
     end = unit_ends(sound)[1][kept - 1]
     damaged = sound[:end] + bytes(len(sound) - end)
 
-    assert container.truncate(damaged, kept) == container.truncate(sound, kept)
+    assert writer.truncate(damaged, kept) == writer.truncate(sound, kept)
 
 
 def unit_ends(data: bytes) -> tuple[int, list[int]]:
     fp = io.BytesIO(data)
-    file_head = container.read_head(fp)
-    sizes = container.unit_sizes(fp, file_head)
+    file_head = reader.read_head(fp)
+    sizes = reader.unit_sizes(fp, file_head)
     offset = file_head.units_offset
     return offset, [offset + sum(sizes[: count + 1]) for count in range(len(sizes))]
 
 
 @given(files(), st.data())
 def test_damage_is_a_file_error_and_nothing_else(file: RncFile, data: st.DataObject) -> None:
-    sound = container.build(file)
+    sound = writer.build(file)
     damaged = data.draw(corruptions(len(sound)))(sound)
     assume(damaged != sound)
 
     with pytest.raises(RncFileError):
-        container.parse(damaged)
+        reader.parse(damaged)
 
 
 @given(st.binary(max_size=200), st.booleans(), st.booleans())
 def test_any_bytes_are_a_file_error_and_nothing_else(data: bytes, has_signature: bool, tolerant: bool) -> None:
     if has_signature:
-        data = container.SIGNATURE + data
+        data = records.SIGNATURE + data
 
     with pytest.raises(RncFileError):
-        container.parse(data, allow_truncated=tolerant)
+        reader.parse(data, allow_truncated=tolerant)
 
 
 @given(st.binary(min_size=22, max_size=22), st.lists(st.binary(max_size=60), max_size=3))
 def test_absurd_contents_with_correct_checksums_are_a_file_error(value: bytes, units: list[bytes]) -> None:
-    data = container.SIGNATURE + chunk(b"HEAD", b"\x01" + value[1:]) + b"".join(chunk(b"ITER", part) for part in units)
+    data = records.SIGNATURE + chunk(b"HEAD", b"\x01" + value[1:]) + b"".join(chunk(b"ITER", part) for part in units)
 
     with pytest.raises(RncFileError):
-        container.parse(data)
+        reader.parse(data)
 
 
 @given(files(), st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=3))
 def test_damage_with_repaired_checksums_is_a_file_error_or_another_sound_file(
     file: RncFile, flips: list[tuple[int, int]]
 ) -> None:
-    damaged = bytearray(container.build(file))
+    damaged = bytearray(writer.build(file))
     for position, mask in flips:
         damaged[position % len(damaged)] ^= mask
     data = reseal(bytes(damaged))
 
     try:
-        parsed = container.parse(data)
+        parsed = reader.parse(data)
     except RncFileError:
         return
-    assert data == container.build(parsed) or has_unknown_chunk(data)
+    assert data == writer.build(parsed) or has_unknown_chunk(data)
 
 
 def has_unknown_chunk(data: bytes) -> bool:
@@ -309,21 +308,21 @@ def test_a_cut_file_is_what_was_saved_with_fewer_iterations(file: RncFile, data:
     iterations = data.draw(st.integers(1, file.header.iterations))
     shorter = replace(file, header=replace(file.header, iterations=iterations), units=file.units[:iterations])
 
-    cut = container.truncate(container.build(file), iterations)
+    cut = writer.truncate(writer.build(file), iterations)
 
-    assert cut == container.build(shorter)
+    assert cut == writer.build(shorter)
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_reading_some_iterations_reads_only_their_bytes(iterations: int) -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
     offset, ends = unit_ends(data)
     fp = RecordingFile(data)
 
-    file_head = container.read_head(fp)
+    file_head = reader.read_head(fp)
     assert fp.furthest == fp.given == offset + 8
     fp.given = 0
-    units = container.read_units(fp, file_head, iterations)
+    units = reader.read_units(fp, file_head, iterations)
 
     assert units == SMALL.units[:iterations]
     assert fp.furthest == ends[iterations - 1]
@@ -331,78 +330,78 @@ def test_reading_some_iterations_reads_only_their_bytes(iterations: int) -> None
 
 
 def test_units_are_read_when_they_are_asked_for() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
     _, ends = unit_ends(data)
     fp = RecordingFile(data)
 
-    furthest = [fp.furthest for _ in container.iter_units(fp, container.read_head(fp))]
+    furthest = [fp.furthest for _ in reader.iter_units(fp, reader.read_head(fp))]
 
     assert furthest == ends
 
 
 def test_unit_sizes_are_known_without_reading_the_payloads() -> None:
-    fp = RecordingFile(container.build(SMALL))
-    file_head = container.read_head(fp)
+    fp = RecordingFile(writer.build(SMALL))
+    file_head = reader.read_head(fp)
     fp.given = 0
 
-    sizes = container.unit_sizes(fp, file_head)
+    sizes = reader.unit_sizes(fp, file_head)
 
-    assert sum(sizes) + file_head.units_offset == len(container.build(SMALL))
+    assert sum(sizes) + file_head.units_offset == len(writer.build(SMALL))
     assert fp.given == 3 * 8
 
 
 @pytest.mark.parametrize(("spare", "whole"), [(0, 2), (5, 2), (7, 2), (8, 2), (-5, 1), (20, 2)])
 def test_unit_sizes_of_a_cut_file_are_those_of_its_whole_units(spare: int, whole: int) -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
     _, ends = unit_ends(data)
     fp = io.BytesIO(data[: ends[1] + spare])
 
-    assert len(container.unit_sizes(fp, container.read_head(fp))) == whole
+    assert len(reader.unit_sizes(fp, reader.read_head(fp))) == whole
 
 
 def test_unit_sizes_end_with_the_last_unit_whatever_follows() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
     for spare in (bytes(20), unit(ENTRY, payloads=b"\xa5\xf0")):
         fp = io.BytesIO(data + spare)
-        assert container.unit_sizes(fp, container.read_head(fp)) == container.unit_sizes(
-            io.BytesIO(data), container.read_head(io.BytesIO(data))
+        assert reader.unit_sizes(fp, reader.read_head(fp)) == reader.unit_sizes(
+            io.BytesIO(data), reader.read_head(io.BytesIO(data))
         )
 
 
 def test_unit_sizes_do_not_trust_what_is_not_a_unit() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
     _, ends = unit_ends(data)
     fp = io.BytesIO(data[: ends[0]] + chunk(b"exif", b"late") + data[ends[0] :])
 
     with pytest.raises(CorruptError, match="iteration 1"):
-        container.unit_sizes(fp, container.read_head(fp))
+        reader.unit_sizes(fp, reader.read_head(fp))
 
 
 def test_a_file_may_start_anywhere_in_a_file_object() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
     fp = io.BytesIO(b"before" + data)
     fp.seek(6)
 
-    file_head = container.read_head(fp)
+    file_head = reader.read_head(fp)
 
-    assert container.read_units(fp, file_head) == SMALL.units
-    assert sum(container.unit_sizes(fp, file_head)) + file_head.units_offset - 6 == len(data)
+    assert reader.read_units(fp, file_head) == SMALL.units
+    assert sum(reader.unit_sizes(fp, file_head)) + file_head.units_offset - 6 == len(data)
 
 
 def test_short_reads_make_no_difference() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
 
-    assert container.verify(ShortReads(data)) == HEADER
+    assert reader.verify(ShortReads(data)) == HEADER
     fp = ShortReads(data)
-    assert container.read_units(fp, container.read_head(fp)) == SMALL.units
+    assert reader.read_units(fp, reader.read_head(fp)) == SMALL.units
 
 
 def test_a_file_object_that_stops_giving_is_a_truncated_file() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
 
     for given_bytes in range(len(data)):
         with pytest.raises(SignatureError if given_bytes < HEAD_AT else TruncatedError):
-            container.verify(EmptyReads(data, given_bytes))
+            reader.verify(EmptyReads(data, given_bytes))
 
 
 def test_an_error_of_the_file_object_passes_through() -> None:
@@ -411,17 +410,17 @@ def test_an_error_of_the_file_object_passes_through() -> None:
             raise PermissionError("no")
 
     with pytest.raises(PermissionError):
-        container.verify(Failing())
+        reader.verify(Failing())
     closed = io.BytesIO()
     closed.close()
     with pytest.raises(ValueError, match="closed"):
-        container.verify(closed)
+        reader.verify(closed)
 
 
 def test_verify_takes_bytes_like_objects() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
 
-    assert container.verify(bytearray(data)) == container.verify(memoryview(data)) == HEADER
+    assert reader.verify(bytearray(data)) == reader.verify(memoryview(data)) == HEADER
 
 
 @pytest.mark.parametrize(
@@ -450,7 +449,7 @@ def test_verify_takes_bytes_like_objects() -> None:
 )
 def test_a_header_that_breaks_a_rule_is_rejected(fields: dict[str, int], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        container.parse(small_with(header=head(**fields)))
+        reader.parse(small_with(header=head(**fields)))
 
 
 @pytest.mark.parametrize(
@@ -473,29 +472,29 @@ def test_a_header_that_breaks_a_rule_is_rejected(fields: dict[str, int], error: 
     ids=str,
 )
 def test_a_header_at_the_edge_of_the_rules_is_read(fields: dict[str, int]) -> None:
-    header = container.read_head(io.BytesIO(small_with(header=head(**fields)))).header
+    header = reader.read_head(io.BytesIO(small_with(header=head(**fields)))).header
 
     assert chunk(b"HEAD", chunks.pack_head(header)) == head(**fields)
 
 
 def test_a_later_minor_version_is_read() -> None:
-    assert container.parse(small_with(header=head(format_minor=9))).header.version == (1, 9)
+    assert reader.parse(small_with(header=head(format_minor=9))).header.version == (1, 9)
 
 
 def test_a_header_of_another_length_is_corrupt_in_this_version_and_unsupported_in_another() -> None:
     with pytest.raises(CorruptError, match="22"):
-        container.parse(small_with(header=chunk(b"HEAD", b"\x01" + bytes(22))))
+        reader.parse(small_with(header=chunk(b"HEAD", b"\x01" + bytes(22))))
     with pytest.raises(UnsupportedError, match="version 2"):
-        container.parse(small_with(header=chunk(b"HEAD", b"\x02" + bytes(40))))
+        reader.parse(small_with(header=chunk(b"HEAD", b"\x02" + bytes(40))))
     with pytest.raises(UnsupportedError, match="version 2"):
-        container.parse(small_with(header=chunk(b"HEAD", b"\x02")))
+        reader.parse(small_with(header=chunk(b"HEAD", b"\x02")))
     with pytest.raises(CorruptError):
-        container.parse(small_with(header=chunk(b"HEAD", b"")))
+        reader.parse(small_with(header=chunk(b"HEAD", b"")))
 
 
 def test_the_first_chunk_must_be_the_header() -> None:
     with pytest.raises(CorruptError, match="first chunk"):
-        container.parse(small_with(header=chunk(b"exif", b"early") + head()))
+        reader.parse(small_with(header=chunk(b"exif", b"early") + head()))
 
 
 @pytest.mark.parametrize(
@@ -521,51 +520,51 @@ def test_the_first_chunk_must_be_the_header() -> None:
 )
 def test_a_chunk_that_breaks_a_rule_is_rejected(optional: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        container.parse(small_with(after_head=optional))
+        reader.parse(small_with(after_head=optional))
 
 
 def test_there_are_at_most_64_chunks_before_the_first_unit() -> None:
-    assert container.parse(small_with(after_head=64 * chunk(b"abcd", b""))).header == HEADER
+    assert reader.parse(small_with(after_head=64 * chunk(b"abcd", b""))).header == HEADER
     with pytest.raises(CorruptError, match="more than 64 chunks"):
-        container.parse(small_with(after_head=65 * chunk(b"abcd", b"")))
+        reader.parse(small_with(after_head=65 * chunk(b"abcd", b"")))
     with pytest.raises(CorruptError, match="more than 64 chunks"):
-        container.parse(small_with(after_head=64 * chunk(b"abcd", b"") + struct.pack("<4sI", b"abcd", 1 << 20)))
+        reader.parse(small_with(after_head=64 * chunk(b"abcd", b"") + struct.pack("<4sI", b"abcd", 1 << 20)))
 
 
 def test_alpha_needs_a_mode_with_alpha() -> None:
     with pytest.raises(CorruptError, match="mode RGB"):
-        container.parse(small_with(header=head(mode=2), after_head=chunk(b"ALPH", b"1")))
+        reader.parse(small_with(header=head(mode=2), after_head=chunk(b"ALPH", b"1")))
 
 
 def test_metadata_of_the_largest_size_is_read() -> None:
     value = bytes(1 << 20)
 
-    assert container.parse(small_with(after_head=chunk(b"exif", value))).metadata == {"exif": value}
+    assert reader.parse(small_with(after_head=chunk(b"exif", value))).metadata == {"exif": value}
 
 
 def test_metadata_of_the_largest_sum_is_read() -> None:
     values = b"".join(chunk(kind, bytes(1 << 20)) for kind in (b"iccp", b"exif", b"xmpp", b"comm"))
 
-    assert len(container.parse(small_with(after_head=values)).metadata) == 4
+    assert len(reader.parse(small_with(after_head=values)).metadata) == 4
     with pytest.raises(CorruptError, match="allowed"):
-        container.parse(small_with(after_head=values + chunk(b"dens", b"\x01" * 16)))
+        reader.parse(small_with(after_head=values + chunk(b"dens", b"\x01" * 16)))
 
 
 def test_alpha_of_the_largest_size_is_read() -> None:
     value = bytes(2 * 20 * 17 + 1024)
 
-    assert container.read_head(io.BytesIO(small_with(after_head=chunk(b"ALPH", value)))).alpha == value
+    assert reader.read_head(io.BytesIO(small_with(after_head=chunk(b"ALPH", value)))).alpha == value
 
 
 def test_unknown_ancillary_chunks_are_ignored_and_copied_when_safe() -> None:
     safe, unsafe = chunk(b"abcd", b"safe"), chunk(b"abcD", b"")
     data = small_with(after_head=safe + chunk(b"exif", b"1") + unsafe)
 
-    assert container.parse(data).metadata == {"exif": b"1"}
-    cut = container.truncate(data, 2)
+    assert reader.parse(data).metadata == {"exif": b"1"}
+    cut = writer.truncate(data, 2)
     assert safe in cut
     assert unsafe not in cut
-    assert container.truncate(data, 3) == data
+    assert writer.truncate(data, 3) == data
 
 
 RAW_CRC = zlib.crc32(b"\xa5\xf0")
@@ -609,7 +608,7 @@ ENTRY = (1, 2, RAW_CRC, CODES_CRC)
 )
 def test_a_unit_that_breaks_a_rule_is_rejected(units: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        container.parse(small_with(units=units))
+        reader.parse(small_with(units=units))
 
 
 def test_an_entropy_coded_payload_is_never_longer_than_the_raw_one() -> None:
@@ -618,44 +617,44 @@ def test_an_entropy_coded_payload_is_never_longer_than_the_raw_one() -> None:
         payload = bytes(4 * words)
         file = replace(TILED, units=((Segment(Coding.ENTROPY, payload, 0), raw(bytes(36))), TILED.units[1]))
         if error is None:
-            assert container.parse(container.build(file)) == file
+            assert reader.parse(writer.build(file)) == file
         else:
             with pytest.raises(RncOptionError, match="entropy-coded payload of 52"):
-                container.build(file)
+                writer.build(file)
 
 
 def test_bytes_after_the_end_are_an_error_that_a_tolerant_reader_ignores() -> None:
-    data = container.build(SMALL)
+    data = writer.build(SMALL)
 
     with pytest.raises(CorruptError, match="spare bytes"):
-        container.parse(data + b"\x00")
+        reader.parse(data + b"\x00")
     with pytest.raises(CorruptError, match="spare bytes"):
-        container.truncate(data + b"\x00", 3)
-    assert container.parse(data + b"\x00", allow_truncated=True) == SMALL
-    assert container.parse(data + b"\x00", iterations=2).units == SMALL.units[:2]
+        writer.truncate(data + b"\x00", 3)
+    assert reader.parse(data + b"\x00", allow_truncated=True) == SMALL
+    assert reader.parse(data + b"\x00", iterations=2).units == SMALL.units[:2]
 
 
 def test_damage_after_a_whole_iteration_is_not_taken_for_an_early_end() -> None:
-    data = bytearray(container.build(SMALL))
+    data = bytearray(writer.build(SMALL))
     data[-1] ^= 1
 
     with pytest.raises(CorruptError, match="iteration 2"):
-        container.parse(bytes(data), allow_truncated=True)
+        reader.parse(bytes(data), allow_truncated=True)
 
 
 @pytest.mark.parametrize("damage", [b"\x0aRNC\r\n\x1a\n", b"\x8aRNC\n\x1a\n", b"\x8aRNC\r\r\n\x1a\r\n", b"RNC\x01"])
 def test_a_signature_damaged_by_text_mode_or_of_others_is_not_ours(damage: bytes) -> None:
     with pytest.raises(SignatureError):
-        container.parse(damage + container.build(SMALL)[HEAD_AT:])
+        reader.parse(damage + writer.build(SMALL)[HEAD_AT:])
 
 
 @pytest.mark.parametrize("iterations", [-1, 0, 4])
-@pytest.mark.parametrize("call", [lambda data, k: container.parse(data, iterations=k), container.truncate])
+@pytest.mark.parametrize("call", [lambda data, k: reader.parse(data, iterations=k), writer.truncate])
 def test_an_iteration_count_that_the_file_lacks_is_refused(
     call: Callable[[bytes, int], object], iterations: int
 ) -> None:
     with pytest.raises(RncOptionError, match="the file has 3"):
-        call(container.build(SMALL), iterations)
+        call(writer.build(SMALL), iterations)
 
 
 @pytest.mark.parametrize(
@@ -684,7 +683,7 @@ def test_an_iteration_count_that_the_file_lacks_is_refused(
 )
 def test_records_that_break_a_rule_are_not_built(file: RncFile) -> None:
     with pytest.raises(RncOptionError):
-        container.build(file)
+        writer.build(file)
 
 
 def test_a_unit_of_another_length_has_no_further_faults() -> None:
@@ -695,21 +694,21 @@ def test_a_unit_of_another_length_has_no_further_faults() -> None:
 
 def test_construct_shows_its_errors_to_no_one() -> None:
     with pytest.raises(RncOptionError) as caught:
-        container.build(replace(SMALL, header=replace(HEADER, version=(1, 256))))
+        writer.build(replace(SMALL, header=replace(HEADER, version=(1, 256))))
 
     assert isinstance(caught.value.__cause__, ConstructError)
 
 
 def test_a_header_that_promises_the_largest_image_costs_no_memory() -> None:
-    data = container.SIGNATURE + head(width=65_535, height=65_535, tile_size=64, overlap=32, iterations=16)
+    data = records.SIGNATURE + head(width=65_535, height=65_535, tile_size=64, overlap=32, iterations=16)
     data += struct.pack("<4sI", b"ITER", 2**32 - 1)
-    file_head = container.read_head(io.BytesIO(data))
+    file_head = reader.read_head(io.BytesIO(data))
     tracemalloc.start()
     try:
-        assert len(container.read_head(io.BytesIO(data)).header.grid) == 2047**2
+        assert len(reader.read_head(io.BytesIO(data)).header.grid) == 2047**2
         for allow_truncated in (False, True):
             with pytest.raises(TruncatedError):
-                container.read_units(io.BytesIO(data), file_head, allow_truncated=allow_truncated)
+                reader.read_units(io.BytesIO(data), file_head, allow_truncated=allow_truncated)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -722,31 +721,32 @@ def test_a_segment_table_longer_than_the_file_is_not_looped_over() -> None:
     table_bytes = 13 * 2047**2
 
     with pytest.raises(CorruptError, match="segment table"):
-        container.parse(container.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes - 1))
+        reader.parse(records.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes - 1))
     with pytest.raises(TruncatedError):
-        container.parse(container.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes) + bytes(1000))
+        reader.parse(records.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes) + bytes(1000))
 
 
 @pytest.mark.parametrize("dpi", [(72, 72), (300.5, 0.25), (71.9836, 118.11), (1 / 65536, 65535)])
 def test_dpi_comes_back(dpi: tuple[float, float]) -> None:
-    assert container.unpack_dpi(container.pack_dpi(dpi)) == pytest.approx(dpi, rel=1e-9)
+    assert records.unpack_dpi(records.pack_dpi(dpi)) == pytest.approx(dpi, rel=1e-9)
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 65536, 1e-9])
 def test_a_dpi_without_meaning_is_refused(value: float) -> None:
     with pytest.raises(RncOptionError, match="dpi"):
-        container.pack_dpi((72, value))
+        records.pack_dpi((72, value))
 
 
 def test_reading_checking_and_cutting_load_no_other_library() -> None:
     script = (
-        "import sys, io, pillow_rnc.container as c; data = sys.stdin.buffer.read(); c.verify(data);"
-        "c.truncate(data, 2); c.parse(data); fp = io.BytesIO(data); c.unit_sizes(fp, c.read_head(fp));"
+        "import sys, io; from pillow_rnc.container import reader as c, writer as w; "
+        "data = sys.stdin.buffer.read(); c.verify(data);"
+        "w.truncate(data, 2); c.parse(data); fp = io.BytesIO(data); c.unit_sizes(fp, c.read_head(fp));"
         "print({'numpy', 'torch', 'construct', 'constriction'} & set(sys.modules))"
     )
 
     printed = subprocess.run(
-        [sys.executable, "-c", script], input=container.build(SMALL), capture_output=True, check=True
+        [sys.executable, "-c", script], input=writer.build(SMALL), capture_output=True, check=True
     ).stdout
 
     assert printed.strip() == b"set()"

@@ -9,7 +9,8 @@ import determinism
 import model
 import pytest
 
-from pillow_rnc import container, weights
+from pillow_rnc.container import reader, records
+from pillow_rnc.models import weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +28,12 @@ def test_every_golden_file_has_a_digest_and_a_model() -> None:
     known = {one.model_id for one in weights.releases()}
 
     assert {path.name for path in GOLDEN} == set(DIGESTS)
-    assert {container.parse(path.read_bytes()).header.model_id for path in GOLDEN} <= known
+    assert {reader.parse(path.read_bytes()).header.model_id for path in GOLDEN} <= known
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
 def test_golden_codes_are_what_they_were(path: Path) -> None:
-    file = container.parse(path.read_bytes())
+    file = reader.parse(path.read_bytes())
 
     assert determinism.digest(determinism.codes_alone(file, batch=1, order="forward")) == DIGESTS[path.name]
 
@@ -49,7 +50,7 @@ def test_a_difference_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     model.tiny()
     right = determinism.codes_alone
 
-    def wrong(file: container.RncFile, *, batch: int, order: str) -> determinism.Planes:
+    def wrong(file: records.RncFile, *, batch: int, order: str) -> determinism.Planes:
         planes = right(file, batch=batch, order=order)
         if order == "random":
             planes[0][0][0, 0, 0] ^= 1

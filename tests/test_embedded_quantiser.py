@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillow_rnc.embedded_quantiser import (
+from pillow_rnc.entropy.schedule import NO_LEVEL
+from pillow_rnc.models.embedded.torch_quantizer import (
     EmbeddedQuantiser,
     Intervals,
     Visits,
@@ -19,7 +20,6 @@ from pillow_rnc.embedded_quantiser import (
     margins,
     told,
 )
-from pillow_rnc.visits import NO_LEVEL
 
 COEFFICIENTS, PAIRS, ITERATIONS = 3, 8, 6
 SLACK = 1e-5  # of rounding, relative

@@ -21,13 +21,14 @@ from tiny_models import (
     tiny_tensors,
 )
 
-from pillow_rnc import entropy_fast, entropy_model, entropy_products
-from pillow_rnc.entropy_fast import FastState
-from pillow_rnc.entropy_model import EntropyModel, EntropyState
-from pillow_rnc.entropy_operands import FastTensors
-from pillow_rnc.entropy_reference import EntropyTensors, Pass, ReferenceState, cells_of
+from pillow_rnc.entropy import fast, matmul, model
+from pillow_rnc.entropy.fast import FastState
+from pillow_rnc.entropy.model import EntropyModel, EntropyState
+from pillow_rnc.entropy.operands import FastTensors
+from pillow_rnc.entropy.reference import ReferenceState
+from pillow_rnc.entropy.tables import PROBABILITY
+from pillow_rnc.entropy.tensors import EntropyTensors, Pass, cells_of
 from pillow_rnc.errors import WeightsError
-from pillow_rnc.tables import PROBABILITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,12 +135,12 @@ def test_fast_path_equals_the_reference_in_every_order_of_passes(passes: Passes)
 def test_fast_path_equals_the_reference_in_blocks_of_any_size(
     cells: int, grid: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entropy_fast, "_BLOCK_CELLS", cells)
+    monkeypatch.setattr(fast, "_BLOCK_CELLS", cells)
     tensors = EntropyTensors.from_mapping(tiny_tensors(10, spread=15), PASSES)
     codes = _planes(10, 4, 4, *grid)
-    fast, reference = _both(tensors, *grid)
+    state, reference = _both(tensors, *grid)
 
-    assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
+    assert _probabilities(state, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
 
 
 def test_fast_path_equals_the_reference_at_real_size_and_over_several_blocks() -> None:
@@ -490,7 +491,7 @@ def test_fast_path_is_exact_where_products_with_the_scale_are_rounded(scale: int
 @pytest.fixture
 def _forgetful() -> Iterator[None]:
     """Run the known-answer test and the warning afresh, before and after."""
-    caches = (entropy_products.products_are_exact, entropy_model._warn_once)
+    caches = (matmul.products_are_exact, model._warn_once)
     for one in caches:
         one.cache_clear()
     yield
@@ -500,7 +501,7 @@ def _forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_forgetful")
 def test_products_are_exact_on_this_machine() -> None:
-    assert entropy_products.products_are_exact()
+    assert matmul.products_are_exact()
     assert isinstance(tiny_model().start(3, 3), FastState)
 
 
@@ -524,8 +525,8 @@ def test_inexact_products_are_noticed_and_replaced_with_one_warning(
 ) -> None:
     codes = _planes(2, 4, 4, 6, 5)
     expected = _probabilities(tiny_model(2).start(6, 5), codes, tiny_model().passes)
-    entropy_products.products_are_exact.cache_clear()
-    monkeypatch.setattr(entropy_products, "matmul", broken)
+    matmul.products_are_exact.cache_clear()
+    monkeypatch.setattr(matmul, "matmul", broken)
     with pytest.warns(RuntimeWarning, match="slow integer arithmetic"):
         state = tiny_model(2).start(6, 5)
     again = tiny_model(2).start(6, 5)  # warnings are errors in this suite
@@ -536,11 +537,11 @@ def test_inexact_products_are_noticed_and_replaced_with_one_warning(
 
 
 @pytest.mark.usefixtures("_forgetful")
-@pytest.mark.parametrize(("name", "value"), [("_UPDATE", entropy_fast._UPDATE[::-1].copy()), ("TALLY_MAX", 20)])
+@pytest.mark.parametrize(("name", "value"), [("_UPDATE", fast._UPDATE[::-1].copy()), ("TALLY_MAX", 20)])
 def test_a_fault_outside_of_the_products_is_noticed_too(
     name: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entropy_fast, name, value)
+    monkeypatch.setattr(fast, name, value)
     with pytest.warns(RuntimeWarning):
         state = tiny_model().start(3, 3)
 
@@ -562,7 +563,7 @@ def test_a_fault_outside_of_the_products_is_noticed_too(
 )
 def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault that only products of one shape show passes the known answers and not the rehearsal."""
-    right, met = entropy_products.matmul, []
+    right, met = matmul.matmul, []
 
     def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
         product = right(left, factor, out=out)
@@ -571,8 +572,8 @@ def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monk
             product += 40
         return product
 
-    assert entropy_products.products_are_exact()
-    monkeypatch.setattr(entropy_products, "matmul", wrong)
+    assert matmul.products_are_exact()
+    monkeypatch.setattr(matmul, "matmul", wrong)
     with pytest.warns(RuntimeWarning):
         assert isinstance(tiny_model().start(3, 3), ReferenceState)
     assert met

@@ -17,20 +17,20 @@ from tiny_training import photograph
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
-from pillow_rnc.entropy_reference import Pass
+from pillow_rnc.entropy.tensors import Pass
 from pillow_rnc.evaluation.__main__ import main
-from pillow_rnc.evaluation.bits import VIEWS, codes_in, measure
-from pillow_rnc.evaluation.code_tasks import Task, chroma_of, network_of, pass_of, tasks_of
-from pillow_rnc.training.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices, refitted_bits, told_bits
-from pillow_rnc.training.coder_comparison import own_code_lengths
-from pillow_rnc.weights import Weights, load, register
+from pillow_rnc.models.weights import Weights, load, register
+from research.bits import VIEWS, codes_in, measure
+from research.code_lengths import BIT_LENGTHS, ENTRIES, CodePrices, refitted_bits, told_bits
+from research.code_tasks import Task, chroma_of, network_of, pass_of, tasks_of
+from research.coder_comparison import own_code_lengths
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.training.code_lengths import Input
+    from research.code_lengths import Input
 
 T, P, C = CONFIG.iterations, len(CONFIG.passes), CONFIG.code_channels
 M = C // 2

@@ -14,10 +14,10 @@ from tiny_training import photograph
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
+from pillow_rnc.container.tile_grid import TileGrid
 from pillow_rnc.evaluation.__main__ import main
-from pillow_rnc.evaluation.crop_choice import KINDS, SEAM, choose_crops
-from pillow_rnc.evaluation.crop_scores import TOLERANCES, blockiness, compare, crop_scores, means
-from pillow_rnc.tiling import TileGrid
+from research.crop_choice import KINDS, SEAM, choose_crops
+from research.crop_scores import TOLERANCES, blockiness, compare, crop_scores, means
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from pillow_rnc.evaluation.paper_page import Comparison, label, markdown, means,
 from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, recipe_of
 from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
-from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.models.config import ModelConfig
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.loop import Pace
 from pillow_rnc.training.recipe import Recipe

@@ -18,8 +18,7 @@ pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 pytest.importorskip("bjontegaard", reason="needs the extra [eval]")
 pytest.importorskip("matplotlib", reason="needs the extra [eval]")
 
-from pillow_rnc.evaluation import __main__ as command
-from pillow_rnc.evaluation import demo, plots, rate_distortion, report
+from pillow_rnc.evaluation import __main__, demo, plots, rate_distortion, report
 from pillow_rnc.evaluation.contact_sheet import crop_boxes
 from pillow_rnc.evaluation.curves import METRICS, Point
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
@@ -229,7 +228,7 @@ def test_command_measures_a_folder(
         return write_plots(curves, out, anchors)
 
     monkeypatch.setattr(plots, "write_plots", write)
-    status = command.main([str(folder), *options])
+    status = __main__.main([str(folder), *options])
     output = capsys.readouterr()
 
     assert status == 0
@@ -242,9 +241,9 @@ def test_command_measures_a_folder(
 
 
 def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([str(tmp_path / "absent")]) == 2
+    assert __main__.main([str(tmp_path / "absent")]) == 2
     assert "no such file or folder" in capsys.readouterr().err
-    assert command.main([str(tmp_path)]) == 2
+    assert __main__.main([str(tmp_path)]) == 2
     assert "no picture in" in capsys.readouterr().err
 
 
@@ -261,7 +260,7 @@ def test_command_refuses_bad_options_by_name(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        command.main(["folder", *options])
+        __main__.main(["folder", *options])
 
     error = capsys.readouterr().err
     assert message in error

@@ -15,9 +15,9 @@ pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
 from typing import TYPE_CHECKING
 
-from pillow_rnc.evaluation import __main__ as command
+from pillow_rnc.evaluation import __main__
 from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, measure_image
-from pillow_rnc.weights import releases
+from pillow_rnc.models.weights import releases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,5 +71,5 @@ def test_missing_weights_are_reported_not_skipped(tmp_path: Path, capsys: pytest
     Image.new("RGB", (170, 170)).save(tmp_path / "a.png")
     options = ["--weights", str(tmp_path / "absent.safetensors"), "--jobs", "1", "--peers", "none"]
 
-    assert command.main([str(tmp_path), *options]) == 1
+    assert __main__.main([str(tmp_path), *options]) == 1
     assert "absent.safetensors" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from PIL import Image
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
-from pillow_rnc.evaluation import speed, speed_parts
+from benchmarks import speed, speed_parts
+from benchmarks.stopwatch import Stopwatch
 from pillow_rnc.evaluation.__main__ import main
-from pillow_rnc.evaluation.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from pathlib import Path

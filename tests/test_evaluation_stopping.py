@@ -13,12 +13,12 @@ from tiny_training import photograph
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
-from pillow_rnc.evaluation import priming
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.curves import bd_rate
 from pillow_rnc.evaluation.metrics import psnr_hvs
-from pillow_rnc.evaluation.stopping import Progression, hvs_errors, oracle, progression, savings, ssim_errors
-from pillow_rnc.weights import Weights, load, register
+from pillow_rnc.models.weights import Weights, load, register
+from research import priming
+from research.stopping import Progression, hvs_errors, oracle, progression, savings, ssim_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from photographs import write_pictures
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc.evaluation.throughput import Round, main, table
+from benchmarks.throughput import Round, main, table
 
 PATIENCE_S = 240
 

@@ -12,18 +12,18 @@ import torch
 from tiny_codec import NAME, register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import codec, torch_inference
+from pillow_rnc.codec import encoder
 from pillow_rnc.errors import DeviceMemoryError, RncError
-from pillow_rnc.fall_back import FallBackTiles
-from pillow_rnc.inference import CPU, runtime
-from pillow_rnc.torch_inference import TorchTiles
-from pillow_rnc.weights import load
+from pillow_rnc.models import torch_runtime
+from pillow_rnc.models.runtime import CPU, FallBackTiles, runtime
+from pillow_rnc.models.torch_runtime import TorchTiles
+from pillow_rnc.models.weights import load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pillow_rnc.inference import TileNetwork
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.models.runtime import TileNetwork
+    from pillow_rnc.models.weights import Weights
 
 ITERATIONS = 3
 SIZE = 64, 96
@@ -129,15 +129,15 @@ def test_a_device_falls_back_and_the_processor_does_not(
     def on_processor(_weights: Weights, _place: torch.device, *size: int, **limits: int) -> Small:
         return Small(model, torch.device("cpu"), *size, **limits)
 
-    monkeypatch.setattr(torch_inference, "TorchTiles", on_processor)
+    monkeypatch.setattr(torch_runtime, "TorchTiles", on_processor)
     Small.calls_left = 0
     with pytest.raises(DeviceMemoryError):
-        codec.encode(picture, iterations=ITERATIONS, model=NAME, device="cpu:0")
+        encoder.encode(picture, iterations=ITERATIONS, model=NAME, device="cpu:0")
 
-    monkeypatch.setattr(torch_inference, "torch_device", torch.device)
+    monkeypatch.setattr(torch_runtime, "torch_device", torch.device)
     pictures = [picture, picture[::-1]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        coded = codec.encode_batch(pictures, iterations=ITERATIONS, model=NAME, device="cuda", max_memory=1)
-    assert coded == codec.encode_batch(pictures, iterations=ITERATIONS, model=NAME)
+        coded = encoder.encode_batch(pictures, iterations=ITERATIONS, model=NAME, device="cuda", max_memory=1)
+    assert coded == encoder.encode_batch(pictures, iterations=ITERATIONS, model=NAME)
     assert len(caught) == 1, "one warning, though each picture was tried"

@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import known_implementations
 
-from pillow_rnc._folders import Entry, Folder, LocalFolder, UrlFolder, find_folder
+from pillow_rnc.cli.storage import Entry, Folder, LocalFolder, UrlFolder, find_folder
 from pillow_rnc.errors import RncOptionError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pillow_rnc
-from pillow_rnc.fork_lock import ForkLock
+from pillow_rnc.models.threads import ForkLock
 
 FORK_WHILE_HELD = """
 import os, threading

@@ -26,11 +26,12 @@ import splices
 from PIL import Image
 
 import pillow_rnc
-from pillow_rnc import codestream, container
-from pillow_rnc.chunks import pack_chunk, pack_head
-from pillow_rnc.codes_crc import RunningCrc
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.checksum import RunningCrc
+from pillow_rnc.container.chunks import pack_chunk, pack_head
+from pillow_rnc.container.records import SIGNATURE
+from pillow_rnc.entropy import tile_coder
 from pillow_rnc.errors import RncFileError
-from pillow_rnc.records import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,7 @@ def test_an_error_that_is_not_ours_fails_a_target(monkeypatch: pytest.MonkeyPatc
     def faulty(*_arguments: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr(container, "check_unknown", faulty)
+    monkeypatch.setattr(reader, "check_unknown", faulty)
     data = SIGNATURE + pack_chunk(b"HEAD", pack_head(resources.HUGE)) + pack_chunk(b"abcd", b"")
     with pytest.raises(KeyError):
         fuzz_container.test_one_input(data + b"\0")
@@ -108,13 +109,13 @@ def test_an_error_that_is_not_ours_fails_a_target(monkeypatch: pytest.MonkeyPatc
 def test_a_one_that_tells_nothing_fails_a_target_unless_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     seed = (FUZZ / "corpus/codestream/untold").read_bytes()
     fuzz_codestream.test_one_input(seed)
-    monkeypatch.setattr(codestream, "untold", lambda _told, _plane: 0)
+    monkeypatch.setattr(tile_coder, "untold", lambda _told, _plane: 0)
     with pytest.raises(AssertionError):
         fuzz_codestream.test_one_input(seed)
 
 
 def test_a_refusal_of_what_is_told_fails_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codestream, "untold", lambda _told, _plane: 1)
+    monkeypatch.setattr(tile_coder, "untold", lambda _told, _plane: 1)
     with pytest.raises(AssertionError):
         fuzz_codestream.test_one_input((FUZZ / "corpus/codestream/raw").read_bytes())
 
@@ -146,8 +147,8 @@ def test_generated_files_are_sound_and_canonical() -> None:
     source = random.Random(3)  # noqa: S311 -- repeatable, not secret
     for _ in range(25):
         file = grammar.generate(source, model.tiny())
-        data = container.build(file)
-        assert container.parse(data) == file
+        data = writer.build(file)
+        assert reader.parse(data) == file
         assert mutator.reseal(data) == data
 
 
@@ -175,7 +176,7 @@ def test_resealing_lets_damage_pass_the_checksums() -> None:
         altered[source.randrange(len(SIGNATURE) + 8, len(data))] ^= 1
         for candidate in (bytes(altered), mutator.reseal(bytes(altered))):
             try:
-                container.parse(candidate)
+                reader.parse(candidate)
             except RncFileError as error:
                 refusals.append("CRC" in str(error))
             else:
@@ -223,7 +224,7 @@ def test_codes_that_are_not_compared_make_splices_silent(monkeypatch: pytest.Mon
 
 
 def test_silent_damage_fails_the_check(monkeypatch: pytest.MonkeyPatch, files: list[bytes]) -> None:
-    monkeypatch.setattr(container, "parse", lambda _data: None)
+    monkeypatch.setattr(reader, "parse", lambda _data: None)
     with pytest.raises(splices.SilentChangeError, match="bit 0 of byte 0"):
         damage.flip_every_bit(files[0])
 

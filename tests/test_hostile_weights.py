@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 from tiny_codec import CONFIG, register_tiny_codec
 
-from pillow_rnc import weights
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.models import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +120,6 @@ def test_the_tiny_model_works(tiny: Path, tmp_path: Path) -> None:
         lambda tensors: tensors.pop("entropy.tally.weight"),
         lambda tensors: tensors.clear(),
     ],
-    ids=str,
 )
 def test_tensors_that_are_not_those_of_the_model_are_refused(
     change: Callable[[Tensors], None], tiny: Path, tmp_path: Path
@@ -157,7 +156,6 @@ def test_tensors_that_are_not_those_of_the_model_are_refused(
         {"passes": "none"},
         {"unknown": 1},
     ],
-    ids=str,
 )
 def test_a_configuration_that_does_not_fit_is_refused(config: dict[str, object], tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError):

@@ -22,8 +22,9 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import register_rnc_opener, weights
+from pillow_rnc import register_rnc_opener
 from pillow_rnc.contrib.pyinstaller import get_hook_dirs
+from pillow_rnc.models import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import RncFileError, RncOptionError, WorkLimitError, _defaults
+from pillow_rnc import RncFileError, RncOptionError, WorkLimitError
+from pillow_rnc.plugin import defaults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def test_the_limit_comes_from_the_call_then_the_block_then_the_environment(
         pillow_rnc.open(io.BytesIO(data), max_work=max_work).load()
 
     load()
-    monkeypatch.setenv(_defaults.MAX_WORK_VARIABLE, "5")
+    monkeypatch.setenv(defaults.MAX_WORK_VARIABLE, "5")
     with pytest.raises(WorkLimitError, match="allows 5"):
         load()
     with pillow_rnc.use_options(max_work=WORK):
@@ -68,9 +69,9 @@ def test_the_limit_comes_from_the_call_then_the_block_then_the_environment(
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "1e9", "many"])
 def test_a_limit_in_the_environment_must_be_a_number(value: str, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(_defaults.MAX_WORK_VARIABLE, value)
+    monkeypatch.setenv(defaults.MAX_WORK_VARIABLE, value)
 
-    with pytest.raises(RncOptionError, match=_defaults.MAX_WORK_VARIABLE):
+    with pytest.raises(RncOptionError, match=defaults.MAX_WORK_VARIABLE):
         Image.open(io.BytesIO(data)).load()
 
 
@@ -84,4 +85,4 @@ def test_a_limit_in_a_call_must_be_a_number(value: int, data: bytes) -> None:
 
 def test_whatever_pillow_opens_without_a_warning_may_be_decoded() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
-    assert _defaults.max_work() == 16 * Image.MAX_IMAGE_PIXELS
+    assert defaults.default_max_work() == 16 * Image.MAX_IMAGE_PIXELS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pillow_rnc.lookahead import work_ahead
+from pillow_rnc.codec.prefetch import work_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

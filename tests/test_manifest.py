@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pillow_rnc._manifest import Line, Manifest
+from pillow_rnc.cli.manifest import Line, Manifest
 from pillow_rnc.errors import RncOptionError
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import CorruptError, RncImageFile, RncOptionError, WorkLimitError, container
+from pillow_rnc import CorruptError, RncImageFile, RncOptionError, WorkLimitError
+from pillow_rnc.container import reader, writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ def test_options_are_those_of_save_and_open(images: list[Image.Image], tmp_path:
 
     assert [im.iterations for im in decoded] == [1, 1]
     assert [im.info["comment"] for im in decoded] == [b"hello"] * 2
-    cut = container.truncate(files[0], 1)
+    cut = writer.truncate(files[0], 1)
     assert np.abs(np.asarray(decoded[0]).astype(int) - np.asarray(Image.open(io.BytesIO(cut)))).max() <= 1
 
 
@@ -111,8 +112,8 @@ def test_a_batch_stores_the_metadata_that_save_stores() -> None:
     for fp in files:
         out = io.BytesIO()
         Image.open(fp).save(out, "RNC", **OPTIONS)
-        alone.append(container.parse(out.getvalue()).metadata)
-    together = [container.parse(data).metadata for data in pillow_rnc.encode_batch(map(Image.open, files), **OPTIONS)]
+        alone.append(reader.parse(out.getvalue()).metadata)
+    together = [reader.parse(data).metadata for data in pillow_rnc.encode_batch(map(Image.open, files), **OPTIONS)]
 
     assert together == alone
     assert all("exif" in metadata for metadata in alone)
@@ -131,7 +132,7 @@ def test_a_batch_has_one_file_open_at_a_time(
         opened.append(pillow_rnc.open(path, **options))
         return opened[-1]
 
-    monkeypatch.setattr("pillow_rnc._many.open_image", open_image)
+    monkeypatch.setattr("pillow_rnc.plugin.batch.open_image", open_image)
     pillow_rnc.decode_batch(paths, iterations=2)
 
     assert len(opened) == 4

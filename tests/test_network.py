@@ -10,12 +10,12 @@ import torch
 from tiny_codec import CONFIG
 from torch.nn import functional
 
-from pillow_rnc.activations import Binarizer, significance, squash
-from pillow_rnc.cells import AssociativeLSTMCell, LSTMCell
-from pillow_rnc.cost import macs_per_pixel
-from pillow_rnc.interval_decoder import WIDEST, IntervalDecoder
-from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.network import CodecState, Decoder, DirectWeights, IterationWeights, Network
+from pillow_rnc.models.complexity import macs_per_pixel
+from pillow_rnc.models.config import CellName, Framework, ModelConfig
+from pillow_rnc.models.embedded.interval_decoder import WIDEST, IntervalDecoder
+from pillow_rnc.models.recurrent.activations import Binarizer, significance, squash
+from pillow_rnc.models.recurrent.cells import AssociativeLSTMCell, LSTMCell
+from pillow_rnc.models.recurrent.network import CodecState, Decoder, DirectWeights, IterationWeights, Network
 
 FRAMEWORKS = get_args(Framework)
 PUBLISHED = tuple(framework for framework in FRAMEWORKS if framework != "embedded")

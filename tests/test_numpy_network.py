@@ -14,22 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
 
-from pillow_rnc import block_basis, numpy_network, weights
-from pillow_rnc.block_transform import BlockTransform
+from pillow_rnc.entropy import schedule
 from pillow_rnc.errors import RncOptionError, UnsupportedError
-from pillow_rnc.inference import TileNetwork, runtime
-from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.numpy_network import NumpyTiles
-from pillow_rnc.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
-from pillow_rnc.numpy_weights import can_run
-from pillow_rnc.torch_inference import TorchTiles
+from pillow_rnc.models import weights
+from pillow_rnc.models.config import CellName, Framework, ModelConfig
+from pillow_rnc.models.embedded import numpy_network
+from pillow_rnc.models.embedded.numpy_network import NumpyTiles
+from pillow_rnc.models.embedded.numpy_weights import can_run
+from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
+from pillow_rnc.models.runtime import TileNetwork, runtime
+from pillow_rnc.models.torch_runtime import TorchTiles
+from pillow_rnc.models.torch_transform import BlockTransform
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-MEANS = list(block_basis.MEANS)
+MEANS = list(schedule.MEANS)
 UNEQUAL = replace(CONFIG, encoder_channels=6, decoder_channels=10, context_channels=12)
 
 
@@ -232,7 +234,7 @@ def test_a_picture_is_loaded_and_saved_without_torch(tmp_path: Path) -> None:
 
 def test_what_needs_torch_says_so_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gru, lstm = model_of(CONFIG, tmp_path), model_of(replace(CONFIG, cell="lstm"), tmp_path, seed=2)
-    monkeypatch.delitem(sys.modules, "pillow_rnc.torch_inference")
+    monkeypatch.delitem(sys.modules, "pillow_rnc.models.torch_runtime")
     monkeypatch.setitem(sys.modules, "torch", None)
 
     with pytest.raises(RncOptionError, match=r"device 'cuda' needs torch: pip install pillow-rnc\[torch\]"):

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from tiny_codec import CONFIG, register_random_codec
 
-from pillow_rnc import numpy_quantiser, weights
-from pillow_rnc.embedded_quantiser import EmbeddedQuantiser, advanced, at_rest, margins
+from pillow_rnc.entropy.schedule import Visits, visits_of
 from pillow_rnc.errors import WeightsError
-from pillow_rnc.inference import runtime
-from pillow_rnc.numpy_quantiser import Intervals
-from pillow_rnc.visits import Visits, visits_of
+from pillow_rnc.models import weights
+from pillow_rnc.models.embedded import numpy_quantizer
+from pillow_rnc.models.embedded.numpy_quantizer import Intervals
+from pillow_rnc.models.embedded.torch_quantizer import EmbeddedQuantiser, advanced, at_rest, margins
+from pillow_rnc.models.runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def test_bits_and_intervals_are_those_of_torch(
     wanted = torch.from_numpy(target).transpose(0, 1)
     ours, theirs = Intervals(shape), at_rest(wanted)
     codes = np.empty((2 * PAIRS, 2 * 3 * 4), np.uint8)
-    with patch.object(numpy_quantiser, "_CELLS_AT_ONCE", cells):
+    with patch.object(numpy_quantizer, "_CELLS_AT_ONCE", cells):
         for iteration, one in enumerate(schedule):
             quantiser.set_visits(iteration, one)
             wider = (1 + masked * random.uniform(0, 2, shape)).astype(np.float32)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pillow_rnc import RncOptionError
-from pillow_rnc._checks import check_region
-from pillow_rnc._options import DEFAULT_ITERATIONS, SaveOptions, quality_to_iterations
+from pillow_rnc.plugin.options import DEFAULT_ITERATIONS, SaveOptions, quality_to_iterations
+from pillow_rnc.plugin.validation import check_region
 
 
 def options(**params: object) -> SaveOptions:

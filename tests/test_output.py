@@ -13,8 +13,8 @@ from fake_codec import FakeCodec
 from PIL import Image
 
 import pillow_rnc
-from pillow_rnc import _output
-from pillow_rnc._output import write_path, write_stream
+from pillow_rnc.plugin import file_io
+from pillow_rnc.plugin.file_io import write_path, write_stream
 
 DATA = bytes(range(256)) * 5
 
@@ -178,6 +178,6 @@ def test_an_old_file_outlives_a_failed_save_of_a_stored_picture_but_not_of_anoth
 def test_names_that_differ_in_case_are_one_file_where_case_does_not_count(
     counts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_output, "CASE_COUNTS", counts)
+    monkeypatch.setattr(file_io, "CASE_COUNTS", counts)
 
-    assert (_output.one_file("Cat.rnc") == _output.one_file("cat.rnc")) != counts
+    assert (file_io.one_file("Cat.rnc") == file_io.one_file("cat.rnc")) != counts

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.model_config import CellName, Framework
-from pillow_rnc.paper_network import CODE_CHANNELS, FRAMEWORKS, GainNetwork, PaperNetwork
+from pillow_rnc.models.config import CellName, Framework
+from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, FRAMEWORKS, GainNetwork, PaperNetwork
 
 if TYPE_CHECKING:
     from typing import Any

@@ -32,8 +32,9 @@ from pillow_rnc import (
     SignatureError,
     TruncatedError,
     UnsupportedError,
-    container,
 )
+from pillow_rnc.container import reader, records, writer
+from pillow_rnc.plugin import rate_control
 
 SRGB = ImageCms.createProfile("sRGB")
 LOSSLESS = 8
@@ -181,7 +182,7 @@ def test_alpha_may_be_stored_with_less_quality_also_of_a_stored_file(codec: Fake
     # The colours of a stored file are copied, whatever becomes of its alpha; and the file is whole.
     assert saved(opened(data), alpha_quality=30) == lower
     assert saved(opened(data), alpha_quality=100) == data
-    assert saved(opened(data), alpha_quality=30, iterations=2) == container.truncate(lower, 2)
+    assert saved(opened(data), alpha_quality=30, iterations=2) == writer.truncate(lower, 2)
     assert len(saved(opened(data), alpha_quality=30, target_size=len(lower))) == len(lower)
     assert codec.encoded == before
     opened(lower).verify()
@@ -204,7 +205,7 @@ def test_paths_file_objects_and_streams_that_cannot_seek_are_read(tmp_path: Path
         assert not fp.closed
     out = Pipe()
     Image.fromarray(expected).save(out, "RNC")  # type: ignore[arg-type]
-    assert out.written.startswith(container.SIGNATURE)
+    assert out.written.startswith(records.SIGNATURE)
 
 
 def test_a_file_that_we_opened_is_closed_after_loading(tmp_path: Path) -> None:
@@ -312,14 +313,14 @@ def test_other_files_are_left_to_other_plugins() -> None:
 
 def test_every_cut_is_an_error_that_counts_the_iterations() -> None:
     data = saved(picture(size=(9, 9)), iterations=2)
-    for length in range(len(container.SIGNATURE), len(data)):
+    for length in range(len(records.SIGNATURE), len(data)):
         with pytest.raises(TruncatedError, match=r"truncated \((no header|[01] of 2 iterations)\)"):
             Image.open(io.BytesIO(data[:length])).load()
 
 
 def test_a_version_of_the_future_is_told_by_every_way_of_opening() -> None:
     data = bytearray(saved(picture()))
-    head = len(container.SIGNATURE)
+    head = len(records.SIGNATURE)
     length = int.from_bytes(data[head + 4 : head + 8], "little")
     data[head + 8] += 1
     end = head + 8 + length
@@ -345,11 +346,11 @@ def test_verify_finds_damage_and_loads_nothing(codec: FakeCodec) -> None:
         opened(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]).verify()
     with pytest.raises(TruncatedError):
         opened(data[:-1]).verify()
-    file = container.parse(data)
+    file = reader.parse(data)
     assert file.alpha is not None
-    wrong = container.build(replace(file, alpha=b"\0" + file.alpha[1:]))
+    wrong = writer.build(replace(file, alpha=b"\0" + file.alpha[1:]))
     opened(wrong).verify()
-    wrong = container.build(replace(file, alpha=b"\4" + file.alpha[1:]))
+    wrong = writer.build(replace(file, alpha=b"\4" + file.alpha[1:]))
     with pytest.raises(CorruptError, match="predictor"):
         opened(wrong).verify()
 
@@ -446,7 +447,7 @@ def test_thumbnails_decode_fewer_iterations(codec: FakeCodec) -> None:
     im.thumbnail((20, 15))
 
     assert im.size == (20, 15)
-    assert fp.furthest <= len(container.truncate(data, 2))  # the first iterations are the preview
+    assert fp.furthest <= len(writer.truncate(data, 2))  # the first iterations are the preview
     assert codec.decoded_iterations == [2]
     im = opened(data)
     im.thumbnail((300, 300))
@@ -480,7 +481,7 @@ def test_an_unchanged_picture_is_copied_and_not_even_decoded(codec: FakeCodec, t
     loaded.load()
     assert saved(loaded) == data
     assert codec.encoded == before
-    assert saved(opened(data), iterations=3) == container.truncate(data, 3)
+    assert saved(opened(data), iterations=3) == writer.truncate(data, 3)
 
 
 def test_a_changed_picture_is_encoded(codec: FakeCodec) -> None:
@@ -532,9 +533,9 @@ def test_a_psnr_is_reached_by_the_first_iteration_that_can(mode: str) -> None:
     for wanted in (1, 3, 5):
         target = psnr(wanted) - 0.01
         assert opened(saved(original, target_psnr=target)).iterations == wanted
-    file = container.parse(saved(original, iterations=2))
+    file = reader.parse(saved(original, iterations=2))
     with pytest.raises(RncOptionError, match="target_psnr 99 dB is not reached, the best of 2 iterations"):
-        pillow_rnc._rates.cut_to_psnr(file, np.atleast_3d(np.asarray(original)), 99, device="cpu")
+        rate_control.cut_to_psnr(file, np.atleast_3d(np.asarray(original)), 99, device="cpu")
 
 
 def test_nothing_is_written_when_an_option_is_wrong() -> None:
@@ -596,9 +597,9 @@ def test_text_is_taken_as_text_or_bytes() -> None:
 
 
 def test_exif_of_a_file_may_have_its_prefix() -> None:
-    file = container.parse(saved(picture(), exif=METADATA["exif"]))
+    file = reader.parse(saved(picture(), exif=METADATA["exif"]))
     assert not file.metadata["exif"].startswith(b"Exif")
-    other = container.build(replace(file, metadata={"exif": METADATA["exif"]}))
+    other = writer.build(replace(file, metadata={"exif": METADATA["exif"]}))
 
     assert opened(other).info["exif"] == METADATA["exif"]
 
@@ -759,7 +760,7 @@ def test_members_of_archives_are_opened_in_place() -> None:
     with zipfile.ZipFile(archive, "w") as out:
         out.writestr("a.rnc", data)
     with zipfile.ZipFile(archive) as members, members.open("a.rnc") as fp:
-        assert pillow_rnc.open(fp, iterations=2).tobytes() == opened(container.truncate(data, 2)).tobytes()
+        assert pillow_rnc.open(fp, iterations=2).tobytes() == opened(writer.truncate(data, 2)).tobytes()
     with zipfile.ZipFile(archive) as members, members.open("a.rnc") as fp, Image.open(fp) as im:
         assert im.tobytes() == opened(data).tobytes()
 

@@ -14,7 +14,8 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import RncImageFile, RncOptionError, UnsupportedError, container
+from pillow_rnc import RncImageFile, RncOptionError, UnsupportedError
+from pillow_rnc.container import reader, writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def test_a_cut_is_what_fewer_iterations_encode() -> None:
 
     for iterations in (1, 2, 3):
         shorter = saved(original, iterations=iterations)
-        assert container.truncate(data, iterations) == shorter
+        assert writer.truncate(data, iterations) == shorter
         assert pillow_rnc.open(io.BytesIO(data), iterations=iterations).tobytes() == opened(shorter).tobytes()
 
 
@@ -116,7 +117,7 @@ def test_targets_are_reached_by_cutting() -> None:
     data = saved(original)
     smaller = len(saved(original, iterations=2))
 
-    assert saved(original, iterations=None, target_size=smaller) == container.truncate(data, 2)
+    assert saved(original, iterations=None, target_size=smaller) == writer.truncate(data, 2)
     assert opened(saved(original, iterations=None, target_psnr=1)).iterations >= 1
     assert saved(original, iterations=None, quality=100) == data
 
@@ -128,15 +129,15 @@ def test_unknown_models_are_named() -> None:
         saved(picture("L", (3, 3)), device="abacus")
     with pytest.raises(RncOptionError, match="iterations 5, allowed are 1 to 4"):
         saved(picture("L", (3, 3)), iterations=5)
-    file = container.parse(saved(picture("L", (3, 3))))
-    strange = container.build(replace(file, header=replace(file.header, model_id=b"\0unknown")))
+    file = reader.parse(saved(picture("L", (3, 3))))
+    strange = writer.build(replace(file, header=replace(file.header, model_id=b"\0unknown")))
     opened(strange).verify()
     with pytest.raises(UnsupportedError, match=b"\0unknown".hex()):
         opened(strange).load()
 
 
 def test_the_module_is_not_the_fake_one() -> None:
-    from pillow_rnc import codec
+    from pillow_rnc.codec import decoder
 
-    assert codec is sys.modules["pillow_rnc.codec"]
-    assert codec.__name__ == "pillow_rnc.codec"
+    assert decoder is sys.modules["pillow_rnc.codec.decoder"]
+    assert decoder.__name__ == "pillow_rnc.codec.decoder"

@@ -10,8 +10,8 @@ from fake_codec import FakeCodec
 from PIL import Image
 
 import pillow_rnc
-from pillow_rnc import container
-from pillow_rnc.evaluation import __main__ as command
+from pillow_rnc.container import writer
+from pillow_rnc.evaluation import __main__
 from pillow_rnc.evaluation.prefixes import explain, iteration_ends, prefixes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def file() -> bytes:
 
 def test_each_prefix_is_as_long_as_the_file_cut_there_and_shows_the_same(file: bytes) -> None:
     for prefix, count in zip(prefixes(file, (1, 3, 6)), (1, 3, 6), strict=True):
-        short = container.truncate(file, count)
+        short = writer.truncate(file, count)
         assert (prefix.iterations, prefix.bytes_) == (count, len(short))
         assert prefix.picture.tobytes() == pillow_rnc.open(io.BytesIO(short)).tobytes()
     assert iteration_ends(file)[-1] == len(file)
@@ -52,9 +52,9 @@ def test_the_command_draws_a_photograph(tmp_path: Path, capsys: pytest.CaptureFi
     Image.linear_gradient("L").save(tmp_path / "a.png")
     out = tmp_path / "drawn.webp"
 
-    assert command.main(["prefixes", str(out), str(tmp_path / "a.png"), "--iterations", "1,2,3"]) == 0
+    assert __main__.main(["prefixes", str(out), str(tmp_path / "a.png"), "--iterations", "1,2,3"]) == 0
     with Image.open(out) as im:
         assert im.size == (3 * 420 + 20, 450)
     assert str(out) in capsys.readouterr().out
-    assert command.main(["prefixes", str(out), str(tmp_path / "absent.png")]) == 1
+    assert __main__.main(["prefixes", str(out), str(tmp_path / "absent.png")]) == 1
     assert "absent.png" in capsys.readouterr().err

@@ -12,8 +12,9 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import RncOptionError, container
-from pillow_rnc.records import Coding, RncFile, Segment
+from pillow_rnc import RncOptionError
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.records import Coding, RncFile, Segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ def data(image: Image.Image) -> bytes:
     return pillow_rnc.encode_batch([image], **OPTIONS)[0]
 
 
-@pytest.mark.parametrize("ways", [{}, {"max_threads": 1}, {"max_memory": 1}, {"verify": True}], ids=str)
+@pytest.mark.parametrize("ways", [{}, {"max_threads": 1}, {"max_memory": 1}, {"verify": True}])
 def test_saving_tells_of_every_iteration_of_every_tile(image: Image.Image, data: bytes, ways: dict[str, int]) -> None:
     watcher, fp = Watcher(), io.BytesIO()
     image.save(fp, "RNC", **OPTIONS, **ways, on_progress=watcher)
@@ -92,7 +93,6 @@ def test_copying_has_nothing_to_tell(data: bytes) -> None:
         ({"on_iteration": lambda *_: None}, 3 * TILES),
         ({"on_iteration": lambda *_: None, "region": (0, 0, 100, 9)}, 6),
     ],
-    ids=str,
 )
 def test_loading_tells_of_every_iteration_of_every_tile(data: bytes, ways: dict[str, object], steps: int) -> None:
     watcher = Watcher()
@@ -105,13 +105,13 @@ def test_loading_tells_of_every_iteration_of_every_tile(data: bytes, ways: dict[
     assert watcher.threads == {threading.get_ident()}
 
 
-@pytest.mark.parametrize("ways", [{}, {"on_iteration": lambda *_: None}], ids=str)
+@pytest.mark.parametrize("ways", [{}, {"on_iteration": lambda *_: None}])
 def test_tiles_that_have_stopped_take_no_steps(data: bytes, ways: dict[str, object]) -> None:
-    file = container.parse(data)
+    file = reader.parse(data)
     stopped = Segment(Coding.STOPPED, b"", 0)
     units = (file.units[0], *((stopped, *unit[1:]) for unit in file.units[1:]))
     watcher = Watcher()
-    shorter = container.build(RncFile(file.header, units=units))
+    shorter = writer.build(RncFile(file.header, units=units))
     pillow_rnc.open(io.BytesIO(shorter), on_progress=watcher, **ways).load()  # type: ignore[arg-type]
 
     assert watcher.saw_all(3 * TILES - 2)

@@ -10,13 +10,15 @@ from PIL import Image, ImageFile
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import RncOptionError, SignatureError, TruncatedError, container, tile_codes
-from pillow_rnc.codestream import TileDecoder
+from pillow_rnc import RncOptionError, SignatureError, TruncatedError
+from pillow_rnc.codec import decoder
+from pillow_rnc.container import reader, writer
+from pillow_rnc.entropy.tile_coder import TileDecoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pillow_rnc.entropy_model import EntropyModel
+    from pillow_rnc.entropy.model import EntropyModel
 
 BOX = (70, 3, 100, 40)
 """Lies in the second of the two tiles of `data`, and does not touch the first."""
@@ -55,7 +57,7 @@ def decoded_tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         tiles.append(tile)
         return TileDecoder(model, grid_h, grid_w, tile=tile)
 
-    monkeypatch.setattr(tile_codes, "TileDecoder", noted)
+    monkeypatch.setattr(decoder, "TileDecoder", noted)
     return tiles
 
 
@@ -65,7 +67,7 @@ def test_each_picture_is_that_of_the_shorter_file(data: bytes, region: tuple[int
 
     assert len(shown) == 4
     for iterations, im in enumerate(shown, 1):
-        shorter = io.BytesIO(container.truncate(data, iterations))
+        shorter = io.BytesIO(writer.truncate(data, iterations))
         assert im.tobytes() == pillow_rnc.open(shorter, region=region).tobytes()
         assert (im.mode, im.info["comment"]) == ("RGBA", b"hello")
     assert len(list(pillow_rnc.progressive(io.BytesIO(data), iterations=2))) == 2
@@ -73,7 +75,7 @@ def test_each_picture_is_that_of_the_shorter_file(data: bytes, region: tuple[int
 
 
 def test_an_iteration_is_read_when_its_picture_is_asked_for(data: bytes) -> None:
-    lengths = [len(container.truncate(data, k)) for k in (1, 2, 3, 4)]
+    lengths = [len(writer.truncate(data, k)) for k in (1, 2, 3, 4)]
     fp = CountingFile(data)
     for length, _ in zip(lengths, pillow_rnc.progressive(fp), strict=True):
         assert fp.touched == b"\1" * length + b"\0" * (len(data) - length)
@@ -81,11 +83,11 @@ def test_an_iteration_is_read_when_its_picture_is_asked_for(data: bytes) -> None
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_k_iterations_read_their_bytes_and_no_others(data: bytes, iterations: int) -> None:
-    length = len(container.truncate(data, iterations))
+    length = len(writer.truncate(data, iterations))
     fp = CountingFile(data)
     im = pillow_rnc.open(fp, iterations=iterations)
     im.getexif()
-    before = container.read_head(io.BytesIO(data)).units_offset
+    before = reader.read_head(io.BytesIO(data)).units_offset
     assert fp.touched.count(1) <= before + 8
     im.load()
 
@@ -102,7 +104,7 @@ def test_a_region_decodes_the_tiles_that_it_touches(data: bytes, decoded_tiles: 
 
 
 def test_of_a_cut_file_the_whole_iterations_come_before_the_error(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = data[: len(container.truncate(data, 3)) - 1]
+    broken = data[: len(writer.truncate(data, 3)) - 1]
     pictures = iter(pillow_rnc.progressive(io.BytesIO(broken)))
     next(pictures)
     next(pictures)

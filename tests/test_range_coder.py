@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pillow_rnc import range_coder
+from pillow_rnc.entropy import range_coder
+from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.errors import CorruptError
-from pillow_rnc.range_coder import SegmentDecoder, SegmentEncoder
 
 Coded = tuple[NDArray[np.uint8], NDArray[np.uint16]]
 

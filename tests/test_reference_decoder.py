@@ -21,10 +21,11 @@ from safetensors.numpy import load, save
 from vectors.assemble import Draft, Plan, code_units, read_model
 from vectors.make_weights import ODD_CONFIG, code_weights, odd_weights, whole_weights
 
-from pillow_rnc import container, tables
-from pillow_rnc.codestream import decode_tile
+from pillow_rnc.container import reader, records, writer
+from pillow_rnc.container.records import Coding, Header, Segment
+from pillow_rnc.entropy import tables
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import RncFileError, UnsupportedError
-from pillow_rnc.records import Coding, Header, Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def _file(seed: int, width: int, height: int, *, iterations: int = 2, plan: Plan
 
 
 def _package_codes(data: bytes) -> list[NDArray[np.uint8]]:
-    file = container.parse(data)
+    file = reader.parse(data)
     header = file.header
     fits = (header.code_channels, header.code_stride) == (MODEL.code_channels, 8)
     if not fits or header.iterations > MODEL.iterations:
@@ -101,15 +102,15 @@ def test_both_decode_the_same_codes_at_the_size_of_a_real_model() -> None:
 
 
 def test_both_accept_files_with_metadata() -> None:
-    file = container.parse(_file(2, 20, 20))
-    metadata = {"comment": b"x", "dpi": container.pack_dpi((72, 72)), "icc_profile": b"profile"}
+    file = reader.parse(_file(2, 20, 20))
+    metadata = {"comment": b"x", "dpi": records.pack_dpi((72, 72)), "icc_profile": b"profile"}
 
-    assert _same_verdict(container.build(replace(file, metadata=metadata)))
+    assert _same_verdict(writer.build(replace(file, metadata=metadata)))
 
 
 def _entropy_coded_file() -> bytes:
     data = _file(3, 48, 40)
-    assert any(segment.coding is Coding.ENTROPY for unit in container.parse(data).units for segment in unit)
+    assert any(segment.coding is Coding.ENTROPY for unit in reader.parse(data).units for segment in unit)
     return data
 
 
@@ -147,7 +148,7 @@ def test_both_judge_a_changed_header_alike(position: int, value: int) -> None:
 @given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.booleans())
 def test_both_judge_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: bool) -> None:
     """All checksums repaired, so that the range coder itself must decide."""
-    file = container.parse(DAMAGED)
+    file = reader.parse(DAMAGED)
     first = file.units[0][0]
     if seed % 2:
         words = bytearray(first.payload)
@@ -156,25 +157,25 @@ def test_both_judge_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: 
     payload = payload[: min(len(payload), len(first.payload)) // 4 * 4] or bytes(4)
     forged = Segment(Coding.ENTROPY, payload, first.codes_crc if keep_crc else seed)
 
-    _same_verdict(container.build(replace(file, units=((forged,), file.units[1]))))
+    _same_verdict(writer.build(replace(file, units=((forged,), file.units[1]))))
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 8 * 36 - 1))
 def test_both_judge_a_changed_raw_bit_alike(seed: int, position: int) -> None:
     """All checksums right; it may be a bit that is not told, and both see whether it is."""
-    file = container.parse(_file(seed % 5, 48, 40, iterations=1 + seed % 6, plan=Plan("noise", raw="all")))
+    file = reader.parse(_file(seed % 5, 48, 40, iterations=1 + seed % 6, plan=Plan("noise", raw="all")))
     (last,) = file.units[-1]
     payload = bytearray(last.payload)
     payload[position // 8] ^= 1 << position % 8
     changed = Segment(Coding.RAW, bytes(payload), zlib.crc32(payload))
 
-    _same_verdict(container.build(replace(file, units=(*file.units[:-1], (changed,)))))
+    _same_verdict(writer.build(replace(file, units=(*file.units[:-1], (changed,)))))
 
 
 @given(st.lists(st.integers(1, 65535), min_size=1, max_size=200), st.binary(max_size=40))
 def test_both_range_coders_accept_the_same_payloads(k: list[int], payload: bytes) -> None:
-    from pillow_rnc.range_coder import SegmentDecoder
+    from pillow_rnc.entropy.range_coder import SegmentDecoder
 
     payload = payload[: len(payload) // 4 * 4]
     try:

@@ -18,17 +18,19 @@ from PIL import Image
 from skimage import data
 
 import pillow_rnc
-from pillow_rnc import codec, container, weights
-from pillow_rnc.codestream import decode_tile
-from pillow_rnc.cost import macs_per_pixel
-from pillow_rnc.evaluation.bits import codes_in
+from pillow_rnc.codec import decoder
+from pillow_rnc.container import reader
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.evaluation.metrics import score
-from pillow_rnc.training.code_lengths import told_bits
+from pillow_rnc.models import weights
+from pillow_rnc.models.complexity import macs_per_pixel
+from research.bits import codes_in
+from research.code_lengths import told_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pillow_rnc.records import RncFile
+    from pillow_rnc.container.records import RncFile
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 MODELS = json.loads((FOLDER / "MANIFEST.json").read_text(encoding="utf-8"))["models"]
@@ -110,7 +112,7 @@ def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, en
 def test_samples_are_those_of_the_reference_network_within_one(path: Path, device: str) -> None:
     """The picture beside the file is what spec/reference_network.py makes of it, which takes a minute."""
     expected = np.asarray(Image.open(path.with_suffix(".png"))).astype(int)
-    found = codec.decode(container.parse(path.read_bytes()), device=device).astype(int)
+    found = decoder.decode(reader.parse(path.read_bytes()), device=device).astype(int)
 
     assert np.abs(found - expected).max() <= 1
 
@@ -145,7 +147,7 @@ def seams(photograph: Image.Image, overlap: int) -> float:
     photograph.save(buffer, "RNC", iterations=2, tile_size=128, overlap=overlap)
     error = np.asarray(pillow_rnc.open(buffer)).astype(float) - np.asarray(photograph)
     jumps = np.abs(np.diff(error, axis=1)).mean(axis=(0, 2))
-    grid = container.parse(buffer.getvalue()).header.grid
+    grid = reader.parse(buffer.getvalue()).header.grid
     edges = {x for tile in grid for x in (tile.x, tile.x + tile.width)} - {0, photograph.width}
     others = set(range(16, photograph.width, 16)) - edges
     assert edges
@@ -160,7 +162,7 @@ def test_tiles_that_overlap_show_no_seams(photograph: Image.Image) -> None:
 
 def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes) -> None:
     """A network that knows nothing would save none of them; the file is all there is, signs included."""
-    file = container.parse(encoded)
+    file = reader.parse(encoded)
     model = weights.load(file.header.model_id).entropy_model
     told = sum(int(told_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
 
@@ -170,12 +172,12 @@ def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes
 @pytest.mark.usefixtures("_settings")
 @pytest.mark.parametrize(("threads", "onednn"), [(1, True), (2, True), (1, False), (2, False)])
 def test_files_are_read_alike_under_any_threads_and_without_onednn(encoded: bytes, threads: int, onednn: bool) -> None:
-    expected = codes_of(container.parse(encoded))
+    expected = codes_of(reader.parse(encoded))
     pixels = np.asarray(Image.open(io.BytesIO(encoded))).astype(int)
     torch.set_num_threads(threads)
     use_onednn(onednn)
 
-    assert codes_of(container.parse(encoded)) == expected
+    assert codes_of(reader.parse(encoded)) == expected
     in_torch = pillow_rnc.open(io.BytesIO(encoded), device="cpu:0", max_threads=threads)
     assert np.abs(np.asarray(in_torch).astype(int) - pixels).max() <= 1
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import container
+from pillow_rnc.container import writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def url(data: bytes) -> Iterator[str]:
 
 
 def test_few_iterations_are_few_bytes_of_the_network(url: str, data: bytes) -> None:
-    lengths = [len(container.truncate(data, k)) for k in (1, 2, 3, 4)]
+    lengths = [len(writer.truncate(data, k)) for k in (1, 2, 3, 4)]
     assert lengths[0] + 4 * BLOCK < lengths[1] < lengths[3] - 4 * BLOCK
     with fsspec.open(url, block_size=BLOCK) as fp:
         im = pillow_rnc.open(fp, iterations=1)

@@ -13,10 +13,11 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import _commands, _output, _runs
-from pillow_rnc.__main__ import main
-from pillow_rnc._runs import Done, run_tasks
-from pillow_rnc._workers import Workers
+from pillow_rnc.cli import commands, folders
+from pillow_rnc.cli.folders import Done, run_tasks
+from pillow_rnc.cli.main import main
+from pillow_rnc.cli.workers import Workers
+from pillow_rnc.plugin import file_io
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,9 +188,9 @@ def test_two_inputs_never_share_an_output(run: Runner, source: Path, target: Pat
 def test_names_that_differ_in_case_only_are_one_output_where_they_are_one_file(
     run: Runner, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_output, "CASE_COUNTS", True)
-    assert _output.one_file("Cat.rnc") != _output.one_file("cat.rnc")
-    monkeypatch.setattr(_output, "CASE_COUNTS", False)
+    monkeypatch.setattr(file_io, "CASE_COUNTS", True)
+    assert file_io.one_file("Cat.rnc") != file_io.one_file("cat.rnc")
+    monkeypatch.setattr(file_io, "CASE_COUNTS", False)
     for name in ("Cat.jpg", "cat.png"):
         Image.new("RGB", (9, 9)).save(source / name)
     status, records = run("encode", source, "-o", target)
@@ -265,7 +266,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     run: Runner, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("pillow_rnc._workers.ThreadPoolExecutor", Interrupted)
+        patch.setattr("pillow_rnc.cli.workers.ThreadPoolExecutor", Interrupted)
         assert run("encode", source, "-o", target) == (130, [])
     assert len(contents(target)) == 2
     (record,) = run("encode", source, "-o", target)[1]
@@ -288,7 +289,7 @@ def test_tasks_in_flight_are_bounded() -> None:
             assert len(in_flight) <= 7
             return future
 
-    line = _runs._failure("a", None, "error", "OSError")
+    line = folders._failure("a", None, "error", "OSError")
     tasks = iter(range(10_000))
     done = run_tasks(tasks, Workers(Idle(1), 7))  # type: ignore[arg-type]
 
@@ -304,14 +305,14 @@ class StrangeError(Exception):
 def test_a_fault_that_nobody_expects_stops_nothing_either(
     error: Exception, run: Runner, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = _commands.encoded
+    made = commands.encoded
 
     def encoded(fp: Any, arguments: Any) -> Any:  # noqa: ANN401 -- as it is
         if fp.name.endswith("002.jpg"):
             raise error
         return made(fp, arguments)
 
-    monkeypatch.setattr(_commands, "encoded", encoded)
+    monkeypatch.setattr(commands, "encoded", encoded)
     status, records = run("encode", source, "-o", target)
 
     assert (status, counts(records[-1])) == (1, (3, 0, 1))

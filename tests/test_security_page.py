@@ -12,10 +12,11 @@ import pytest
 import resources
 
 import pillow_rnc
-from pillow_rnc import _defaults, container, records
-from pillow_rnc.records import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
-from pillow_rnc.rules import max_alpha_bytes
-from pillow_rnc.tile_groups import MAX_MEMORY
+from pillow_rnc.codec.batching import MAX_MEMORY
+from pillow_rnc.container import records, writer
+from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container.validation import max_alpha_bytes
+from pillow_rnc.plugin import defaults
 
 REPOSITORY = Path(pillow_rnc.__file__).parents[1]
 PAGE = (REPOSITORY / ".github" / "SECURITY.md").read_text(encoding="utf-8")
@@ -31,7 +32,7 @@ def numbers(row: str) -> list[int]:
 def test_the_limits_of_the_page_are_those_of_the_code() -> None:
     assert numbers("Sides") == [records.MAX_SIDE]
     assert numbers("Iterations") == [records.MAX_ITERATIONS]
-    assert numbers("Work") == [_defaults.MAX_WORK]
+    assert numbers("Work") == [defaults.MAX_WORK]
     found = [records.MAX_METADATA_BYTES // MIB, records.MAX_METADATA_TOTAL_BYTES // MIB, records.MAX_OPTIONAL_CHUNKS]
     assert numbers("Metadata") == found
     per_pixel, spare = numbers("Alpha")
@@ -47,7 +48,7 @@ def claim(width: int, height: int) -> bytes:
     payloads = [bytes(header.code_shape(tile).raw_bytes) for tile in header.grid]
     first = tuple(Segment(Coding.RAW, payload, zlib.crc32(payload)) for payload in payloads)
     rest = (STOPPED_SEGMENT,) * len(first)
-    return container.build(RncFile(header, units=(first, *15 * (rest,))))
+    return writer.build(RncFile(header, units=(first, *15 * (rest,))))
 
 
 @pytest.mark.parametrize(

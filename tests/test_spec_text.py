@@ -15,11 +15,13 @@ import pytest
 import reference_decoder
 import reference_network
 
-from pillow_rnc import block_basis, container, records, rules, schema, tables
-from pillow_rnc.chunks import HEAD_FIELDS
-from pillow_rnc.container import Coding, Header, RncFile, Segment
-from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.visits import NO_LEVEL
+from pillow_rnc.container import reader, records, schema, validation, writer
+from pillow_rnc.container.chunks import HEAD_FIELDS
+from pillow_rnc.container.records import Coding, Header, RncFile, Segment
+from pillow_rnc.entropy import tables
+from pillow_rnc.entropy.schedule import NO_LEVEL
+from pillow_rnc.models import basis
+from pillow_rnc.models.config import ModelConfig
 
 FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
@@ -47,8 +49,8 @@ def test_the_example_is_what_the_package_writes_and_reads() -> None:
     header = Header(3, 2, "RGB", 1, 4, 8, 64, 0, bytes.fromhex("0123456789abcdef"))
     file = RncFile(header, {"comment": b"hi"}, None, ((segment,),))
 
-    assert container.build(file) == example_bytes()
-    assert container.parse(example_bytes()) == file
+    assert writer.build(file) == example_bytes()
+    assert reader.parse(example_bytes()) == file
 
 
 def test_the_walk_through_the_example_covers_every_byte() -> None:
@@ -107,7 +109,7 @@ def test_the_density_table_is_the_schema() -> None:
 
 
 def test_the_signature_is_the_one_in_the_text() -> None:
-    assert container.SIGNATURE.hex(" ") in section("Signature")
+    assert records.SIGNATURE.hex(" ") in section("Signature")
 
 
 def test_the_check_value_of_the_crc_is_right() -> None:
@@ -141,8 +143,8 @@ def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() ->
         for line in re.findall(r"^    [YC][br ]? += (.*)$", text, re.MULTILINE)
     ]
 
-    assert rows_of_steps == block_basis.LUMINANCE_STEPS == reference_network.STEPS
-    assert tuple(colours) == block_basis.YCBCR
+    assert rows_of_steps == basis.LUMINANCE_STEPS == reference_network.STEPS
+    assert tuple(colours) == basis.YCBCR
 
 
 def test_the_filter_across_borders_undoes_that_of_the_network() -> None:
@@ -150,7 +152,7 @@ def test_the_filter_across_borders_undoes_that_of_the_network() -> None:
     expected = line.copy()
     for border in (8, 16):
         part = slice(border - 4, border + 4)
-        expected[part] = np.linalg.solve(block_basis.overlap_filter(), expected[part])
+        expected[part] = np.linalg.solve(basis.overlap_filter(), expected[part])
 
     np.testing.assert_allclose(reference_network.filtered(line.tolist()), expected, atol=1e-12)
     assert f"f(0) = 1 / {reference_network.SCALES[0]}," in section("Coefficients")
@@ -230,7 +232,7 @@ def test_the_ranges_of_the_header_table_are_those_of_the_package(field: str) -> 
     header = Header(100, 100, "RGB", 1, 8, 8, 512, 0, bytes(8))
 
     def is_lawful(value: int) -> bool:
-        return not list(rules.header_faults(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
+        return not list(validation.header_faults(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
 
     assert [is_lawful(value) for value in (low, low + step, high)] == [True] * 3
     assert not any(is_lawful(value) for value in (low - step, high + step))
@@ -243,14 +245,14 @@ def test_the_header_table_has_the_modes_and_strides_of_the_package() -> None:
     assert ranges["Code_Stride"] == " or ".join(map(str, records.CODE_STRIDES))
     assert ranges["Mode"] == f"0..{len(records.MODES) - 1}"
     assert ranges["Overlap"].endswith("at most `Tile_Size` / 2")
-    assert not list(rules.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
-    assert list(rules.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
+    assert not list(validation.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
+    assert list(validation.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
 
 
 def test_the_limits_of_the_text_are_those_of_the_package() -> None:
     assert f"more than {records.MAX_OPTIONAL_CHUNKS} chunks" in section("Chunks")
     factor, spare = re.findall(r"1 to (\d) \S `Width` \S `Height` \+ (\d+)", section("Alpha"))[0]
-    largest = rules.max_alpha_bytes(Header(30, 20, "LA", 1, 8, 8, 64, 0, bytes(8)))
+    largest = validation.max_alpha_bytes(Header(30, 20, "LA", 1, 8, 8, 64, 0, bytes(8)))
     assert int(factor) * 30 * 20 + int(spare) == largest
     for number in (records.MAX_METADATA_BYTES, records.MAX_METADATA_TOTAL_BYTES):
         assert f"{number:,}".replace(",", " ") in section("Metadata")

@@ -22,15 +22,17 @@ import verdicts
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
-from pillow_rnc import codec, container, weights
-from pillow_rnc.alpha import decode_alpha
-from pillow_rnc.codestream import decode_tile
+from pillow_rnc.codec import decoder
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.alpha import decode_alpha
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import CorruptError, RncFileError, SignatureError, TruncatedError, UnsupportedError
-from pillow_rnc.weights import register
+from pillow_rnc.models import weights
+from pillow_rnc.models.weights import register
 
 if TYPE_CHECKING:
-    from pillow_rnc.container import RncFile
-    from pillow_rnc.entropy_model import EntropyModel
+    from pillow_rnc.container.records import RncFile
+    from pillow_rnc.entropy.model import EntropyModel
 
 SPEC = Path(__file__).parent.parent / "spec"
 VECTORS = SPEC / "vectors"
@@ -123,10 +125,10 @@ def test_the_generator_writes_these_files_again(tmp_path: Path) -> None:
 @valid
 def test_the_package_decodes_a_valid_file(path: Path) -> None:
     data, facts = path.read_bytes(), facts_of(path)
-    file = container.parse(data)
+    file = reader.parse(data)
     header = asdict(file.header) | {"model_id": file.header.model_id.hex(), "version": list(file.header.version)}
 
-    assert container.verify(data) == file.header
+    assert reader.verify(data) == file.header
     assert header == facts["header"]
     assert code_lines(file, model_of(path)) == expected_lines(facts)
     plane = None if file.alpha is None else decode_alpha(file.alpha, file.header.width, file.header.height)
@@ -138,12 +140,12 @@ def test_a_valid_file_without_unknown_chunks_is_canonical(path: Path) -> None:
     data = path.read_bytes()
     names = {kind for kind in (b"aaaa", b"abcd", b"zzzZ", b"neWz", b"drwn") if kind in data}
 
-    assert bool(names) != (container.build(container.parse(data)) == data)
+    assert bool(names) != (writer.build(reader.parse(data)) == data)
 
 
 @pytest.mark.parametrize("path", [path for path in VALID if "samples" in facts_of(path)], ids=lambda path: path.stem)
 def test_samples_are_within_the_tolerance(path: Path) -> None:
-    found = codec.decode(container.parse(path.read_bytes())).astype(int)
+    found = decoder.decode(reader.parse(path.read_bytes())).astype(int)
     expected = np.frombuffer(bytes.fromhex(facts_of(path)["samples"]), np.uint8)
 
     assert np.abs(found.reshape(-1) - expected).max() <= 1
@@ -165,7 +167,7 @@ def test_the_c_decoder_decodes_a_valid_file(path: Path, c_decoder: Path) -> None
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("released-*.rnc")), ids=lambda path: path.stem)
 def test_the_c_decoder_decodes_with_released_weights(path: Path, c_decoder: Path) -> None:
-    file = container.parse(path.read_bytes())
+    file = reader.parse(path.read_bytes())
     model = weights.load(file.header.model_id)
     (released,) = (SPEC.parent / "weights").glob(f"*-{path.stem.split('-')[1]}.safetensors")
 
@@ -183,13 +185,13 @@ def test_the_package_rejects_an_invalid_file(path: Path) -> None:
         assert caught.value.decodable_iterations == facts["whole_iterations"]
     if facts["found_in"] == "file":
         with pytest.raises(CLASSES[facts["expect"]]):
-            container.verify(data)
+            reader.verify(data)
 
 
 def decode_all(data: bytes) -> None:
     """Decode pixels and alpha, as `Image.load` does."""
-    file = container.parse(data)
-    codec.decode(file)
+    file = reader.parse(data)
+    decoder.decode(file)
     if file.alpha is not None:
         decode_alpha(file.alpha, file.header.width, file.header.height)
 
@@ -248,21 +250,21 @@ def test_a_truncated_file_decodes_like_one_with_fewer_iterations(path: Path) -> 
     data, whole = path.read_bytes(), facts_of(path)["whole_iterations"]
     if not whole:
         with pytest.raises(TruncatedError):
-            container.parse(data, allow_truncated=True)
+            reader.parse(data, allow_truncated=True)
         return
-    cut = container.truncate(data, whole)
+    cut = writer.truncate(data, whole)
 
-    kept = container.parse(data, allow_truncated=True)
-    assert code_lines(container.parse(cut), model_of(path)) == code_lines(kept, model_of(path))
+    kept = reader.parse(data, allow_truncated=True)
+    assert code_lines(reader.parse(cut), model_of(path)) == code_lines(kept, model_of(path))
 
 
 def test_a_later_minor_version_with_unknown_chunks_is_read_and_cut() -> None:
     data = (VECTORS / "valid" / "minor-9.rnc").read_bytes()
-    head = container.read_head(io.BytesIO(data))
+    head = reader.read_head(io.BytesIO(data))
 
     assert head.header.version == (1, 9)
     assert set(head.metadata) == {"dpi"}
-    assert container.truncate(data, 1) == data
+    assert writer.truncate(data, 1) == data
 
 
 def test_unknown_chunks_stay_or_go_in_a_cut_as_their_fourth_letter_says() -> None:
@@ -271,9 +273,9 @@ def test_unknown_chunks_stay_or_go_in_a_cut_as_their_fourth_letter_says() -> Non
     extra = [chunk(b"keep", b"1"), chunk(b"looS", b"2")]
     data = head + b"".join(extra) + rest
 
-    cut = container.truncate(data, 1)
+    cut = writer.truncate(data, 1)
 
-    assert container.parse(data).header.iterations > 1
+    assert reader.parse(data).header.iterations > 1
     assert (extra[0] in cut, extra[1] in cut) == (True, False)
 
 

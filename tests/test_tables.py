@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pillow_rnc.tables import PROBABILITY, SIGMOID, TANH
+from pillow_rnc.entropy.tables import PROBABILITY, SIGMOID, TANH
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import codec, torch_inference
-from pillow_rnc.codestream import TileDecoder, TileEncoder
-from pillow_rnc.numpy_network import NumpyTiles
-from pillow_rnc.thread_limit import at_most
+from pillow_rnc.codec import decoder
+from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder
+from pillow_rnc.models import torch_runtime
+from pillow_rnc.models.embedded.numpy_network import NumpyTiles
+from pillow_rnc.models.threads import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ def test_an_error_gives_the_threads_back(monkeypatch: pytest.MonkeyPatch) -> Non
     def fail(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(codec, "weights_for", fail)
+    monkeypatch.setattr(decoder, "weights_for", fail)
     with pytest.raises(KeyboardInterrupt):
         pillow_rnc.open(io.BytesIO(saved()), max_threads=1).load()
     with pytest.raises(KeyboardInterrupt), at_most(1):
@@ -150,13 +151,13 @@ def test_a_host_that_sets_the_number_itself_is_obeyed() -> None:
 
 def test_torch_is_limited_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
-    original = torch_inference.TorchTiles._advance
+    original = torch_runtime.TorchTiles._advance
 
     def watched(self: Any, bits: torch.Tensor) -> None:  # noqa: ANN401 -- of a class of torch
         seen.add(torch.get_num_threads())
         original(self, bits)
 
-    monkeypatch.setattr(torch_inference.TorchTiles, "_advance", watched)
+    monkeypatch.setattr(torch_runtime.TorchTiles, "_advance", watched)
     for limit, expected in ((1, 1), (3, 2), (0, HOSTS_THREADS), (9, HOSTS_THREADS)):
         seen.clear()
         pillow_rnc.open(io.BytesIO(saved(device="cpu:0", max_threads=limit)), device="cpu:0", max_threads=limit).load()
@@ -164,7 +165,7 @@ def test_torch_is_limited_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_threads_that_limit_torch_at_once_give_back_what_was_there() -> None:
-    limits = torch_inference._threads
+    limits = torch_runtime._threads
     with ThreadPoolExecutor(2) as pool:
         first, second = limits.at_most(1), limits.at_most(1)
         pool.submit(first.__enter__).result()

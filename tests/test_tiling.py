@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import grids
 
+from pillow_rnc.codec.blending import Blender, blend, split
+from pillow_rnc.container.tile_grid import TileGrid
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.tiling import Blender, TileGrid
 
 
 def picture(grid: TileGrid, channels: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -54,7 +55,7 @@ def test_padding_reaches_the_next_multiple_of_16_and_no_further(grid: TileGrid) 
 def test_blending_the_tiles_of_a_split_gives_the_picture(grid: TileGrid) -> None:
     pixels = picture(grid)
 
-    blended = grid.blend([tile.astype(np.float32) for tile in grid.split(pixels)])
+    blended = blend(grid, [tile.astype(np.float32) for tile in split(grid, pixels)])
 
     assert blended.dtype == np.float32
     np.testing.assert_allclose(blended, pixels, atol=1e-3)
@@ -64,7 +65,7 @@ def test_blending_the_tiles_of_a_split_gives_the_picture(grid: TileGrid) -> None
 def test_padding_repeats_the_last_column_and_row(grid: TileGrid) -> None:
     pixels = picture(grid)
 
-    for tile, part in zip(grid, grid.split(pixels), strict=True):
+    for tile, part in zip(grid, split(grid, pixels), strict=True):
         assert part.shape == (tile.padded_height, tile.padded_width, 3)
         rows = np.minimum(np.arange(tile.padded_height), tile.height - 1) + tile.y
         columns = np.minimum(np.arange(tile.padded_width), tile.width - 1) + tile.x
@@ -91,7 +92,7 @@ def test_a_region_needs_only_its_tiles_and_equals_the_whole_there(grid: TileGrid
         if tile.x < right and tile.x + tile.width > left and tile.y < bottom and tile.y + tile.height > top
     )
     assert blender.pending == ()
-    np.testing.assert_array_equal(rows, grid.blend(tiles)[top:bottom, left:right])
+    np.testing.assert_array_equal(rows, blend(grid, tiles)[top:bottom, left:right])
 
 
 @given(grids(), st.data())
@@ -108,7 +109,7 @@ def test_the_weight_of_a_tile_falls_linearly_across_the_overlap() -> None:
     grid = TileGrid(112, 64, 64, 16)
     white, black = np.ones((64, 64, 1), np.float32), np.zeros((64, 64, 1), np.float32)
 
-    row = grid.blend([white, black])[0, :, 0]
+    row = blend(grid, [white, black])[0, :, 0]
 
     expected = np.concatenate([np.ones(48), 1 - (2 * np.arange(16) + 1) / 32, np.zeros(48)])
     np.testing.assert_array_equal(row, expected.astype(np.float32))
@@ -151,9 +152,9 @@ def test_arrays_that_do_not_fit_the_grid_are_refused() -> None:
     blender = Blender(grid)
 
     with pytest.raises(RncOptionError):
-        grid.split(np.zeros((10, 11, 3), np.uint8))
+        split(grid, np.zeros((10, 11, 3), np.uint8))
     with pytest.raises(RncOptionError):
-        grid.blend([tile, tile])
+        blend(grid, [tile, tile])
     with pytest.raises(RncOptionError):
         blender.add(tile[:9])
     with pytest.raises(IndexError):
@@ -170,7 +171,10 @@ def test_no_tile_is_added_after_the_last() -> None:
 
 
 def test_grid_arithmetic_loads_no_array_library() -> None:
-    script = "import sys, pillow_rnc.tiling as t; t.TileGrid(99, 99, 64, 16).tiles; print('numpy' in sys.modules)"
+    script = (
+        "import sys; from pillow_rnc.container.tile_grid import TileGrid; TileGrid(99, 99, 64, 16).tiles; "
+        "print('numpy' in sys.modules)"
+    )
 
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import IDLE, noise_codes, tiny_model
 
-from pillow_rnc.entropy_reference import cells_of
-from pillow_rnc.told import VisitsTold, untold
-from pillow_rnc.visits import visits_of
+from pillow_rnc.entropy.schedule import visits_of
+from pillow_rnc.entropy.significance import VisitsTold, untold
+from pillow_rnc.entropy.tensors import cells_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from tiny_codec import register_tiny_codec
 
 import pillow_rnc
 from pillow_rnc.errors import DeviceMemoryError
-from pillow_rnc.torch_inference import settled_torch
+from pillow_rnc.models.torch_runtime import settled_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

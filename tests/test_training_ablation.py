@@ -13,17 +13,18 @@ import torch
 from PIL import Image
 from tiny_training import photograph, tiny_recipe
 
-from pillow_rnc.training import ablation, ablation_rows, loop
-from pillow_rnc.training.ablation import Result, VariantRun, main, table, trained
-from pillow_rnc.training.ablation_rows import ROWS, Row, Variant, cut, l1, log_mse, share_heads
+from pillow_rnc.training import loop
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.loop import Pace
 from pillow_rnc.training.objective import TrainedModel, codec_iteration, look
+from research import ablation, ablation_rows
+from research.ablation import Result, VariantRun, main, table, trained
+from research.ablation_rows import ROWS, Row, Variant, cut, l1, log_mse, share_heads
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pillow_rnc.network import CodecState
+    from pillow_rnc.models.recurrent.network import CodecState
 
 VARIANTS = {variant.name: variant for row in ROWS.values() for variant in row.variants.values()}
 THREADS = ["--threads", str(torch.get_num_threads())]  # left as they are

@@ -10,7 +10,7 @@ import torch
 from test_training_team import as_toml
 from tiny_training import tiny_recipe
 
-from pillow_rnc.training.benchmark import Turn, Variant, compare, main, report, variants
+from benchmarks.training_step import Turn, Variant, compare, main, report, variants
 from pillow_rnc.training.step import Speed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from pillow_rnc.training import checkpoint as checkpoints
+from pillow_rnc.training import checkpoint
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def test_damaged_ones_do_not_push_out_what_is_written_after_them(tmp_path: Path)
 
 def test_a_full_disk_is_an_error_that_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_checkpoint(tmp_path, sample(1))
-    whole_write = checkpoints._write_through
+    whole_write = checkpoint._write_through
 
     def write_until_full(path: Path, data: bytes) -> None:
         if path.name == "moment2.safetensors":
             path = Path("/dev/full")  # accepts nothing: ENOSPC, from the kernel itself
         whole_write(path, data)
 
-    monkeypatch.setattr(checkpoints, "_write_through", write_until_full)
+    monkeypatch.setattr(checkpoint, "_write_through", write_until_full)
     with pytest.raises(OSError, match="No space left") as caught:
         write_checkpoint(tmp_path, sample(2))
 
@@ -138,7 +138,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(
     write_checkpoint(tmp_path, sample(2))
     left = at
     functions: dict[str, Any] = {
-        "write": checkpoints._write_through, "rmtree": shutil.rmtree, "rename": Path.rename, "mkdir": Path.mkdir,
+        "write": checkpoint._write_through, "rmtree": shutil.rmtree, "rename": Path.rename, "mkdir": Path.mkdir,
     }  # fmt: skip
 
     def dying(name: str) -> Any:  # noqa: ANN401
@@ -152,7 +152,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(
         return call
 
     with monkeypatch.context() as patched, contextlib.suppress(KilledError):
-        patched.setattr(checkpoints, "_write_through", dying("write"))
+        patched.setattr(checkpoint, "_write_through", dying("write"))
         patched.setattr(shutil, "rmtree", dying("rmtree"))
         patched.setattr(Path, "rename", dying("rename"))
         patched.setattr(Path, "mkdir", dying("mkdir"))

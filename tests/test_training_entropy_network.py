@@ -12,22 +12,23 @@ import torch
 from tiny_codec import CONFIG
 from tiny_models import FIVE_PASSES
 
-from pillow_rnc.embedded_quantiser import Told
-from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.entropy_reference import EntropyTensors, ReferenceState, cells_of
-from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.network import Decoder, Network
-from pillow_rnc.tables import PROBABILITY
-from pillow_rnc.training.coder_comparison import own_code_lengths
+from pillow_rnc.entropy.model import EntropyModel
+from pillow_rnc.entropy.reference import ReferenceState
+from pillow_rnc.entropy.tables import PROBABILITY
+from pillow_rnc.entropy.tensors import EntropyTensors, cells_of
+from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.embedded.torch_quantizer import Told
+from pillow_rnc.models.recurrent.network import Decoder, Network
 from pillow_rnc.training.entropy_network import EntropyNetwork
 from pillow_rnc.training.objective import codec_iteration, rate_iteration, values_of
 from pillow_rnc.training.tally import count, features, tallies, tally_coefficients
+from research.coder_comparison import own_code_lengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pillow_rnc.entropy_model import EntropyState
-    from pillow_rnc.model_config import Framework, Passes
+    from pillow_rnc.entropy.model import EntropyState
+    from pillow_rnc.models.config import Framework, Passes
 
 WIDE = dataclasses.replace(
     CONFIG,

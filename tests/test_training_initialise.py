@@ -9,7 +9,7 @@ import torch
 from tiny_codec import CONFIG
 from tiny_training import photograph
 
-from pillow_rnc.network import Network
+from pillow_rnc.models.recurrent.network import Network
 from pillow_rnc.training.initialise import greedy_quantiser
 
 

@@ -16,9 +16,10 @@ from tiny_codec import CONFIG
 from tiny_training import photograph, tiny_recipe
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pillow_rnc import codec, weights
-from pillow_rnc.model_config import Framework
-from pillow_rnc.records import Header, RncFile
+from pillow_rnc.codec import decoder, encoder
+from pillow_rnc.container.records import Header, RncFile
+from pillow_rnc.models import weights
+from pillow_rnc.models.config import Framework
 from pillow_rnc.training import loop, objective
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
@@ -28,8 +29,8 @@ from pillow_rnc.training.losses import ms_ssim_db
 from pillow_rnc.training.objective import StepInputs, TrainedModel, curve
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.recipe import Recipe, in_framework
-from pillow_rnc.training.seams import losses
 from pillow_rnc.training.step import Speed
+from research.seams import losses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,9 +244,9 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
     path = export(tmp_path / "run", tmp_path / "weights", "mine")
     loaded = weights.load(path.stem)
     pixels = photograph(5, 64, 48)
-    encoded = codec.encode(pixels, iterations=4, model=path.stem, tile_size=64, overlap=16)
+    encoded = encoder.encode(pixels, iterations=4, model=path.stem, tile_size=64, overlap=16)
     header, units = encoded
-    shown = codec.decode(RncFile(header, {}, None, tuple(units)))
+    shown = decoder.decode(RncFile(header, {}, None, tuple(units)))
     model = TrainedModel(run.recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytorch_msssim import ms_ssim as peer_ms_ssim
 
-from pillow_rnc.block_transform import BlockTransform
+from pillow_rnc.models.torch_transform import BlockTransform
 from pillow_rnc.training.losses import hvs_db, ms_ssim, ms_ssim_db, visible_weights
 
 

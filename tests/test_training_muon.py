@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_codec import CONFIG
 
-from pillow_rnc.network import Network
+from pillow_rnc.models.recurrent.network import Network
 from pillow_rnc.training.muon import Muon, is_matrix, orthogonalised
 
 

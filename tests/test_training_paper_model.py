@@ -14,8 +14,8 @@ from PIL import Image
 from tiny_training import photograph
 
 from pillow_rnc.evaluation.paper_runs import CELLS
-from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.paper_network import FRAMEWORKS
+from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.recurrent.paper_network import FRAMEWORKS
 from pillow_rnc.training import loop
 from pillow_rnc.training.__main__ import main
 from pillow_rnc.training.checkpoint import read_newest
@@ -26,11 +26,11 @@ from pillow_rnc.training.models import make_model, validation_curve
 from pillow_rnc.training.objective import StepInputs
 from pillow_rnc.training.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
-from pillow_rnc.training.seams import losses
 from pillow_rnc.training.selection import BEST, area_score
+from research.seams import losses
 
 if TYPE_CHECKING:
-    from pillow_rnc.model_config import CellName, Framework
+    from pillow_rnc.models.config import CellName, Framework
 
 RECIPES = Path(loop.__file__).parents[2] / "weights" / "recipes"
 CPU = torch.device("cpu")

@@ -12,11 +12,11 @@ from tiny_codec import CONFIG, register_random_codec
 from tiny_models import likely_codes, noise_codes, pair_model, tiny_model
 from tiny_training import photograph, write_photographs
 
-from pillow_rnc import weights
-from pillow_rnc.training.code_lengths import told_bits
-from pillow_rnc.training.coder_comparison import Price, codes_of, compare, main, markdown, own_code_lengths
-from pillow_rnc.training.coder_training import CoderTraining, train_coder
-from pillow_rnc.training.published_coder import PublishedCoder
+from pillow_rnc.models import weights
+from research.code_lengths import told_bits
+from research.coder_comparison import Price, codes_of, compare, main, markdown, own_code_lengths
+from research.coder_training import CoderTraining, train_coder
+from research.published_coder import PublishedCoder
 
 if TYPE_CHECKING:
     from pathlib import Path

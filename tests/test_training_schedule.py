@@ -11,8 +11,8 @@ import torch
 from tiny_codec import CONFIG
 from tiny_training import photograph
 
-from pillow_rnc.block_basis import MEANS
-from pillow_rnc.network import Network
+from pillow_rnc.entropy.schedule import MEANS
+from pillow_rnc.models.recurrent.network import Network
 from pillow_rnc.training.schedule import greedy_schedule
 
 if TYPE_CHECKING:

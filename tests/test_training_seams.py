@@ -14,8 +14,8 @@ from tiny_training import photograph, tiny_recipe, write_photographs
 from pillow_rnc.training import loop
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.recipe import Recipe
-from pillow_rnc.training.seams import Seams, compare, main, markdown
 from pillow_rnc.training.step import Stepper
+from research.seams import Seams, compare, main, markdown
 
 if TYPE_CHECKING:
     from pillow_rnc.training.checkpoint import Checkpoint

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from tiny_codec import register_tiny_codec
 
-from pillow_rnc.codestream import TileEncoder
+from pillow_rnc.container.records import Coding, Segment
+from pillow_rnc.entropy.tile_coder import TileEncoder
 from pillow_rnc.errors import RncError
-from pillow_rnc.records import Coding, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

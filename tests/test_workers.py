@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pillow_rnc._workers import SturdyProcesses, open_workers
+from pillow_rnc.cli.workers import SturdyProcesses, open_workers
 from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:

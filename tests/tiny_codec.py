@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors.numpy import save_file
 from tiny_models import PAIR_PASSES, pair_tables, tiny_tensors
 
-from pillow_rnc.model_config import ModelConfig
-from pillow_rnc.weights import register
+from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.weights import register
 
 NAME = "tiny"
 CONFIG = ModelConfig(
@@ -37,8 +37,8 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
     """Write the weights of a random model into a folder, make it known as "random", and return the file."""
     import torch
 
-    from pillow_rnc.interval_decoder import IntervalDecoder
-    from pillow_rnc.network import Network
+    from pillow_rnc.models.embedded.interval_decoder import IntervalDecoder
+    from pillow_rnc.models.recurrent.network import Network
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pillow_rnc.codestream import code_plane
-from pillow_rnc.entropy_model import EntropyModel
+from pillow_rnc.entropy.model import EntropyModel
+from pillow_rnc.entropy.tile_coder import code_plane
 
 if TYPE_CHECKING:
     from collections.abc import Callable

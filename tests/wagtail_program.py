@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from PIL import Image as PillowImage
 
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 
 APPS = ["wagtail.images", "wagtail.users", "wagtail.admin", "wagtail.documents", "wagtail", "taggit", "modelcluster"]
 APPS += [f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions", "messages", "staticfiles")]

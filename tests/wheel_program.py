@@ -17,7 +17,7 @@ from small_file import write_small_file
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnc"
 FOLDER = Path(pillow_rnc.__file__).parent
@@ -38,7 +38,7 @@ def check_contents() -> None:
     files = [str(entry) for entry in importlib.metadata.files("pillow-rnc") or ()]
     assert "pillow_rnc/py.typed" in files
     assert "Tag: py3-none-any" in (importlib.metadata.distribution("pillow-rnc").read_text("WHEEL") or "").splitlines()
-    assert "pillow_rnc/_autoload_hook.py" in files
+    assert "pillow_rnc/cli/autoload_hook.py" in files
     assert not [name for name in files if name.startswith(UNWANTED) or name.endswith(UNWANTED)]
     manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
     assert [release.sha256 for release in weights.releases()] == [model["sha256"] for model in manifest["models"]]

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 import pillow_rnc
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 
 PATIENCE_S = 90
 

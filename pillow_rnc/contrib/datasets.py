@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 
-from pillow_rnc.RncImagePlugin import EXTENSION, register
+from pillow_rnc.plugin.image_file import EXTENSION
+from pillow_rnc.plugin.registration import register
 
 
 def register_extension() -> None:

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pillow_rnc._arguments import iteration_counts
-from pillow_rnc.evaluation.model_arguments import positive
+from pillow_rnc.evaluation.arguments import iteration_counts, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,15 +23,9 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
-    "bits": _Command("bits", "eval"),
-    "crops": _Command("crop_sheet", "eval"),
     "demo": _Command("demo", "demo"),
     "prefixes": _Command("prefixes", "demo"),
-    "priming": _Command("priming", "eval"),
-    "speed": _Command("speed", "demo"),
-    "stopping": _Command("stopping", "eval"),
     "table": _Command("paper_table", "eval"),
-    "throughput": _Command("throughput", "dask"),
 }
 
 
@@ -58,13 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pillow_rnc.evaluation",
         description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
         epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
-        "with the word bits: what the bits of files say, and what each input of the entropy network saves; "
-        "with the word crops: a sheet of crops to look at, and their numbers to compare releases by; "
         "with the word prefixes: a drawing of what the first bytes of a file show; "
-        "with the word speed: how fast all of it is; with the word table: the paper's comparison, trained anew; "
-        "with the word priming: what more steps of the decoder gain; "
-        "with the word stopping: what regions that stop by themselves would; "
-        "with the word throughput: what a second worker adds. "
+        "with the word table: the paper's comparison, trained anew. "
         "Each has a --help of its own.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")

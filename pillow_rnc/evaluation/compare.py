@@ -19,13 +19,13 @@ from PIL import Image, features
 from tqdm import tqdm
 
 import pillow_rnc
-from pillow_rnc._data_uri import data_uri, lossless_data_uri, within_pixels
-from pillow_rnc._output import replacing
 from pillow_rnc.evaluation.curves import METRICS
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
 from pillow_rnc.evaluation.photographs import load_photograph, plain
 from pillow_rnc.evaluation.rate_distortion import RncCodec, point_of
 from pillow_rnc.evaluation.report import DIGITS, METRIC_LABELS, point_record
+from pillow_rnc.plugin.data_uri import data_uri, lossless_data_uri, within_pixels
+from pillow_rnc.plugin.file_io import replacing
 
 if TYPE_CHECKING:
     import argparse

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 import pillow_rnc
-from pillow_rnc._arguments import iteration_counts
+from pillow_rnc.evaluation.arguments import iteration_counts
 from pillow_rnc.evaluation.contact_sheet import Row, contact_sheet
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements

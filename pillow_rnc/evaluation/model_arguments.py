@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from pillow_rnc.evaluation.arguments import positive
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
-from pillow_rnc.weights import DEFAULT, load, register
+from pillow_rnc.models.weights import DEFAULT, load, register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from PIL import Image
 
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.models.weights import Weights
 
 
 def model_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -48,11 +49,3 @@ def chosen_pictures(options: argparse.Namespace) -> Iterator[Image.Image]:
     """
     paths = find_photographs(options.directory)[: options.limit]
     yield from tqdm(map(load_photograph, paths), total=len(paths), unit="picture", disable=None)
-
-
-def positive(text: str) -> int:
-    """Return a number of at least 1 that was given as text."""
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"{text!r} is not a number of at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)

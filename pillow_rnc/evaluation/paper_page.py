@@ -11,7 +11,7 @@ from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, Combination, Me
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, WIDTH_BPP, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.report import table
-from pillow_rnc.paper_network import FRAMEWORKS
+from pillow_rnc.models.recurrent.paper_network import FRAMEWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 from pillow_rnc.evaluation.curves import Point, mean_curve
 from pillow_rnc.evaluation.metrics import score
-from pillow_rnc.paper_network import CODE_CHANNELS
+from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest
-from pillow_rnc.training.coder_training import train_coder
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.loop import Pace, Run
 from pillow_rnc.training.paper_model import PATCH_PX, PaperModel, nominal_bpp
-from pillow_rnc.training.published_coder import PublishedCoder
+from research.coder_training import train_coder
+from research.published_coder import PublishedCoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from pillow_rnc.model_config import CellName, Framework
+    from pillow_rnc.models.config import CellName, Framework
     from pillow_rnc.training.data import Photographs
     from pillow_rnc.training.recipe import Recipe
 

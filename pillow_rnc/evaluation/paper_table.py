@@ -22,7 +22,7 @@ from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, recip
 from pillow_rnc.evaluation.paper_values import JPEG
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
-from pillow_rnc.paper_network import FRAMEWORKS
+from pillow_rnc.models.recurrent.paper_network import FRAMEWORKS
 from pillow_rnc.training.data import Photographs, load_photographs
 from pillow_rnc.training.recipe import Recipe
 

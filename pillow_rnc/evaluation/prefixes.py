@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 import pillow_rnc
-from pillow_rnc._arguments import iteration_counts
+from pillow_rnc.evaluation.arguments import iteration_counts
 from pillow_rnc.evaluation.photographs import load_photograph, plain
 
 if TYPE_CHECKING:

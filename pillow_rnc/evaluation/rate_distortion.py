@@ -68,7 +68,7 @@ class RncCodec:
         whole = io.BytesIO()
         model = self.model
         if self.weights is not None:
-            from pillow_rnc.weights import register
+            from pillow_rnc.models.weights import register
 
             model = register(self.weights).model_id.hex()  # in each worker process, for later opens too
         given: dict[str, str | int | None] = {"model": model, "tile_size": self.tile_size}

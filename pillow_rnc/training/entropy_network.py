@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pillow_rnc.pointwise import pointwise
+from pillow_rnc.models.recurrent.pointwise import pointwise
 from pillow_rnc.training.tally import Tally, count, features, tallies, tally_coefficients
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
-    from pillow_rnc.embedded_quantiser import Told
-    from pillow_rnc.model_config import ModelConfig
-    from pillow_rnc.network import Network
+    from pillow_rnc.models.config import ModelConfig
+    from pillow_rnc.models.embedded.torch_quantizer import Told
+    from pillow_rnc.models.recurrent.network import Network
 
 _KNOWN = 127.0  # value of a known bit and of full state
 _WEIGHT = 32.0  # integer weight per unit of the parameter

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save
 
-from pillow_rnc._output import write_path
+from pillow_rnc.models.weights import load, register
+from pillow_rnc.plugin.file_io import write_path
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.objective import TrainedModel
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
-from pillow_rnc.weights import load, register
 
 if TYPE_CHECKING:
     from pathlib import Path

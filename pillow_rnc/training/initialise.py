@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pillow_rnc.activations import significance, squash
-from pillow_rnc.network import Decoder, Network
+from pillow_rnc.models.recurrent.activations import significance, squash
+from pillow_rnc.models.recurrent.network import Decoder, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

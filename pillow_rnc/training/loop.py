@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pillow_rnc.cost import macs_per_pixel
+from pillow_rnc.models.complexity import macs_per_pixel
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.initialise import greedy_quantiser

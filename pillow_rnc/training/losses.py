@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pillow_rnc.block_transform import hvs_weights
+from pillow_rnc.models.torch_transform import hvs_weights
 
 PEAK_DB = 20 * math.log10(255)
 """What a PSNR is measured from: less the error in decibels of squared 8-bit levels, it is the PSNR."""

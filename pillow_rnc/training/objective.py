@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.network import CodecState, IterationWeights, Network
+from pillow_rnc.models.recurrent.core import DecoderState
+from pillow_rnc.models.recurrent.network import CodecState, IterationWeights, Network
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
 from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, ms_ssim_db, visible_weights
 from pillow_rnc.training.recipe import Recipe, target_slope
-from pillow_rnc.two_scales import DecoderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pillow_rnc.cells import State
-    from pillow_rnc.embedded_quantiser import Told
+    from pillow_rnc.models.embedded.torch_quantizer import Told
+    from pillow_rnc.models.recurrent.cells import State
 
 
 _ENCODER_PARAMETERS = ("encoder.", "quantiser.", "masking.", "log_gain")  # what decides which codes are sent

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.block_transform import BlockTransform
-from pillow_rnc.paper_network import CODE_CHANNELS, CODE_STRIDE, PaperNetwork
+from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, CODE_STRIDE, PaperNetwork
+from pillow_rnc.models.torch_transform import BlockTransform
 from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, visible_weights
 from pillow_rnc.training.objective import StepInputs, StepLoss
 

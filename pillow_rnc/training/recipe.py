@@ -7,12 +7,12 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pillow_rnc.model_config import ModelConfig
+from pillow_rnc.models.config import ModelConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pillow_rnc.model_config import Framework
+    from pillow_rnc.models.config import Framework
 
 BLOCK_PX = 16
 """Side of the blocks that training is counted in."""

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pillow_rnc.block_basis import MEANS
-from pillow_rnc.embedded_quantiser import Intervals, Visits, advanced, margins
+from pillow_rnc.entropy.schedule import MEANS
+from pillow_rnc.models.embedded.torch_quantizer import Intervals, Visits, advanced, margins
 from pillow_rnc.training.initialise import Start
 
 if TYPE_CHECKING:
-    from pillow_rnc.network import Network
+    from pillow_rnc.models.recurrent.network import Network
 
 _LEVELS = 8
 _FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not considered

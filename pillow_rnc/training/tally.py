@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pillow_rnc.embedded_quantiser import amounts
-from pillow_rnc.pointwise import pointwise
+from pillow_rnc.models.embedded.torch_quantizer import amounts
+from pillow_rnc.models.recurrent.pointwise import pointwise
 
 if TYPE_CHECKING:
-    from pillow_rnc.network import Network
+    from pillow_rnc.models.recurrent.network import Network
 
 SHIFT = 10
 LIMIT = 127.0

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load
 
-from pillow_rnc.codes_crc import RunningCrc
-from pillow_rnc.codestream import TileEncoder, code_plane
-from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.records import STOPPED_SEGMENT, Coding, Header, Segment
+from pillow_rnc.container.checksum import RunningCrc
+from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Header, Segment
+from pillow_rnc.entropy.model import EntropyModel
+from pillow_rnc.entropy.tile_coder import TileEncoder, code_plane
 
 if TYPE_CHECKING:
     from random import Random

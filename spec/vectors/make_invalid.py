@@ -22,9 +22,9 @@ from vectors.assemble import (
     unit_data,
 )
 
-from pillow_rnc.codestream import code_plane
-from pillow_rnc.range_coder import SegmentDecoder
-from pillow_rnc.records import Header
+from pillow_rnc.container.records import Header
+from pillow_rnc.entropy.range_coder import SegmentDecoder
+from pillow_rnc.entropy.tile_coder import code_plane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

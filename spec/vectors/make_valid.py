@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectors.assemble import Draft, Model, Plan, chunk, code_units, stored_zlib
 
-from pillow_rnc.records import Header
+from pillow_rnc.container.records import Header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

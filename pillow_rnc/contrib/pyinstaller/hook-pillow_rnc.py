@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pillow_rnc.weights import releases
+from pillow_rnc.models.weights import releases
 
 # Named one by one, as an editable install has them in the checkout.
 datas = [

@@ -1,0 +1,1 @@
+"""Measures of speed: run from a checkout, not part of the package."""

@@ -1,0 +1,259 @@
+"""The measurements of the command `speed`; each imports what it measures when it is called."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from PIL import Image
+
+import pillow_rnc
+from benchmarks.stopwatch import Stopwatch, peak_of_load, peak_of_program
+from pillow_rnc.codec import decoder
+from pillow_rnc.container import reader
+from pillow_rnc.entropy.range_coder import SegmentDecoder
+from pillow_rnc.entropy.tile_coder import TileDecoder
+from pillow_rnc.evaluation.metrics import ms_ssim
+from pillow_rnc.evaluation.peers import PEERS, Peer, is_available
+from pillow_rnc.models import weights
+from pillow_rnc.models.runtime import runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_COLD_ITERATIONS = 6
+_LOAD = "import sys; from PIL import Image; import pillow_rnc; Image.open(sys.argv[1]).load()"
+_LOAD_BY_TORCH = "import sys; import pillow_rnc; pillow_rnc.open(sys.argv[1], device='cpu:0').load()"
+_ASPECT = 1.5
+THUMBNAIL_PX = 64
+THUMBNAILS = 96
+_PEAK_SIDE = 1024
+_LOAD_MIB, _LOAD_BYTES_PER_PIXEL = 256, 16
+
+
+class Coded(NamedTuple):
+    """What one codec makes of the picture."""
+
+    name: str
+    encode_s: float
+    decode_s: float
+    file_bytes: int
+    ms_ssim: float
+
+
+def encoded(image: Image.Image, iterations: int, device: str = "cpu") -> bytes:
+    """Return the file of a picture."""
+    file = io.BytesIO()
+    image.save(file, "RNC", iterations=iterations, device=device)
+    return file.getvalue()
+
+
+def own_codec(image: Image.Image, iterations: int, device: str, watch: Stopwatch) -> Coded:
+    """Return our codec on a device, through Pillow, from and to memory."""
+
+    def save() -> bytes:
+        return encoded(image, iterations, device)
+
+    data = save()
+
+    def load() -> Image.Image:
+        im = pillow_rnc.open(io.BytesIO(data), device=device)
+        im.load()
+        return im
+
+    quality = ms_ssim(np.asarray(image), np.asarray(load()))
+    return Coded(f"rnc, {device}", watch.seconds(save), watch.seconds(load), len(data), quality)
+
+
+def peers(image: Image.Image, quality: float, watch: Stopwatch) -> Iterator[Coded]:
+    """Yield each codec of Pillow at its lowest setting of at least this MS-SSIM."""
+    pixels = np.asarray(image)
+
+    def load(data: bytes) -> Image.Image:
+        im = Image.open(io.BytesIO(data))
+        im.load()
+        return im
+
+    def found(peer: Peer, setting: int) -> float:
+        return ms_ssim(pixels, np.asarray(load(peer.encode(image, setting)).convert("RGB")))
+
+    for peer in filter(is_available, PEERS.values()):
+        settings = sorted(peer.search_settings)
+        low, high = 0, len(settings) - 1
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if found(peer, settings[middle]) >= quality else (middle + 1, high)
+        setting = settings[low]
+        data = peer.encode(image, setting)
+        encode_s = watch.seconds(lambda peer=peer, setting=setting: peer.encode(image, setting))  # type: ignore[misc]
+        decode_s = watch.seconds(lambda data=data: load(data))  # type: ignore[misc]
+        yield Coded(peer.label, encode_s, decode_s, len(data), found(peer, setting))
+
+
+def paper_network(size: tuple[int, int], iterations: int, watch: Stopwatch) -> Coded:
+    """Return the network of the paper on a picture of noise, with random weights and no entropy coding."""
+    import torch
+
+    from pillow_rnc.models.recurrent.paper_network import PaperNetwork
+
+    network = PaperNetwork().eval()
+    target = torch.rand(1, 3, size[1], size[0]) - 0.5
+
+    codes: list[torch.Tensor] = []
+
+    def encode() -> None:
+        codes.clear()
+        state = network.initial_state(target)
+        for _ in range(iterations):
+            bits, state = network.encode_step(target, state)
+            state = network.decode_step(bits, state)
+            codes.append(bits)
+
+    def decode() -> None:
+        state = network.initial_state(target)
+        for bits in codes:
+            state = network.decode_step(bits, state)
+
+    with torch.inference_mode():
+        encode_s, decode_s = watch.seconds(encode), watch.seconds(decode)
+    return Coded("network of the paper", encode_s, decode_s, 0, float("nan"))
+
+
+def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
+    """Return the seconds that the parts of decoding take alone, one after another, for a picture of one tile."""
+    file = reader.parse(data)
+    model = weights.load(file.header.model_id)
+    tile = file.header.grid[0]
+    shape = file.header.code_shape(tile)
+    network_for = runtime(model, "cpu")
+    coded: list[tuple[bytes, list[NDArray[np.uint16]]]] = []
+    right_init, right_decode = SegmentDecoder.__init__, SegmentDecoder.decode
+
+    def noted_init(decoder: SegmentDecoder, payload: bytes) -> None:
+        coded.append((payload, []))
+        right_init(decoder, payload)
+
+    def noted_decode(decoder: SegmentDecoder, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        coded[-1][1].append(k)
+        return right_decode(decoder, k)
+
+    def codes() -> list[NDArray[np.uint8]]:
+        decoder = TileDecoder(model.entropy_model, shape.height, shape.width)
+        planes = [decoder.decode_next(unit[0]) for unit in file.units]
+        return [plane for plane in planes if plane is not None]
+
+    def payloads() -> None:
+        for payload, probabilities in coded:
+            decoder = SegmentDecoder(payload)
+            for k in probabilities:
+                decoder.decode(k)
+            decoder.finish()
+
+    def network() -> None:
+        tiles = network_for(1, tile.padded_height, tile.padded_width)
+        for plane in planes:
+            tiles.decode(plane[None])
+        tiles.pixels()
+
+    with patch.object(SegmentDecoder, "__init__", noted_init), patch.object(SegmentDecoder, "decode", noted_decode):
+        planes = codes()
+    entropy_s, range_s = watch.seconds(codes), watch.seconds(payloads)
+    return {
+        "network": watch.seconds(network),
+        "entropy network": entropy_s - range_s,
+        "range coder": range_s,
+        "all, side by side": watch.seconds(lambda: decoder.decode(file)),
+    }
+
+
+class Cold(NamedTuple):
+    """What a fresh process takes."""
+
+    seconds: float
+    peak_mib: float
+
+
+def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, Cold]:
+    """Return what fresh processes take that load a picture of six iterations, or import a library."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "picture.rnc")
+        image.save(path, iterations=_COLD_ITERATIONS)
+        programs = {
+            "import, open and load": (_LOAD, path),
+            "the same with torch": (_LOAD_BY_TORCH, path),
+            "import torch": ("import torch",),
+            "import numpy": ("import numpy",),
+            "nothing": ("pass",),
+        }
+        best = dict.fromkeys(programs, float("inf"))
+        for _ in range(watch.repeat):  # in turns, so that what else runs touches all alike
+            once = Stopwatch(1, watch.processor)
+            best = {name: min(best[name], once.program_seconds(*program)) for name, program in programs.items()}
+        return {name: Cold(best[name], peak_of_program(*program)) for name, program in programs.items()}
+
+
+class Scale(NamedTuple):
+    """Time and memory of a picture of some size."""
+
+    megapixels: float
+    encode_s: float
+    decode_s: float
+    peak_mib: float  # of loading, above the loaded model
+
+    @property
+    def allowed_mib(self) -> float:
+        """What loading is meant to take at most."""
+        return _LOAD_MIB + _LOAD_BYTES_PER_PIXEL * self.megapixels * 1e6 / (1 << 20)
+
+
+def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watch: Stopwatch) -> Iterator[Scale]:
+    """Yield time and memory against pixels; the picture is enlarged or shrunk to each size, and run once."""
+    once = Stopwatch(1, watch.processor)
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder, "small.rnc"), Path(folder, "large.rnc")
+        image.crop((0, 0, 32, 32)).save(small, iterations=1)
+        for wanted in megapixels:
+            height = max(1, round((wanted * 1e6 / _ASPECT) ** 0.5))
+            picture = image.resize((round(_ASPECT * height), height), Image.Resampling.BICUBIC)
+            encode_s = once.seconds(lambda picture=picture: picture.save(large, iterations=iterations))  # type: ignore[misc]
+            decode_s = once.seconds(lambda: decoder.decode(reader.parse(large.read_bytes())))
+            yield Scale(picture.width * picture.height / 1e6, encode_s, decode_s, peak_of_load(small, large))
+
+
+def batches(image: Image.Image, iterations: int, watch: Stopwatch) -> dict[str, tuple[float, float]]:
+    """Return the seconds of encoding and decoding thumbnails, one by one and in a batch."""
+    side = THUMBNAIL_PX
+    across = image.width // side
+    boxes = [(i % across * side, i // across % (image.height // side) * side) for i in range(THUMBNAILS)]
+    images = [image.crop((x, y, x + side, y + side)) for x, y in boxes]
+    files = pillow_rnc.encode_batch(images, iterations=iterations)
+
+    def one_by_one() -> None:
+        for im in images:
+            im.save(io.BytesIO(), "RNC", iterations=iterations)
+
+    def opened() -> None:
+        for data in files:
+            Image.open(io.BytesIO(data)).load()
+
+    return {
+        "one by one": (watch.seconds(one_by_one), watch.seconds(opened)),
+        "in a batch": (
+            watch.seconds(lambda: pillow_rnc.encode_batch(images, iterations=iterations)),
+            watch.seconds(lambda: pillow_rnc.decode_batch(map(io.BytesIO, files))),
+        ),
+    }
+
+
+def peak_macs(watch: Stopwatch) -> float:
+    """Return multiply-accumulates per second of a large float32 product in NumPy, with all threads that it takes."""
+    a, b = np.random.default_rng(0).random((2, _PEAK_SIDE, _PEAK_SIDE), np.float32)
+    out = np.empty_like(a)
+    product: Callable[[], object] = lambda: np.matmul(a, b, out=out)  # noqa: E731 -- one line says it
+    return float(_PEAK_SIDE**3 / watch.seconds(product))

@@ -1,0 +1,115 @@
+"""``rnc doctor``: what is installed, what is registered, and what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+import time
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from pillow_rnc.cli import autoload
+from pillow_rnc.errors import RncError, WeightsError
+from pillow_rnc.models import weights
+from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, RncImageFile
+from pillow_rnc.plugin.opening import open_image
+
+if TYPE_CHECKING:
+    from pillow_rnc.cli.commands import Record
+
+_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "constriction", "construct", "safetensors", "threadpoolctl")
+_OPTIONAL_LIBRARIES = ("torch",)
+_PICTURE_SIZE = (96, 64)
+
+
+def examine(*, run: bool = False) -> Record:
+    """Return versions, models, registration, autoload, and a list of problems, which is empty when all is well.
+
+    Args:
+        run: Also encode and decode a small picture on each device, which loads torch if it is installed.
+    """
+    problems: list[str] = []
+    record: Record = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        **_versions(problems),
+        "registered": _is_registered(problems),
+        "models": _models(problems),
+        "autoload": _autoload_state(problems),
+    }
+    if run:
+        record["seconds"] = _seconds_by_device(problems)
+    return record | {"problems": problems}
+
+
+def _versions(problems: list[str]) -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for library in (*_LIBRARIES, *_OPTIONAL_LIBRARIES):
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            versions[library] = None
+            if library in _LIBRARIES:
+                problems.append(f"{library} is not installed")
+    return versions
+
+
+def _is_registered(problems: list[str]) -> bool:
+    opens = FORMAT in Image.OPEN and Image.OPEN[FORMAT][0] is RncImageFile
+    registered = opens and FORMAT in Image.SAVE and Image.EXTENSION.get(EXTENSION) == FORMAT
+    if not registered:
+        problems.append(f"another plugin has taken {FORMAT} or {EXTENSION} in Pillow")
+    return registered
+
+
+def _models(problems: list[str]) -> dict[str, str]:
+    try:
+        models = {release.name: release.model_id.hex() for release in weights.releases()}
+    except WeightsError as error:
+        problems.append(str(error))
+        return {}
+    if not models:
+        problems.append("no weights are installed")
+    return models
+
+
+def _autoload_state(problems: list[str]) -> str:
+    status = autoload.status()
+    if not status["files"]:
+        return "disabled"
+    if not status["works"]:
+        problems.append(f"autoload in {status['folder']} does not work, renew it with: rnc autoload enable")
+    elif not (status["current"] and status["enabled"]):
+        problems.append(f"autoload in {status['folder']} is of another version, renew it with: rnc autoload enable")
+    return "enabled"
+
+
+def _devices_of_torch() -> list[str]:
+    if importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    devices = ["cpu:0", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
+
+
+def _seconds_by_device(problems: list[str]) -> dict[str, float]:
+    """Return how long a small picture takes there and back, by device; its codes must be the same on all."""
+    picture = Image.linear_gradient("L").resize(_PICTURE_SIZE).convert("RGB")
+    seconds: dict[str, Any] = {}
+    for device in ("cpu", *_devices_of_torch()):
+        start = time.perf_counter()
+        encoded = BytesIO()
+        try:
+            picture.save(encoded, FORMAT, device=device)
+            open_image(encoded, device=device).load()
+        except (RncError, RuntimeError, ImportError) as error:
+            problems.append(f"device {device}: {error}")
+        else:
+            seconds[device] = round(time.perf_counter() - start, 3)
+    return seconds

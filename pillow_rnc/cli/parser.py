@@ -1,0 +1,203 @@
+"""The arguments of ``rnc``: commands, options, and what their values look like."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pillow_rnc.evaluation.arguments import iteration_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
+
+
+def argument_parser(version: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser("rnc", description="Read and write .rnc pictures; FILE may be - everywhere.")
+    parser.add_argument("-V", "--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    _add(commands, "info", "show the header and the bytes of each iteration")
+    _add(commands, "verify", "compare every checksum, without decoding")
+    _add_truncate(commands)
+    _add_encode(commands)
+    _add_decode(commands)
+
+    _add_compare(commands)
+
+    doctor = commands.add_parser("doctor", help="show versions, models, registration, and what is wrong with them")
+    doctor.add_argument("--run", action="store_true", help="also encode and decode a small picture on each device")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+    autoload = commands.add_parser("autoload", help="let every program of this Python know the format, or no longer")
+    autoload.add_argument("action", choices=["enable", "disable", "status"])
+    autoload.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _add_truncate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    truncate = _add(commands, "truncate", "cut files to fewer iterations, without decoding")
+    _add_output(truncate)
+    rate = truncate.add_mutually_exclusive_group(required=True)
+    rate.add_argument("-i", "--iterations", type=int, metavar="N", help="iterations to keep")
+    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
+
+
+def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    encode = _add(commands, "encode", "write pictures of any format as .rnc", path_or_url)
+    _add_output(encode, path_or_url)
+    _add_work(encode)
+    _add_folder(encode)
+    rate = encode.add_mutually_exclusive_group()
+    rate.add_argument("-i", "--iterations", type=_count_or_keep, metavar="N", help="1 to 16, or keep")
+    rate.add_argument("-q", "--quality", type=float, help="0 to 100")
+    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
+    rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest file in bits per pixel")
+    rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
+    encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which loses nothing (default)")
+    encode.add_argument(
+        "--strip",
+        action="append",
+        default=[],
+        choices=["exif", "xmp", "icc", "comment", "all"],
+        help="leave out metadata",
+    )
+
+
+def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    decode = _add(commands, "decode", "write .rnc files in another format", path_or_url)
+    _add_output(decode, path_or_url)
+    _add_work(decode)
+    _add_folder(decode)
+    decode.add_argument("-f", "--format", type=str.upper, help="such as PNG; by default what the output's name says")
+    decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
+    decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels; or WxH+X+Y")
+    decode.add_argument(
+        "--size", type=_pair, metavar="WxH", help="scale down to fit, from no more iterations than that needs"
+    )
+    decode.add_argument("--allow-truncated", action="store_true", help="show what is whole of a cut file")
+    decode.add_argument(
+        "--steps", action="store_true", help="write the picture after each iteration, the number added to the name"
+    )
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="write a page that shows pictures at every rate beside JPEG, WebP and AVIF of the same bytes",
+        description="Needs the extra 'eval'. The page is one file that works without a network. "
+        "It takes some minutes for each megapixel, most of them to find the AVIF of the same bytes.",
+    )
+    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures of any format")
+    compare.add_argument("-o", "--page", type=Path, default=Path("compare.html"), help="default: %(default)s")
+    compare.add_argument(
+        "-i",
+        "--iterations",
+        type=iteration_counts,
+        default=tuple(range(1, 17)),
+        metavar="1,2,...",
+        help="iteration counts to show, such as 1-8,12,16 (default: 1-16)",
+    )
+    compare.add_argument(
+        "--peers",
+        default="jpeg420,webp,avif",
+        metavar="NAMES",
+        help="codecs to compare with, or none (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--max-pixels",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help="larger pictures are scaled down before anything is measured (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep what was measured of other codecs, for another run",
+    )
+    compare.add_argument("--model", help="name, id, or .safetensors file of a model")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    place: Callable[[str], Path | str] = Path,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text)
+    told = "- is standard input" if place is Path else "- is standard input; or one folder, or its URL as for fsspec"
+    command.add_argument("files", nargs="+", type=place, metavar="FILE", help=told)
+    command.add_argument("--json", action="store_true", help="print one JSON object per file")
+    command.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser, place: Callable[[str], Path | str] = Path) -> None:
+    command.add_argument(
+        "-o", "--output", type=place, help="file, folder, or - for standard output; beside the input by default"
+    )
+    command.add_argument("--no-overwrite", action="store_true", help="refuse to replace files")
+    command.add_argument("-k", "--keep-going", action="store_true", help="go on with the next file after an error")
+
+
+def _add_work(command: argparse.ArgumentParser) -> None:
+    workers = command.add_mutually_exclusive_group()
+    workers.add_argument(
+        "-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at the same time; 0 is one for each core"
+    )
+    workers.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work, such as tcp://host:8786")
+    command.add_argument("--model", help="name, id, or .safetensors file of a model")
+    command.add_argument("--device", help="cpu, or a device of torch such as cuda")
+
+
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="of a folder: JSON lines, one for each input; manifest.jsonl in a local folder of outputs by default",
+    )
+
+
+def path_or_url(text: str) -> Path | str:
+    """Return a local path, or a URL as it is, whose slashes a path would not keep."""
+    return text if "://" in text else Path(text)
+
+
+def _size(text: str) -> int:
+    number = text.rstrip("kKmMiI")
+    unit = text[len(number) :].lower()
+    return int(float(number) * _SIZE_UNITS[unit]) if unit in _SIZE_UNITS else int(text)
+
+
+def _count_or_keep(text: str) -> int | str:
+    return text if text == "keep" else int(text)
+
+
+def _jobs(text: str) -> int:
+    jobs = int(text)
+    if jobs < 0:
+        raise ValueError
+    return jobs
+
+
+def _region(text: str) -> tuple[int, ...]:
+    if "x" not in text:
+        return tuple(int(side) for side in text.split(","))
+    size, left, upper = text.split("+")
+    width, height = _pair(size)
+    return int(left), int(upper), int(left) + width, int(upper) + height
+
+
+def _pair(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    if min(width, height) < 1:
+        raise ValueError
+    return width, height

@@ -1,0 +1,184 @@
+"""Folders of pictures: where a run over many files reads and writes, on a local disk or behind an fsspec URL.
+
+A folder is a value that can be sent to another process or machine; nothing stays open between two calls.
+Must not load Pillow, torch or numpy; fsspec is imported for URLs only.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pillow_rnc.errors import RncOptionError
+from pillow_rnc.plugin.file_io import write_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+URL_MARK = "://"
+"""What tells a URL from a path."""
+
+# In these an object appears when all of it is there.
+_OBJECT_STORES = frozenset({"abfs", "abfss", "az", "gcs", "gs", "memory", "s3", "s3a"})
+
+
+class Entry(NamedTuple):
+    """What was found below a folder: its name, with slashes; a folder has the error that kept it from being listed."""
+
+    name: str
+    is_folder: bool = False
+    error: str | None = None
+
+
+class Folder(Protocol):
+    """Where pictures come from or go to; names are relative, with slashes."""
+
+    def __str__(self) -> str:
+        """Return the path or URL."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all files and folders below this one; the order is always the same."""
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return a file for reading, at its start.
+
+        Raises:
+            OSError: It cannot be read; FileNotFoundError if it does not exist.
+        """
+
+    def size(self, name: str) -> int:
+        """Return the length of a file in bytes.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole, or leave what was there before.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+
+
+def find_folder(place: Path | str) -> Folder:
+    """Return the folder of a local path, or of a URL.
+
+    Raises:
+        RncOptionError: The URL needs a package that is not installed, or has an unknown protocol.
+    """
+    # Absolute, because who does the work may be elsewhere.
+    return LocalFolder(place.absolute()) if isinstance(place, Path) else UrlFolder(place)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFolder:
+    """A folder on a local disk, or on one that all machines see under the same path."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield files and folders; links to folders are not followed."""
+        errors: list[OSError] = []
+        for folder, folders, files in os.walk(self.path, onerror=errors.append):
+            folders.sort()
+            for name in folders:
+                yield Entry(self._relative(folder, name), is_folder=True)
+            for name in sorted(files):
+                yield Entry(self._relative(folder, name))
+        for error in errors:
+            yield Entry(self._relative(error.filename), is_folder=True, error=f"folder cannot be listed: {error}")
+
+    def _relative(self, *parts: str) -> str:
+        return Path(*parts).relative_to(self.path).as_posix()
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return the open file."""
+        return (self.path / name).open("rb")
+
+    def size(self, name: str) -> int:
+        """Return what the file system says."""
+        return (self.path / name).stat().st_size
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write beside the target, then rename."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_path(target, data)
+
+
+@dataclass(frozen=True, slots=True)
+class UrlFolder:
+    """A folder behind a URL that fsspec understands; settings such as credentials come from its configuration."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        _file_system(self.url)
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def protocol(self) -> str:
+        """What the URL begins with."""
+        return self.url.partition(URL_MARK)[0]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield files and folders as the store lists them now."""
+        fs, root = _file_system(self.url)
+        fs.invalidate_cache()
+        for path, about in sorted(fs.find(root, withdirs=True, detail=True).items()):
+            name = path.removeprefix(root).strip("/")
+            if name:
+                yield Entry(name, is_folder=about["type"] == "directory")
+
+    def open(self, name: str) -> IO[bytes]:
+        """Fetch the file, in one request."""
+        fs, root = _file_system(self.url)
+        return BytesIO(fs.cat_file(_joined(root, name)))
+
+    def size(self, name: str) -> int:
+        """Return what the store says."""
+        fs, root = _file_system(self.url)
+        return int(fs.size(_joined(root, name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put the object; where objects grow visibly, put it beside the target and rename it."""
+        fs, root = _file_system(self.url)
+        target = _joined(root, name)
+        if self.protocol in _OBJECT_STORES:
+            fs.pipe_file(target, data)
+            return
+        folder, _, last = target.rpartition("/")
+        temporary = _joined(folder, f".rnc-{os.urandom(8).hex()}{PurePosixPath(last).suffix}")
+        fs.makedirs(folder, exist_ok=True)
+        try:
+            fs.pipe_file(temporary, data)
+            fs.mv(temporary, target)
+        finally:
+            if fs.exists(temporary):
+                fs.rm_file(temporary)
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, which fsspec keeps for the process, and the path in it."""
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError as error:
+        raise RncOptionError(f"{url} needs fsspec: pip install fsspec") from error
+    try:
+        fs, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:  # the package of the protocol is missing, or there is no such protocol
+        raise RncOptionError(f"{url}: {error}") from error
+    return fs, path.rstrip("/")

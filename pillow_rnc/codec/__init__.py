@@ -1,0 +1,1 @@
+"""Pixels <-> units of an iteration: tiles, batches, blending."""

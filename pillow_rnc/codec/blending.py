@@ -1,0 +1,184 @@
+"""Pixels -> tiles, and tiles -> the pixels of an image, joined smoothly where they overlap.
+
+Source: spec, section "Overlap and blending".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillow_rnc.container.tile_grid import checked_region
+from pillow_rnc.errors import RncOptionError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pillow_rnc.container.records import Header
+    from pillow_rnc.container.tile_grid import Region, TileGrid
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def split(grid: TileGrid, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return every tile, uint8 [padded_height, padded_width, channels] each; see `cut`."""
+    return [cut(grid, pixels, index) for index in range(len(grid))]
+
+
+def cut(grid: TileGrid, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+    """Return one tile, padded by repeating its last column and row.
+
+    Args:
+        grid: The grid of the image.
+        pixels: [height, width] or [height, width, channels], of any type.
+        index: Which tile, from 0.
+
+    Returns:
+        [padded_height, padded_width] or [padded_height, padded_width, channels].
+
+    Raises:
+        RncOptionError: The pixels are not those of an image of the grid's size.
+    """
+    if pixels.shape[:2] != (grid.height, grid.width):
+        raise RncOptionError(
+            f"pixels of shape {pixels.shape}, the grid is for {grid.height} rows of {grid.width} pixels"
+        )
+    x, y, width, height, padded_width, padded_height = grid[index]
+    padding = [(0, padded_height - height), (0, padded_width - width)] + [(0, 0)] * (pixels.ndim - 2)
+    return np.pad(pixels[y : y + height, x : x + width], padding, mode="edge")
+
+
+def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the image of which `tiles` are the tiles.
+
+    Args:
+        grid: The grid of the image.
+        tiles: float32 [h, w, channels] each, padded or not, in order.
+
+    Returns:
+        float32 [height, width, channels].
+
+    Raises:
+        RncOptionError: There are more or fewer tiles than in the grid, or one is too small.
+    """
+    if len(tiles) != len(grid):
+        raise RncOptionError(f"{len(tiles)} tiles, the grid has {len(grid)}")
+    blender = Blender(grid)
+    return np.concatenate([blender.add(tile) for tile in tiles])
+
+
+class Canvas:
+    """A picture, or a region of it, that is put together of tiles.
+
+    Attributes:
+        pixels: uint8 [height, width, 3], or [height, width] for modes L and LA; filled from the top.
+    """
+
+    def __init__(self, header: Header, region: Region | None) -> None:
+        self._blender = Blender(header.grid, region)
+        left, upper, right, lower = self._blender.region
+        self._grey = header.mode in ("L", "LA")
+        self.pixels: NDArray[np.uint8] = np.empty(
+            (lower - upper, right - left, *(() if self._grey else (3,))), np.uint8
+        )
+        self._filled = 0
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """The tiles still to come, in the order in which to add them."""
+        return self._blender.pending
+
+    @np.errstate(all="ignore")
+    def add(self, tile: NDArray[np.float32]) -> None:
+        """Add the next tile, float32 [h, w, 3].
+
+        Raises:
+            WeightsError: It holds numbers that are not finite.
+        """
+        if not np.isfinite(tile).all():
+            raise WeightsError("the model's samples are not finite numbers")
+        rows = self._blender.add(tile)
+        if self._grey:
+            rows = rows @ _LUMA
+        stop = self._filled + len(rows)
+        self.pixels[self._filled : stop] = np.clip(np.rint(rows), 0, 255)
+        self._filled = stop
+
+
+class Blender:
+    """Joins tiles one at a time and hands out the rows that no later tile can change.
+
+    Holds one row of tiles, whatever the height of the image.
+    Across an overlap of n pixels the weight of the later tile is (2 i + 1) / (2 n) at pixel i, that of the earlier
+    tile the rest to 1; a corner takes the products.
+    """
+
+    def __init__(self, grid: TileGrid, region: Region | None = None) -> None:
+        """Start with the first tile of `region`.
+
+        Args:
+            grid: The grid of the image.
+            region: Left, top, right, bottom of the pixels wanted; the whole image by default.
+                Only the tiles of `grid.tiles_touching(region)` are then added.
+        """
+        self.grid = grid
+        self.region = checked_region(grid, region or (0, 0, grid.width, grid.height))
+        self.pending = grid.tiles_touching(self.region)
+        self._top = self.region[1]
+        self._rows: NDArray[np.float32] | None = None
+
+    def add(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add the next tile, the first of `pending`.
+
+        Args:
+            pixels: float32 [h, w, channels], padded or not.
+
+        Returns:
+            float32 [rows, region width, channels]: the rows that became final, from top to bottom, often none.
+
+        Raises:
+            RncOptionError: All tiles were added before, or this one is too small.
+        """
+        if not self.pending:
+            raise RncOptionError("all tiles of the region have been added")
+        index, self.pending = self.pending[0], self.pending[1:]
+        tile = self.grid[index]
+        if pixels.shape[0] < tile.height or pixels.shape[1] < tile.width:
+            raise RncOptionError(f"tile {index} of shape {pixels.shape}, at least {tile.height} x {tile.width} needed")
+        left, _, right, bottom = self.region
+        x, x_end = max(tile.x, left), min(tile.x + tile.width, right)
+        y, y_end = max(tile.y, self._top), min(tile.y + tile.height, bottom)
+        if self._rows is None:
+            self._rows = np.zeros((0, right - left, pixels.shape[2]), np.float32)
+        missing = y_end - self._top - self._rows.shape[0]
+        if missing > 0:
+            self._rows = np.pad(self._rows, ((0, missing), (0, 0), (0, 0)))
+        weight = np.outer(
+            self._ramp(tile.y, tile.height, self.grid.height)[y - tile.y : y_end - tile.y],
+            self._ramp(tile.x, tile.width, self.grid.width)[x - tile.x : x_end - tile.x],
+        )
+        part = pixels[y - tile.y : y_end - tile.y, x - tile.x : x_end - tile.x]
+        self._rows[y - self._top : y_end - self._top, x - left : x_end - left] += weight[:, :, None] * part
+        return self._take_final()
+
+    def _take_final(self) -> NDArray[np.float32]:
+        """Remove and return the rows above the next tile to come."""
+        assert self._rows is not None
+        next_top = max(self.grid[self.pending[0]].y, self._top) if self.pending else self.region[3]
+        final, self._rows = self._rows[: next_top - self._top], self._rows[next_top - self._top :]
+        self._top = next_top
+        return final
+
+    def _ramp(self, start: int, length: int, extent: int) -> NDArray[np.float32]:
+        """Weights of a tile along one axis: float32 [length]."""
+        weights = np.ones(length, np.float32)
+        overlap = self.grid.overlap
+        rise = (2 * np.arange(overlap, dtype=np.float32) + 1) / np.float32(max(2 * overlap, 1))
+        if start:
+            weights[:overlap] = rise
+        if start + length < extent:
+            weights[length - overlap :] = 1 - rise
+        return weights

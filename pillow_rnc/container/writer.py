@@ -1,0 +1,81 @@
+"""Records -> bytes of an .rnc file: build one, or truncate one without decoding.
+
+Building packs with the declarations of `schema`, which loads construct on first use; truncating copies bytes.
+This module knows nothing of codes, pixels or models.  Source: spec, sections "File" to "Truncation".
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from pillow_rnc.container.chunks import (
+    CHUNK_PREFIX,
+    chunk_bytes,
+    is_safe_to_copy,
+    pack_chunk,
+    pack_head,
+    start_of_units,
+    stored_codes_crcs,
+)
+from pillow_rnc.container.reader import CHUNK_ORDER, read_head, read_units, unit_sizes
+from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, SIGNATURE, UNIT_TYPE, RncFile
+from pillow_rnc.container.validation import alpha_faults, header_faults, metadata_faults, refuse, unit_faults
+from pillow_rnc.errors import RncOptionError
+
+
+def build(file: RncFile) -> bytes:
+    """Return the bytes of a file; equal records give equal bytes.
+
+    Raises:
+        RncOptionError: A record breaks a rule of the format.
+    """
+    from pillow_rnc.container import schema
+
+    header = file.header
+    refuse(header_faults(header))
+    refuse(metadata_faults(file.metadata))
+    refuse(alpha_faults(file.alpha, header))
+    if len(file.units) != header.iterations:
+        raise RncOptionError(f"{len(file.units)} units, the header promises {header.iterations}")
+    progress = start_of_units(header, file.alpha)
+    for iteration, unit in enumerate(file.units):
+        refuse(unit_faults(unit, header, iteration=iteration, stopped=progress.stopped))
+    parts = [SIGNATURE, schema.build_chunk(HEAD_TYPE, schema.build_head(header))]
+    for key, chunk_type in METADATA_TYPES.items():
+        if key in file.metadata:
+            parts.append(schema.build_chunk(chunk_type, file.metadata[key]))
+    if file.alpha is not None:
+        parts.append(schema.build_chunk(ALPHA_TYPE, file.alpha))
+    for unit in file.units:
+        value = schema.build_unit(unit, stored_codes_crcs(unit, header, progress))
+        parts.append(schema.build_chunk(UNIT_TYPE, value))
+    return b"".join(parts)
+
+
+def truncate(data: bytes, iterations: int) -> bytes:
+    """Return the file cut after `iterations` units; nothing is decoded, what is copied is checked.
+
+    Ancillary chunks that are unknown are copied when their fourth letter is lower case.
+
+    Raises:
+        RncFileError: The part that is kept breaks a rule of the format, or is not there.
+        RncOptionError: `iterations` is less than 1 or more than the file holds.
+    """
+    fp = io.BytesIO(data)
+    head = read_head(fp)
+    read_units(fp, head, iterations)
+    end = head.units_offset + sum(unit_sizes(fp, head, iterations))
+    if iterations == head.header.iterations:
+        return data[:end]
+    parts = [SIGNATURE, pack_chunk(HEAD_TYPE, pack_head(replace(head.header, iterations=iterations)))]
+    position = len(SIGNATURE)
+    while position < head.units_offset:
+        chunk_type, length = CHUNK_PREFIX.unpack_from(data, position)
+        size = chunk_bytes(length)
+        safe_to_copy = chunk_type in CHUNK_ORDER or is_safe_to_copy(chunk_type)
+        if safe_to_copy and chunk_type != HEAD_TYPE:
+            parts.append(data[position : position + size])
+        position += size
+    parts.append(data[head.units_offset : end])
+    return b"".join(parts)

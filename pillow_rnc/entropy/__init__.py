@@ -1,0 +1,1 @@
+"""Code bits <-> payloads, in exact integers."""

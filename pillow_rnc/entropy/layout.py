@@ -1,0 +1,92 @@
+"""Where the cells of the entropy network lie in memory, and where its passes meet earlier bits: for fast code.
+
+Cells are kept in rows, by phase: row and column even, both odd, row even alone, column even alone. So the cells of any
+lattice lie together.
+
+Source: spec, sections "Sizes and passes" and "Probabilities"; nothing here is normative.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillow_rnc.entropy.tensors import Pass, cells_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+PHASES: tuple[tuple[int, int], ...] = ((0, 0), (1, 1), (0, 1), (1, 0))
+_LATTICE_PHASES = (slice(0, 2), slice(2, 4), slice(0, 1), slice(1, 2))
+_TAPS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+
+
+def phases_of(lattice: int) -> tuple[tuple[int, int], ...]:
+    """Return the phases that a lattice is made of."""
+    return PHASES[_LATTICE_PHASES[lattice]]
+
+
+def phase_rows(grid_h: int, grid_w: int) -> list[slice]:
+    """Return the rows of the cells of each phase; these follow one another as in the grid."""
+    sizes = [len(range(y, grid_h, 2)) * len(range(x, grid_w, 2)) for y, x in PHASES]
+    return [slice(sum(sizes[:n]), sum(sizes[: n + 1])) for n in range(len(PHASES))]
+
+
+def lattice_rows(lattice: int, grid_h: int, grid_w: int) -> slice:
+    """Return the rows of the cells of a lattice."""
+    phases = phase_rows(grid_h, grid_w)[_LATTICE_PHASES[lattice]]
+    return slice(phases[0].start, phases[-1].stop)
+
+
+@lru_cache(maxsize=16)
+def row_cells(grid_h: int, grid_w: int) -> NDArray[np.intp]:
+    """Return the cell of each row: intp [h * w], positions in the flattened grid."""
+    grid = np.arange(grid_h * grid_w).reshape(grid_h, grid_w)
+    return np.concatenate([grid[y::2, x::2].ravel() for y, x in PHASES])
+
+
+@lru_cache(maxsize=32)
+def coding_order(lattice: int, grid_h: int, grid_w: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where the rows of a lattice come in coding order, and the rows in that order: intp [n] each."""
+    cells = row_cells(grid_h, grid_w)[lattice_rows(lattice, grid_h, grid_w)]
+    return np.searchsorted(cells_of(lattice, grid_h, grid_w), cells), np.argsort(cells)
+
+
+def seen_taps(passes: tuple[Pass, ...], index: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield the first channel of each group of bits that pass ``index`` meets, with the taps at which it may."""
+    here = phases_of(passes[index].lattice)
+    for first in sorted({one.first for one in passes[:index]}):
+        known = {phase for one in passes[:index] if one.first == first for phase in phases_of(one.lattice)}
+        for dy, dx in _TAPS:
+            if any(((y + dy) % 2, (x + dx) % 2) in known for y, x in here):
+                yield first, (dy, dx)
+
+
+@lru_cache(maxsize=32)
+def context_rows(passes: tuple[Pass, ...], index: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
+    """Return where the context of pass ``index`` lies among the known bits: intp [n, taps].
+
+    Known bits lie in rows, too: all cells for each group of channels, then a row of zeros.
+    """
+    cells, groups = grid_h * grid_w, max(one.stop for one in passes) // (passes[0].stop - passes[0].first)
+    here = lattice_rows(passes[index].lattice, grid_h, grid_w)
+    rows = []
+    for first, tap in seen_taps(passes, index):
+        before = first // (passes[0].stop - passes[0].first) * cells
+        there = _rows_at(tap, grid_h, grid_w)[here]
+        rows.append(np.where(there < 0, groups * cells, before + there))
+    return np.ascontiguousarray(np.stack(rows, axis=1))
+
+
+def _rows_at(tap: tuple[int, int], grid_h: int, grid_w: int) -> NDArray[np.intp]:
+    """Return the row of the cell at a tap of each row's cell, -1 outside the tile: intp [h * w]."""
+    cells = row_cells(grid_h, grid_w)
+    rows = np.empty(grid_h * grid_w, dtype=np.intp)
+    rows[cells] = np.arange(len(cells))
+    padded = np.pad(rows.reshape(grid_h, grid_w), 1, constant_values=-1)
+    there: NDArray[np.intp] = padded[1 + tap[0] :, 1 + tap[1] :][:grid_h, :grid_w].ravel()[cells]
+    return there

@@ -1,0 +1,1 @@
+"""Models: configuration, weights, and the networks that turn pixels into codes and back."""

@@ -1,0 +1,1 @@
+"""The embedded codec: an embedded quantizer and a recurrent decoder of its intervals."""

@@ -1,0 +1,208 @@
+"""Find, verify and load the weights of a model.
+
+Released weights are safetensors files, listed with their SHA-256 in ``MANIFEST.json``. A file of pictures names its
+model by the first 8 bytes of that digest, so weights are never mistaken for others. Nothing is downloaded, nothing is
+unpickled. Loading needs numpy, not torch: the codes of a file can be decoded without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pillow_rnc.errors import RncOptionError, UnsupportedError, WeightsError
+from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.threads import ForkLock
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pillow_rnc.container.records import Header
+    from pillow_rnc.entropy.model import EntropyModel
+
+DEFAULT = "auto"
+"""The name that stands for the first model of the manifest."""
+_MODEL_ID_BYTES = 8
+_MANIFEST = "MANIFEST.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A weights file that can be named: its name, its path, its SHA-256 in hexadecimal."""
+
+    name: str
+    path: Path
+    sha256: str
+
+    @property
+    def model_id(self) -> bytes:
+        """First 8 bytes of the digest, as the header of a picture holds them."""
+        return bytes.fromhex(self.sha256)[:_MODEL_ID_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A verified model: its names, its configuration, its float tensors and its entropy network."""
+
+    name: str
+    model_id: bytes
+    config: ModelConfig
+    tensors: dict[str, NDArray[Any]]
+    entropy_model: EntropyModel
+
+
+_registered: dict[bytes, Release] = {}
+_lock = ForkLock()
+
+
+def register(path: Path | str) -> Release:
+    """Make a weights file of one's own known to this process, under its file name without suffix.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    path = Path(path)
+    release = Release(path.stem, path, hashlib.sha256(_read(path)).hexdigest())
+    with _lock:
+        _registered[release.model_id] = release
+    return release
+
+
+def releases() -> tuple[Release, ...]:
+    """Return all models that can be named: those of the manifest, the default first, then registered ones."""
+    with _lock:
+        return (*_manifest(), *_registered.values())
+
+
+def find(model: str | bytes) -> Release:
+    """Return the release of a name (or ``"auto"``), or of the 8-byte model id of a file.
+
+    Raises:
+        RncOptionError: No model has this name; the message lists the names.
+        UnsupportedError: No model has this id; the message lists the known ids.
+        WeightsError: No weights are installed at all.
+    """
+    known = releases()
+    if not known:
+        msg = "no weights are installed"
+        raise WeightsError(msg)
+    if isinstance(model, bytes):
+        for release in known:
+            if release.model_id == model:
+                return release
+        msg = f"model {model.hex()} is unknown, installed are {', '.join(r.model_id.hex() for r in known)}"
+        raise UnsupportedError(msg)
+    if model == DEFAULT:
+        return known[0]
+    with _lock:
+        own = reversed(tuple(_registered.values()))
+    for release in (*own, *_manifest()):  # what was registered last wins, then what was released last
+        if model in (release.name, release.model_id.hex()):
+            return release
+    msg = f"model {model!r} is unknown, allowed are {', '.join([DEFAULT, *(r.name for r in known)])}"
+    raise RncOptionError(msg)
+
+
+def load(model: str | bytes) -> Weights:
+    """Return the verified weights of a name or model id; loaded once in a process.
+
+    Raises:
+        RncOptionError: No model has this name.
+        UnsupportedError: No model has this id.
+        WeightsError: The file is missing, altered, or not those of a legal model.
+    """
+    release = find(model)
+    with _lock:
+        return _load(release)
+
+
+def weights_for(header: Header) -> Weights:
+    """Return the weights of a file's model, once they are known to fit its header.
+
+    Raises:
+        UnsupportedError: No installed model has the file's id, or the header does not fit the model.
+        WeightsError: The weights are missing or altered.
+    """
+    weights = load(header.model_id)
+    config = weights.config
+    found = (header.code_channels, header.code_stride)
+    if found != (config.code_channels, config.code_stride) or header.iterations > config.iterations:
+        msg = (
+            f"{header.code_channels} code channels at stride {header.code_stride}, {header.iterations} iterations; "
+            f"model {weights.name!r} has {config.code_channels} at {config.code_stride}, {config.iterations}"
+        )
+        raise UnsupportedError(msg)
+    return weights
+
+
+@cache
+def _load(release: Release) -> Weights:
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    from pillow_rnc.entropy.model import EntropyModel
+
+    data = _read(release.path)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != release.sha256:
+        msg = f"{release.path}: SHA-256 {digest}, expected {release.sha256}"
+        raise WeightsError(msg)
+    try:
+        tensors = load_tensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, ValueError) as error:
+        msg = f"{release.path}: not a safetensors file: {error}"
+        raise WeightsError(msg) from error
+    metadata = header.get("__metadata__", {})
+    if "config" not in metadata:
+        msg = f"{release.path}: holds no model configuration"
+        raise WeightsError(msg)
+    config = ModelConfig.from_json(metadata["config"])
+    floats = {name: tensor for name, tensor in tensors.items() if not name.startswith("entropy.")}
+    for name, tensor in floats.items():
+        if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
+            msg = f"{release.path}: tensor {name} must be finite float32"
+            raise WeightsError(msg)
+    entropy_model = EntropyModel.from_tensors(tensors, config.passes)
+    if (entropy_model.code_channels, entropy_model.iterations) != (config.code_channels, config.iterations):
+        msg = (
+            f"{release.path}: entropy network for {entropy_model.code_channels} channels and "
+            f"{entropy_model.iterations} iterations, expected {config.code_channels} and {config.iterations}"
+        )
+        raise WeightsError(msg)
+    return Weights(release.name, release.model_id, config, floats, entropy_model)
+
+
+@cache
+def _manifest() -> tuple[Release, ...]:
+    folder = _folder()
+    if folder is None:
+        return ()
+    try:
+        entries = json.loads(_read(folder / _MANIFEST))
+        return tuple(Release(e["name"], folder / e["file"], e["sha256"]) for e in entries["models"])
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{folder / _MANIFEST} is damaged: {error}"
+        raise WeightsError(msg) from error
+
+
+def _folder() -> Path | None:
+    """Return the folder of released weights: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_weights", package.parent / "weights"):
+        if (folder / _MANIFEST).is_file():
+            return folder
+    return None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"weights {path} cannot be read: {error}"
+        raise WeightsError(msg) from error

@@ -1,0 +1,1 @@
+"""Pillow images <-> the codec: image file, options, modes, metadata, rate control."""

@@ -1,0 +1,89 @@
+"""`pillow_rnc.encode_batch` and `decode_batch`: many small pictures at once.
+
+Pictures of one size share the products of the network, which small ones alone are too small for.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Any
+
+from pillow_rnc.errors import RncFileError
+from pillow_rnc.plugin.encoding import encode_images
+from pillow_rnc.plugin.image_file import RncImageFile, load_together
+from pillow_rnc.plugin.opening import open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from PIL import Image
+    from PIL._typing import StrOrBytesPath
+
+    from pillow_rnc.codec.progress import OnProgress
+
+
+def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  # noqa: ANN401 -- as Image.save
+    """Return the bytes of a file for each image, as ``save`` would write it.
+
+    Args:
+        images: Of any modes and sizes; those of one size are encoded together.
+        params: The keywords of ``save``, for all of them; `max_memory` limits how many are at work at once.
+
+    Raises:
+        RncOptionError: A keyword is not allowed, or a target cannot be reached.
+        OSError: A mode cannot be written.
+    """
+    return encode_images(images, params)
+
+
+def decode_batch(
+    files: Iterable[StrOrBytesPath | IO[bytes]],
+    *,
+    iterations: int | None = None,
+    device: str | None = None,
+    allow_truncated: bool = False,
+    max_work: int | None = None,
+    max_memory: int | None = None,
+    max_threads: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> list[RncImageFile]:
+    """Return the loaded picture of each file.
+
+    Args:
+        files: Paths or binary file objects; those of one size are decoded together.
+        iterations: As in `pillow_rnc.open`, for all of them, and so the others.
+        device: What runs the network: "cpu", or a device of torch.
+        allow_truncated: Show the whole iterations of files that end too early.
+        max_work: Most pixels times iterations to decode of one file.
+        max_memory: Bytes that tiles at work may take together; one alone may take more.
+        max_threads: Threads that compute at a time, 0 for as many as are of use.
+        on_progress: As in `pillow_rnc.open`, over all of them.
+
+    Raises:
+        RncFileError: A file is damaged; a note says which.
+        RncOptionError: An argument is not allowed.
+    """
+    with ExitStack() as unless_returned:
+        images = []
+        for index, fp in enumerate(files):
+            im = open_image(
+                fp,
+                iterations=iterations,
+                device=device,
+                allow_truncated=allow_truncated,
+                max_work=max_work,
+                max_memory=max_memory,
+                max_threads=max_threads,
+                on_progress=on_progress,
+            )
+            images.append(im)
+            if im._exclusive_fp:  # noqa: SLF001 -- of our own class
+                unless_returned.callback(im.close)
+            try:
+                im.read_ahead()  # one file is open at a time
+            except RncFileError as error:
+                error.add_note(f"in file {index} of the batch, counted from 0")
+                raise
+        load_together(images)
+        unless_returned.pop_all()
+    return images

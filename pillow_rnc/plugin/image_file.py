@@ -1,0 +1,292 @@
+"""The glue between Pillow and the codec: open, load, verify, save; importing it registers the format.
+
+Opening reads the header and the metadata only.
+Everything that needs torch or numpy is imported inside the functions that decode or encode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from PIL import Image, ImageFile
+
+from pillow_rnc.container import alpha, reader, writer
+from pillow_rnc.container.records import RncFile
+from pillow_rnc.errors import SignatureError
+from pillow_rnc.plugin.decoding import decode_samples, decode_together, iterate_images
+from pillow_rnc.plugin.file_io import write_path, write_stream
+from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
+from pillow_rnc.plugin.options import LoadOptions, SaveOptions
+from pillow_rnc.plugin.rate_control import cut, cut_to_size
+from pillow_rnc.plugin.validation import check_iterations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from PIL._imaging import PixelAccess
+    from PIL._typing import StrOrBytesPath
+
+    from pillow_rnc.container.records import FileHead, Unit
+
+FORMAT: Final = "RNC"
+EXTENSION: Final = ".rnc"
+MIME_TYPE: Final = "image/x-rnc"
+
+_DRAFT_ITERATIONS = ((8, 2), (4, 4), (2, 8))
+"""Shrinking by at least the first number needs no more than the second of iterations."""
+
+
+class RncImageFile(ImageFile.ImageFile):
+    """An image of the `.rnc` format, decoded when its pixels are asked for."""
+
+    # Types as in Pillow, so that no checker has to guess which of two holds.
+    format: str | None = FORMAT
+    format_description: str | None = "Learned progressive image"
+    fp: IO[bytes] | None
+    tile: list[ImageFile._Tile]
+    n_frames = 1
+    is_animated = False
+
+    # On the class, because copies that pickle makes have no file behind them.
+    _head: FileHead | None = None
+    _source: RncFile | None = None
+    _digest: bytes | None = None
+    _options = LoadOptions()
+    _loading = threading.RLock()
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        self._loading = threading.RLock()
+        try:
+            self._head = reader.read_head(self.fp)
+        except SignatureError as error:
+            # Tells Pillow to try its other formats.
+            raise SyntaxError(str(error)) from error
+        header = self._head.header
+        self._mode = header.mode
+        self._size = header.width, header.height
+        self.info.update(info_from_metadata(self._head.metadata))
+        self.info["rnc"] = {
+            "version": header.version,
+            "model": header.model_id.hex(),
+            "iterations": header.iterations,
+            "tiles": (header.grid.columns, header.grid.rows),
+            "tile_size": header.tile_size,
+            "overlap": header.overlap,
+        }
+        self._describe_pixels()
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations `load` decodes, or has decoded; set it before loading.
+
+        Values above what the file holds stand for all of them.
+        """
+        stored = self._head.header.iterations if self._head else 0
+        return min(stored, self._options.iterations or stored)
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        iterations = check_iterations(value)
+        if self.tile:
+            self._options = replace(self._options, iterations=iterations)
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Decode fewer iterations where a much smaller picture is wanted, as `thumbnail` does.
+
+        The size stays as it is; a mode that differs from the image's is left to `convert`.
+        """
+        if not self.tile or size is None or mode not in (None, self.mode):
+            return None
+        shrink = min(self.width / max(size[0], 1), self.height / max(size[1], 1))
+        for factor, iterations in _DRAFT_ITERATIONS:
+            if shrink >= factor:
+                self.iterations = min(self.iterations, iterations)
+                return self.mode, (0, 0, self.width, self.height)
+        return None
+
+    def verify(self) -> None:
+        """Check lengths and checksums of the whole file, without decoding.
+
+        As with any format, open the file again to use it afterwards.
+
+        Raises:
+            RncFileError: The file is damaged.
+        """
+        if self.fp is None or self._head is None:
+            msg = "verify must be called directly after open"
+            raise RuntimeError(msg)
+        for _ in reader.iter_units(self.fp, self._head):
+            pass
+        if self._head.alpha is not None:
+            alpha.check_alpha(self._head.alpha, self._head.header.width, self._head.header.height)
+        super().verify()
+
+    def load(self) -> PixelAccess | None:
+        """Decode the picture at the first call; threads that share the image wait for each other."""
+        with self._loading:
+            if self.tile and self._head is not None and self._digest is None:
+                self._take(decode_samples(self._read(), self._options).tobytes())
+            return super().load()
+
+    def _take(self, samples: bytes) -> None:
+        """Let the samples be what is behind the image, instead of the file."""
+        self._digest = _digest(samples)
+        self._release()
+        self.fp = BytesIO(samples)
+
+    def _release(self) -> None:
+        """Close the file, if it was opened for this image alone."""
+        if self._exclusive_fp and self.fp is not None:
+            self.fp.close()
+            self.fp = None
+
+    def load_seek(self, pos: int) -> None:
+        """Do nothing: there is one descriptor, at the start; makes `ImageFile.Parser` wait for the whole file."""
+
+    def save(self, fp: StrOrBytesPath | IO[bytes], format: str | None = None, **params: Any) -> None:  # noqa: A002, ANN401
+        """Save as `Image.save` does; into `.rnc`, an unchanged picture is copied or cut, not encoded again."""
+        # What is set on the image comes before the keywords, as with Pillow.
+        wanted = {**params, **getattr(self, "encoderinfo", {})}
+        file = self._copied_file(wanted) if _is_rnc(fp, format) and not wanted.get("append_images") else None
+        if file is None:
+            super().save(fp, format, **params)
+            return
+        # Complete before the target is opened, which may be the file that this image came from.
+        data = writer.build(file)
+        if isinstance(fp, (str, bytes, os.PathLike)):
+            write_path(Path(os.fsdecode(fp)), data)
+        else:
+            write_stream(fp, data)
+
+    def _describe_pixels(self) -> None:
+        self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
+
+    def restrict(self, options: LoadOptions) -> None:
+        """Set how the picture will be decoded; a region becomes the size of the image."""
+        self._options = options
+        if options.region is not None:
+            left, upper, right, lower = options.region
+            self._size = right - left, lower - upper
+            self._describe_pixels()
+
+    def progressive(self) -> Iterator[Image.Image]:
+        """Yield the picture after each iteration, reading the file no further; see `pillow_rnc.progressive`.
+
+        The image may be loaded, saved and gone through once more in between.
+
+        Raises:
+            RncFileError: The file is damaged, needs something that is not known here, or too much work.
+            ValueError: The image was closed, or never had a file.
+        """
+        if self._head is None:
+            msg = "image has no file behind it"
+            raise ValueError(msg)
+        units: Iterable[Unit]
+        if self._source is not None and len(self._source.units) >= self.iterations:
+            units = self._source.units[: self.iterations]  # read before; `fp` may hold pixels now
+        elif self.fp is not None:
+            units = self._units(self.fp, self._head, self.iterations)
+        else:
+            msg = "operation on closed image"
+            raise ValueError(msg)
+        for image in iterate_images(self._head.header, self._head.alpha, units, self._options):
+            image.info = dict(self.info)
+            yield image
+
+    def _units(self, fp: IO[bytes], head: FileHead, iterations: int) -> Iterator[Unit]:
+        """Yield units, each read from the file when it is asked for, whatever else reads it in between."""
+        units = reader.iter_units(fp, head, iterations, allow_truncated=self._allows_truncated())
+        place = head.units_offset
+        for index in range(iterations):
+            with self._loading:
+                if self.fp is fp:
+                    fp.seek(place)
+                    unit = next(units, None)
+                    place = fp.tell()
+                elif self._source is not None:
+                    unit = self._source.units[index] if index < len(self._source.units) else None
+                else:
+                    msg = "operation on closed image"
+                    raise ValueError(msg)
+            if unit is None:
+                return
+            yield unit
+
+    def _allows_truncated(self) -> bool:
+        return self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES
+
+    def _read(self) -> RncFile:
+        """Return the file with the iterations that are wanted, reading no further."""
+        if self._source is None or len(self._source.units) < self.iterations:
+            if self.fp is None or self._head is None:
+                msg = "operation on closed image"
+                raise ValueError(msg)
+            units = reader.read_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
+            self._options = replace(self._options, iterations=len(units))
+            header = replace(self._head.header, iterations=len(units))
+            self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
+            if len(units) == self._head.header.iterations:
+                self._release()  # there is no more to read, and the file may be what is saved into next
+        return cut(self._source, self.iterations)
+
+    def read_ahead(self) -> None:
+        """Read what `load` will decode, and close the file; more iterations can then not be asked for.
+
+        Raises:
+            RncFileError: The file is damaged.
+        """
+        self._read()
+        self._release()
+
+    def _copied_file(self, params: dict[str, Any]) -> RncFile | None:
+        """Return the file to write without encoding, or None if that is not possible."""
+        options = SaveOptions.from_encoderinfo(params)
+        iterations = options.copied_iterations(self.iterations)
+        if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
+            return None
+        with self._loading:
+            file = self._read()
+        file = replace(file, metadata=metadata_for_save(self, params))
+        if file.alpha is not None:
+            file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
+        return cut_to_size(cut(file, min(iterations, len(file.units))), options)
+
+    def _is_unchanged(self) -> bool:
+        """Whether the pixels are still those of the file."""
+        if self.tile:
+            return self.fp is not None or self._source is not None
+        header = self._head.header if self._head else None
+        same_kind = header is not None and (self.mode, *self.size) == (header.mode, header.width, header.height)
+        return same_kind and self._source is not None and _digest(self.tobytes()) == self._digest
+
+
+def load_together(images: Sequence[RncImageFile]) -> None:
+    """Load images that were opened with the same options, were read ahead, and have not been loaded or shared yet.
+
+    Raises:
+        RncFileError: Codes of a file are damaged.
+    """
+    files = [im._read() for im in images]  # noqa: SLF001 -- of our own class
+    if images:
+        for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
+            im._take(samples.tobytes())  # noqa: SLF001
+            im.load()
+
+
+def _digest(samples: bytes) -> bytes:
+    return hashlib.blake2b(samples, digest_size=16).digest()
+
+
+def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
+    """Whether `Image.save` would write our format."""
+    if format_name:
+        return format_name.upper() == FORMAT
+    name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")
+    return isinstance(name, (str, bytes, os.PathLike)) and os.fsdecode(name).lower().endswith(EXTENSION)

@@ -1,0 +1,1 @@
+"""Experiments behind the design: run from a checkout, not part of the package."""
