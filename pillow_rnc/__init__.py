@@ -19,10 +19,10 @@ from pillow_rnc.errors import (
 )
 from pillow_rnc.plugin.batch import decode_batch, encode_batch
 from pillow_rnc.plugin.files import FileInfo, check, info, truncate
-from pillow_rnc.plugin.image_file import RncImageFile
 from pillow_rnc.plugin.opening import open_image as open  # noqa: A004 -- read as pillow_rnc.open
 from pillow_rnc.plugin.progressive import Progressive, progressive
 from pillow_rnc.plugin.registration import register_rnc_opener, use_options
+from pillow_rnc.RncImagePlugin import RncImageFile
 
 __version__ = "0.1.0"
 
