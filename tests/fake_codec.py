@@ -18,7 +18,7 @@ from pillow_rnc.codec.batching import MAX_MEMORY
 from pillow_rnc.codec.blending import split
 from pillow_rnc.container.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 from pillow_rnc.models import weights
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import EmbeddedConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ class FakeCodec:
         for name in ("decoder", "encoder"):
             monkeypatch.setitem(sys.modules, f"pillow_rnc.codec.{name}", self)
             monkeypatch.setattr(codec, name, self, raising=False)
-        model = SimpleNamespace(config=ModelConfig(iterations=MAX_ITERATIONS))
+        model = SimpleNamespace(config=EmbeddedConfig(iterations=MAX_ITERATIONS))
         monkeypatch.setattr(weights, "load", lambda _model: model)
 
     def encode(

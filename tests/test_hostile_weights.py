@@ -133,7 +133,11 @@ def test_tensors_that_are_not_those_of_the_model_are_refused(
     [
         {"cell": "other"},
         {"cell": "lstm"},
-        {"framework": 3},
+        {"framework": "embedded"},
+        {"family": 3},
+        {"family": "other"},
+        {"family": "recurrent"},
+        {"family": "recurrent", "decoder_steps": 2},
         {"iterations": 0},
         {"iterations": 3},
         {"iterations": 17},
@@ -143,8 +147,8 @@ def test_tensors_that_are_not_those_of_the_model_are_refused(
         {"code_channels": 4096},
         {"code_stride": 16},
         {"code_stride": 0},
-        {"encoder_channels": 0},
-        {"encoder_channels": 4096, "decoder_channels": 4096, "context_channels": 4096},
+        {"encoder_channels": 8},
+        {"decoder_channels": 4096, "context_channels": 4096},
         {"context_channels": -8},
         {"context_channels": 8.0},
         {"separable": False},
@@ -162,7 +166,7 @@ def test_a_configuration_that_does_not_fit_is_refused(config: dict[str, object],
         use(changed(tiny, tmp_path, _nothing, **config))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"iterations": 1e999}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "{}", '{"iterations": 1e999}', "[" * 100_000])
 def test_a_configuration_that_is_no_object_is_refused(text: str, tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "hostile.safetensors"
     save_file(load_file(tiny), path, metadata={"config": text})

@@ -25,7 +25,7 @@ from pillow_rnc.evaluation.metrics import score
 from pillow_rnc.models import weights
 from pillow_rnc.models.complexity import macs_per_pixel
 from research.bits import codes_in
-from research.code_lengths import told_bits
+from research.code_lengths import coded_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +164,7 @@ def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes
     """A network that knows nothing would save none of them; the file is all there is, signs included."""
     file = reader.parse(encoded)
     model = weights.load(file.header.model_id).entropy_model
-    told = sum(int(told_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
+    told = sum(int(coded_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
 
     assert 8 * len(encoded) < told / 3
 

@@ -81,7 +81,7 @@ def pair_tables() -> dict[str, NDArray[Any]]:
     """Return the tables of `PAIRS`."""
     tables = np.array(PAIRS, np.float32)
     names = ("coefficient", "level", "step")
-    return {f"network.quantiser.{name}": np.ascontiguousarray(tables[..., at]) for at, name in enumerate(names)}
+    return {f"network.quantizer.{name}": np.ascontiguousarray(tables[..., at]) for at, name in enumerate(names)}
 
 
 def tiny_model(seed: int = 0, *, passes: Passes = FIVE_PASSES, iterations: int = 4) -> EntropyModel:

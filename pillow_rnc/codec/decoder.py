@@ -19,7 +19,7 @@ from pillow_rnc.container.records import Coding, Header, RncFile
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.errors import RncError
 from pillow_rnc.models.runtime import runtime
-from pillow_rnc.models.threads import at_most
+from pillow_rnc.models.threads import limit_threads
 from pillow_rnc.models.weights import weights_for
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def decode_batch(
 
     progress = Progress(sum(running for *_, running in sizes.values()), on_progress)
     network: TileNetwork | None = None
-    with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
+    with limit_threads(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
             if network is None:
                 network = runtime(weights[group[0].picture], device, max_threads)(len(group), *sizes[group[0]][:2])
@@ -171,7 +171,7 @@ def pictures(
         tiles[index] = decoder_of(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
     for unit in units:
         canvas = Canvas(header, region)
-        with at_most(max_threads):  # and not while the caller has the picture
+        with limit_threads(max_threads):  # and not while the caller has the picture
             for index, (decoder, network) in tiles.items():
                 plane = decoder.decode_next(unit[index])
                 if plane is not None:

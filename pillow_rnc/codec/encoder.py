@@ -20,7 +20,7 @@ from pillow_rnc.container.records import Header
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError
 from pillow_rnc.models.runtime import runtime
-from pillow_rnc.models.threads import at_most
+from pillow_rnc.models.threads import limit_threads
 from pillow_rnc.models.weights import load
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def encode_batch(
     segments: dict[Place, list[Segment]] = {at: [] for at in sizes}
     at_work: dict[Place, TileWriter] = {}
     progress = Progress(len(sizes) * iterations, on_progress)
-    with at_most(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
+    with limit_threads(max_threads), closing(work_ahead(codes(), alone=max_threads == 1)) as steps:
         for group, planes in steps:
             for at, plane in zip(group, planes, strict=True):
                 writer = at_work.pop(at, None) or TileWriter(weights, plane.shape, at.tile, verify=verify)

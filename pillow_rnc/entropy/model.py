@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pillow_rnc.entropy.schedule import Visits
     from pillow_rnc.entropy.significance import Told
 
-_TABLES = "network.quantiser"
+_TABLES = "network.quantizer"
 _REHEARSAL_GRID = (3, 4)  # has cells of every lattice, and of each inside
 _REHEARSAL_ITERATIONS = 3  # tallies are first added up in the third
 
@@ -83,7 +83,7 @@ class EntropyModel:
         """Return the network of a weights file.
 
         Args:
-            tensors: Contents of the file; only names that start with `entropy.` or `network.quantiser.` matter.
+            tensors: Contents of the file; only names that start with `entropy.` or `network.quantizer.` matter.
             passes: (lattice, first channel, stop channel) of each pass, from the model's config.
 
         Raises:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.codec.batching import MAX_MEMORY
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.models.threads import ForkLock
+from pillow_rnc.models.process_settings import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
