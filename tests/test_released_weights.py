@@ -24,7 +24,7 @@ from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.evaluation.metrics import score
 from pillow_rnc.models import weights
 from pillow_rnc.models.complexity import macs_per_pixel
-from research.bits import codes_in
+from research.bit_counts import codes_in
 from research.code_lengths import coded_bits
 
 if TYPE_CHECKING:
