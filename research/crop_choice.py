@@ -1,4 +1,4 @@
-"""Which crops of a picture to look at: chosen by what they contain, the same ones every time."""
+"""Which crops of an image to look at: chosen by what they contain, the same ones every time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def choose_crops(pixels: Pixels, side: int, grid: TileGrid, kinds: Sequence[str]
 
     Args:
         pixels: uint8 [H, W, 3].
-        side: Of a crop, a multiple of 8; less where the picture is smaller.
+        side: Of a crop, a multiple of 8; less where the image is smaller.
         grid: The tiles of the file.
         kinds: Of `KINDS`.
     """

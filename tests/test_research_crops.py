@@ -1,4 +1,4 @@
-"""Crops are where their kind says, their numbers rise with what they measure, and a worse release is told."""
+"""Crops are where their kind says, their numbers rise with what they measure, and regressions are reported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
 from pillow_rnc.container.tile_grid import TileGrid
-from pillow_rnc.evaluation.__main__ import main
 from research.crop_choice import KINDS, SEAM, choose_crops
 from research.crop_scores import TOLERANCES, blockiness, compare, crop_scores, means
+from research.crop_sheet import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,14 +101,14 @@ def record(file_bytes: int, **changes: float) -> dict[str, Any]:
     return {**about, **scores, **changes}
 
 
-def test_what_got_worse_is_told_at_equal_bytes() -> None:
+def test_regressions_are_found_at_equal_bytes() -> None:
     old = [record(1000, psnr_hvs=28.0), record(4000, psnr_hvs=32.0)]
 
     assert compare(old, [record(2000)], "rnc") == (4, [])
-    worse = compare(old, [record(2000, psnr_hvs=29.5, colour=1.2)], "rnc").worse
+    worse = compare(old, [record(2000, psnr_hvs=29.5, colour=1.2)], "rnc").regressions
     assert [one.measure for one in worse] == ["psnr_hvs"]
     assert worse[0].was == pytest.approx(30)
-    assert compare(old, [record(2000, blockiness=0.5 + 2 * TOLERANCES["blockiness"])], "rnc").worse[0].is_ == 0.7
+    assert compare(old, [record(2000, blockiness=0.5 + 2 * TOLERANCES["blockiness"])], "rnc").regressions[0].is_ == 0.7
     assert compare(old, [record(5000, psnr_hvs=0.0)], "rnc") == (0, [])
     assert compare(old, [record(2000, psnr_hvs=0.0) | {"box": [8, 0, 16, 8]}], "rnc") == (0, [])
 
@@ -128,7 +128,7 @@ def test_the_command_makes_a_sheet_that_it_can_compare_with(tmp_path: Path, caps
     (tmp_path / "in").mkdir()
     Image.fromarray(photograph(0, 192, 176)).save(tmp_path / "in" / "a.png")
     sheet, numbers = tmp_path / "sheet.png", tmp_path / "sheet.json"
-    options = ["crops", str(tmp_path / "in"), "--weights", str(path), "--iterations", "1,4", "--side", "64"]
+    options = [str(tmp_path / "in"), "--weights", str(path), "--iterations", "1,4", "--side", "64"]
     options += ["--tile-size", "128", "-o"]
 
     assert main([*options, str(sheet)]) == 0
@@ -138,7 +138,7 @@ def test_the_command_makes_a_sheet_that_it_can_compare_with(tmp_path: Path, caps
         assert opened.size == (7 * 70 + 6, 5 * (64 + 54) + 6)
 
     assert main([*options, str(tmp_path / "again.webp"), "--against", str(numbers)]) == 0
-    assert "0 of 40 numbers got worse" in capsys.readouterr().out
+    assert "0 of 40 numbers regressed" in capsys.readouterr().out
     for crop in said["crops"]:
         crop["ssim"] += 0.5
     numbers.write_text(json.dumps(said))
@@ -149,7 +149,7 @@ def test_the_command_makes_a_sheet_that_it_can_compare_with(tmp_path: Path, caps
 def test_what_cannot_be_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = register_random_codec(tmp_path)
     Image.fromarray(photograph(0, 64, 48)).save(tmp_path / "a.png")
-    options = ["crops", str(tmp_path), "--weights", str(path), "--iterations", "1", "-o", str(tmp_path / "s.png")]
+    options = [str(tmp_path), "--weights", str(path), "--iterations", "1", "-o", str(tmp_path / "s.png")]
 
     assert main([*options, "--kinds", "seam"]) == 2
     assert "no crop of seam" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """Rate-distortion curves as numbers: means, area under a curve, Bjontegaard rate difference.
 
-Knows no pictures and no files.
+Knows no images and no files.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Area(NamedTuple):
 
 
 def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """Return the mean point of every setting over the pictures, in the order of the first curve.
+    """Return the mean point of every setting over the images, in the order of the first curve.
 
     Args:
-        curves: One curve per picture, all with the same settings in the same order.
+        curves: One curve per image, all with the same settings in the same order.
 
     Raises:
         ValueError: The settings differ.
     """
     if len({tuple(point.setting for point in curve) for curve in curves}) > 1:
-        msg = "the curves of different pictures have different settings"
+        msg = "the curves of different images have different settings"
         raise ValueError(msg)
     return [mean_point(points) for points in zip(*curves, strict=True)]
 

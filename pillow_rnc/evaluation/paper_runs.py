@@ -232,7 +232,7 @@ def measured(
         if not old.name.startswith((f"measured-{step}-", f"coder-{step}.")):
             old.unlink()  # of a run that has gone on since
     record.write_text(json.dumps(result.as_json()), encoding="utf-8")
-    _log.info("%s: %d steps, measured on %d pictures", recipe.name, step, len(pictures))
+    _log.info("%s: %d steps, measured on %d images", recipe.name, step, len(pictures))
     return result
 
 

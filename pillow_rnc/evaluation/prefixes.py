@@ -1,4 +1,4 @@
-"""One picture that explains the format: the first bytes of a file, more of them, and what each shows."""
+"""One image that explains the format: the first bytes of a file, more of them, and what each shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REST, _THERE = "#dcdde0", "#0b62c4"
 
 
 class Prefix(NamedTuple):
-    """The first bytes of a file, and the picture in them."""
+    """The first bytes of a file, and the image in them."""
 
     iterations: int
     bytes_: int
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prefixes(file: bytes, iterations: Sequence[int]) -> list[Prefix]:
-    """Return the picture in the first bytes of a file, as many as hold each number of iterations."""
+    """Return the image in the first bytes of a file, as many as hold each number of iterations."""
     ends = iteration_ends(file)
     found = []
     for count in iterations:
@@ -72,7 +72,7 @@ def iteration_ends(file: bytes) -> list[int]:
 
 
 def explain(file: bytes, iterations: Sequence[int]) -> Image.Image:
-    """Return a drawing: a picture for each prefix, over a bar that shows how much of the file it takes.
+    """Return a drawing: an image for each prefix, over a bar that shows how much of the file it takes.
 
     Args:
         file: A whole `.rnc` file.
@@ -108,7 +108,7 @@ def _draw_bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], ends: Sequence
 
 
 def _panel(picture: Image.Image) -> Image.Image:
-    """Return the middle of a picture at the size of a panel, as it is or scaled so that it fills it."""
+    """Return the middle of an image at the size of a panel, as it is or scaled so that it fills it."""
     factor = max(_PANEL_PX[0] / picture.width, _PANEL_PX[1] / picture.height)
     if factor > 1:
         picture = picture.resize((round(picture.width * factor), round(picture.height * factor)))
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the drawing, such as docs/one-file.webp")
     parser.add_argument(
-        "photo", type=Path, nargs="?", metavar="PHOTO", help="a picture file (default: the cat of scikit-image)"
+        "photo", type=Path, nargs="?", metavar="PHOTO", help="an image file (default: the cat of scikit-image)"
     )
     parser.add_argument(
         "--iterations",

@@ -1,4 +1,4 @@
-"""Training of the published entropy coder on codes that do not change, for an amount of processor time."""
+"""Training of the published entropy coder on fixed codes, for an amount of CPU time."""
 
 from __future__ import annotations
 
