@@ -53,6 +53,23 @@ def test_the_site_builds_strictly_and_documents_every_public_name(tmp_path: Path
         assert name == "__version__" or f'id="pillow_rnc.{name}"' in reference, name
 
 
+def test_commands_and_paths_on_the_pages_exist() -> None:
+    missing = set()
+    for page in PAGES:
+        if page.name in ("CHANGELOG.md", "release-tests.md"):  # these also name what was renamed since
+            continue
+        text = page.read_text(encoding="utf-8")
+        for module in re.findall(r"python -m ((?:pillow_rnc|research|benchmarks)[\w.]*)", text):
+            path = REPOSITORY / module.replace(".", "/")
+            if not path.with_suffix(".py").exists() and not (path / "__main__.py").exists():
+                missing.add((page.name, module))
+        for name in re.findall(r"`((?:pillow_rnc|research|benchmarks|fuzz|spec|tests|weights)/[\w./-]*)`", text):
+            if not (REPOSITORY / name).exists():
+                missing.add((page.name, name))
+
+    assert not missing
+
+
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     hook = (REPOSITORY / "docs" / "_hooks.py").read_text(encoding="utf-8")
