@@ -47,6 +47,7 @@ def _build(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_site_builds_strictly_and_documents_every_public_name(tmp_path: Path) -> None:
     reference = (_build(tmp_path) / "api.html").read_text(encoding="utf-8")
     for name in pillow_rnc.__all__:
@@ -81,6 +82,7 @@ def test_every_page_is_in_the_navigation() -> None:
     assert set(outside) <= pages
 
 
+@pytest.mark.slow
 def test_the_site_has_no_link_to_a_file_outside(tmp_path: Path) -> None:
     site = _build(tmp_path)
     links = {link for page in site.glob("*.html") for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())}

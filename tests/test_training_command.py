@@ -18,6 +18,8 @@ from tiny_training import tiny_recipe, write_photographs
 import pillow_rnc
 from pillow_rnc.training.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 STEPS = 40
 PATIENCE_S = 60
 

@@ -35,6 +35,8 @@ from research.seams import losses
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FRAMEWORKS = get_args(Framework)
 
@@ -42,7 +44,7 @@ FRAMEWORKS = get_args(Framework)
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Find the visits on a few crops: that is the slowest part of a start."""
-    monkeypatch.setattr(loop, "_START_CROPS", 24)
+    monkeypatch.setattr(loop, "_START_CROPS", 4)
 
 
 def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = False, speed: Speed | None = None) -> Run:

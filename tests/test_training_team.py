@@ -22,6 +22,8 @@ from pillow_rnc.training.team import Team
 if TYPE_CHECKING:
     from pillow_rnc.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 
 
