@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     how = conversion_options(argument_parser("").parse_args(["encode", str(directory)]))
     names = folders.plan_folder(LocalFolder(directory), how).outputs
     if not names:
-        parser.error(f"no pictures below {directory}")
+        parser.error(f"no images below {directory}")
     pictures = [directory / name for name in names]
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"

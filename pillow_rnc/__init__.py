@@ -19,7 +19,7 @@ from pillow_rnc.errors import (
 )
 from pillow_rnc.plugin.batch import decode_batch, encode_batch
 from pillow_rnc.plugin.files import FileInfo, info, truncate, verify
-from pillow_rnc.plugin.model_registry import ModelInfo, models, register_model
+from pillow_rnc.plugin.model_registry import ModelInfo, models, register_model  # `models` hides the sub-package
 from pillow_rnc.plugin.opening import open_image as open  # noqa: A004 -- read as pillow_rnc.open
 from pillow_rnc.plugin.progressive import Progressive, progressive
 from pillow_rnc.plugin.registration import register_rnc_opener, use_options

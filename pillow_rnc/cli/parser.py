@@ -56,8 +56,14 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_work(encode)
     _add_folder(encode)
     rate = encode.add_mutually_exclusive_group()
-    rate.add_argument("-i", "--iterations", type=_count_or_keep, metavar="N", help="1 to 16, or keep")
-    rate.add_argument("-q", "--quality", type=float, help="0 to 100")
+    rate.add_argument(
+        "-i",
+        "--iterations",
+        type=_count_or_keep,
+        metavar="N",
+        help="iterations to store, 1 to 16; or keep those of an .rnc input",
+    )
+    rate.add_argument("-q", "--quality", type=float, help="0 to 100, mapped to iterations")
     rate.add_argument(
         "--target-size", type=_size, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
     )
