@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from pillow_rnc.container.alpha import check_alpha
 from pillow_rnc.container.chunks import (
     CHUNK_PREFIX,
     ByteSource,
@@ -159,9 +160,21 @@ def verify(source: bytes | bytearray | memoryview | ByteSource) -> Header:
     """
     fp = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
     head = read_head(fp)
+    verify_body(fp, head)
+    return head.header
+
+
+def verify_body(fp: ByteSource, head: FileHead) -> None:
+    """Check the units and the alpha stream of a file whose head has been read; see `verify`.
+
+    Raises:
+        RncFileError: As for `iter_units`.
+        CorruptError: The alpha stream is damaged.
+    """
     for _ in iter_units(fp, head):
         pass
-    return head.header
+    if head.alpha is not None:
+        check_alpha(head.alpha, head.header.width, head.header.height)
 
 
 def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, bytes], int]:

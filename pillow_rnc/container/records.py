@@ -34,6 +34,10 @@ FORMAT_MAJOR = 1
 MAX_SIDE = 65_535
 MAX_CODE_CHANNELS = 255
 MAX_OVERLAP = 240
+DEFAULT_TILE_SIZE = 768
+"""Tile size in pixels that the encoder uses by default; not part of the format."""
+DEFAULT_OVERLAP = 32
+"""Overlap in pixels that the encoder uses by default; not part of the format."""
 MAX_ITERATIONS = 16
 TILE_SIZES = range(64, 4096 + 1, TILE_ALIGNMENT)
 MAX_METADATA_BYTES = 1 << 20
