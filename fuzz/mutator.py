@@ -19,7 +19,7 @@ from pillow_rnc.container.chunks import (
     unpack_head,
 )
 from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
-from pillow_rnc.container.validation import header_faults, reject
+from pillow_rnc.container.validation import header_violations, raise_file_error
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _header(chunks: list[Chunk]) -> Header | None:
         return None
     try:
         header = unpack_head(value)
-        reject(header_faults(header))
+        raise_file_error(header_violations(header))
     except RncError:
         return None
     return header

@@ -18,7 +18,7 @@ from strategies import SMALL_FILE_BYTES, corruptions, files, headers
 
 from pillow_rnc.container import chunks, reader, records, schema, writer
 from pillow_rnc.container.records import METADATA_TYPES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
-from pillow_rnc.container.validation import unit_faults
+from pillow_rnc.container.validation import unit_violations
 from pillow_rnc.errors import (
     CorruptError,
     RncFileError,
@@ -124,7 +124,7 @@ def test_parse_returns_what_was_built(file: RncFile) -> None:
 
     assert reader.parse(data) == file
     assert writer.build(reader.parse(data)) == data
-    assert reader.verify(data) == file.header
+    assert reader.verify(data).header == file.header
 
 
 @given(headers())
@@ -391,7 +391,7 @@ def test_a_file_may_start_anywhere_in_a_file_object() -> None:
 def test_short_reads_make_no_difference() -> None:
     data = writer.build(SMALL)
 
-    assert reader.verify(ShortReads(data)) == HEADER
+    assert reader.verify(ShortReads(data)).header == HEADER
     fp = ShortReads(data)
     assert reader.read_units(fp, reader.read_head(fp)) == SMALL.units
 
@@ -420,7 +420,7 @@ def test_an_error_of_the_file_object_passes_through() -> None:
 def test_verify_takes_bytes_like_objects() -> None:
     data = writer.build(SMALL)
 
-    assert reader.verify(bytearray(data)) == reader.verify(memoryview(data)) == HEADER
+    assert reader.verify(bytearray(data)).header == reader.verify(memoryview(data)).header == HEADER
 
 
 @pytest.mark.parametrize(
@@ -687,7 +687,7 @@ def test_records_that_break_a_rule_are_not_built(file: RncFile) -> None:
 
 
 def test_a_unit_of_another_length_has_no_further_faults() -> None:
-    faults = list(unit_faults((), HEADER, iteration=0, stopped=set()))
+    faults = list(unit_violations((), HEADER, iteration=0, stopped=set()))
 
     assert faults == [(CorruptError, "iteration 0: 0 segments, the grid has 1 tiles")]
 

@@ -232,7 +232,7 @@ def test_the_ranges_of_the_header_table_are_those_of_the_package(field: str) -> 
     header = Header(100, 100, "RGB", 1, 8, 8, 512, 0, bytes(8))
 
     def is_lawful(value: int) -> bool:
-        return not list(validation.header_faults(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
+        return not list(validation.header_violations(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
 
     assert [is_lawful(value) for value in (low, low + step, high)] == [True] * 3
     assert not any(is_lawful(value) for value in (low - step, high + step))
@@ -245,8 +245,8 @@ def test_the_header_table_has_the_modes_and_strides_of_the_package() -> None:
     assert ranges["Code_Stride"] == " or ".join(map(str, records.CODE_STRIDES))
     assert ranges["Mode"] == f"0..{len(records.MODES) - 1}"
     assert ranges["Overlap"].endswith("at most `Tile_Size` / 2")
-    assert not list(validation.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
-    assert list(validation.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
+    assert not list(validation.header_violations(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
+    assert list(validation.header_violations(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
 
 
 def test_the_limits_of_the_text_are_those_of_the_package() -> None:

@@ -128,7 +128,7 @@ def test_the_package_decodes_a_valid_file(path: Path) -> None:
     file = reader.parse(data)
     header = asdict(file.header) | {"model_id": file.header.model_id.hex(), "version": list(file.header.version)}
 
-    assert reader.verify(data) == file.header
+    assert reader.verify(data).header == file.header
     assert header == facts["header"]
     assert code_lines(file, model_of(path)) == expected_lines(facts)
     plane = None if file.alpha is None else decode_alpha(file.alpha, file.header.width, file.header.height)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.container.records import CodeShape, Coding, Segment
-from pillow_rnc.container.validation import segment_faults, wrong_codes
+from pillow_rnc.container.validation import codes_crc_mismatch, segment_violations
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.significance import untold
 from pillow_rnc.entropy.tensors import cells_of
@@ -216,7 +216,7 @@ class TileDecoder:
             UnsupportedError: The model cannot code so many iterations.
         """
         place = f"tile {self._tile}, iteration {self._iteration}"
-        for fault, message in segment_faults(
+        for fault, message in segment_violations(
             segment, self.shape, may_stop=self._iteration > 0, may_run=not self._stopped
         ):
             msg = f"{place}: {message}"
@@ -273,7 +273,7 @@ class TileDecoder:
         decoder.finish()
         found = zlib.crc32(np.packbits(plane).tobytes())
         if found != segment.codes_crc:
-            raise CorruptError(wrong_codes(found, segment.codes_crc))
+            raise CorruptError(codes_crc_mismatch(found, segment.codes_crc))
         return plane
 
     def _unpacked(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:

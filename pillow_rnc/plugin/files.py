@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
-from pillow_rnc.container import alpha, reader, writer
+from pillow_rnc.container import reader, writer
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.file_io import opened, write_path, write_stream
 from pillow_rnc.plugin.rate_control import file_sizes, iterations_within
@@ -107,11 +107,7 @@ def check(fp: FilePath | IO[bytes]) -> None:
         RncFileError: The file is damaged.
     """
     with opened(fp) as source:
-        head = reader.read_head(source)
-        for _ in reader.iter_units(source, head):
-            pass
-    if head.alpha is not None:
-        alpha.check_alpha(head.alpha, head.header.width, head.header.height)
+        reader.verify(source)
 
 
 def truncate(

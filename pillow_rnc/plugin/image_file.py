@@ -122,10 +122,7 @@ class RncImageFile(ImageFile.ImageFile):
         if self.fp is None or self._head is None:
             msg = "verify must be called directly after open"
             raise RuntimeError(msg)
-        for _ in reader.iter_units(self.fp, self._head):
-            pass
-        if self._head.alpha is not None:
-            alpha.check_alpha(self._head.alpha, self._head.header.width, self._head.header.height)
+        reader.verify_body(self.fp, self._head)
         super().verify()
 
     def load(self) -> PixelAccess | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import files
 
 from pillow_rnc.container import chunks, reader, writer
-from pillow_rnc.container.checksum import RunningCrc, joined
+from pillow_rnc.container.checksum import RunningCrc, crc32_combine
 from pillow_rnc.container.records import SIGNATURE, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 from pillow_rnc.errors import CorruptError
 
@@ -57,13 +57,13 @@ def stored(data: bytes) -> list[int]:
 def test_joining_is_the_crc_of_both_and_undoes_itself(first: bytes, second: bytes) -> None:
     before, own = zlib.crc32(first), zlib.crc32(second)
 
-    assert joined(before, own, len(second)) == zlib.crc32(first + second)
-    assert joined(before, zlib.crc32(first + second), len(second)) == own
+    assert crc32_combine(before, own, len(second)) == zlib.crc32(first + second)
+    assert crc32_combine(before, zlib.crc32(first + second), len(second)) == own
 
 
 @pytest.mark.parametrize("length", [36_864, 8_355_840])
 def test_long_codes_cost_no_more(length: int) -> None:
-    assert joined(1, 2, length) == zlib.crc32(bytes(length), 1) ^ zlib.crc32(bytes(length)) ^ 2
+    assert crc32_combine(1, 2, length) == zlib.crc32(bytes(length), 1) ^ zlib.crc32(bytes(length)) ^ 2
 
 
 def test_the_reader_undoes_what_the_writer_does() -> None:
