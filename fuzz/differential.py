@@ -1,11 +1,11 @@
-"""Package, reference decoder and C decoder take and refuse the same files: python verdicts.py [--trials N]
+"""Package, reference decoder and C decoder accept and reject the same files: python differential.py [--trials N]
 
     (cd ../spec && cc -std=c99 -O2 -o decoder decoder.c)
-    PYTHONPATH=..:../spec python verdicts.py --program ../spec/decoder
+    PYTHONPATH=..:../spec python differential.py --program ../spec/decoder
 
-Small extreme files are damaged: half of them at random, which mostly ends at a checksum, and half with all checksums
-made right again, which reaches the rules behind these, and now and then is another sound file. All decoders have to
-refuse it, or find the same codes; of several faults each may name another. That of C takes part where it is named.
+Small extreme files are damaged: half of them at random, which a checksum mostly detects, and half with all checksums
+recomputed, which reaches the rules beyond them and sometimes gives another valid file. All decoders must reject the
+file or find the same codes; of several faults, each may report another. The C decoder takes part if it is given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import reference_decoder
 from damage import DAMAGES, sample_files
 from mutator import mutate
 
-from pillow_rnc.container import alpha, reader
+from pillow_rnc.container import reader
+from pillow_rnc.container.alpha_stream import unpack_alpha
 from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import RncFileError
 from pillow_rnc.models.weights import weights_for
@@ -34,24 +35,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LARGEST = 1500
-"""Bytes of the sound files at most: the reference decoder is slow."""
+"""Maximum size of the valid files in bytes: the reference decoder is slow."""
 
 
 def compare(files: Sequence[bytes], trials: int, seed: int, program: agreement.Program | None = None) -> Counter[str]:
-    """Return how often a file was sound, and how often refused, for one fault or several.
+    """Return how often a file was valid, and how often it was rejected, by fault.
 
     Args:
-        files: Sound ones of the small model.
-        trials: Damaged files to make of them.
-        seed: Of all choices.
+        files: Valid files of the small model.
+        trials: Number of damaged files to compare.
+        seed: Seed of all choices.
         program: The C decoder.
 
     Raises:
-        agreement.Disagreement: Two verdicts differ.
+        agreement.Disagreement: Two decoders differ.
     """
     source = random.Random(seed)  # noqa: S311 -- repeatable, not secret
     weights = (model.GOLDEN / "tiny.safetensors").read_bytes()
-    verdicts: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     for trial in range(trials):
         first, second = source.choice(files), source.choice(files)
         if source.random() < 0.5:
@@ -71,8 +72,8 @@ def compare(files: Sequence[bytes], trials: int, seed: int, program: agreement.P
                 msg = f"trial {trial} of seed {seed}: {name} finds {other or printed}, the package {fault or lines}"
                 raise agreement.Disagreement(msg)
             faults.add(other)
-        verdicts["another fault each" if len(faults) > 1 else fault or "sound"] += 1
-    return verdicts
+        outcomes["different faults" if len(faults) > 1 else fault or "valid"] += 1
+    return outcomes
 
 
 def _codes(data: bytes) -> tuple[list[str], str | None]:
@@ -92,11 +93,11 @@ def _codes(data: bytes) -> tuple[list[str], str | None]:
 
 
 def _alpha_fault(data: bytes) -> str | None:
-    """Return the fault that the package finds in the alpha plane of a file that is sound otherwise."""
+    """Return the fault that the package finds in the alpha plane of a file that is valid otherwise."""
     file = reader.parse(data)
     try:
         if file.alpha is not None:
-            alpha.check_alpha(file.alpha, file.header.width, file.header.height)
+            unpack_alpha(file.alpha, file.header.width * file.header.height)
     except RncFileError as error:
         return type(error).__name__
     return None
@@ -114,9 +115,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         program = agreement.Program(arguments.program, Path(folder)) if arguments.program else None
         files = sample_files(arguments.files, arguments.seed, LARGEST)
-        verdicts = compare(files, arguments.trials, arguments.seed, program)
+        outcomes = compare(files, arguments.trials, arguments.seed, program)
     seconds = time.perf_counter() - start
-    print(f"{arguments.trials} files of seed {arguments.seed} in {seconds:.0f} s, one verdict each:", dict(verdicts))
+    print(f"{arguments.trials} files of seed {arguments.seed} in {seconds:.0f} s, all decoders agree:", dict(outcomes))
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Any segments decode or are refused by our own error; what decodes is exactly what an encoder writes.
+"""Any segments are decoded or rejected with a documented error; decoded ones are exactly what an encoder writes.
 
-Which bits are told is found here once more, rule by rule as the specification has them: a one anywhere else is refused.
+Which bits are coded is determined a second time here, rule by rule as in the specification: other bits must not be set.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = model.tiny()
 MAX_CELLS = 12
-COEFFICIENT, LEVEL = (WEIGHTS.tensors[f"network.quantiser.{name}"] for name in ("coefficient", "level"))
+COEFFICIENT, LEVEL = (WEIGHTS.tensors[f"network.quantizer.{name}"] for name in ("coefficient", "level"))
 IDLE = 1_000_000
-"""Level of a pair without a task."""
+"""Level of an idle pair."""
 
 
 def test_one_input(data: bytes) -> None:
@@ -47,15 +47,15 @@ def test_one_input(data: bytes) -> None:
         try:
             plane = decoder.decode_next(segment)
         except RncFileError as error:
-            if "tell nothing" in str(error):
+            if "inferred bits" in str(error):
                 bits = np.unpackbits(np.frombuffer(payload, np.uint8), count=decoder.shape.bits)
-                assert untold_ones(planes, bits.reshape(decoder.shape))
+                assert set_inferred_bits(planes, bits.reshape(decoder.shape))
             return
         if plane is None:
             continue
         assert plane.dtype == np.uint8
         assert plane.max(initial=0) <= 1
-        assert not untold_ones(planes, plane)
+        assert not set_inferred_bits(planes, plane)
         planes.append(plane)
         written = encoder.encode_next(plane)
         assert written.codes_crc == zlib.crc32(np.packbits(plane).tobytes())
@@ -65,8 +65,8 @@ def test_one_input(data: bytes) -> None:
             assert written.coding is Coding.ENTROPY or written.payload == segment.payload
 
 
-def untold_ones(before: Sequence[Codes], plane: Codes) -> int:
-    """Return how many ones of the plane after those before it, uint8 [C, h, w], stand where nothing is told."""
+def set_inferred_bits(before: Sequence[Codes], plane: Codes) -> int:
+    """Return how many ones of the plane after those before it, uint8 [C, h, w], are set although they are inferred."""
     significant: dict[int, Codes] = {}
     for coefficients, levels, earlier in zip(COEFFICIENT, LEVEL, before, strict=False):
         for coefficient, level, ones in zip(coefficients, levels, earlier, strict=False):  # there are signs as well
@@ -75,11 +75,11 @@ def untold_ones(before: Sequence[Codes], plane: Codes) -> int:
     pairs, found = len(plane) // 2, 0
     for pair, (coefficient, level) in enumerate(zip(COEFFICIENT[len(before)], LEVEL[len(before)], strict=True)):
         magnitude, sign = plane[pair], plane[pairs + pair]
-        fresh = 1 - significant.get(int(coefficient), np.zeros_like(magnitude))
-        nothing = np.zeros_like(magnitude)
-        told = {1: np.ones_like(magnitude), IDLE: nothing}.get(int(level), fresh & plane[pair - 1])
-        found += int((magnitude & 1 - told).sum())
-        found += int((sign & 1 - (fresh & magnitude if level == 1 else nothing)).sum())
+        insignificant = 1 - significant.get(int(coefficient), np.zeros_like(magnitude))
+        none = np.zeros_like(magnitude)
+        coded = {1: np.ones_like(magnitude), IDLE: none}.get(int(level), insignificant & plane[pair - 1])
+        found += int((magnitude & 1 - coded).sum())
+        found += int((sign & 1 - (insignificant & magnitude if level == 1 else none)).sum())
     return found
 
 
@@ -93,7 +93,7 @@ def _segment(coding: int, payload: bytes) -> Segment:
 
 
 class _AnyCrc(int):
-    """Equal to every CRC, as if the attacker had known that of the codes."""
+    """Equal to every CRC, as if an attacker had known the CRC of the codes."""
 
     def __ne__(self, _other: object) -> bool:
         return False
@@ -107,4 +107,4 @@ class _AnyCrc(int):
 if __name__ == "__main__":
     import engine
 
-    engine.run("fuzz_codestream", structured=False)
+    engine.run("fuzz_tile_coder", structured=False)

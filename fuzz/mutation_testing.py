@@ -1,8 +1,8 @@
-"""Do the tests notice a fault in the code? python fuzz/mutants.py [--each N] [MODULE...]
+"""Do the tests detect faults in the code? python fuzz/mutation_testing.py [--each N] [MODULE...]
 
 One operator, number, condition or negation of a module is changed at a time, and its tests must then fail.
-Each mutant runs in a forked child, in which the libraries are loaded already. What survives is printed; the ones that
-change nothing are listed, with the reason, in fuzz/README.md.
+Each mutant runs in a forked child process in which the libraries are already loaded. Survivors are printed; those that
+are equivalent to the code are listed, with the reason, in fuzz/README.md.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = {
     "container.reader": ("test_container.py",),
     "container.writer": ("test_container.py",),
-    "container.chunks": ("test_container.py", "test_codes_crc.py"),
-    "container.checksum": ("test_codes_crc.py",),
-    "container.validation": ("test_container.py", "test_codestream.py"),
+    "container.chunks": ("test_container.py", "test_checksum.py"),
+    "container.checksum": ("test_checksum.py",),
+    "container.validation": ("test_container.py", "test_tile_coder.py"),
     "entropy.range_coder": ("test_range_coder.py",),
-    "entropy.tile_coder": ("test_codestream.py",),
-    "entropy.significance": ("test_told.py",),
-    "entropy.schedule": ("test_numpy_quantiser.py", "test_entropy_model.py"),
+    "entropy.tile_coder": ("test_tile_coder.py",),
+    "entropy.significance": ("test_significance.py",),
+    "entropy.schedule": ("test_numpy_quantizer.py", "test_entropy_model.py"),
 }
 PATIENCE_S = 20
-"""Seconds of the processor: a mutant may loop for ever, which is a way of being noticed."""
+"""CPU seconds: a mutant may loop forever, which counts as detected."""
 PRELOADED = (constriction, construct, hypothesis, np, torch)
 
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
@@ -73,7 +73,7 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 
 
 class Mutant(NamedTuple):
-    """A module with one fault, what that is, and the function that it is in."""
+    """A module with one fault, a description of the fault, and the function that contains it."""
 
     tree: ast.Module
     change: str
@@ -98,14 +98,14 @@ def mutants(source: str) -> Iterator[Mutant]:
 
 
 def _change(node: ast.AST, variant: int) -> bool:
-    """Change a node in place, if there is a way of that number to change it."""
+    """Change a node in place if it has a change of this number."""
     if variant == 0 and isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPPED:
         node.ops = [cast("ast.cmpop", _SWAPPED[type(node.ops[0])]()), *node.ops[1:]]
     elif variant == 0 and isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in _SWAPPED:
         node.op = cast("ast.operator", _SWAPPED[type(node.op)]())
     elif variant == 0 and isinstance(node, ast.BoolOp):
         node.op = cast("ast.boolop", _SWAPPED[type(node.op)]())
-    elif variant == 0 and isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):  # others are of types
+    elif variant == 0 and isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):  # others are type unions
         node.op = ast.BitAnd()
     elif variant == 0 and isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
         node.operand = ast.UnaryOp(ast.Invert(), node.operand)
@@ -122,7 +122,7 @@ def _change(node: ast.AST, variant: int) -> bool:
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives the mutant in place of the module."""
+    """Imports the mutant instead of the module."""
 
     def __init__(self, name: str, tree: ast.Module) -> None:
         self.name = name
@@ -135,8 +135,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(ast.fix_missing_locations(self.tree), self.name, "exec"), module.__dict__)  # noqa: S102 -- our own
 
 
-def is_noticed(module: str, tree: ast.Module | None) -> bool:
-    """Whether the tests of a module fail for a mutant of it; None is the module itself."""
+def is_detected(module: str, tree: ast.Module | None) -> bool:
+    """Return whether the tests of a module fail for a mutant of it; None is the module itself."""
     child = os.fork()
     if not child:
         _run_tests(module, tree)
@@ -173,9 +173,9 @@ def _run_tests(module: str, tree: ast.Module | None) -> None:
 
 
 def check(module: str, each: int | None) -> Sequence[str]:
-    """Print and return what survives of a module."""
+    """Print and return the surviving mutants of a module."""
     source = (ROOT / "pillow_rnc" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    if is_noticed(module, None):
+    if is_detected(module, None):
         raise SystemExit(f"{module}: its tests fail without a mutant")
     found = list(mutants(source))
     if each is not None:
@@ -185,18 +185,18 @@ def check(module: str, each: int | None) -> Sequence[str]:
             by_function[one.function].append(one)
         found = [one for same in by_function.values() for one in same[:each]]
     start = time.monotonic()
-    survivors = [one.change for one in found if not is_noticed(module, one.tree)]
+    survivors = [one.change for one in found if not is_detected(module, one.tree)]
     for change in survivors:
         print(f"  {module} {change}")
     caught, functions = len(found) - len(survivors), len({one.function for one in found})
-    print(f"{module}: {caught} of {len(found)} in {functions} functions noticed in {time.monotonic() - start:.0f} s")
+    print(f"{module}: {caught} of {len(found)} in {functions} functions detected in {time.monotonic() - start:.0f} s")
     return survivors
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", default=list(TESTS))
-    parser.add_argument("--each", type=int, help="so many of each function; all by default")
+    parser.add_argument("--each", type=int, help="mutants per function; all by default")
     arguments = parser.parse_args()
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     for module in arguments.modules:

@@ -1,4 +1,4 @@
-"""The checksum that a file stores with a segment covers all that makes the picture up to there."""
+"""The checksum that a file stores with a segment covers all that makes the image up to there."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from pillow_rnc.container.checksum import RunningCrc, crc32_combine
 from pillow_rnc.container.records import SIGNATURE, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 from pillow_rnc.errors import CorruptError
 
-WRONG = "codes CRC 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}: altered, or written for another place or file"
+ALPHA = b"\0" + zlib.compress(bytes(128 * 64))
+WRONG = "codes CRC 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}: damaged, or moved from another position or file"
 
 
 def raw(payload: bytes) -> Segment:
     return Segment(Coding.RAW, payload, zlib.crc32(payload))
 
 
-def picture(first: int, *, alpha: bytes | None = b"alpha") -> RncFile:
-    """A file of two equal tiles, three iterations and raw segments: nothing but the checksum tells them apart."""
+def image(first: int, *, alpha: bytes | None = ALPHA) -> RncFile:
+    """A file of two equal tiles, three iterations and raw segments: only the checksum distinguishes them."""
     header = Header(128, 64, "RGBA", 3, 3, 16, 64, 0, b"model-id")
     units = tuple((raw(bytes([first + 2 * k]) * 6), raw(bytes([first + 2 * k + 1]) * 6)) for k in range(3))
     return RncFile(header, {"comment": b"x"}, alpha, units)
@@ -54,7 +55,7 @@ def stored(data: bytes) -> list[int]:
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
-def test_joining_is_the_crc_of_both_and_undoes_itself(first: bytes, second: bytes) -> None:
+def test_crc32_combine_is_the_crc_of_both_and_its_own_inverse(first: bytes, second: bytes) -> None:
     before, own = zlib.crc32(first), zlib.crc32(second)
 
     assert crc32_combine(before, own, len(second)) == zlib.crc32(first + second)
@@ -74,10 +75,10 @@ def test_the_reader_undoes_what_the_writer_does() -> None:
 
 
 def test_the_field_is_the_crc_of_header_alpha_and_all_codes_so_far() -> None:
-    file = picture(1)
+    file = image(1)
     segments = [segment for unit in file.units for segment in unit]
     start = bytes([1, 0]) + chunks.pack_head(replace(file.header, iterations=1))[2:7] + bytes(1)
-    start += chunks.pack_head(file.header)[8:] + b"alpha"
+    start += chunks.pack_head(file.header)[8:] + ALPHA
 
     expected = [zlib.crc32(start + b"".join(one.payload for one in segments[: n + 1])) for n in range(6)]
 
@@ -85,7 +86,7 @@ def test_the_field_is_the_crc_of_header_alpha_and_all_codes_so_far() -> None:
 
 
 def test_a_stopped_segment_counts_as_one_byte() -> None:
-    file = picture(1)
+    file = image(1)
     file = replace(file, units=(*file.units[:2], (STOPPED_SEGMENT, raw(b"123456"))))
     fields = stored(writer.build(file))
 
@@ -95,7 +96,7 @@ def test_a_stopped_segment_counts_as_one_byte() -> None:
 
 def test_a_stopped_segment_fits_in_no_other_place() -> None:
     """Nor where it would take the last iteration from another tile."""
-    file = picture(1)
+    file = image(1)
     file = replace(file, units=(*file.units[:2], (STOPPED_SEGMENT, raw(bytes(6)))))
     parts = parts_of(file)
     entry = parts[5][8 : 8 + chunks.SEGMENT_ENTRY.size]
@@ -130,11 +131,11 @@ OTHER = 100
         ("HCX123", "tile 0, iteration 0"),
     ],
 )
-def test_whole_chunks_in_another_place_or_file_are_refused(order: str, place: str) -> None:
+def test_complete_chunks_in_another_place_or_file_are_rejected(order: str, place: str) -> None:
     """Capitals and digits are chunks of one file, small letters units of another of the same size, X another alpha."""
-    own, other = parts_of(picture(1)), parts_of(picture(OTHER))
+    own, other = parts_of(image(1)), parts_of(image(OTHER))
     named = dict(zip("HCA123", own, strict=True)) | dict(zip("..xabc", other, strict=True))
-    named["X"] = chunks.pack_chunk(b"ALPH", b"alphA")
+    named["X"] = chunks.pack_chunk(b"ALPH", b"\1" + ALPHA[1:])
     data = SIGNATURE + b"".join(named[letter] for letter in order)
 
     with pytest.raises(CorruptError, match=f"^{place}: {WRONG}"):
@@ -145,17 +146,17 @@ def test_whole_chunks_in_another_place_or_file_are_refused(order: str, place: st
 @pytest.mark.parametrize(
     "fields", [{"width": 127}, {"height": 63}, {"mode": "LA"}, {"model_id": b"model-ie"}, {"overlap": 16, "width": 112}]
 )
-def test_the_header_of_another_file_is_refused(fields: dict[str, int | str | bytes]) -> None:
-    parts = parts_of(picture(1))
-    head = replace(picture(1).header, **fields)  # type: ignore[arg-type]
+def test_the_header_of_another_file_is_rejected(fields: dict[str, int | str | bytes]) -> None:
+    parts = parts_of(image(1))
+    head = replace(image(1).header, **fields)  # type: ignore[arg-type]
     parts[0] = chunks.pack_chunk(b"HEAD", chunks.pack_head(head))
 
     with pytest.raises(CorruptError, match=f"^tile 0, iteration 0: {WRONG}"):
         reader.verify(SIGNATURE + b"".join(parts))
 
 
-def test_tiles_exchanged_within_their_unit_are_refused() -> None:
-    parts = parts_of(picture(1))
+def test_tiles_exchanged_within_their_unit_are_rejected() -> None:
+    parts = parts_of(image(1))
     value = parts[4][8:-4]
     entry = chunks.SEGMENT_ENTRY.size
     swapped = value[entry : 2 * entry] + value[:entry] + value[2 * entry + 6 :] + value[2 * entry : 2 * entry + 6]
@@ -165,9 +166,9 @@ def test_tiles_exchanged_within_their_unit_are_refused() -> None:
         reader.verify(SIGNATURE + b"".join(parts))
 
 
-def test_equal_codes_in_two_places_are_told_apart() -> None:
-    """Of a picture with equal units, two may not be exchanged either: they are not equal bytes."""
-    file = picture(1)
+def test_equal_codes_in_two_places_are_distinguished() -> None:
+    """Of an image with equal units, two may not be exchanged either: they are not equal bytes."""
+    file = image(1)
     file = replace(file, units=(file.units[0],) * 3)
     parts = parts_of(file)
 
@@ -176,8 +177,8 @@ def test_equal_codes_in_two_places_are_told_apart() -> None:
         reader.verify(SIGNATURE + b"".join([*parts[:3], parts[4], parts[3], parts[5]]))
 
 
-def test_a_file_without_its_last_units_stays_sound() -> None:
-    file = picture(1)
+def test_a_file_without_its_last_units_stays_valid() -> None:
+    file = image(1)
     data = writer.build(file)
 
     for iterations in (1, 2, 3):

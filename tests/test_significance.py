@@ -1,4 +1,4 @@
-"""Which bits are told, and what they mean to the entropy network, is what the rules say, one after another."""
+"""Which bits are coded, and their values for the entropy network, follow the rules of the specification."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import IDLE, noise_codes, tiny_model
 
-from pillow_rnc.entropy.schedule import visits_of
-from pillow_rnc.entropy.significance import VisitsTold, untold
+from pillow_rnc.entropy.schedule import iteration_schedule
+from pillow_rnc.entropy.significance import ScheduleCoded, count_set_inferred
 from pillow_rnc.entropy.tensors import cells_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 G = 4
 GRID = 3, 5
-EVERYWHERE = np.arange(15)
+ALL_CELLS = np.arange(15)
 PAIRS: tuple[list[tuple[int, float, float]], ...] = (
     [(0, 1, 8), (0, 2, 8), (0, 3, 8), (7, 1, 8)],
     [(5, 1, 8), (0, IDLE, 0), (0, 1, 4), (0, 2, 4)],
@@ -31,7 +31,7 @@ PAIRS: tuple[list[tuple[int, float, float]], ...] = (
     [(0, IDLE, 0)] * 4,
     [(7, 1, 2), (0, 1, 1), (0, 2, 1), (5, 1, 4)],
 )
-"""What pairs tell, as (coefficient, level, step): some have several levels where a coefficient may be significant."""
+"""Pairs as (coefficient, level, step); some have several levels where a coefficient may be significant."""
 ITERATIONS = st.integers(0, len(PAIRS) - 1)
 SEEDS = st.integers(0, 2**32)
 
@@ -45,58 +45,58 @@ def significant_by_hand(before: Codes, coefficient: int) -> Mask:
     return found
 
 
-def told_by_hand(before: Codes, plane: Codes) -> Mask:
-    """Return which bits of a plane [2 G, h, w] are told."""
-    told = np.zeros(plane.shape, np.bool_)
+def coded_by_hand(before: Codes, plane: Codes) -> Mask:
+    """Return which bits of a plane [2 G, h, w] are coded."""
+    coded = np.zeros(plane.shape, np.bool_)
     for pair, (coefficient, level, _) in enumerate(PAIRS[len(before)]):
-        fresh = ~significant_by_hand(before, coefficient)
+        insignificant = ~significant_by_hand(before, coefficient)
         if level == 1:
-            told[pair] = True
-            told[G + pair] = fresh & (plane[pair] == 1)
+            coded[pair] = True
+            coded[G + pair] = insignificant & (plane[pair] == 1)
         elif level != IDLE:
-            told[pair] = fresh & (plane[pair - 1] == 1)
-    return told
+            coded[pair] = insignificant & (plane[pair - 1] == 1)
+    return coded
 
 
 def values_by_hand(before: Codes, plane: Codes) -> NDArray[np.int8]:
     """Return the values of a plane, [G, h, w]."""
-    values, told = np.zeros((G, *GRID), np.int8), told_by_hand(before, plane)
+    values, coded = np.zeros((G, *GRID), np.int8), coded_by_hand(before, plane)
     for pair, (coefficient, *_) in enumerate(PAIRS[len(before)]):
-        inner = told[pair] & (plane[pair] == 0) & significant_by_hand(before, coefficient)
+        inner = coded[pair] & (plane[pair] == 0) & significant_by_hand(before, coefficient)
         values[pair] = np.where(inner, -1, plane[pair])
     return values
 
 
 def codes_of(seed: int, iterations: int) -> Codes:
-    """Return codes [iterations, 2 G, h, w], drawn at even odds where they are told."""
+    """Return codes [iterations, 2 G, h, w], drawn with probability one half where they are coded."""
     codes = np.random.default_rng(seed).integers(0, 2, (iterations, 2 * G, *GRID), np.uint8)
     for t in range(iterations):
         for _ in range(G):  # a level depends on the one below
-            codes[t] *= told_by_hand(codes[:t], codes[t])
+            codes[t] *= coded_by_hand(codes[:t], codes[t])
     return codes
 
 
-def told_after(codes: Codes) -> VisitsTold:
-    """Return what says which bits are told in the iteration after some."""
-    visits = [visits_of(*np.array(pairs, np.float32).T) for pairs in PAIRS]
-    told = VisitsTold([one for one in visits if one is not None], G, EVERYWHERE.size)
+def coded_bits_after(codes: Codes) -> ScheduleCoded:
+    """Return the tracker of coded bits after some iterations."""
+    schedule = [iteration_schedule(*np.array(pairs, np.float32).T) for pairs in PAIRS]
+    coded_bits = ScheduleCoded([one for one in schedule if one is not None], G, ALL_CELLS.size)
     for plane in codes:
-        told.finish(plane)
-    return told
+        coded_bits.finish(plane)
+    return coded_bits
 
 
 @given(SEEDS, ITERATIONS)
 def test_bits_are_told_as_the_rules_say(seed: int, iteration: int) -> None:
     *_, plane = codes = codes_of(seed, iteration + 1)
-    told, flat = told_after(codes[:-1]), plane.reshape(2 * G, -1)
+    coded_bits, flat = coded_bits_after(codes[:-1]), plane.reshape(2 * G, -1)
     found = np.zeros(flat.shape, np.bool_)
-    for channels in told.rounds(G):
-        mask = told.magnitudes(flat, channels, EVERYWHERE)
+    for channels in coded_bits.rounds(G):
+        mask = coded_bits.magnitudes(flat, channels, ALL_CELLS)
         found[channels] = True if mask is ... else mask
-    first, found[G:] = told.signs(flat)
+    first, found[G:] = coded_bits.signs(flat)
 
     assert first == G
-    assert np.array_equal(found.reshape(plane.shape), told_by_hand(codes[:-1], plane))
+    assert np.array_equal(found.reshape(plane.shape), coded_by_hand(codes[:-1], plane))
 
 
 @given(SEEDS, ITERATIONS)
@@ -105,25 +105,25 @@ def test_ones_that_are_not_told_are_counted(seed: int, iteration: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 2, (2 * G, *GRID), np.uint8)
     right = codes_of(seed, iteration + 1)[-1]
 
-    assert untold(told_after(codes), noise) == (noise * ~told_by_hand(codes, noise)).sum()
-    assert untold(told_after(codes), right) == 0
+    assert count_set_inferred(coded_bits_after(codes), noise) == (noise * ~coded_by_hand(codes, noise)).sum()
+    assert count_set_inferred(coded_bits_after(codes), right) == 0
 
 
 @given(SEEDS, ITERATIONS, st.integers(1, 3))
 def test_values_are_what_the_rules_say(seed: int, iteration: int, lattice: int) -> None:
     *_, plane = codes = codes_of(seed, iteration + 1)
-    told, cells = told_after(codes[:-1]), cells_of(lattice, *GRID)
+    coded_bits, cells = coded_bits_after(codes[:-1]), cells_of(lattice, *GRID)
     values = values_by_hand(codes[:-1], plane)
 
     bits = plane.reshape(2 * G, -1)[:G, cells]
-    assert np.array_equal(told.values(bits, cells), values.reshape(G, -1)[:, cells])
-    assert np.array_equal(told.finish(plane), values)
+    assert np.array_equal(coded_bits.values(bits, cells), values.reshape(G, -1)[:, cells])
+    assert np.array_equal(coded_bits.finish(plane), values)
 
 
 @pytest.mark.parametrize("iteration", range(len(PAIRS)))
 def test_rounds_depend_on_no_bit_of_their_own(iteration: int) -> None:
     """They are as few as can be, in order, and leave idle pairs out."""
-    rounds = told_after(codes_of(0, iteration)).rounds(G)
+    rounds = coded_bits_after(codes_of(0, iteration)).rounds(G)
     levels = [level for _, level, _ in PAIRS[iteration]]
 
     assert [int(pair) for one in rounds for pair in one] == [pair for pair, level in enumerate(levels) if level != IDLE]
@@ -133,13 +133,13 @@ def test_rounds_depend_on_no_bit_of_their_own(iteration: int) -> None:
 
 def test_all_is_told_where_codes_are_learned() -> None:
     model = tiny_model()
-    told, plane = model.told(*GRID), noise_codes(model, 0, 1, *GRID)[0]
+    coded_bits, plane = model.coded_bits(*GRID), noise_codes(model, 0, 1, *GRID)[0]
     flat = plane.reshape(G, -1)
 
-    assert [one.tolist() for one in told.rounds(2)] == [[0, 1]]
-    assert told.magnitudes(flat, np.arange(G), EVERYWHERE) is ...
-    assert told.signs(flat)[0] == G
-    assert told.signs(flat)[1].shape == (0, 15)
-    assert np.array_equal(told.values(flat[1:3, [2, 7]], np.array([2, 7])), 2.0 * flat[1:3, [2, 7]] - 1)
-    assert np.array_equal(told.finish(plane), 2.0 * plane - 1)
-    assert untold(told, np.ones_like(plane)) == 0
+    assert [one.tolist() for one in coded_bits.rounds(2)] == [[0, 1]]
+    assert coded_bits.magnitudes(flat, np.arange(G), ALL_CELLS) is ...
+    assert coded_bits.signs(flat)[0] == G
+    assert coded_bits.signs(flat)[1].shape == (0, 15)
+    assert np.array_equal(coded_bits.values(flat[1:3, [2, 7]], np.array([2, 7])), 2.0 * flat[1:3, [2, 7]] - 1)
+    assert np.array_equal(coded_bits.finish(plane), 2.0 * plane - 1)
+    assert count_set_inferred(coded_bits, np.ones_like(plane)) == 0

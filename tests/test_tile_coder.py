@@ -1,4 +1,4 @@
-"""Codestream: codes come back exactly, or an error says which tile and iteration is at fault."""
+"""Tile coder: codes come back exactly, or an error names the tile and iteration at fault."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ class Tile(NamedTuple):
 
 @st.composite
 def tiles(draw: st.DrawFn) -> Tile:
-    """Codes of grids from 1x1 to 12x12: noise, constant planes, and what lies between, as far as it is told."""
+    """Codes of grids from 1x1 to 12x12: noise, constant planes and mixtures; inferred bits are 0."""
     model = draw(st.sampled_from(MODELS))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     ones = draw(st.sampled_from((0.0, 0.1, 0.5, 1.0)))
     iterations, grid_h, grid_w = draw(st.integers(1, 4)), draw(st.integers(1, 12)), draw(st.integers(1, 12))
-    codes = drawn_codes(model, iterations, grid_h, grid_w, lambda k: (random.random(k.size) < ones).astype(np.uint8))
+    codes = drawn_codes(
+        model, iterations, grid_h, grid_w, lambda p1_q16: (random.random(p1_q16.size) < ones).astype(np.uint8)
+    )
     return Tile(codes, model)
 
 
@@ -90,7 +92,7 @@ def test_fewer_segments_give_the_first_iterations(tile: Tile, data: st.DataObjec
 
 @given(tiles())
 def test_raw_segments_may_take_any_place(tile: Tile) -> None:
-    """A writer may store any iteration raw; the network still learns its bits."""
+    """A writer may store any iteration raw; the network is still updated with its bits."""
     codes, model = tile
     segments = encode_tile(codes, model)
     for replaced in range(2 ** len(codes)):
@@ -102,32 +104,34 @@ def test_raw_segments_may_take_any_place(tile: Tile) -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 3), st.integers(0, 8 * 35 - 1))
-def test_a_one_is_refused_where_nothing_is_told(seed: int, iteration: int, place: int) -> None:
-    """Whether a bit is told is found by what its neighbours in the order say, as the specification has it."""
+def test_a_set_inferred_bit_is_rejected(seed: int, iteration: int, place: int) -> None:
+    """Whether a bit is coded is determined from earlier bits one by one, as in the specification."""
     model = MODELS[1]
     codes = noise_codes(model, seed, iteration + 1, 5, 7)
     plane = codes[iteration]
-    told = _told_by_hand(codes[:iteration], plane)
+    coded = _coded_by_hand(codes[:iteration], plane)
     plane.reshape(-1)[place] = 1
     packed = np.packbits(plane).tobytes()
     encoder, decoder = TileEncoder(model, 5, 7), TileDecoder(model, 5, 7)
     for before in codes[:iteration]:
         decoder.decode_next(encoder.encode_next(before))
-    refused = not told.reshape(-1)[place]
-    expected = pytest.raises(CorruptError, match="1 raw codes are 1 and tell nothing") if refused else nullcontext()
-    if refused:
-        with pytest.raises(ValueError, match="1 codes of iteration"):
+    rejected = not coded.reshape(-1)[place]
+    expected = (
+        pytest.raises(CorruptError, match="1 inferred bits of a raw payload are set") if rejected else nullcontext()
+    )
+    if rejected:
+        with pytest.raises(ValueError, match="1 inferred bits are set, must be 0"):
             encoder.encode_next(plane)
     with expected:
         decoder.decode_next(Segment(Coding.RAW, packed, zlib.crc32(packed)))
 
 
-def _told_by_hand(before: Codes, plane: Codes) -> NDArray[np.bool_]:
-    """Return which bits of a plane of four pairs are told, from what the planes before it say of significance.
+def _coded_by_hand(before: Codes, plane: Codes) -> NDArray[np.bool_]:
+    """Return which bits of a plane of four pairs are coded, given the planes before it.
 
-    A one that is put where nothing was told may make more told: the place that it is put at stays untold.
+    Setting an inferred bit may make further bits coded; the bit itself remains inferred.
     """
-    told = np.zeros(plane.shape, np.bool_)
+    coded = np.zeros(plane.shape, np.bool_)
     for y, x in np.ndindex(*plane.shape[1:]):
         significant = {
             coefficient
@@ -136,11 +140,11 @@ def _told_by_hand(before: Codes, plane: Codes) -> NDArray[np.bool_]:
             if level == 1 and earlier[pair, y, x]
         }
         for pair, (coefficient, level, _) in enumerate(PAIRS[len(before)]):
-            fresh = coefficient not in significant
+            insignificant = coefficient not in significant
             first = level == 1
-            told[pair, y, x] = first or (level != IDLE and fresh and bool(plane[pair - 1, y, x]))
-            told[4 + pair, y, x] = first and fresh and bool(plane[pair, y, x])
-    return told
+            coded[pair, y, x] = first or (level != IDLE and insignificant and bool(plane[pair - 1, y, x]))
+            coded[4 + pair, y, x] = first and insignificant and bool(plane[pair, y, x])
+    return coded
 
 
 def test_likely_codes_are_coded_in_less_than_their_raw_size() -> None:
@@ -189,7 +193,7 @@ def test_a_segment_of_another_model_is_an_error() -> None:
 
 
 def test_a_payload_that_is_not_canonical_is_an_error() -> None:
-    """The bits are right, but a spare word follows."""
+    """The bits are correct, but an additional word follows."""
     codes, segments = _likely_codes(4, 12, 12)
     segments[0] = dataclasses.replace(segments[0], payload=segments[0].payload + bytes(4))
 
@@ -200,8 +204,8 @@ def test_a_payload_that_is_not_canonical_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ("S", "stopped in the first iteration"),
-        ("DS.D", "after the tile was stopped"),
+        ("S", "stopped segment in the first iteration"),
+        ("DS.D", "the tile was stopped by an earlier iteration"),
         ("Dc", "codes CRC 0x00000000, expected 0x00000001"),
     ],
 )
@@ -215,14 +219,14 @@ def test_a_tile_stops_for_good_and_not_at_once(order: str, message: str) -> None
 
 @pytest.fixture
 def _forgetful() -> Iterator[None]:
-    """Let the warning come afresh, before and after."""
+    """Let the warning come ainsignificant, before and after."""
     model._warn_once.cache_clear()
     yield
     model._warn_once.cache_clear()
 
 
 def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
-    """Make float32 products wrong, as a fault that comes after the known-answer test; return the types of sums."""
+    """Make float32 products wrong after the known-answer test has passed; return the types of the sums."""
     sums: list[type] = []
     right = matmul.matmul
 
@@ -239,7 +243,7 @@ def _break_float32(monkeypatch: pytest.MonkeyPatch) -> list[type]:
 
 @pytest.mark.usefixtures("_forgetful")
 @pytest.mark.parametrize("raw", [(), (0, 2)])
-def test_a_machine_that_goes_wrong_costs_time_and_no_codes(
+def test_a_machine_that_becomes_inexact_costs_time_but_no_codes(
     raw: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes, segments = _likely_codes(7, 9, 8)
@@ -258,7 +262,7 @@ def test_a_machine_that_goes_wrong_costs_time_and_no_codes(
     assert set(sums) == {np.float64}
 
 
-def test_damaged_codes_are_asked_for_a_second_time_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_codes_are_decoded_a_second_time_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     _, segments = _likely_codes(8, 9, 8)
     segments[3] = dataclasses.replace(segments[3], codes_crc=segments[3].codes_crc ^ 1)
     model = tiny_model(0)
@@ -266,67 +270,67 @@ def test_damaged_codes_are_asked_for_a_second_time_only_once(monkeypatch: pytest
 
     def counted(grid_h: int, grid_w: int) -> EntropyState | None:
         asked.append(grid_h * grid_w)
-        return EntropyModel.second_opinion(model, grid_h, grid_w)
+        return EntropyModel.float64_state(model, grid_h, grid_w)
 
-    monkeypatch.setattr(model, "second_opinion", counted)
+    monkeypatch.setattr(model, "float64_state", counted)
 
     with pytest.raises(CorruptError, match="tile 0, iteration 3: codes CRC"):
         decode_tile(segments, model, (9, 8))
     assert asked == [72]
 
 
-def test_the_reference_needs_no_second_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_is_not_repeated_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     _, segments = _likely_codes(8, 3, 3)
     segments[0] = dataclasses.replace(segments[0], codes_crc=segments[0].codes_crc ^ 1)
     model = tiny_model(0)
     monkeypatch.setattr(model, "_fast_is_exact", False)
-    monkeypatch.setattr(model, "_warn_once", lambda _message: None)
+    monkeypatch.setattr("pillow_rnc.entropy.model._warn_once", lambda _message: None)
 
     with pytest.raises(CorruptError, match="codes CRC"):
         decode_tile(segments, model, (3, 3))
 
 
-def test_an_encoder_that_writes_what_cannot_be_read_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_whose_payload_cannot_be_decoded_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, _ = _likely_codes(9, 8, 8)
     right, calls = SegmentEncoder.finish, iter((b"\0\0\0\0", b"", b"", b"", b""))
     monkeypatch.setattr(SegmentEncoder, "finish", lambda encoder: right(encoder) + next(calls))
 
-    with pytest.raises(RncError, match="iteration 0: the payload just written cannot be read"):
+    with pytest.raises(RncError, match="iteration 0: the encoded payload cannot be decoded"):
         TileEncoder(MODELS[0], 8, 8).encode_next(codes[0])
 
 
-def test_an_encoder_that_writes_other_codes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_whose_payload_decodes_to_other_codes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, _ = _likely_codes(9, 8, 8)
     right = SegmentEncoder.encode
 
-    def other(encoder: SegmentEncoder, bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> None:
+    def other(encoder: SegmentEncoder, bits: NDArray[np.uint8], p1_q16: NDArray[np.uint16]) -> None:
         bits = bits.copy()
         bits[-1:] ^= 1
-        right(encoder, bits, k)
+        right(encoder, bits, p1_q16)
 
     monkeypatch.setattr(SegmentEncoder, "encode", other)
 
-    with pytest.raises(RncError, match="iteration 0: the payload just written gives other codes"):
+    with pytest.raises(RncError, match="iteration 0: the encoded payload decodes to other codes"):
         TileEncoder(MODELS[0], 8, 8).encode_next(codes[0])
 
 
-def test_spare_bits_of_a_raw_segment_must_be_zero() -> None:
-    payload = b"\x01"  # 4 codes, 4 spare bits
+def test_padding_bits_of_a_raw_segment_must_be_zero() -> None:
+    payload = b"\x01"  # 4 codes, 4 padding bits
 
-    with pytest.raises(CorruptError, match=r"^tile 0, iteration 0: raw payload with spare bits set"):
+    with pytest.raises(CorruptError, match=r"^tile 0, iteration 0: padding bits of a raw payload are set"):
         TileDecoder(MODELS[0], 1, 1).decode_next(Segment(Coding.RAW, payload, zlib.crc32(payload)))
 
 
 def test_more_iterations_than_the_model_has_are_unsupported() -> None:
     codes, segments = _likely_codes(6, 4, 4)
 
-    with pytest.raises(UnsupportedError, match="iteration 4: the model codes 4 iterations"):
+    with pytest.raises(UnsupportedError, match="iteration 4: the model can code 4 iterations"):
         decode_tile([*segments, segments[0]], MODELS[0], (4, 4))
     with pytest.raises(ValueError, match="iteration 4"):
         encode_tile(np.concatenate([codes, codes]), MODELS[0])
 
 
-def test_codes_of_another_shape_or_value_are_refused() -> None:
+def test_codes_of_another_shape_or_value_are_rejected() -> None:
     encoder = TileEncoder(MODELS[0], 3, 3)
     with pytest.raises(ValueError, match="do not fit"):
         encoder.encode_next(np.zeros((5, 3, 3), dtype=np.uint8))
@@ -334,7 +338,7 @@ def test_codes_of_another_shape_or_value_are_refused() -> None:
         encoder.encode_next(np.full((4, 3, 3), 2, dtype=np.uint8))
 
 
-@pytest.mark.parametrize("model", MODELS[:2], ids=["all told", "pairs"])
+@pytest.mark.parametrize("model", MODELS[:2], ids=["all coded", "pairs"])
 def test_codes_are_not_written_to(model: EntropyModel) -> None:
     codes = noise_codes(model, 1, 2, 6, 5)
     codes.flags.writeable = False
@@ -353,21 +357,21 @@ def test_no_segments_give_no_iterations() -> None:
     assert decode_tile([], MODELS[0], (3, 2)).shape == (0, 4, 3, 2)
 
 
-def test_signs_are_coded_last_at_even_odds() -> None:
-    """Encoder and decoder would agree on any odds."""
+def test_signs_are_bypass_coded_last() -> None:
+    """Encoder and decoder would agree on any probability."""
     model = MODELS[1]
-    state, told, plane = model.start(5, 7), model.told(5, 7), noise_codes(model, 0, 1, 5, 7)[0]
+    state, coded_bits, plane = model.start(5, 7), model.coded_bits(5, 7), noise_codes(model, 0, 1, 5, 7)[0]
     asked: list[NDArray[np.uint16]] = []
 
-    def ask(k: NDArray[np.uint16], bits: Codes) -> Codes:
-        asked.append(k)
+    def ask(p1_q16: NDArray[np.uint16], bits: Codes) -> Codes:
+        asked.append(p1_q16)
         return bits
 
-    state.begin(0, None)
-    code_plane(model.passes, state, told, plane, ask)
+    state.start_iteration(0, None)
+    code_plane(model.passes, state, coded_bits, plane, ask)
 
-    first, mask = told.signs(plane.reshape(len(plane), -1))
+    first, mask = coded_bits.signs(plane.reshape(len(plane), -1))
     assert first == len(plane) // 2
     assert mask.any()
     assert asked[-1].tolist() == [32768] * np.count_nonzero(mask)
-    assert any((k != 32768).any() for k in asked[:-1])
+    assert any((p1_q16 != 32768).any() for p1_q16 in asked[:-1])

@@ -15,7 +15,7 @@ from pillow_rnc.container.tile_grid import TileGrid
 from pillow_rnc.errors import RncOptionError
 
 
-def picture(grid: TileGrid, channels: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def image(grid: TileGrid, channels: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.random.default_rng(7).integers(0, 256, (grid.height, grid.width, channels), np.uint8)
 
 
@@ -53,7 +53,7 @@ def test_padding_reaches_the_next_multiple_of_16_and_no_further(grid: TileGrid) 
 
 @given(grids())
 def test_blending_the_tiles_of_a_split_gives_the_picture(grid: TileGrid) -> None:
-    pixels = picture(grid)
+    pixels = image(grid)
 
     blended = blend(grid, [tile.astype(np.float32) for tile in split(grid, pixels)])
 
@@ -63,7 +63,7 @@ def test_blending_the_tiles_of_a_split_gives_the_picture(grid: TileGrid) -> None
 
 @given(grids(largest_side=150))
 def test_padding_repeats_the_last_column_and_row(grid: TileGrid) -> None:
-    pixels = picture(grid)
+    pixels = image(grid)
 
     for tile, part in zip(grid, split(grid, pixels), strict=True):
         assert part.shape == (tile.padded_height, tile.padded_width, 3)
@@ -73,7 +73,7 @@ def test_padding_repeats_the_last_column_and_row(grid: TileGrid) -> None:
 
 
 @given(grids(), st.data())
-def test_a_region_needs_only_its_tiles_and_equals_the_whole_there(grid: TileGrid, data: st.DataObject) -> None:
+def test_a_region_needs_only_its_tiles_and_equals_the_complete_there(grid: TileGrid, data: st.DataObject) -> None:
     left = data.draw(st.integers(0, grid.width - 1))
     right = data.draw(st.integers(left + 1, grid.width))
     top = data.draw(st.integers(0, grid.height - 1))
@@ -135,18 +135,18 @@ def test_the_largest_grid_costs_nothing_until_it_is_listed() -> None:
     ("width", "height", "tile_size", "overlap"),
     [(0, 1, 64, 0), (1, 0, 64, 0), (1, 1, 0, 0), (1, 1, 72, 0), (1, 1, 64, 48), (1, 1, 64, 8), (1, 1, 64, -16)],
 )
-def test_a_grid_that_breaks_a_rule_is_refused(width: int, height: int, tile_size: int, overlap: int) -> None:
+def test_a_grid_that_breaks_a_rule_is_rejected(width: int, height: int, tile_size: int, overlap: int) -> None:
     with pytest.raises(RncOptionError):
         TileGrid(width, height, tile_size, overlap)
 
 
 @pytest.mark.parametrize("region", [(0, 0, 0, 1), (-1, 0, 1, 1), (0, 0, 11, 1), (5, 5, 5, 6), (0, 3, 1, 2)])
-def test_a_region_outside_the_image_is_refused(region: tuple[int, int, int, int]) -> None:
+def test_a_region_outside_the_image_is_rejected(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(RncOptionError):
         TileGrid(10, 10, 64, 0).tiles_touching(region)
 
 
-def test_arrays_that_do_not_fit_the_grid_are_refused() -> None:
+def test_arrays_that_do_not_fit_the_grid_are_rejected() -> None:
     grid = TileGrid(10, 10, 64, 0)
     tile = np.zeros((10, 10, 3), np.float32)
     blender = Blender(grid)

@@ -16,7 +16,7 @@ from pillow_rnc.codec.batching import MAX_MEMORY, Place, groups
 from pillow_rnc.codec.blending import cut
 from pillow_rnc.codec.prefetch import work_ahead
 from pillow_rnc.codec.progress import Progress
-from pillow_rnc.container.records import Header
+from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Header
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError
 from pillow_rnc.models.runtime import runtime
@@ -42,8 +42,8 @@ def encode(
     *,
     iterations: int,
     model: str = "auto",
-    tile_size: int = 768,
-    overlap: int = 32,
+    tile_size: int = DEFAULT_TILE_SIZE,
+    overlap: int = DEFAULT_OVERLAP,
     device: str = "cpu",
     verify: bool = False,
     max_memory: int = MAX_MEMORY,
@@ -70,8 +70,8 @@ def encode_batch(
     *,
     iterations: int,
     model: str = "auto",
-    tile_size: int = 768,
-    overlap: int = 32,
+    tile_size: int = DEFAULT_TILE_SIZE,
+    overlap: int = DEFAULT_OVERLAP,
     device: str = "cpu",
     verify: bool = False,
     max_memory: int = MAX_MEMORY,

@@ -205,7 +205,7 @@ def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, b
             total_bytes += length
         if length > limit or total_bytes > MAX_METADATA_TOTAL_BYTES:
             raise CorruptError(
-                f"chunk {chunk_type!r} of {length} bytes, must be at most {limit} each, {MAX_METADATA_TOTAL_BYTES} in all"
+                f"chunk {chunk_type!r} of {length} bytes, must be at most {limit}, in all {MAX_METADATA_TOTAL_BYTES}"
             )
         value = read_value(reader, prefix, length)
         if chunk_type in CHUNK_ORDER:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pillow_rnc.codec.batching import MAX_MEMORY
+from pillow_rnc.container.records import MAX_ITERATIONS
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models.threads import ForkLock
 
@@ -40,7 +41,7 @@ class Defaults:
     max_threads: int = 0
 
 
-MAX_WORK = 16 * 89_478_485
+MAX_WORK = MAX_ITERATIONS * 89_478_485
 """All iterations of the largest picture that Pillow opens without a warning."""
 MAX_WORK_VARIABLE = "PILLOW_RNC_MAX_WORK"
 """Name of the environment variable that sets another limit."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pillow_rnc.container import alpha
-from pillow_rnc.container.records import MAX_ITERATIONS, TILE_SIZES
+from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, MAX_ITERATIONS, MAX_OVERLAP, TILE_SIZES
 from pillow_rnc.container.tile_grid import TILE_ALIGNMENT
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.defaults import current_defaults
@@ -36,11 +36,7 @@ if TYPE_CHECKING:
     from pillow_rnc.plugin.validation import Region
 
 DEFAULT_ITERATIONS = 8
-DEFAULT_TILE_SIZE_PX = 768
-DEFAULT_OVERLAP_PX = 32
 MAX_QUALITY = 100
-
-_MAX_OVERLAP_PX = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,8 @@ class SaveOptions:
     quality: float | None = None
     alpha_quality: float = alpha.LOSSLESS
     model: str = "auto"
-    tile_size: int = DEFAULT_TILE_SIZE_PX
-    overlap: int = DEFAULT_OVERLAP_PX
+    tile_size: int = DEFAULT_TILE_SIZE
+    overlap: int = DEFAULT_OVERLAP
     device: str | None = None
     verify: bool = False
     max_memory: int | None = None
@@ -103,7 +99,7 @@ class SaveOptions:
         quality = given.get("quality")
         if quality == "keep" and not rates:
             given["iterations"], quality = "keep", None
-        tile_size = _tile_size(given.get("tile_size", DEFAULT_TILE_SIZE_PX))
+        tile_size = _tile_size(given.get("tile_size", DEFAULT_TILE_SIZE))
         return cls(
             iterations=_iterations(given.get("iterations")),
             target_size=_optional_integer("target_size", given.get("target_size"), 1, None),
@@ -205,9 +201,9 @@ def _tile_size(value: object) -> int:
 
 
 def _overlap(value: object, tile_size: int) -> int:
-    limit = min(tile_size // 2, _MAX_OVERLAP_PX)
+    limit = min(tile_size // 2, MAX_OVERLAP)
     if value is None:
-        return min(DEFAULT_OVERLAP_PX, limit)
+        return min(DEFAULT_OVERLAP, limit)
     return _multiple("overlap", check_integer("overlap", value, 0, limit))
 
 
