@@ -61,7 +61,7 @@ def recipe_of(framework: Framework, **changes: Any) -> Recipe:  # noqa: ANN401 -
 def idle(framework: Framework) -> set[str]:
     """Return the parameters that do not learn."""
     if framework == "embedded":  # visits are found, not learned
-        return {"quantiser.coefficient", "quantiser.level", "quantiser.step"}
+        return {"quantizer.coefficient", "quantizer.level", "quantizer.step"}
     # Before the first iteration no coefficient is significant.
     return {"encoder.significance.0.weight", "decoder.refinement.0.weight"}
 

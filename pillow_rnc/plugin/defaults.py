@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pillow_rnc.codec.execution import ExecutionOptions
+from pillow_rnc.container.records import MAX_ITERATIONS
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models.threads import ForkLock
 
@@ -45,7 +46,7 @@ class Defaults:
 
 EXECUTION_OPTIONS = frozenset(each.name for each in fields(ExecutionOptions))
 
-MAX_WORK = 16 * 89_478_485
+MAX_WORK = MAX_ITERATIONS * 89_478_485
 """All iterations of the largest image that Pillow opens without a warning."""
 MAX_WORK_VARIABLE = "PILLOW_RNC_MAX_WORK"
 """Name of the environment variable that sets another limit."""
