@@ -120,6 +120,28 @@ def test_the_tiny_model_works(tiny: Path, tmp_path: Path) -> None:
         lambda tensors: tensors.pop("entropy.tally.weight"),
         lambda tensors: tensors.clear(),
     ],
+    ids=[
+        "NaN",
+        "infinity",
+        "huge",
+        "float64",
+        "float16",
+        "int8",
+        "shape",
+        "missing",
+        "unknown",
+        "large bias",
+        "weight -128",
+        "weight -32768",
+        "scale 0",
+        "scale 65536",
+        "wide",
+        "narrow",
+        "shape of a bias",
+        "missing weight",
+        "missing accumulator",
+        "empty",
+    ],
 )
 def test_tensors_that_are_not_those_of_the_model_are_refused(
     change: Callable[[Tensors], None], tiny: Path, tmp_path: Path
