@@ -185,7 +185,7 @@ def test_the_client_is_killed_and_started_again(
     loads = (
         "import sys; from distributed import Client\n"
         "def loads():\n"
-        "    from pillow_rnc import weights\n"
+        "    from pillow_rnc.models import weights\n"
         "    return weights._load.cache_info().misses\n"
         "print(sorted(Client(sys.argv[1]).run(loads).values()))"
     )
