@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pillow_rnc.entropy.significance import told_mask
+from pillow_rnc.entropy.significance import coded_mask
 from pillow_rnc.entropy.tables import PROBABILITY
 from pillow_rnc.entropy.tensors import TABLE_CENTRE
 from pillow_rnc.models.weights import find
@@ -44,9 +44,9 @@ def told_bits(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[np.bool_
         model: Of the codes.
         codes: Of one tile, uint8 [T, C, h, w], values 0 or 1.
     """
-    told, found = model.told(*codes.shape[2:]), []
+    told, found = model.coded_bits(*codes.shape[2:]), []
     for plane in codes:
-        found.append(told_mask(told, plane))
+        found.append(coded_mask(told, plane))
         told.finish(plane)
     return np.stack(found)
 
@@ -63,7 +63,7 @@ class CodePrices:
             self._network = EntropyNetwork(weights.config)
         path = find(weights.model_id).path
         own = {name.removeprefix("entropy."): one.float() for name, one in load_file(path).items()}
-        self._shared = SharedIntegers(own["state.weight"], own["feature.weight"], own["tally_input.weight"])
+        self._shared = SharedIntegers(own["state.weight"], own["feature.weight"], own["accumulator_input.weight"])
         self._iterations = [
             IterationIntegers(
                 own["state_in.weight"][t - 1] if t else None,
@@ -72,8 +72,8 @@ class CodePrices:
                 own["context.weight"][t],
                 own["output.weight"][t],
                 own["output.bias"][t],
-                own["tally_output.weight"][t - 1] if t else None,
-                Tally(own["tally.weight"][t - 1], own["tally.scale"][t - 1]) if t else None,
+                own["accumulator_output.weight"][t - 1] if t else None,
+                Tally(own["accumulator.weight"][t - 1], own["accumulator.scale"][t - 1]) if t else None,
             )
             for t in range(weights.config.iterations)
         ]
@@ -92,7 +92,7 @@ class CodePrices:
         shared = self._shared
         if "tallies" in withheld:
             shared = shared._replace(tally_input=torch.zeros_like(shared.tally_input))
-        told = self._model.told(*codes.shape[2:])
+        told = self._model.coded_bits(*codes.shape[2:])
         # What the network sees of bits once they are known.
         known = torch.from_numpy(np.stack([told.finish(plane) for plane in codes]).astype(np.float32))
         before: Hidden | None = None

@@ -71,7 +71,7 @@ def tasks_of(network: Network, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def chroma_of(network: Network) -> NDArray[np.bool_]:
     """Return which channels tell of chroma, bool [T, C]; those of pairs without a task do not."""
-    quantiser = network.quantiser
+    quantiser = network.quantizer
     chroma = (quantiser.coefficient >= BLOCK**2) & (quantiser.level != NO_LEVEL)
     return np.tile(chroma.numpy(), 2)
 

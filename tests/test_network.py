@@ -32,7 +32,7 @@ def network_of(config: ModelConfig) -> Network:
     if config.framework == "embedded":
         for t in range(config.iterations):
             visits = [(c, 40 * step / 2**t, 1) for c, step in ((1, 1), (0, 4), (64, 1), (9, 1))]
-            network.quantiser.set_visits(t, visits[: config.code_channels // 2])
+            network.quantizer.set_visits(t, visits[: config.code_channels // 2])
     return network
 
 

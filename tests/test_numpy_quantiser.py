@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from tiny_codec import CONFIG, register_random_codec
 
-from pillow_rnc.entropy.schedule import Visits, visits_of
+from pillow_rnc.entropy.schedule import IterationSchedule, iteration_schedule
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.models import weights
 from pillow_rnc.models.embedded import numpy_quantizer
@@ -41,8 +41,8 @@ def tables_of(quantiser: EmbeddedQuantiser, iteration: int) -> list[NDArray[np.f
     return [table[iteration].numpy() for table in tables]
 
 
-def visits_in_numpy(quantiser: EmbeddedQuantiser, iteration: int) -> Visits:
-    visits = visits_of(*tables_of(quantiser, iteration))
+def visits_in_numpy(quantiser: EmbeddedQuantiser, iteration: int) -> IterationSchedule:
+    visits = iteration_schedule(*tables_of(quantiser, iteration))
     assert visits is not None
     return visits
 
@@ -87,7 +87,7 @@ def test_visits_come_back_from_their_tables(schedule: list[tuple[int, float, int
 
 def test_idle_pairs_may_stand_anywhere() -> None:
     coefficient, step = np.array([5, 9, 9, 7, 1], np.float32), np.array([2, 4, 4, 0, 8], np.float32)
-    visits = visits_of(coefficient, np.array([1, 1, 2, 1e6, 1], np.float32), step)
+    visits = iteration_schedule(coefficient, np.array([1, 1, 2, 1e6, 1], np.float32), step)
 
     assert visits is not None
     assert visits.coefficients.tolist() == [5, 9, 1]
@@ -127,24 +127,24 @@ def _arrays(tables: tuple[list[float], ...]) -> list[NDArray[np.float32]]:
 
 
 def test_sound_tables_are_taken() -> None:
-    assert visits_of(*_arrays(SOUND)) is not None
+    assert iteration_schedule(*_arrays(SOUND)) is not None
 
 
 @pytest.mark.parametrize("tables", UNSOUND.values(), ids=UNSOUND)
 def test_tables_that_are_not_those_of_visits_are_none(tables: tuple[list[float], ...]) -> None:
-    assert visits_of(*_arrays(tables)) is None
+    assert iteration_schedule(*_arrays(tables)) is None
 
 
 def _duplicate(tables: dict[str, NDArray[np.float32]]) -> None:
-    tables["network.quantiser.coefficient"][2] = 9
+    tables["network.quantizer.coefficient"][2] = 9
 
 
 def _beyond(tables: dict[str, NDArray[np.float32]]) -> None:
-    tables["network.quantiser.coefficient"][2, 2] = 192
+    tables["network.quantizer.coefficient"][2, 2] = 192
 
 
 def _half(tables: dict[str, NDArray[np.float32]]) -> None:
-    tables["network.quantiser.level"][2, 2] = 0.5
+    tables["network.quantizer.level"][2, 2] = 0.5
 
 
 @pytest.mark.parametrize("change", [_duplicate, _beyond, _half])
@@ -166,11 +166,11 @@ def test_models_with_other_tables_are_refused(
 def test_what_idle_pairs_are_of_does_not_matter(device: str, tmp_path: Path) -> None:
     path = register_random_codec(tmp_path)
     tensors = load_file(path)
-    assert tensors["network.quantiser.level"][1, 0] == 1
-    tensors["network.quantiser.level"][1, 0] = 1e6
+    assert tensors["network.quantizer.level"][1, 0] == 1
+    tensors["network.quantizer.level"][1, 0] = 1e6
     models = []
     for name, coefficient in (("plain", 0), ("strange", -7.5), ("beyond", 1e9)):
-        tensors["network.quantiser.coefficient"][1, 0] = coefficient
+        tensors["network.quantizer.coefficient"][1, 0] = coefficient
         save_file(tensors, tmp_path / f"{name}.safetensors", metadata={"config": CONFIG.to_json()})
         models.append(weights.load(weights.register(tmp_path / f"{name}.safetensors").model_id))
     pixels = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)

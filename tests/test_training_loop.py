@@ -61,7 +61,7 @@ def recipe_of(framework: Framework, **changes: Any) -> Recipe:  # noqa: ANN401 -
 def idle(framework: Framework) -> set[str]:
     """Return the parameters that do not learn."""
     if framework == "embedded":  # visits are found, not learned
-        return {"quantiser.coefficient", "quantiser.level", "quantiser.step"}
+        return {"quantizer.coefficient", "quantizer.level", "quantizer.step"}
     # Before the first iteration no coefficient is significant.
     return {"encoder.significance.0.weight", "decoder.refinement.0.weight"}
 
@@ -246,9 +246,9 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
     path = export(tmp_path / "run", tmp_path / "weights", "mine")
     loaded = weights.load(path.stem)
     pixels = photograph(5, 64, 48)
-    encoded = encoder.encode(pixels, iterations=4, model=path.stem, tile_size=64, overlap=16)
+    encoded = encoder.encode(pixels, loaded, iterations=4, tile_size=64, overlap=16)
     header, units = encoded
-    shown = decoder.decode(RncFile(header, {}, None, tuple(units)))
+    shown = decoder.decode(RncFile(header, {}, None, tuple(units)), loaded)
     model = TrainedModel(run.recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

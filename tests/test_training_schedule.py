@@ -43,7 +43,7 @@ def found() -> Found:
     start = greedy_schedule(network, target, FIRST_STEP, LAST_STEP)
     visits = []
     for t in range(ITERATIONS):
-        step, levels = network.quantiser.visits(t)[:2]
+        step, levels = network.quantizer.visits(t)[:2]
         visits.append({c: (step[c].item(), int(levels[c])) for c in range(192) if levels[c]})
     return Found(network, target, start, visits)
 
@@ -62,7 +62,7 @@ def test_no_iteration_uses_more_pairs_than_there_are(found: Found) -> None:
     assert max(used) <= PAIRS
     assert used[-1] == PAIRS, "there is always more to say"
     for t, count in enumerate(used):
-        assert int((found.network.quantiser.level[t] < 1e6).sum()) == count
+        assert int((found.network.quantizer.level[t] < 1e6).sum()) == count
 
 
 def test_means_are_told_whole_at_their_first_visit(found: Found) -> None:

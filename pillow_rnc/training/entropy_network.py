@@ -287,8 +287,8 @@ class EntropyNetwork(nn.Module):
             "entropy.feature.weight": self.feature_weight,
             "entropy.context.weight": self.context_weight,
             "entropy.output.weight": self.output_weight,
-            "entropy.tally_input.weight": self.tally_input,
-            "entropy.tally_output.weight": self.tally_output,
+            "entropy.accumulator_input.weight": self.tally_input,
+            "entropy.accumulator_output.weight": self.tally_output,
         }
         biases = {
             "entropy.state_in.bias": self.state_in_bias * _BIAS,
@@ -298,6 +298,6 @@ class EntropyNetwork(nn.Module):
         out = {name: _integer_weight(p).to(torch.int8).cpu().contiguous() for name, p in weights.items()}
         out.update({name: torch.round(p).to(torch.int32).cpu().contiguous() for name, p in biases.items()})
         counts = tallies(network)
-        out["entropy.tally.weight"] = torch.stack([c.weight for c in counts]).to(torch.int16).cpu().contiguous()
-        out["entropy.tally.scale"] = torch.stack([c.scale for c in counts]).to(torch.int32).cpu().contiguous()
+        out["entropy.accumulator.weight"] = torch.stack([c.weight for c in counts]).to(torch.int16).cpu().contiguous()
+        out["entropy.accumulator.scale"] = torch.stack([c.scale for c in counts]).to(torch.int32).cpu().contiguous()
         return out

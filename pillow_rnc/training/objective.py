@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pillow_rnc.models.recurrent.cells import State
 
 
-_ENCODER_PARAMETERS = ("encoder.", "quantiser.", "masking.", "log_gain")  # what decides which codes are sent
+_ENCODER_PARAMETERS = ("encoder.", "quantizer.", "masking.", "log_gain")  # what decides which codes are sent
 
 
 class StepInputs(NamedTuple):

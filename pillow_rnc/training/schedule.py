@@ -169,7 +169,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
         first_step: Quantiser step of the first iteration, in weighted 8-bit levels.
         last_step: Quantiser step of the last iteration.
     """
-    iterations, pairs = network.config.iterations, network.quantiser.pairs
+    iterations, pairs = network.config.iterations, network.quantizer.pairs
     n, _, h, w = coefficients.shape
     state = network.initial_state(n, h, w)
     network.decoder.silence()
@@ -180,7 +180,7 @@ def greedy_schedule(network: Network, coefficients: Tensor, first_step: float, l
         network.log_gain[t] = -math.log(step)
         sample = _Sample(coefficients, Intervals(state.coded, state.reach), network.scale_map(state))
         chosen = _choose(sample, step, pairs, last, t)
-        network.quantiser.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
+        network.quantizer.set_visits(t, [(visit.coefficient, visit.step, visit.levels) for visit in chosen])
         for visit in chosen:
             last[visit.coefficient] = visit.step
         margin, _ = network.encode_step(coefficients, t, state, None)

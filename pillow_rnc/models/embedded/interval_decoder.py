@@ -40,8 +40,8 @@ class IntervalDecoder(TwoScales):
         super().__init__(config)
         d, t = config.decoder_channels, config.iterations
         self.steps = config.decoder_steps
-        self.sight = Pointwise(COEFFICIENTS, d, bias=False)
-        self.width = Pointwise(COEFFICIENTS, d, bias=False)
+        self.midpoint_projection = Pointwise(COEFFICIENTS, d, bias=False)
+        self.half_width_projection = Pointwise(COEFFICIENTS, d, bias=False)
         self.bias = nn.Parameter(torch.zeros(t, d))
         self.shift = nn.Parameter(torch.zeros(t, COEFFICIENTS))
 
@@ -55,7 +55,7 @@ class IntervalDecoder(TwoScales):
         """
         middle, reach = intervals
         width = (reach.abs() * gain).clamp_max(WIDEST)
-        seen = self.sight(squash(middle * gain)) + self.width(width / WIDEST - 1)
+        seen = self.midpoint_projection(squash(middle * gain)) + self.half_width_projection(width / WIDEST - 1)
         x = seen + self.bias[iteration][:, :, None, None]
         features, state = self.move(x, DecoderState())
         for _ in range(self.steps - 1):

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
+from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS, UNBOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.entropy.schedule import Visits
+    from pillow_rnc.entropy.schedule import IterationSchedule
     from pillow_rnc.models.embedded.numpy_weights import Floats
 
     Codes = NDArray[np.uint8]
 
-UNBOUNDED = 1e9
-"""Reach of a coefficient that was never visited."""
 
 _CELLS_AT_ONCE = 2048  # what is worked out for them stays in the second-level cache
 
@@ -47,7 +45,7 @@ class Intervals:
         cells = self._middle.shape[1]
         return (slice(start, min(start + _CELLS_AT_ONCE, cells)) for start in range(0, cells, _CELLS_AT_ONCE))
 
-    def encode(self, visits: Visits, wider: Floats, target: Floats, codes: Codes) -> None:
+    def encode(self, visits: IterationSchedule, wider: Floats, target: Floats, codes: Codes) -> None:
         """Write the codes of an iteration.
 
         Args:
@@ -68,7 +66,7 @@ class Intervals:
             codes[visits.pairs, part] = np.where(fresh[of], passes, outward)
             codes[signs, part] = fresh & passes[visits.first] & (wanted < 0)
 
-    def advance(self, visits: Visits, wider: Floats, codes: Codes) -> None:
+    def advance(self, visits: IterationSchedule, wider: Floats, codes: Codes) -> None:
         """Take the codes of an iteration, uint8 [2 G, cells]; other arguments as for `encode`."""
         if not len(visits.pairs):
             return
@@ -116,7 +114,7 @@ def _left(passed: Codes, levels: Floats, step: Floats, reach: Floats) -> tuple[F
     return (low + high) / 2, np.where(beyond, low - high, high - low) / 2
 
 
-def _steps(visits: Visits, means: NDArray[np.bool_], wider: Floats) -> Floats:
+def _steps(visits: IterationSchedule, means: NDArray[np.bool_], wider: Floats) -> Floats:
     """Return the steps of all visits, [V, cells]; means are not masked."""
     steps: Floats = visits.steps[:, None] * wider
     steps[means] = visits.steps[means, None]

@@ -21,7 +21,7 @@ from pillow_rnc.entropy.schedule import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
 
 if TYPE_CHECKING:
-    from pillow_rnc.entropy.schedule import Visits
+    from pillow_rnc.entropy.schedule import IterationSchedule
     from pillow_rnc.models.config import ModelConfig
     from pillow_rnc.models.weights import Weights
 
@@ -118,7 +118,7 @@ class IterationWeights(NamedTuple):
     """
 
     gain: float
-    visits: Visits
+    visits: IterationSchedule
     visited: NDArray[np.intp]
     bias: Floats
     shift: Floats
@@ -136,9 +136,9 @@ class NetworkWeights:
         config, reader = weights.config, _Reader(weights)
         d, c = config.decoder_channels, config.context_channels
         self.config = config
-        width = reader.take("decoder.width.weight", d, COEFFICIENTS)
+        width = reader.take("decoder.half_width_projection.weight", d, COEFFICIENTS)
         # From what is seen of middles and widths, [384, d]; of widths, how much less they are than the widest.
-        sight = np.hstack([SQUASH * reader.take("decoder.sight.weight", d, COEFFICIENTS), width / WIDEST])
+        sight = np.hstack([SQUASH * reader.take("decoder.midpoint_projection.weight", d, COEFFICIENTS), width / WIDEST])
         self.sight = _operand(sight)
         # The four cells one after another: [4 d + 1, c] and [c + 1, 4 d].
         down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4).transpose(0, 2, 1).reshape(c, -1)
@@ -151,16 +151,16 @@ class NetworkWeights:
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
         self.masking_exponent = float(reader.take("masking.exponent"))
         self.masking_floor = float(np.exp(reader.take("masking.log_floor")))
-        visits = weights.entropy_model.visits
+        visits = weights.entropy_model.schedule
         assert visits is not None  # which this runtime is for
         for name in ("coefficient", "level", "step"):  # the entropy model has looked at them
-            reader.take(f"quantiser.{name}", config.iterations, config.code_channels // 2)
+            reader.take(f"quantizer.{name}", config.iterations, config.code_channels // 2)
         self.iterations = _iterations(reader, config, visits, width)
         reader.finish()
 
 
 def _iterations(
-    reader: _Reader, config: ModelConfig, visits: tuple[Visits, ...], width: Floats
+    reader: _Reader, config: ModelConfig, visits: tuple[IterationSchedule, ...], width: Floats
 ) -> list[IterationWeights]:
     """Return what belongs to each iteration; ``width`` [d, 192] are the weights of widths."""
     d, count = config.decoder_channels, config.iterations

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.entropy.schedule import NO_LEVEL
-from pillow_rnc.models.embedded.numpy_quantizer import UNBOUNDED
+from pillow_rnc.entropy.schedule import NO_LEVEL, UNBOUNDED
 from pillow_rnc.models.recurrent.pointwise import pointwise
 
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ class Network(nn.Module):
         self.config = config
         self.transform = BlockTransform()
         if config.framework == _EMBEDDED:
-            self.quantiser = EmbeddedQuantiser(config.iterations, COEFFICIENTS, config.code_channels // 2)
+            self.quantizer = EmbeddedQuantiser(config.iterations, COEFFICIENTS, config.code_channels // 2)
             unmasked = torch.zeros(COEFFICIENTS)
             unmasked[list(MEANS)] = 1.0
             self.register_buffer("unmasked", unmasked.view(1, -1, 1, 1), persistent=False)
@@ -211,7 +211,7 @@ class Network(nn.Module):
             log_gain,
             self.log_gain[0] if self.config.framework == "one_shot" else log_gain,
             None if embedded else self._direct_weights(iteration),
-            self.quantiser.visits(iteration) if embedded else None,
+            self.quantizer.visits(iteration) if embedded else None,
         )
 
     def _direct_weights(self, iteration: int) -> DirectWeights:
