@@ -21,7 +21,7 @@ from pillow_rnc.training.__main__ import main
 pytestmark = pytest.mark.slow
 
 STEPS = 40
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 
 @pytest.fixture
