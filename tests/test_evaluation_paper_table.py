@@ -15,11 +15,10 @@ from tiny_training import photograph
 from pillow_rnc.evaluation import paper_runs, paper_table
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.curves import Point
-from pillow_rnc.evaluation.paper_page import Comparison, label, markdown, means, rank_correlation
+from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown, means, rank_correlation
 from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, recipe_of
 from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
-from pillow_rnc.models.config import ModelConfig
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.loop import Pace
 from pillow_rnc.training.recipe import Recipe
@@ -29,14 +28,15 @@ if TYPE_CHECKING:
 
 RECIPE = """
 name = "tiny-table"
-network = "paper"
-paper_divisor = 16
 block_iterations = {amount}
 batch = 1
 crop_px = 32
 train_encoder = true
 stochastic_codes = false
 [model]
+family = "recurrent"
+network = "paper"
+paper_divisor = 16
 iterations = 2
 """
 
@@ -91,13 +91,13 @@ def test_a_run_goes_on_from_its_checkpoint_and_spends_what_is_left(
     photographs = lambda: paper_table._photographs(folders / "data")  # noqa: E731
     first = paper_runs.train(recipe, photographs, folders / "run", 0.01)
     asked: list[float] = []
-    whole = Pace.of_processor
+    whole = Pace.of_cpu
 
     def noted(minutes: float, save_seconds: float) -> Pace:
         asked.append(minutes)
         return whole(minutes, save_seconds)
 
-    monkeypatch.setattr(Pace, "of_processor", noted)
+    monkeypatch.setattr(Pace, "of_cpu", noted)
     again = paper_runs.train(recipe, photographs, folders / "run", 0.01)
     assert again.state == first.state
     assert not asked
@@ -173,7 +173,7 @@ def flat(height: float) -> list[Point]:
     return [Point(count, 1.0, 0.125 * count, 20.0, height, 30 * height) for count in (1, 8)]
 
 
-def comparison() -> Comparison:
+def comparison() -> PaperComparison:
     """Return one in which our order is that of the tiles by MS-SSIM."""
     recipe = Recipe("paper-table", network="paper", paper_divisor=8, model=ModelConfig(iterations=8))
     runs = {}
@@ -181,7 +181,7 @@ def comparison() -> Comparison:
         published = HIGH_ENTROPY.get(one[:2])
         height = 0.5 if published is None else published.ms_ssim / 2 + 0.00001
         runs[one] = Measured(flat(height + one.seed / 100), flat(height + 0.01), 100, 2e6, 59.0)
-    return Comparison(recipe, 1.0, runs, {"jpeg420": flat(0.9), "jpeg444": flat(0.8)}, 24)
+    return PaperComparison(recipe, 1.0, runs, {"jpeg420": flat(0.9), "jpeg444": flat(0.8)}, 24)
 
 
 def test_the_page_has_every_figure_in_its_place() -> None:

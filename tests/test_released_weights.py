@@ -25,8 +25,8 @@ from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.evaluation.metrics import score
 from pillow_rnc.models import weights
 from pillow_rnc.models.complexity import macs_per_pixel
-from research.bits import codes_in
-from research.code_lengths import told_bits
+from research.bit_counts import codes_in
+from research.code_lengths import coded_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,7 @@ def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes
     """A network that knows nothing would save none of them; the file is all there is, signs included."""
     file = reader.parse(encoded)
     model = weights.load(file.header.model_id).entropy_model
-    coded = sum(int(told_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
+    coded = sum(int(coded_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
 
     assert 8 * len(encoded) < coded / 3
 

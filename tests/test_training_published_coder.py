@@ -13,10 +13,10 @@ from tiny_models import likely_codes, noise_codes, pair_model, tiny_model
 from tiny_training import photograph, write_photographs
 
 from pillow_rnc.models import weights
-from research.code_lengths import told_bits
+from pillow_rnc.training.recurrent.coder_training import CoderTraining, train_coder
+from pillow_rnc.training.recurrent.published_coder import PublishedCoder
+from research.code_lengths import coded_bits
 from research.coder_comparison import Price, codes_of, compare, main, markdown, own_code_lengths
-from research.coder_training import CoderTraining, train_coder
-from research.published_coder import PublishedCoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +141,7 @@ def test_our_code_length_is_that_of_the_integer_network() -> None:
 def test_a_sign_takes_a_bit_and_what_is_not_told_nothing() -> None:
     model = pair_model()
     codes = noise_codes(model, 3, 4, 6, 6)
-    told = told_bits(model, codes)
+    told = coded_bits(model, codes)
     lengths = own_code_lengths(model, codes)
     modelled = codes.shape[1] // 2
     fewer = codes.copy()
@@ -150,10 +150,10 @@ def test_a_sign_takes_a_bit_and_what_is_not_told_nothing() -> None:
     assert (codes[~told] == 0).all()
     assert (lengths > told[:, modelled:].sum((1, 2, 3))).all()
     assert own_code_lengths(model, fewer) == pytest.approx(lengths)
-    assert told_bits(tiny_model(), likely_codes(tiny_model(), 0, 4, 5, 3)).all()
+    assert coded_bits(tiny_model(), likely_codes(tiny_model(), 0, 4, 5, 3)).all()
 
 
-def test_both_coders_are_measured_on_pictures_held_back(tmp_path: Path) -> None:
+def test_both_coders_are_measured_on_pictures_held_out(tmp_path: Path) -> None:
     model = weights.load(register_random_codec(tmp_path).stem)
     price = compare(model, [photograph(i, 160, 128) for i in range(2)], [photograph(9, 70, 50)], 1 / 60)
     codes = codes_of(model, photograph(9, 70, 50)[None, :48, :64])
