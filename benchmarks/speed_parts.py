@@ -196,7 +196,7 @@ def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, Cold]:
         }
         best = dict.fromkeys(programs, float("inf"))
         for _ in range(watch.repeat):  # alternating, so that other load affects all equally
-            once, model = Stopwatch(1, watch.cpu), weights.load(weights.DEFAULT)
+            once = Stopwatch(1, watch.cpu)
             best = {name: min(best[name], once.program_seconds(*program)) for name, program in programs.items()}
         return {name: Cold(best[name], peak_of_program(*program)) for name, program in programs.items()}
 

@@ -153,7 +153,9 @@ def test_any_magnitude_is_reached_after_enough_visits(target: float, step: float
 
     assert endless == (abs(value.item()) >= levels * visits.step.item())
     assert 0 < intervals.half_width.item() <= visits.step.item()
-    assert abs(value.item() - intervals.midpoint.item()) <= intervals.half_width.item() * (1 + SLACK) + SLACK * abs(target)
+    assert abs(value.item() - intervals.midpoint.item()) <= intervals.half_width.item() * (1 + SLACK) + SLACK * abs(
+        target
+    )
 
 
 @given(schedule=schedules(orderly=False), seed=st.integers(0, 2**32 - 1), spread=st.floats(0.1, 3000))
@@ -244,7 +246,9 @@ def test_gradients_pass_each_coefficient_once_however_many_pairs_tell_of_it() ->
     visits, scale, target = quantizer.schedule(0), torch.ones(1, 1, 1, 2), torch.tensor([33.0, 27.0]).expand(1, 3, 1, 2)
     bits = bits_of(target, Intervals(midpoint, half_width), visits, scale)
     after = refine(bits, Intervals(midpoint, half_width), visits, scale)
-    of_midpoint, of_half_width = torch.autograd.grad(after.midpoint.sum() + 100 * after.half_width.sum(), (midpoint, half_width))
+    of_midpoint, of_half_width = torch.autograd.grad(
+        after.midpoint.sum() + 100 * after.half_width.sum(), (midpoint, half_width)
+    )
 
     assert of_midpoint.flatten().tolist() == [1] * 6
     assert of_half_width[0, :, 0].tolist() == [[100, 100], [50.5, 49.5], [50.5, 49.5]]

@@ -16,9 +16,10 @@ from pillow_rnc.evaluation import paper_runs, paper_table
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.curves import Point
 from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown, means, rank_correlation
-from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, recipe_of
+from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, paper_config, recipe_of
 from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
+from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.loop import Pace
 from pillow_rnc.training.recipe import Recipe
@@ -156,16 +157,17 @@ def test_a_recipe_of_the_light_network_is_refused(folders: Path, capsys: pytest.
     (folders / "recipe.toml").write_text('name = "light"\n')
 
     assert main(arguments(folders)) == 2
-    assert "network is 'light', the comparison is of 'paper'" in capsys.readouterr().err
+    assert "recipe 'light': the network is not the paper's" in capsys.readouterr().err
 
 
 def test_the_switch_changes_nothing_else() -> None:
-    base = Recipe("base", network="paper", model=ModelConfig(iterations=8))
+    base = Recipe("base", model=RecurrentConfig(network="paper", iterations=8))
     for one in combinations(0):
         recipe = recipe_of(base, one)
         rest = {name: getattr(recipe, name) for name in recipe.__slots__ if name not in {"name", "seed", "model"}}
         assert rest == {name: getattr(base, name) for name in rest}
-        assert (recipe.model.cell, recipe.model.framework, recipe.model.iterations) == (one.cell, one.framework, 8)
+        model = paper_config(recipe)
+        assert (model.cell, model.framework, model.iterations) == (one.cell, one.framework, 8)
     assert len({one[:2] for one in combinations(0)}) == 12
 
 
@@ -175,7 +177,7 @@ def flat(height: float) -> list[Point]:
 
 def comparison() -> PaperComparison:
     """Return one in which our order is that of the tiles by MS-SSIM."""
-    recipe = Recipe("paper-table", network="paper", paper_divisor=8, model=ModelConfig(iterations=8))
+    recipe = Recipe("paper-table", model=RecurrentConfig(network="paper", paper_divisor=8, iterations=8))
     runs = {}
     for one in combinations(0):
         published = HIGH_ENTROPY.get(one[:2])
@@ -198,10 +200,10 @@ def test_the_page_has_every_figure_in_its_place() -> None:
     assert "over 0.125 to 1 bpp" in text
     assert "100 to 100 steps" in text
     assert "2.00 to 2.00 million block-iterations" in text
-    assert "had 1 minutes of processor time and its coder 15 seconds" in text
+    assert "had 1 minutes of CPU time and its coder 15 seconds" in text
     assert "GRU, one-shot with another seed: MS-SSIM 0.9170 instead of 0.9070" in text
     assert f"- high-entropy tiles, {len(HIGH_ENTROPY)} combinations: MS-SSIM +1.00" in text
-    assert f"- 32x32 pictures, {len(SMALL)} combinations" in text
+    assert f"- 32x32 images, {len(SMALL)} combinations" in text
 
 
 def test_without_a_second_seed_the_page_says_so() -> None:
@@ -212,7 +214,7 @@ def test_without_a_second_seed_the_page_says_so() -> None:
 
 
 def test_means_are_areas_by_their_width() -> None:
-    recipe = Recipe("x", network="paper", model=ModelConfig(iterations=16))
+    recipe = Recipe("x", model=RecurrentConfig(network="paper", iterations=16))
 
     assert area_range(recipe) == (0.125, 2.0)
     assert list(means(flat(0.9), recipe)) == pytest.approx([0.9, 27.0])

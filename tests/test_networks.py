@@ -291,9 +291,7 @@ def test_textured_blocks_and_their_neighbours_have_less_gain() -> None:
     for place, share in (((2, 2), 0.5 + 0.5 / 9), ((1, 2), 0.5 / 9), ((3, 3), 0.5 / 9), ((0, 0), 0.0)):
         assert found[place].item() == pytest.approx((1 + share * activity / 200) ** -0.2, rel=1e-5)
     image[:, 5, 2, 2], image[:, 5, 0, 0] = 0.0, 300.0
-    assert masking(image)[0, 0, 0, 0].item() == pytest.approx(
-        (1 + (0.5 + 0.5 / 4) * activity / 200) ** -0.2, rel=1e-5
-    )
+    assert masking(image)[0, 0, 0, 0].item() == pytest.approx((1 + (0.5 + 0.5 / 4) * activity / 200) ** -0.2, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_kinds_are_those_of_the_quantizer(weights: Weights) -> None:
     # In the first iteration all intervals hold zero; three pairs of the tiny model tell of the mean of luma.
     assert set(np.unique(kinds[0, [0, 3]])) == {BitKind.LEAVES_ZERO}
     assert set(np.unique(kinds[0, [1, 2]])) == {BitKind.LARGER, BitKind.NOTHING}
-    assert np.array_equal(kinds[0, M:] == BitKind.SIGN, np.isin(kinds[0, :M], BitKind.LEAVES_ZERO) & (codes[0, :M] == 1))
+    assert np.array_equal(
+        kinds[0, M:] == BitKind.SIGN, np.isin(kinds[0, :M], BitKind.LEAVES_ZERO) & (codes[0, :M] == 1)
+    )
     assert set(np.unique(kinds[1:, :M])) == set(BitKind) - {BitKind.SIGN}
     assert set(np.unique(kinds[1:, M:])) == {BitKind.SIGN, BitKind.NOTHING}
     assert np.array_equal(chroma_of(network), np.tile([[pair[0] >= 64 for pair in row] for row in PAIRS], 2))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from test_training_team import as_toml
+from test_training_process_group import as_toml
 from tiny_training import photograph, tiny_recipe, write_photographs
 
 from pillow_rnc.training import loop

@@ -49,7 +49,9 @@ def test_the_error_of_blocks_adds_up_to_the_metric(weights: Weights) -> None:
     one = half_flat()
     errors = hvs_errors(one, weights).sum((1, 2)) / one.original[..., 0].size
 
-    assert 10 * np.log10(255**2 / errors) == pytest.approx([psnr_hvs(one.original, s) for s in one.reconstructions], abs=0.01)
+    assert 10 * np.log10(255**2 / errors) == pytest.approx(
+        [psnr_hvs(one.original, s) for s in one.reconstructions], abs=0.01
+    )
 
 
 def test_the_local_error_of_similarity_is_where_the_picture_is_worse() -> None:

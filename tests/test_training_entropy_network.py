@@ -114,7 +114,8 @@ def simulated_k(entropy: EntropyNetwork, network: AnyNetwork, values: NDArray[np
     "config", [CONFIG, WIDE, WIDE_PLAIN, PLAIN], ids=["tiny", "wide", "wide and plain", "tiny and plain"]
 )
 def test_simulated_probabilities_are_those_of_the_integer_network(
-    config: EmbeddedConfig | RecurrentConfig, spread: float) -> None:
+    config: EmbeddedConfig | RecurrentConfig, spread: float
+) -> None:
     entropy, network = trained_like(config, spread), network_like(config, spread)
     tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors(network).items()}
     model = EntropyModel.from_tensors(tensors, config.passes)

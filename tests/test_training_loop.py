@@ -124,9 +124,7 @@ def test_the_codec_waits_while_the_entropy_network_learns_alone(name: str, tmp_p
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("train_encoder", [True, False])
-def test_every_parameter_of_the_codec_learns_that_should(
-    train_encoder: bool, name: str, tmp_path: Path
-) -> None:
+def test_every_parameter_of_the_codec_learns_that_should(train_encoder: bool, name: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"train_encoder": train_encoder, "entropy_only_steps": 0, "codec_ramp_steps": 0}
     run = run_in(tmp_path, tiny_recipe(model=MODELS[name], **changes))
     before = network_parameters(run)

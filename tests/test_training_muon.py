@@ -16,7 +16,9 @@ def test_matrices_are_the_weights_that_mix_channels() -> None:
     maps |= {f"{cell}.{part}" for cell in ("context", "detail") for part in ("input.mix", "hidden.mix")}
 
     # The candidates of this tiny model have 8 inputs, as few as a depthwise kernel has taps.
-    assert found == {f"{name}.weight" for name in maps if name in {"midpoint_projection", "half_width_projection", "down"}}
+    assert found == {
+        f"{name}.weight" for name in maps if name in {"midpoint_projection", "half_width_projection", "down"}
+    }
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (40, 12), (12, 200)])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pillow_rnc.models.config import Framework, ModelConfig
 
 NAME = "tiny"
-SIZES: dict[str, int] = {
+SIZES: dict[str, Any] = {
     "iterations": 4,
     "code_channels": 8,
     "code_stride": 8,
