@@ -1,7 +1,7 @@
 """Threads and processes load and save what one thread does: python fuzz/concurrency.py [--size ci|release]
 
-threads      all threads load files of their own, load images that they share, and save
-fork, spawn  workers load and save, started either way
+threads      all threads load their own files, load shared images, and save
+fork, spawn  workers started either way load and save
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def _save(number: int) -> bytes:
 
 
 def digest(number: int) -> str:
-    """Return a digest of what is loaded and saved at a turn; six turns make a round."""
+    """Return a digest of what one turn loads and saves; a round has six turns."""
     return hashlib.sha256(_load(FILES[number % len(FILES)]) + _save(number)).hexdigest()
 
 
 def _agree(digests: Iterable[str]) -> int:
-    """Return how many digests there are, each of which one thread alone gave as well."""
+    """Return the number of digests, after comparing each with that of a single thread."""
     alone, count = [digest(number) for number in range(len(FILES))], 0
     for count, found in enumerate(digests, 1):
         assert found == alone[(count - 1) % len(FILES)], f"turn {count} differs"
@@ -64,7 +64,7 @@ def _agree(digests: Iterable[str]) -> int:
 
 
 def threads(size: Size) -> str:
-    """All threads begin at once; every image that they share is opened, and not loaded, before."""
+    """All threads start at once; every shared image has been opened but not loaded."""
     shared = [Image.open(model.GOLDEN / f"{FILES[index % len(FILES)]}.rnc") for index in range(size.loads // 2)]
     begin = threading.Barrier(size.threads)
 
@@ -84,7 +84,7 @@ def threads(size: Size) -> str:
 
 
 def processes(size: Size, method: str) -> str:
-    """Workers agree with this process."""
+    """Workers give the same results as this process."""
     context = multiprocessing.get_context(method)
     turns = [number for number in range(size.loads_each) for _ in range(size.workers)]
     with ProcessPoolExecutor(size.workers, context, initializer=model.tiny) as pool:

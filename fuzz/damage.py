@@ -1,9 +1,10 @@
-"""No damage changes a picture in silence: python fuzz/damage.py [--files N] [--trials N] [FILE...]
+"""No damage changes an image silently: python fuzz/damage.py [--files N] [--trials N] [FILE...]
 
-Every single bit is flipped and every cut is made, of each file. Then files are damaged at random: bursts, swaps,
-repeats, gaps, parts of two files in one. Then sound parts are moved, with the checksums of chunks and payloads made
-right again (see `splices`). Whatever shows another picture than a file or a cut of it must be refused. Only where an
-attacker made all checksums right, those of codes too, may it be another sound file, which must then be canonical.
+Every single bit of each file is flipped, and each file is truncated at every byte. Then files are damaged at random:
+bursts, swaps, repeats, gaps, parts of two files in one. Then valid parts are moved and the checksums of chunks and
+payloads recomputed (see `splices`). Everything that shows an image other than that of a file or a truncation of it must
+be rejected. Only if all checksums are recomputed, including those of codes, may the result be another valid file, which
+must then be canonical.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import grammar
 import model
 from mutator import mutate, split
-from splices import SilentChangeError, fate, picture, reorder_units, sample_pairs, splice_at_random
+from splices import SilentChangeError, fate, image, reorder_units, sample_pairs, splice_at_random
 
 from pillow_rnc.container import reader, writer
 from pillow_rnc.container.records import UNIT_TYPE
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from pillow_rnc.container.records import RncFile
 
-    Tally = Counter[str]
+    Counts = Counter[str]
 
 
 def sample_files(count: int, seed: int = 0, largest: int = 6000) -> list[bytes]:
@@ -43,93 +44,93 @@ def sample_files(count: int, seed: int = 0, largest: int = 6000) -> list[bytes]:
     return files
 
 
-def flip_every_bit(data: bytes) -> Tally:
-    """Refuse every file of one flipped bit; tolerate none as anything but the first iterations."""
-    tally: Tally = Counter()
+def flip_every_bit(data: bytes) -> Counts:
+    """Check that every file with one flipped bit is rejected, and tolerated only as its first iterations."""
+    counts: Counts = Counter()
     file = reader.parse(data)
     damaged = bytearray(data)
     for position in range(len(data)):
         for bit in range(8):
             damaged[position] ^= 1 << bit
             what = f"bit {bit} of byte {position}"
-            tally[_refusal(bytes(damaged), what)] += 1
-            tally["tolerated"] += _is_tolerated(bytes(damaged), file, what)
+            counts[_rejection(bytes(damaged), what)] += 1
+            counts["tolerated"] += _is_tolerated(bytes(damaged), file, what)
             damaged[position] ^= 1 << bit
-    return tally
+    return counts
 
 
-def cut_everywhere(data: bytes) -> Tally:
-    """Refuse every cut; tolerate it as the whole iterations that are left, which are what they were."""
-    tally: Tally = Counter()
+def truncate_everywhere(data: bytes) -> Counts:
+    """Check that every truncated file is rejected, and tolerated only as its complete iterations."""
+    counts: Counts = Counter()
     file = reader.parse(data)
     for length in range(len(data)):
-        tally[_refusal(data[:length], f"cut at {length}")] += 1
-        whole = 0
+        counts[_rejection(data[:length], f"truncated at {length}")] += 1
+        complete = 0
         try:
             reader.verify(data[:length])
         except TruncatedError as error:
-            whole = error.decodable_iterations
+            complete = error.decodable_iterations
         except SignatureError:
             pass
-        if _is_tolerated(data[:length], file, f"cut at {length}") != bool(whole):
-            raise SilentChangeError(f"cut at {length}: whole iterations are not what can be read")
-        tally["tolerated"] += bool(whole)
-    return tally
+        if _is_tolerated(data[:length], file, f"truncated at {length}") != bool(complete):
+            raise SilentChangeError(f"truncated at {length}: other iterations than the complete ones can be read")
+        counts["tolerated"] += bool(complete)
+    return counts
 
 
 def _is_tolerated(damaged: bytes, file: RncFile, what: str) -> bool:
-    """Whether a tolerant reader takes a file, which must then give it the first iterations of the sound one."""
+    """Return whether a tolerant reader accepts a file; it must then read the first iterations of the valid file."""
     try:
         shown = reader.parse(damaged, allow_truncated=True)
     except RncFileError:
         return False
     if (shown.header, shown.alpha, shown.units) != (file.header, file.alpha, file.units[: len(shown.units)]):
-        raise SilentChangeError(f"{what}: something else was tolerated")
+        raise SilentChangeError(f"{what}: other contents were tolerated")
     return True
 
 
-def damage_at_random(files: Sequence[bytes], trials: int, seed: int = 0) -> Tally:
-    """Refuse files with damage of several bytes, unless it only takes metadata away."""
+def damage_at_random(files: Sequence[bytes], trials: int, seed: int = 0) -> Counts:
+    """Check that files with several damaged bytes are rejected, unless only metadata are lost."""
     source = random.Random(seed)  # noqa: S311 -- repeatable, not secret
-    pictures = [picture(data) for data in files]
-    tally: Tally = Counter()
+    images = [image(data) for data in files]
+    counts: Counts = Counter()
     for trial in range(trials):
         first, second = (source.randrange(len(files)) for _ in range(2))
         kind = source.choice(list(DAMAGES))
         damaged = DAMAGES[kind](files[first], files[second], source)
         if damaged in (files[first], files[second]):
-            tally["no damage"] += 1
+            counts["no damage"] += 1
             continue
-        found = fate(damaged, [pictures[first], pictures[second]], f"{kind}, trial {trial} of seed {seed}")
-        tally[f"{kind}, {found}"] += 1
-    return tally
+        found = fate(damaged, [images[first], images[second]], f"{kind}, trial {trial} of seed {seed}")
+        counts[f"{kind}, {found}"] += 1
+    return counts
 
 
-def damage_with_right_checksums(files: Sequence[bytes], trials: int, seed: int = 0) -> Tally:
-    """Refuse files that an attacker made, or find that they are sound and canonical."""
+def damage_with_correct_checksums(files: Sequence[bytes], trials: int, seed: int = 0) -> Counts:
+    """Check that files with recomputed checksums are rejected, or valid and canonical."""
     source = random.Random(seed)  # noqa: S311 -- repeatable, not secret
-    tally: Tally = Counter()
+    counts: Counts = Counter()
     known = {b"HEAD", b"iccp", b"exif", b"xmpp", b"comm", b"dens", b"ALPH", UNIT_TYPE}
     for trial in range(trials):
         damaged = mutate(source.choice(files), source)
         try:
             file = reader.parse(damaged)
         except RncFileError as error:
-            tally[type(error).__name__] += 1
+            counts[type(error).__name__] += 1
             continue
         if writer.build(file) != damaged and {kind for kind, _ in split(damaged)[0]} <= known:
             raise SilentChangeError(f"trial {trial} of seed {seed}: not canonical")
-        tally["another sound file"] += 1
-    return tally
+        counts["another valid file"] += 1
+    return counts
 
 
-def _refusal(damaged: bytes, what: str) -> str:
-    """Return the name of the error that refuses a file."""
+def _rejection(damaged: bytes, what: str) -> str:
+    """Return the name of the error that rejects a file."""
     try:
         reader.parse(damaged)
     except RncFileError as error:
         return type(error).__name__
-    raise SilentChangeError(f"{what} was not noticed")
+    raise SilentChangeError(f"{what} was not detected")
 
 
 def _burst(data: bytes, _other: bytes, source: random.Random) -> bytes:
@@ -170,7 +171,7 @@ def _same_place(data: bytes, other: bytes, source: random.Random) -> bytes:
     return data[:start] + other[start:]
 
 
-def _spare(data: bytes, _other: bytes, source: random.Random) -> bytes:
+def _trailing(data: bytes, _other: bytes, source: random.Random) -> bytes:
     return data + source.randbytes(source.choice((1, 2, 100)))
 
 
@@ -193,7 +194,7 @@ DAMAGES: dict[str, Callable[[bytes, bytes, random.Random], bytes]] = {
     "gap": _gap,
     "splice": _splice,
     "same place": _same_place,
-    "spare bytes": _spare,
+    "trailing bytes": _trailing,
     "text mode": _text_mode,
 }
 
@@ -203,26 +204,26 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", type=Path, help="further files")
     parser.add_argument("--files", type=int, default=24)
     parser.add_argument("--trials", type=int, default=1_000_000)
-    parser.add_argument("--splices", type=int, default=100_000, help="trials with right checksums of chunks")
+    parser.add_argument("--splices", type=int, default=100_000, help="trials with correct checksums of chunks")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     pairs = sample_pairs(arguments.files, arguments.seed)
     files = sample_files(arguments.files, arguments.seed) + [path.read_bytes() for path in arguments.paths]
     print(f"{len(files)} files, {sum(map(len, files))} bytes")
-    steps: tuple[tuple[str, Callable[[], Tally]], ...] = (
+    steps: tuple[tuple[str, Callable[[], Counts]], ...] = (
         ("flipped bits", lambda: sum((flip_every_bit(data) for data in files), Counter[str]())),
-        ("cuts", lambda: sum((cut_everywhere(data) for data in files), Counter[str]())),
+        ("truncations", lambda: sum((truncate_everywhere(data) for data in files), Counter[str]())),
         ("reordered units", lambda: reorder_units(files)),
         ("splices", lambda: splice_at_random(pairs, arguments.splices, arguments.seed)),
         ("random damage", lambda: damage_at_random(files, arguments.trials, arguments.seed)),
-        ("right checksums", lambda: damage_with_right_checksums(files, arguments.trials, arguments.seed)),
+        ("correct checksums", lambda: damage_with_correct_checksums(files, arguments.trials, arguments.seed)),
     )
     for name, step in steps:
         start = time.perf_counter()
-        tally = step()
+        counts = step()
         seconds = time.perf_counter() - start
-        done = tally.total() - tally["tolerated"]
-        print(f"{name}: {done} in {seconds:.0f} s, none silent: {dict(tally.most_common())}", flush=True)
+        done = counts.total() - counts["tolerated"]
+        print(f"{name}: {done} in {seconds:.0f} s, none silent: {dict(counts.most_common())}", flush=True)
     return 0
 
 

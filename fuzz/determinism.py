@@ -1,13 +1,13 @@
 """Codes are the same bits under every setting of a host: python fuzz/determinism.py [FILE...]
 
-Each configuration is applied, the codes of each file are decoded on every way that leads to them, and compared with
-the golden digest of the file, or with what the first configuration gave. What the host had set must be as it was.
+In each configuration, the codes of each file are decoded along every code path and compared with the golden digest of
+the file, or with those of the first configuration. The settings of the host must not be changed.
 
     --weights PATH   make a model known first
     --quick          one value of each setting at a time, instead of all combinations
-    --iterations N   of pictures: files that are no .rnc are encoded first, by the last of the models
-    --mosaic         of pictures: the middle 64 x 64 pixels of each, as the tiles of one file
-    --device NAME    also on a device of torch such as cuda
+    --iterations N   for other images, which are encoded first with the last of the models
+    --mosaic         for other images: the centre 64 x 64 pixels of each, as the tiles of one file
+    --device NAME    also on a torch device such as cuda
     --processes      also in new interpreters: -O, -OO, several threads of BLAS
     --add FILE...    write the golden digests of files; they must never change afterwards
 """
@@ -35,6 +35,7 @@ import torch
 from PIL import Image
 
 from pillow_rnc.codec import batching, decoder, encoder
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader, records, writer
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.models import torch_runtime, weights
@@ -57,7 +58,7 @@ TILE = 64
 
 
 class Configuration(NamedTuple):
-    """What a host may have set, and how the work is cut up."""
+    """Settings of a host, and how the work is divided."""
 
     threads: int = 1
     onednn: bool = True
@@ -80,7 +81,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "order": ("forward", "reverse", "random"),
     "autocast": (False, True),
 }
-"""All combinations of these: 288."""
+"""All combinations of these, 288."""
 EXTRAS: dict[str, tuple[Any, ...]] = {
     "dtype": ("float32", "float64", "float16"),
     "device": ("cpu", "meta"),
@@ -88,7 +89,7 @@ EXTRAS: dict[str, tuple[Any, ...]] = {
     "precision": ("highest", "medium"),
     "numpy_errors": ("warn", "raise"),
 }
-"""One at a time, each with two corners of the above."""
+"""One at a time, each with two extreme combinations of the above."""
 
 
 def configurations(*, quick: bool) -> Iterator[Configuration]:
@@ -107,7 +108,7 @@ def configurations(*, quick: bool) -> Iterator[Configuration]:
 
 
 def settings_of_host() -> tuple[object, ...]:
-    """Return all that we must leave alone."""
+    """Return all settings that we must not change."""
     return (
         torch.get_num_threads(),
         torch.get_default_dtype(),
@@ -128,7 +129,7 @@ def settings_of_host() -> tuple[object, ...]:
 
 @contextmanager
 def applied(one: Configuration) -> Iterator[None]:
-    """Be a host with these settings."""
+    """Apply these settings of a host."""
     threads, dtype, enabled = torch.get_num_threads(), torch.get_default_dtype(), BACKENDS.mkldnn.enabled
     torch.set_num_threads(one.threads)
     torch.set_default_dtype(getattr(torch, one.dtype))
@@ -152,13 +153,13 @@ def applied(one: Configuration) -> Iterator[None]:
 
 
 RUNTIMES: dict[str, type[Any]] = {"cpu": NumpyTiles, "cpu:0": TorchTiles}
-"""What runs the network, by device."""
+"""The runtimes of the network, by device."""
 
 
 def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Planes, NDArray[np.uint8]]:
-    """Return the planes that reach the network on the way to pixels, and the pixels.
+    """Return the planes that the network receives during decoding, and the pixels.
 
-    At most `batch` tiles work together; all do, one after another in the order of the file.
+    At most `batch` tiles are decoded together, in the order of the file.
     """
     planes: Planes = {}
     first_tiles: dict[int, int] = {}
@@ -172,15 +173,16 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
             planes.setdefault(tile, []).append(plane.copy())
         right(network, group)
 
-    kept: list[object] = []  # so that no two networks have one id
+    kept: list[object] = []  # so that no two networks have the same id
     largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
     with patch.object(RUNTIMES[device], "decode", noted):
-        pixels = decoder.decode(file, device=device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
+        execution = ExecutionOptions(device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
+        pixels = decoder.decode(file, weights.load(file.header.model_id), execution=execution)
     return planes, pixels
 
 
 def codes_alone(file: RncFile, *, batch: int, order: str) -> Planes:
-    """Return the planes of each tile, of which `batch` are decoded in turns, in the order given."""
+    """Return the planes of each tile; `batch` tiles are decoded alternately, in the given order."""
     entropy_model = weights.load(file.header.model_id).entropy_model
     tiles = list(range(len(file.header.grid)))
     if order == "reverse":
@@ -255,16 +257,19 @@ def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
 
 
 def _encoded(model_id: bytes, device: str) -> bool:
-    """Whether what is encoded under these settings decodes, all codes read back."""
+    """Return whether codes encoded with these settings decode to themselves."""
     pixels = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
-    iterations = min(4, weights.load(model_id).config.iterations)
-    header, units = encoder.encode(pixels, iterations=iterations, model=model_id.hex(), device=device, verify=True)
+    model = weights.load(model_id)
+    iterations = min(4, model.config.iterations)
+    header, units = encoder.encode(
+        pixels, model, iterations=iterations, verify=True, execution=ExecutionOptions(device)
+    )
     fp = io.BytesIO(writer.build(records.RncFile(header, units=units)))
     return Image.open(fp).tobytes() != bytes(pixels.size)
 
 
 def check_processes(arguments: Sequence[str]) -> int:
-    """Run the quick matrix in new interpreters, and return how many failed."""
+    """Run the quick matrix in new interpreters, and return the number of failures."""
     failed = 0
     for flags, variables in (
         (("-O",), {}),
@@ -282,32 +287,32 @@ def check_processes(arguments: Sequence[str]) -> int:
 
 
 def as_files(paths: Sequence[Path], folder: Path, model_id: bytes, *, iterations: int, mosaic: bool) -> list[Path]:
-    """Return files, those of pictures encoded in tiles of 64, so that there are enough to decode in turns."""
+    """Return files; images are encoded in tiles of 64 pixels, so that there are several to decode alternately."""
     files = [path for path in paths if path.suffix == ".rnc"]
-    pictures: dict[str, Image.Image] = {}
+    images: dict[str, Image.Image] = {}
     for path in paths:
         if path not in files:
             with Image.open(path) as im:
-                pictures[path.stem] = im.convert("RGB")
+                images[path.stem] = im.convert("RGB")
     if mosaic:
-        pictures = {"mosaic": _mosaic(list(pictures.values()))}
-    for name, picture in pictures.items():
+        images = {"mosaic": _mosaic(list(images.values()))}
+    for name, image in images.items():
         files.append(folder / f"{name}.rnc")
-        picture.save(files[-1], model=model_id.hex(), iterations=iterations, tile_size=TILE, overlap=0)
+        image.save(files[-1], model=model_id.hex(), iterations=iterations, tile_size=TILE, overlap=0)
     return files
 
 
-def _mosaic(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return the middle of each picture as a tile of one."""
-    whole = Image.new("RGB", (TILE * len(pictures), TILE))
-    for index, picture in enumerate(pictures):
-        left, top = (picture.width - TILE) // 2, (picture.height - TILE) // 2
-        whole.paste(picture.crop((left, top, left + TILE, top + TILE)), (TILE * index, 0))
-    return whole
+def _mosaic(images: Sequence[Image.Image]) -> Image.Image:
+    """Return an image whose tiles are the centres of the given images."""
+    complete = Image.new("RGB", (TILE * len(images), TILE))
+    for index, image in enumerate(images):
+        left, top = (image.width - TILE) // 2, (image.height - TILE) // 2
+        complete.paste(image.crop((left, top, left + TILE, top + TILE)), (TILE * index, 0))
+    return complete
 
 
 def add(paths: Sequence[Path]) -> None:
-    """Write the digests of files; one that is there must not change."""
+    """Write the digests of files; existing ones must not change."""
     golden: dict[str, str] = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
     for path in paths:
         found = digest(codes_alone(reader.parse(path.read_bytes()), batch=1, order="forward"))

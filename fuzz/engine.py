@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ARITHMETIC = ["pillow_rnc.container.checksum", "pillow_rnc.container.tile_grid"]
-"""Not instrumented: takes much the same way for all inputs, and would cost more than all the rest."""
+"""Not instrumented: their control flow hardly depends on the input, and they would dominate the run time."""
 
 
 def run(name: str, *, structured: bool = True) -> None:
@@ -25,7 +25,7 @@ def run(name: str, *, structured: bool = True) -> None:
     """
     import atheris
 
-    # Imported before, without instrumentation; what holds on to them has to go as well.
+    # These were imported without instrumentation; modules that refer to them must be imported again too.
     for loaded in [module for module in sys.modules if module.split(".")[0] in ("pillow_rnc", "model", name)]:
         del sys.modules[loaded]
     with atheris.instrument_imports(include=["pillow_rnc"], exclude=ARITHMETIC):

@@ -1,6 +1,6 @@
-"""Files that keep every rule, however extreme, are read alike through every door: python fuzz/extremes.py [--files N]
+"""Valid files, however extreme, are read alike through every entry point: python fuzz/extremes.py [--files N]
 
-None may be refused. `fuzz_plugin` says what the doors are: whole, in pieces, a region, iteration by iteration.
+None may be rejected. The entry points are those of `fuzz_plugin`: complete, in pieces, a region, by iteration.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from PIL import Image
 
 
 def check(files: int, seed: int = 0) -> int:
-    """Return the bytes of all files that passed; each goes through one door of Pillow and all of the container."""
+    """Return the total size of the files, each read through one entry point of Pillow and all of the container."""
     source, size = random.Random(seed), 0  # noqa: S311 -- repeatable, not secret
     for number in range(files):
         data = grammar.generate_bytes(source, model.tiny())
-        door = fuzz_plugin.DOORS[number % len(fuzz_plugin.DOORS)]
+        entry_point = fuzz_plugin.ENTRY_POINTS[number % len(fuzz_plugin.ENTRY_POINTS)]
         try:
             for options in range(2 * len(fuzz_container.CHECKS)):
                 fuzz_container.test_one_input(data + bytes([options]))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                door(data, source.randrange(32))
+                entry_point(data, source.randrange(32))
         except Exception as error:
             error.add_note(f"file {number} of seed {seed}, {len(data)} bytes")
             raise
@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.monotonic()
     size = check(arguments.files, arguments.seed)
-    print(f"{arguments.files} files, {size} bytes, none refused, all alike in {time.monotonic() - start:.0f} s")
+    print(f"{arguments.files} files, {size} bytes, none rejected, all alike in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Any bytes are parsed or refused by our own error; what is parsed means the same however it is read."""
+"""Any bytes are parsed or rejected with a documented error; parsing gives the same records however the file is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KNOWN = {HEAD_TYPE, ALPHA_TYPE, UNIT_TYPE, *METADATA_TYPES.values()}
 
 
 class _SlowFile(io.BytesIO):
-    """Gives less than it is asked for."""
+    """Returns fewer bytes than requested."""
 
     def __init__(self, data: bytes, most: int) -> None:
         super().__init__(data)
@@ -29,7 +29,7 @@ class _SlowFile(io.BytesIO):
 
 
 def test_one_input(data: bytes) -> None:
-    """The last byte says whether a cut file is tolerated, what is compared, and with which choice."""
+    """The last byte selects whether truncation is tolerated, what is compared, and with which option."""
     options = data[-1] if data else 0
     data = bytes(data[:-1])
     tolerant = bool(options & 1)
@@ -43,7 +43,7 @@ def test_one_input(data: bytes) -> None:
 
 
 def _pieces(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
-    """A file object that gives little at a time gives the same."""
+    """A file object with short reads gives the same records."""
     fp = _SlowFile(data, 1 + choice + len(data) // 1000)
     head = reader.read_head(fp)
     assert (head.header, head.metadata, head.alpha) == (file.header, file.metadata, file.alpha)
@@ -52,17 +52,17 @@ def _pieces(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
 
 
 def _canonical(data: bytes, file: RncFile, _choice: int, *, tolerant: bool) -> None:
-    """What is written of the records is the file, but for chunks that are not known."""
+    """Writing the records gives the file, except for unknown chunks."""
     if tolerant:
         return
-    assert reader.verify(data) == file.header
+    assert reader.verify(data).header == file.header
     known = {chunk_type for chunk_type, _ in split(data)[0]} <= KNOWN
     assert not known or writer.build(file) == data
 
 
 def _cut(data: bytes, file: RncFile, choice: int, *, tolerant: bool) -> None:
-    """Some iterations are the first ones of all, read or cut off."""
-    # A strict reader of all iterations would look for what follows them.
+    """Reading or keeping some iterations gives the first ones of all."""
+    # A strict reader of all iterations would check for trailing bytes.
     most = min(len(file.units), file.header.iterations - tolerant)
     if not most:
         return
@@ -75,13 +75,13 @@ CHECKS = (_pieces, _canonical, _cut)
 
 
 def _check_refusal(data: bytes, error: RncFileError, *, tolerant: bool) -> None:
-    """A strict reader refuses what a tolerant one does; what is whole of a cut file can be read."""
+    """A strict reader rejects what a tolerant one rejects; the complete iterations of a truncated file can be read."""
     if tolerant:
         try:
             reader.verify(data)
         except RncFileError:
             return
-        raise AssertionError("only a tolerant reader refuses this")
+        raise AssertionError("only a tolerant reader rejects this")
     if isinstance(error, TruncatedError) and error.decodable_iterations:
         file = reader.parse(data, allow_truncated=True)
         assert len(file.units) == error.decodable_iterations

@@ -1,4 +1,4 @@
-"""Any bytes open and load in Pillow, or are refused by an error that the documentation names."""
+"""Any bytes open and load in Pillow, or are rejected with a documented error."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 model.tiny()
-REFUSALS = RncFileError, UnidentifiedImageError, Image.DecompressionBombError
+REJECTIONS = RncFileError, UnidentifiedImageError, Image.DecompressionBombError
 MAX_PIXELS = 1 << 15
 MAX_WORK = 1 << 16
-"""So that a run takes a millisecond: what more pixels do is the same code again."""
+"""Keeps a run at a millisecond; more pixels would only run the same code more often."""
 
 
 def test_one_input(data: bytes) -> None:
-    """The last byte says through which door, and with which options."""
+    """The last byte selects the entry point and its options."""
     options = data[-1] if data else 0
     data = bytes(data[:-1])
     with pillow_rnc.use_options(max_work=MAX_WORK), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            DOORS[options % len(DOORS)](data, options // len(DOORS))
-        except REFUSALS:
+            ENTRY_POINTS[options % len(ENTRY_POINTS)](data, options // len(ENTRY_POINTS))
+        except REJECTIONS:
             return
 
 
 @contextmanager
-def _never_refused() -> Iterator[None]:
-    """What comes of a file that was taken is taken as well."""
+def _never_rejected() -> Iterator[None]:
+    """Files derived from an accepted file are accepted as well."""
     try:
         yield
-    except REFUSALS as error:
-        raise AssertionError("what comes of a sound file is refused") from error
+    except REJECTIONS as error:
+        raise AssertionError("a file derived from a valid file is rejected") from error
 
 
 def _pillow(data: bytes, _choice: int) -> None:
@@ -52,77 +52,84 @@ def _pillow(data: bytes, _choice: int) -> None:
 
 
 def _tolerant(data: bytes, choice: int) -> None:
-    """What is whole of a cut file is what a file of fewer iterations shows."""
+    """The complete iterations of a truncated file show the image of a file with fewer iterations."""
     im = pillow_rnc.open(io.BytesIO(data), allow_truncated=True, max_pixels=MAX_PIXELS, iterations=1 + choice % 16)
     im.load()
-    with _never_refused():
+    with _never_rejected():
         shorter = io.BytesIO()
         try:
             pillow_rnc.truncate(io.BytesIO(data), shorter, iterations=im.iterations)
         except CorruptError as error:
-            if "spare bytes" not in str(error):  # a tolerant decoder passes over them, a cut that keeps all does not
+            if "trailing bytes" not in str(
+                error
+            ):  # a tolerant decoder ignores them, truncation to all iterations does not
                 raise
             return
         assert pillow_rnc.open(shorter).tobytes() == im.tobytes()
 
 
 def _region(data: bytes, choice: int) -> None:
-    whole = pillow_rnc.open(io.BytesIO(data), max_pixels=MAX_PIXELS)
-    box = (whole.width * (choice % 4) // 4, whole.height * (choice // 4 % 4) // 4, whole.width, whole.height)
+    complete = pillow_rnc.open(io.BytesIO(data), max_pixels=MAX_PIXELS)
+    box = (
+        complete.width * (choice % 4) // 4,
+        complete.height * (choice // 4 % 4) // 4,
+        complete.width,
+        complete.height,
+    )
     part = pillow_rnc.open(io.BytesIO(data), region=box, max_pixels=MAX_PIXELS)
-    assert part.tobytes() == whole.crop(box).tobytes()
+    assert part.tobytes() == complete.crop(box).tobytes()
 
 
 def _progressive(data: bytes, _choice: int) -> None:
     *_, last = pillow_rnc.progressive(io.BytesIO(data), max_pixels=MAX_PIXELS)
-    with _never_refused():
+    with _never_rejected():
         assert last.tobytes() == pillow_rnc.open(io.BytesIO(data)).tobytes()
 
 
 def _pieces(data: bytes, choice: int) -> None:
-    """A parser that is fed in pieces takes what a file of the same bytes is."""
-    step = 1 + (7 + 5 * choice) * len(data) // 100  # all that came before is opened again with each piece
+    """A parser that is fed in pieces gives the same result as the file."""
+    step = 1 + (7 + 5 * choice) * len(data) // 100  # everything before is opened again with each piece
     try:
         with ImageFile.Parser() as parser:
             for start in range(0, len(data), step):
                 parser.feed(data[start : start + step])
             im = parser.close()
     except OSError:
-        _refused(data)
+        _rejected(data)
         return
-    with _never_refused():
+    with _never_rejected():
         assert im.tobytes() == Image.open(io.BytesIO(data)).tobytes()
 
 
-def _refused(data: bytes) -> None:
+def _rejected(data: bytes) -> None:
     try:
         im = Image.open(io.BytesIO(data))
         im.load()
     except (OSError, Image.DecompressionBombError):
         return
-    raise AssertionError("only the parser refuses this")
+    raise AssertionError("only the parser rejects this")
 
 
 def _verify(data: bytes, choice: int) -> None:
-    """What `check` lets pass, `verify` does too; and what is cut to a size has it."""
+    """`check` and `verify` agree; a file truncated to a size has at most that size."""
     limit, shorter = 1 + len(data) * (choice % 8) // 7, io.BytesIO()
-    with suppress(*REFUSALS, RncOptionError):  # damaged in what is kept, or longer with one iteration
+    with suppress(*REJECTIONS, RncOptionError):  # damaged in the kept part, or longer with one iteration
         kept = pillow_rnc.truncate(io.BytesIO(data), shorter, target_size=limit)
-        with _never_refused():
+        with _never_rejected():
             assert len(shorter.getvalue()) <= limit
             assert pillow_rnc.info(shorter)["iterations"] == kept
-    pillow_rnc.check(io.BytesIO(data))
-    with _never_refused(), Image.open(io.BytesIO(data)) as im:
+    pillow_rnc.verify(io.BytesIO(data))
+    with _never_rejected(), Image.open(io.BytesIO(data)) as im:
         im.verify()
 
 
-def _cut(data: bytes, choice: int) -> None:
-    """Saving an unchanged picture cuts its file."""
+def _truncate(data: bytes, choice: int) -> None:
+    """Saving an unchanged image truncates its file."""
     im = pillow_rnc.open(io.BytesIO(data), max_pixels=MAX_PIXELS)
     iterations = 1 + choice % im.iterations
     cut = io.BytesIO()
     im.save(cut, "RNC", iterations=iterations)
-    with _never_refused():
+    with _never_rejected():
         again = pillow_rnc.open(cut)
         assert again.iterations == iterations
         assert pillow_rnc.info(io.BytesIO(cut.getvalue()))["iterations_stored"] == iterations
@@ -134,7 +141,7 @@ def _draft(data: bytes, _choice: int) -> None:
             im.thumbnail((8, 8))
 
 
-DOORS = (_pillow, _tolerant, _region, _progressive, _pieces, _verify, _cut, _draft)
+ENTRY_POINTS = (_pillow, _tolerant, _region, _progressive, _pieces, _verify, _truncate, _draft)
 
 
 if __name__ == "__main__":

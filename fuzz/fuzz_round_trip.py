@@ -1,4 +1,4 @@
-"""Any picture with any options is saved and comes back, or the options are refused."""
+"""Any image with any options is saved and decoded again, or the options are rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAD = 8
 
 
 def test_one_input(data: bytes) -> None:
-    """Size, mode and options in the first bytes, then samples, repeated to fill the picture."""
+    """Size, mode and options in the first bytes, then samples, repeated to fill the image."""
     if len(data) <= HEAD:
         return
     width, height, kind, iterations, tile, overlap, transparent, comment = data[:HEAD]
@@ -67,7 +67,7 @@ def _converted(pixels: Pixels, mode: str) -> Image.Image:
 
 
 def _check(data: bytes, im: Image.Image) -> None:
-    """The file is canonical, within its size bound, and shows what it should."""
+    """The file is canonical, within its size bound, and shows the expected image."""
     file = reader.parse(data)
     assert writer.build(file) == data
     header = file.header

@@ -1,4 +1,4 @@
-"""Files that keep every rule and are extreme all the same: what mutation of ordinary files hardly ever finds."""
+"""Valid but extreme files, which mutations of ordinary files hardly ever reach."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ MAX_TILES = 24
 def generate(
     source: random.Random, weights: Weights, *, largest_side: int = SIDES[-1], header: Header | None = None
 ) -> RncFile:
-    """Return a file of a model, with codes that nobody would make of a picture.
+    """Return a file of a model, with codes that no image would have.
 
     Args:
-        source: Where all choices come from.
+        source: Random generator of all choices.
         weights: The model.
         largest_side: Most pixels of a side; a long side goes with a short one.
         header: The header; drawn by default.
@@ -104,31 +104,31 @@ def _header(source: random.Random, weights: Weights, largest_side: int) -> Heade
 
 
 class _Drawn:
-    """Draws codes of a tile, iteration by iteration, of the bits that are told."""
+    """Draws the coded bits of a tile, iteration by iteration."""
 
     def __init__(self, model: EntropyModel, shape: CodeShape, generator: np.random.Generator) -> None:
         self._shape = shape
         self._generator = generator
         self._model = model
         self._state = model.start(shape.height, shape.width)
-        self._told = model.told(shape.height, shape.width)
+        self._coded_bits = model.coded_bits(shape.height, shape.width)
         self._iteration = 0
         self._previous: NDArray[np.int8] | None = None
 
     def draw(self, kind: str) -> Codes:
-        """Return codes of the next iteration: zeros, ones, noise, or what the model thinks likely."""
+        """Return codes of the next iteration: zeros, ones, noise, or drawn with the probabilities of the model."""
         bits_of: dict[str, Callable[[NDArray[np.uint16]], Codes]] = {
             "zeros": lambda k: np.zeros(k.size, np.uint8),
             "ones": lambda k: np.ones(k.size, np.uint8),
             "noise": lambda k: self._generator.integers(0, 2, k.size, np.uint8),
-            # So that entropy coding pays.
+            # So that entropy coding saves bits.
             "likely": lambda k: (self._generator.random(k.size) * 65_536 < k).astype(np.uint8),
         }
         draw = bits_of[kind]
-        self._state.begin(self._iteration, self._previous)
+        self._state.start_iteration(self._iteration, self._previous)
         plane = np.zeros(self._shape, np.uint8)
-        code_plane(self._model.passes, self._state, self._told, plane, lambda k, _: draw(k))
-        self._previous = self._told.finish(plane)
+        code_plane(self._model.passes, self._state, self._coded_bits, plane, lambda k, _: draw(k))
+        self._previous = self._coded_bits.finish(plane)
         self._iteration += 1
         return plane
 

@@ -1,4 +1,4 @@
-"""The small model that the fuzzers decode with: a file of the repository, so that seeds keep their meaning."""
+"""The small model of the fuzzers: a file of the repository, so that seeds keep their meaning."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ GOLDEN = ROOT / "tests" / "golden"
 
 @cache
 def tiny() -> Weights:
-    """Return the model, known to this process from now on."""
+    """Return the model, after registering it in this process."""
     return weights.load(weights.register(GOLDEN / "tiny.safetensors").model_id)

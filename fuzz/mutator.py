@@ -1,7 +1,7 @@
-"""Damage that an attacker would do: the structure of a file is kept, and its checksums are made right again.
+"""Damage as by an attacker: mutations keep the structure of a file and recompute its checksums.
 
-Without this every mutation ends at the first checksum, and nothing behind it is ever tried. The CRC of codes is the one
-that cannot be known without decoding: it stays with its payload, in whatever place or file that comes to stand.
+Otherwise every mutation would be rejected at the first checksum, and nothing beyond it would be tested. Only the CRC of
+codes cannot be recomputed without decoding: it stays with its payload, at whatever position or file that is moved to.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pillow_rnc.container.chunks import (
     CHUNK_PREFIX,
     HEAD_FIELDS,
     SEGMENT_ENTRY,
+    initial_unit_state,
     pack_chunk,
-    start_of_units,
     unpack_head,
 )
 from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
-from pillow_rnc.container.validation import header_faults, reject
+from pillow_rnc.container.validation import header_violations, raise_file_error
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 EDGES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 127, 128, 255, 256, 4096, 65_535, 65_536, 2**31 - 1, 2**32 - 1)
 MAX_TILES = 10_000
-"""Tables of larger grids are left as they are; they do not fit into the inputs of a fuzzer."""
+"""Tables of larger grids are not changed; they do not fit into the inputs of a fuzzer."""
 
 
 def split(data: bytes) -> tuple[list[Chunk], bytes]:
-    """Return the chunks of a file whatever their checksums, and the bytes after the last whole one."""
+    """Return the chunks of a file whatever their checksums, and the bytes after the last complete one."""
     chunks: list[Chunk] = []
     position = len(SIGNATURE)
     while position + CHUNK_PREFIX.size <= len(data):
@@ -54,12 +54,12 @@ def split(data: bytes) -> tuple[list[Chunk], bytes]:
 
 
 def join(chunks: list[Chunk], rest: bytes = b"") -> bytes:
-    """Return a file of these chunks with the checksum of each chunk right; what is within them stays."""
+    """Return a file of these chunks with correct checksums of chunks; their data are not changed."""
     return SIGNATURE + b"".join(pack_chunk(*one) for one in chunks) + rest
 
 
 def opened(chunks: list[Chunk]) -> list[Chunk]:
-    """Return chunks of which each segment has the CRC of its own codes, as if it stood alone."""
+    """Return chunks in which each segment has the CRC of its own codes alone."""
 
     def entry(running: RunningCrc, segment: Segment, codes_bytes: int) -> bytes:
         coding, codes_crc, payload = segment
@@ -69,7 +69,7 @@ def opened(chunks: list[Chunk]) -> list[Chunk]:
 
 
 def sealed(chunks: list[Chunk]) -> list[Chunk]:
-    """Return opened chunks as a file has them, every checksum within them right."""
+    """Return opened chunks as stored in a file, with all checksums within them correct."""
 
     def entry(running: RunningCrc, segment: Segment, codes_bytes: int) -> bytes:
         coding, codes_crc, payload = segment
@@ -81,7 +81,7 @@ def sealed(chunks: list[Chunk]) -> list[Chunk]:
 
 
 def reseal(data: bytes) -> bytes:
-    """Return `data` with every checksum right, as far as it still has chunks."""
+    """Return `data` with all checksums correct, as far as it consists of chunks."""
     chunks, rest = split(data)
     return join(sealed(opened(chunks)), rest)
 
@@ -90,9 +90,9 @@ def mutate(data: bytes, source: random.Random, alter: Callable[[bytes], bytes] |
     """Return another file like `data`.
 
     Args:
-        data: A file, sound or not.
-        source: Where all choices come from.
-        alter: Changes some bytes; the mutations of the fuzzing engine. Random ones by default.
+        data: A file, valid or not.
+        source: Random generator of all choices.
+        alter: Changes some bytes, such as the mutations of the fuzzing engine; random ones by default.
     """
     alter = alter or (lambda part: _random_bytes(part, source))
     chunks, rest = split(data)
@@ -136,7 +136,7 @@ def _mutate_chunks(chunks: list[Chunk], source: random.Random, alter: Callable[[
 
 
 def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alter: Callable[[bytes], bytes]) -> bytes:
-    """Change a payload or a table entry of a unit; lengths in the table follow payloads that change theirs."""
+    """Change a payload or a table entry of a unit; lengths in the table follow those of payloads."""
     header = _header(chunks)
     segments = segments_of(value, len(header.grid) if header else 1)
     if not segments:
@@ -162,7 +162,7 @@ def _mutated_unit(value: bytes, chunks: list[Chunk], source: random.Random, alte
 
 
 def segments_of(value: bytes, tiles: int) -> list[Segment]:
-    """Return coding, CRC of the codes and payload of each segment, or nothing if the table makes no sense."""
+    """Return coding, CRC of the codes and payload of each segment, or nothing if the table is inconsistent."""
     start = tiles * SEGMENT_ENTRY.size
     if tiles > MAX_TILES or start > len(value):
         return []
@@ -174,14 +174,14 @@ def segments_of(value: bytes, tiles: int) -> list[Segment]:
 
 
 def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, Segment, int], bytes]) -> list[Chunk]:
-    """Return chunks with other tables in their units; units that make no sense stay as they are."""
+    """Return chunks with other tables in their units; inconsistent units are not changed."""
     header = _header(chunks)
     if header is None or len(header.grid) > MAX_TILES:
         return list(chunks)
     units = [segments_of(value, len(header.grid)) if kind == UNIT_TYPE else [] for kind, value in chunks]
-    # Most grids that a mutation makes fit no unit, and the tiles of a large one take a while.
+    # Most mutated grids fit no unit, and listing the tiles of a large one takes long.
     lengths = [header.code_shape(tile).raw_bytes for tile in header.grid] if any(units) else []
-    running = start_of_units(header, dict(chunks).get(ALPHA_TYPE)).codes_crc
+    running = initial_unit_state(header, dict(chunks).get(ALPHA_TYPE)).codes_crc
     changed = []
     for (chunk_type, value), segments in zip(chunks, units, strict=True):
         table = b""
@@ -193,13 +193,13 @@ def _with_tables(chunks: list[Chunk], entry: Callable[[RunningCrc, Segment, int]
 
 
 def _header(chunks: list[Chunk]) -> Header | None:
-    """Return the header, if the first chunk holds a legal one."""
+    """Return the header, if the first chunk is a valid one."""
     chunk_type, value = chunks[0] if chunks else (b"", b"")
     if chunk_type != HEAD_TYPE or len(value) != HEAD_FIELDS.size:
         return None
     try:
         header = unpack_head(value)
-        reject(header_faults(header))
+        raise_file_error(header_violations(header))
     except RncError:
         return None
     return header

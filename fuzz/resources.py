@@ -1,12 +1,12 @@
 """Time, memory and leaks stay within bounds: python fuzz/resources.py [--size ci|release] [NAME...]
 
-head        opening a header that promises 65535 x 65535 pixels takes less than 64 KiB
+head        opening a header of 65535 x 65535 pixels takes less than 64 KiB
 open_time   opening any file of up to 1 MiB: the 99th percentile stays below 10 ms
-refusal     twice as long a hostile file takes at most 2.2 times as long to refuse
+rejection   a hostile file of twice the length takes at most 2.2 times as long to reject
 load        memory of loading grows in proportion to the pixels: at most 16 bytes each over the tiles
-leaks       loading, and failing to load, a thousand times keeps memory, file descriptors and threads
-allocation  with less and less memory (RLIMIT_AS) there is a picture or a clean exception, never a signal
-interrupt   Ctrl-C during a load passes within 250 ms, and the next load works
+leaks       a thousand loads, and failed loads, leak no memory, file descriptors or threads
+allocation  with decreasing memory (RLIMIT_AS), loading gives an image or an exception, never a signal
+interrupt   Ctrl-C during a load takes effect within 250 ms, and the next load works
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve()
 KIB, MIB = 1 << 10, 1 << 20
 HEAD_KIB = 64
-"""What opening may take, beyond metadata and alpha."""
+"""Memory that opening may use, beyond metadata and alpha."""
 HUGE = Header(65_535, 65_535, "RGBA", 16, 4, 8, 64, 32, bytes(8))
 
 
@@ -65,7 +65,7 @@ SIZES = {"ci": Size(60, 60, 2, (256, 768)), "release": Size(2000, 1000, 20, (256
 
 
 def head(_size: Size) -> str:
-    """Opening allocates the same for any size that the header promises."""
+    """Opening allocates the same amount for any size in the header."""
     data = SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(HUGE)) + CHUNK_PREFIX.pack(UNIT_TYPE, 2**32 - 1)
     pillow_rnc.open(io.BytesIO(data), max_pixels=1 << 33)
     tracemalloc.start()
@@ -103,8 +103,8 @@ def open_time(size: Size) -> str:
     return f"99 % within {1000 * slow:.1f} ms, median {1e6 * statistics.median(seconds):.0f} us (goal: 10 ms)"
 
 
-def refusal(_size: Size) -> str:
-    """Time to refuse is linear in the length, for the ways in which a parser could be slow."""
+def rejection(_size: Size) -> str:
+    """The time to reject is linear in the length, in all cases in which a parser could be slow."""
 
     def chunks(count: int) -> bytes:
         return SIGNATURE + pack_chunk(HEAD_TYPE, pack_head(HUGE)) + pack_chunk(b"abcd", b"") * count
@@ -138,13 +138,13 @@ def _best_time(data: bytes) -> float:
 
 
 def load(size: Size) -> str:
-    """Memory of loading beyond that of a loaded model, in a process of its own for each size."""
+    """Memory of loading beyond that of the model, in a separate process for each size."""
     weights, pixels, peaks = model.tiny(), [], []
     for side in size.sides:
-        picture = np.zeros((side, side, 3), np.uint8)
-        header, units = encoder.encode(picture, iterations=2, model=weights.model_id.hex(), tile_size=128, overlap=16)
+        image = np.zeros((side, side, 3), np.uint8)
+        header, units = encoder.encode(image, weights, iterations=2, tile_size=128, overlap=16)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "picture.rnc")
+            path = Path(folder, "image.rnc")
             path.write_bytes(writer.build(RncFile(header, units=units)))
             result = _child("load", str(path))
         assert not result.returncode, result.stderr
@@ -166,13 +166,13 @@ def _peak_of_load(path: str) -> None:
 
 
 def _peak_kib() -> int:
-    """Return the most memory that this process has had; `ru_maxrss` would count what its parent had as well."""
+    """Return the peak memory of this process; `ru_maxrss` would include that of its parent."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def leaks(size: Size) -> str:
-    """Nothing grows with the number of loads, good or bad."""
+    """Nothing grows with the number of successful or failed loads."""
     model.tiny()
     good = (model.GOLDEN / "tiles.rnc").read_bytes()
     bad = [good[:-1], good[:200] + bytes(4) + good[204:], good + b"\0", b"\x8aRNC", _wrong_codes(good)]
@@ -192,7 +192,7 @@ def leaks(size: Size) -> str:
 
 
 def _wrong_codes(data: bytes) -> bytes:
-    """Return a file whose checksums are all right but one of codes."""
+    """Return a file whose checksums are all correct except one of codes."""
     file = reader.parse(data)
     units = [list(unit) for unit in file.units]
     for unit in units:
@@ -221,10 +221,10 @@ def _descriptors() -> int:
 
 
 def allocation(size: Size) -> str:
-    """Whatever memory is there, nothing ends by a signal."""
+    """No process ends by a signal, however little memory there is."""
     fates: dict[str, int] = {}
     for step in range(size.steps):
-        # From nearly nothing beyond what is in use, to enough.
+        # From hardly more than is in use, to enough.
         extra = int(4 * MIB * 1.6 ** (step * 19 / max(1, size.steps - 1) / 2))
         result = _child("allocation", str(extra))
         assert result.returncode >= 0, f"signal {-result.returncode} with {extra} bytes: {result.stderr[-500:]}"
@@ -240,7 +240,7 @@ def _load_with_little_memory(extra: str) -> None:
 
     weights = model.tiny()
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    header, units = encoder.encode(pixels, iterations=4, model=weights.model_id.hex())
+    header, units = encoder.encode(pixels, weights, iterations=4)
     data = writer.build(RncFile(header, units=units))
     del pixels, units
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -258,10 +258,10 @@ def _load_with_little_memory(extra: str) -> None:
 
 
 def interrupt(size: Size) -> str:
-    """Ctrl-C is not held up, and leaves nothing broken behind."""
+    """Ctrl-C is not delayed, and leaves a working process."""
     weights = model.tiny()
     pixels = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
-    header, units = encoder.encode(pixels, iterations=4, model=weights.model_id.hex())
+    header, units = encoder.encode(pixels, weights, iterations=4)
     data = writer.build(RncFile(header, units=units))
     expected = Image.open(io.BytesIO(data)).tobytes()
     delays = []
@@ -271,7 +271,7 @@ def interrupt(size: Size) -> str:
         sent[0] = time.perf_counter()
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts without one
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
     try:
         for trial in range(max(3, size.steps)):
             timer = threading.Timer(0.01 + 0.02 * trial, send)
@@ -296,7 +296,7 @@ def _child(name: str, argument: str) -> subprocess.CompletedProcess[str]:
 CHECKS: dict[str, Callable[[Size], str]] = {
     "head": head,
     "open_time": open_time,
-    "refusal": refusal,
+    "rejection": rejection,
     "load": load,
     "leaks": leaks,
     "allocation": allocation,

@@ -1,8 +1,8 @@
-"""Sound parts in the wrong place: units, segments, headers, alpha planes moved, repeated, left out or of another file.
+"""Valid parts at wrong positions: units, segments, headers, alpha planes moved, repeated, dropped or of another file.
 
-An attacker does this who can make the checksums of chunks and payloads right again, and does not know the CRC of codes:
-`Codes_Crc` stays with its segment, wherever that goes. What is accepted all the same must show the picture of one of
-the files that the parts came from, or of a legal cut of it.
+This models an attacker who can recompute the checksums of chunks and payloads but not the CRC of codes: `Codes_Crc`
+stays with its segment wherever that is moved. What is accepted nevertheless must show the image of one of the files
+that the parts came from, or of a truncation of it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from mutator import Chunk, Segment
     from numpy.typing import NDArray
 
-    Tally = Counter[str]
+    Counts = Counter[str]
 
 ITERATIONS_FIELD = 5
-"""Place of `Iterations` among the fields of the header."""
+"""Position of `Iterations` among the fields of the header."""
 
 
 class SilentChangeError(AssertionError):
-    """Damage was not noticed."""
+    """Damage was not detected."""
 
 
 class Pair(NamedTuple):
@@ -49,8 +49,8 @@ class Pair(NamedTuple):
     other: bytes
 
 
-class Picture(NamedTuple):
-    """All that makes a picture: the header but for its counts, the alpha blob, and the codes by tile."""
+class Image(NamedTuple):
+    """Everything that determines an image: the header except for its counts, the alpha data, and the codes by tile."""
 
     header: Header
     alpha: bytes | None
@@ -70,11 +70,11 @@ def sample_pairs(count: int, seed: int = 0, largest: int = 6000) -> list[Pair]:
     return pairs
 
 
-def picture(data: bytes) -> Picture:
+def image(data: bytes) -> Image:
     """Return what a file shows.
 
     Raises:
-        RncFileError: It is refused.
+        RncFileError: It is rejected.
     """
     file = reader.parse(data)
     header = file.header
@@ -83,34 +83,35 @@ def picture(data: bytes) -> Picture:
     for index, tile in enumerate(header.grid):
         segments = [unit[index] for unit in file.units]
         codes.append(decode_tile(segments, known.entropy_model, header.code_shape(tile)[1:], tile=index))
-    return Picture(replace(header, iterations=0, version=(1, 0)), file.alpha, codes, header.iterations)
+    return Image(replace(header, iterations=0, version=(1, 0)), file.alpha, codes, header.iterations)
 
 
-def is_cut_of(shown: Picture, sound: Picture) -> bool:
-    """Whether one is the other, or what is left of it after some iterations; more of them may follow without codes."""
-    return (shown.header, shown.alpha) == (sound.header, sound.alpha) and all(
-        np.array_equal(found, whole[: shown.iterations]) for found, whole in zip(shown.codes, sound.codes, strict=True)
+def is_cut_of(shown: Image, valid: Image) -> bool:
+    """Return whether one is the other or a truncation of it; further iterations without codes may follow."""
+    return (shown.header, shown.alpha) == (valid.header, valid.alpha) and all(
+        np.array_equal(found, complete[: shown.iterations])
+        for found, complete in zip(shown.codes, valid.codes, strict=True)
     )
 
 
-def fate(damaged: bytes, pictures: Sequence[Picture], what: str) -> str:
-    """Return the name of the error that refuses a file, or that it shows one of `pictures` or a cut of it.
+def fate(damaged: bytes, images: Sequence[Image], what: str) -> str:
+    """Return the name of the error that rejects a file, or that it shows one of `images` or a truncation of it.
 
     Raises:
-        SilentChangeError: It shows something else.
+        SilentChangeError: It shows another image.
     """
     try:
-        shown = picture(damaged)
+        shown = image(damaged)
     except RncFileError as error:
         return type(error).__name__
-    if not any(is_cut_of(shown, sound) for sound in pictures):
-        raise SilentChangeError(f"{what} was not noticed")
-    return "the same picture"
+    if not any(is_cut_of(shown, valid) for valid in images):
+        raise SilentChangeError(f"{what} was not detected")
+    return "the same image"
 
 
 @dataclass
 class Parts:
-    """A file taken apart. Segments are coding, `Codes_Crc` as it stands in the file, and payload."""
+    """The parts of a file. Segments are coding, `Codes_Crc` as stored in the file, and payload."""
 
     head: list[int]
     model_id: bytes
@@ -119,7 +120,7 @@ class Parts:
 
     @classmethod
     def of(cls, data: bytes) -> Parts:
-        """Take a sound file apart."""
+        """Return the parts of a valid file."""
         chunks, _ = split(data)
         *head, model_id = HEAD_FIELDS.unpack(chunks[0][1])
         tiles = len(reader.parse(data).header.grid)
@@ -127,7 +128,7 @@ class Parts:
         return cls(head, model_id, [one for one in chunks[1:] if one[0] != UNIT_TYPE], units)
 
     def bytes(self) -> bytes:
-        """Put it together, the checksums of chunks and payloads right."""
+        """Return a file of these parts, with correct checksums of chunks and payloads."""
         chunks = [(b"HEAD", HEAD_FIELDS.pack(*self.head, self.model_id)), *self.optional]
         for unit in self.units:
             table = [SEGMENT_ENTRY.pack(kind, len(part), zlib.crc32(part), crc) for kind, crc, part in unit]
@@ -135,11 +136,11 @@ class Parts:
         return join(chunks)
 
 
-def reorder_units(files: Sequence[bytes]) -> Tally:
-    """Exchange any two units, and put any in the place of another, of each file."""
-    tally: Tally = Counter()
+def reorder_units(files: Sequence[bytes]) -> Counts:
+    """Exchange any two units of each file, and replace any unit by another."""
+    counts: Counts = Counter()
     for data in files:
-        sound = picture(data)
+        valid = image(data)
         parts = Parts.of(data)
         for first, second in itertools.permutations(range(len(parts.units)), 2):
             exchanged, repeated = list(parts.units), list(parts.units)
@@ -147,24 +148,24 @@ def reorder_units(files: Sequence[bytes]) -> Tally:
             repeated[first] = repeated[second]
             for units in (exchanged, repeated):
                 damaged = replace(parts, units=units).bytes()
-                tally[fate(damaged, [sound], f"units {first} and {second}")] += 1
-    return tally
+                counts[fate(damaged, [valid], f"units {first} and {second}")] += 1
+    return counts
 
 
-def splice_at_random(pairs: Sequence[Pair], trials: int, seed: int = 0) -> Tally:
-    """Do one or two things that such an attacker can do, to one file with the parts of another of the same header."""
+def splice_at_random(pairs: Sequence[Pair], trials: int, seed: int = 0) -> Counts:
+    """Apply one or two splices to a file, with parts of another file with the same header."""
     source = random.Random(seed)  # noqa: S311 -- repeatable, not secret
-    pictures = [[picture(data) for data in pair] for pair in pairs]
-    tally: Tally = Counter()
+    images = [[image(data) for data in pair] for pair in pairs]
+    counts: Counts = Counter()
     for trial in range(trials):
         place = source.randrange(len(pairs))
         own, other = (Parts.of(data) for data in pairs[place])
         names = source.choices(list(SPLICES), k=source.choice((1, 1, 2)))
         for name in names:
             SPLICES[name](own, other, source)
-        found = fate(own.bytes(), pictures[place], f"{names}, trial {trial} of seed {seed}")
-        tally[f"{names[0]}, {found}" if len(names) == 1 else f"two of these, {found}"] += 1
-    return tally
+        found = fate(own.bytes(), images[place], f"{names}, trial {trial} of seed {seed}")
+        counts[f"{names[0]}, {found}" if len(names) == 1 else f"two of these, {found}"] += 1
+    return counts
 
 
 def _exchange_units(own: Parts, _other: Parts, source: random.Random) -> None:
@@ -258,12 +259,12 @@ def _place(own: Parts, source: random.Random) -> tuple[int, int]:
 
 SPLICES: dict[str, Callable[[Parts, Parts, random.Random], None]] = {
     "units exchanged": _exchange_units,
-    "a unit repeated in place of another": _repeat_unit,
+    "a unit replaced by a copy of another": _repeat_unit,
     "a unit of the other file": _foreign_unit,
-    "a unit put in": _insert_unit,
-    "a unit left out": _drop_unit,
+    "a unit inserted": _insert_unit,
+    "a unit dropped": _drop_unit,
     "segments exchanged": _exchange_segments,
-    "a segment repeated in place of another": _repeat_segment,
+    "a segment replaced by a copy of another": _repeat_segment,
     "a segment of the other file": _foreign_segment,
     "a tile of the other file": _foreign_tile,
     "a field of the header": _header_field,

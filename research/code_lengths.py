@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pillow_rnc.entropy.significance import told_mask
+from pillow_rnc.entropy.significance import coded_mask
 from pillow_rnc.entropy.tables import PROBABILITY
 from pillow_rnc.entropy.tensors import TABLE_CENTRE
 from pillow_rnc.models.weights import find
@@ -44,10 +44,10 @@ def coded_bits(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[np.bool
         model: Of the codes.
         codes: Of one tile, uint8 [T, C, h, w], values 0 or 1.
     """
-    told, found = model.told(*codes.shape[2:]), []
+    tracker, found = model.coded_bits(*codes.shape[2:]), []
     for plane in codes:
-        found.append(told_mask(told, plane))
-        told.finish(plane)
+        found.append(coded_mask(tracker, plane))
+        tracker.finish(plane)
     return np.stack(found)
 
 
@@ -63,7 +63,7 @@ class CodeLengths:
             self._network = EntropyNetwork(weights.config)
         path = find(weights.model_id).path
         own = {name.removeprefix("entropy."): one.float() for name, one in load_file(path).items()}
-        self._shared = SharedIntegers(own["state.weight"], own["feature.weight"], own["tally_input.weight"])
+        self._shared = SharedIntegers(own["state.weight"], own["feature.weight"], own["accumulator_input.weight"])
         self._iterations = [
             IterationIntegers(
                 own["state_in.weight"][t - 1] if t else None,
@@ -92,9 +92,9 @@ class CodeLengths:
         shared = self._shared
         if "accumulators" in withheld:
             shared = shared._replace(accumulator_input=torch.zeros_like(shared.accumulator_input))
-        told = self._model.told(*codes.shape[2:])
+        coded_bits = self._model.coded_bits(*codes.shape[2:])
         # What the network sees of bits once they are known.
-        known = torch.from_numpy(np.stack([told.finish(plane) for plane in codes]).astype(np.float32))
+        known = torch.from_numpy(np.stack([coded_bits.finish(plane) for plane in codes]).astype(np.float32))
         before: Hidden | None = None
         found = []
         for t, values in enumerate(self._iterations[: len(codes)]):

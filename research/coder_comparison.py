@@ -62,7 +62,7 @@ def own_code_lengths(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[n
         model: The entropy network.
         codes: Of one image, uint8 [T, C, h, w], values 0 or 1.
     """
-    state, told, previous = model.start(*codes.shape[2:]), model.told(*codes.shape[2:]), None
+    state, coded_bits, previous = model.start(*codes.shape[2:]), model.coded_bits(*codes.shape[2:]), None
     parts: list[NDArray[np.float64]] = []
 
     def measured(k: NDArray[np.uint16], bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -72,11 +72,11 @@ def own_code_lengths(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[n
 
     lengths = []
     for t, plane in enumerate(codes):
-        state.begin(t, previous)
-        code_plane(model.passes, state, told, plane.copy(), measured)
+        state.start_iteration(t, previous)
+        code_plane(model.passes, state, coded_bits, plane.copy(), measured)
         lengths.append(np.concatenate(parts).sum())
         parts.clear()
-        previous = told.finish(plane)
+        previous = coded_bits.finish(plane)
     return np.array(lengths)
 
 

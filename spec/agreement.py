@@ -4,13 +4,13 @@
     PYTHONPATH=.. python agreement.py [--bits 10000000] [--seed 0] [--program ./decoder]
     PYTHONPATH=.. python agreement.py --program ./decoder --weights WEIGHTS FILE.rnc...
 
-A release needs 10^7 entropy-coded bits without a difference, which takes about ten minutes; the tests run a small part.
-Models are drawn anew every few rounds; each round draws picture size, tiles and codes. The package codes them, and all
-decode. Then one bit is changed: one of the file, and one of the codes, which are then stored raw and under right
-checksums. All have to give the same fault, or none. The C decoder takes part where it is named.
+A release requires 10^7 entropy-coded bits without a difference, which takes ten minutes; the tests run a small part.
+Models are drawn anew every few rounds; each round draws image size, tiles and codes. The package encodes them, and all
+decoders decode. Then one bit is changed: one of the file, and one of the codes, which are stored raw with correct
+checksums. All decoders must report the same fault, or none. The C decoder takes part if it is given.
 
-With files of a released model, package and C decoder decode these; the reference decoder would take hours. That makes
-10^8 bits of whole photographs in some minutes.
+With files of a released model, only package and C decoder decode these, because the reference decoder would take hours:
+10^8 bits of photographs in some minutes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import reference_decoder
 from vectors.assemble import Draft, Model, Plan, code_units, read_model
-from vectors.make_weights import odd_weights, whole_weights
+from vectors.make_weights import complete_weights, odd_weights
 
 from pillow_rnc.container import reader
 from pillow_rnc.container.records import Coding, Header
-from pillow_rnc.entropy.significance import told_mask
+from pillow_rnc.entropy.significance import coded_mask
 from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import RncFileError
 
@@ -47,18 +47,18 @@ _ROUNDS_PER_MODEL = 12
 
 
 class Disagreement(Exception):  # noqa: N818
-    """The decoders differ; the message tells the round."""
+    """The decoders differ; the message identifies the round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The C decoder, with a folder for what it reads."""
+    """The C decoder, with a folder for its inputs."""
 
     path: Path
     folder: Path
 
     def lines(self, data: bytes, weights: bytes) -> list[str]:
-        """Return what it prints of a file."""
+        """Return its output for a file."""
         (self.folder / "file").write_bytes(data)
         (self.folder / "weights").write_bytes(weights)
         command = [self.path, self.folder / "weights", self.folder / "file"]
@@ -67,7 +67,7 @@ class Program:
 
 
 def compare(bits: int, seed: int, program: Program | None = None) -> int:
-    """Compare at least so many entropy-coded bits, and return how many they were.
+    """Compare at least `bits` entropy-coded bits, and return how many were compared.
 
     Raises:
         Disagreement: Codes or faults differ.
@@ -76,7 +76,7 @@ def compare(bits: int, seed: int, program: Program | None = None) -> int:
     compared = number = 0
     while compared < bits:
         if number % _ROUNDS_PER_MODEL == 0:
-            make = odd_weights if number // _ROUNDS_PER_MODEL % 2 else whole_weights
+            make = odd_weights if number // _ROUNDS_PER_MODEL % 2 else complete_weights
             weights = make(int(random.random() * 2**32))
             model = read_model(weights)
         number += 1
@@ -99,7 +99,7 @@ def compare(bits: int, seed: int, program: Program | None = None) -> int:
 
 
 def compare_files(paths: Sequence[Path], weights: bytes, program: Program) -> int:
-    """Compare what package and C decoder make of files, and return how many entropy-coded bits they have.
+    """Compare the codes that package and C decoder find in files, and return their number of entropy-coded bits.
 
     Raises:
         Disagreement: Codes differ.
@@ -112,10 +112,10 @@ def compare_files(paths: Sequence[Path], weights: bytes, program: Program) -> in
         for index, tile in enumerate(file.header.grid):
             shape, segments = file.header.code_shape(tile), [unit[index] for unit in file.units]
             planes = decode_tile(segments, model.entropy_model, shape[1:], tile=index)
-            told = model.entropy_model.told(*shape[1:])
+            coded_bits = model.entropy_model.coded_bits(*shape[1:])
             for segment, plane in zip(segments, planes, strict=False):  # a tile may stop
-                compared += int(told_mask(told, plane).sum()) if segment.coding is Coding.ENTROPY else 0
-                told.finish(plane)
+                compared += int(coded_mask(coded_bits, plane).sum()) if segment.coding is Coding.ENTROPY else 0
+                coded_bits.finish(plane)
             lines |= lines_of(index, segments, planes)
         if program.lines(data, weights) != [lines[key] for key in sorted(lines)]:
             msg = f"{path.name}: codes of the program"
@@ -141,7 +141,7 @@ def _draw(random: Random, model: Model) -> Draft:
 
 
 def _forged(random: Random, draft: Draft, weights: bytes) -> bytes:
-    """Return a file in which one bit of the last codes is another, stored raw; it may be one that is not told."""
+    """Return a file in which one bit of the last codes is another, stored raw; it may be one that is not coded."""
     _, codes = reference_decoder.decode(draft.bytes(), weights)
     tile = int(random.random() * len(codes))
     plane = codes[tile][-1]
@@ -166,7 +166,7 @@ def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> tuple[
             raise Disagreement(f"{place}, tile {index}: codes")
         pairs = reference_decoder.Pairs(tensors, shape.height * shape.width)
         for t, (segment, plane) in enumerate(zip(segments, codes[index], strict=True)):
-            coded += _told_bits(pairs, t, plane) if segment.coding is Coding.ENTROPY else 0
+            coded += _count_coded_bits(pairs, t, plane) if segment.coding is Coding.ENTROPY else 0
             pairs.take_in(t, plane)
         lines |= lines_of(index, segments, planes)
     return coded, [lines[key] for key in sorted(lines)]
@@ -181,8 +181,8 @@ def lines_of(tile: int, segments: Sequence[Segment], planes: NDArray[np.uint8]) 
     }
 
 
-def _told_bits(pairs: reference_decoder.Pairs, t: int, plane: reference_decoder.Plane) -> int:
-    return sum(pairs.is_told(t, channel, cell, plane) for channel, row in enumerate(plane) for cell in range(len(row)))
+def _count_coded_bits(pairs: reference_decoder.Pairs, t: int, plane: reference_decoder.Plane) -> int:
+    return sum(pairs.is_coded(t, channel, cell, plane) for channel, row in enumerate(plane) for cell in range(len(row)))
 
 
 def _crc(plane: NDArray[np.uint8]) -> str:

@@ -1,13 +1,13 @@
 /* decoder.c -- from the bytes of an .rnc file to its codes.
 
-   Written from rnc-format.md alone, as a test of that text, and in its order. It has no dependency, trusts the weights
-   file, holds everything in memory and makes no effort to be fast.
+   Written from rnc-format.md alone, as a test of that text, and in its order. It has no dependencies, trusts the weights
+   file, keeps everything in memory and is not optimized for speed.
 
        cc -std=c99 -O2 -o decoder decoder.c
        ./decoder WEIGHTS FILE
 
    prints one line for each tile and iteration: iteration, tile, coding, CRC-32 of the packed code plane. The exit status
-   is 0, or one of the faults below; of a truncated file the codes of the whole iterations are printed first.
+   is 0, or one of the faults below; of a truncated file, the codes of the complete iterations are printed first.
    The alpha plane is checked as a chunk and not expanded. */
 
 #include <stdint.h>
@@ -116,7 +116,7 @@ static struct header head;
 static struct tile *tiles;
 static uint32_t tile_count;
 static struct segment *units[MAX_ITERATIONS];
-static uint32_t whole; /* units that are complete and sound */
+static uint32_t complete_units; /* units read so far; all are complete and valid */
 static uint32_t crc_so_far; /* Codes_Crc of the last segment that was read; before the first, CRC of HEAD and ALPH */
 
 /* ---- Tile grid ---- */
@@ -190,30 +190,30 @@ static int check_table(const uint8_t *data, uint64_t length, uint64_t rest) {
 
 static void read_unit(const uint8_t *data) {
     const uint8_t *payload = data + 13 * (size_t)tile_count;
-    struct segment *unit = units[whole] = zeros(tile_count, sizeof *unit);
+    struct segment *unit = units[complete_units] = zeros(tile_count, sizeof *unit);
     for (uint32_t i = 0; i < tile_count; i++) {
         const uint8_t *entry = data + 13 * (size_t)i;
         unit[i] = (struct segment){entry[0], u32(entry + 1), u32(entry + 5), u32(entry + 9), 0, 0, NULL};
     }
     for (uint32_t i = 0; i < tile_count; i++) {
         struct segment *s = unit + i;
-        uint32_t raw_length = tiles[i].raw_length, spare = raw_length * 8 - head.channels * tiles[i].cells;
+        uint32_t raw_length = tiles[i].raw_length, padding = raw_length * 8 - head.channels * tiles[i].cells;
         s->payload = payload;
         payload += s->length;
         if (s->coding > 2) fail(UNSUPPORTED, "Coding");
         if (s->coding == 0 && (s->length % 4 || s->length < 4 || s->length > raw_length)) fail(CORRUPT, "Payload_Length");
         if (s->coding == 1 && s->length != raw_length) fail(CORRUPT, "Payload_Length, raw");
         if (s->coding == 2 && s->length) fail(CORRUPT, "stopped segment is not empty");
-        if (s->coding == 2 && !whole) fail(CORRUPT, "stopped segment in iteration 0");
-        if (s->coding != 2 && whole && units[whole - 1][i].coding == 2) fail(CORRUPT, "segment after a stopped one");
+        if (s->coding == 2 && !complete_units) fail(CORRUPT, "stopped segment in iteration 0");
+        if (s->coding != 2 && complete_units && units[complete_units - 1][i].coding == 2) fail(CORRUPT, "segment after a stopped one");
         if (crc32(0, s->payload, s->length) != s->payload_crc) fail(CORRUPT, "Payload_Crc");
-        if (s->coding == 1 && s->payload[raw_length - 1] & ((1 << spare) - 1)) fail(CORRUPT, "spare bits");
+        if (s->coding == 1 && s->payload[raw_length - 1] & ((1 << padding) - 1)) fail(CORRUPT, "padding bits");
         if (s->coding == 1 && crc32(crc_so_far, s->payload, s->length) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
         if (s->coding == 2 && crc32(crc_so_far, (const uint8_t *)"", 1) != s->codes_crc) fail(CORRUPT, "Codes_Crc");
         s->crc_before = crc_so_far;
         crc_so_far = s->codes_crc;
     }
-    whole++;
+    complete_units++;
 }
 
 /* ---- Chunks ---- */
@@ -225,7 +225,7 @@ static int read_chunks(const uint8_t *data, size_t size) {
     size_t at = 8, metadata = 0, optional = 0;
     int previous = -1;
     if (size < 8 || memcmp(data, "\x8aRNC\r\n\x1a\n", 8)) fail(SIGNATURE, "not an .rnc file");
-    while (previous != ITER || whole < head.iterations) {
+    while (previous != ITER || complete_units < head.iterations) {
         if (size - at < 8) return 0;
         const uint8_t *type = data + at, *body = type + 8;
         size_t length = u32(type + 4), rest = size - at - 8;
@@ -291,7 +291,7 @@ static struct tensor find_tensor(const char *json, const char *name) {
 }
 
 static struct tensor coefficients, levels, state_in_w, state_in_b, state_w, feature_w, feature_b, context_w, output_w, output_b;
-static struct tensor tally_w, tally_s, tally_input_w, tally_output_w;
+static struct tensor accumulator_w, accumulator_s, accumulator_input_w, accumulator_output_w;
 static int lattices[3]; /* of the passes */
 static int T, C, K, F, S, P, G;
 
@@ -299,7 +299,7 @@ static int w8(struct tensor t, size_t index) { return (int8_t)t.data[index]; }
 static int w16(struct tensor t, size_t index) { return (int16_t)u16(t.data + 2 * index); }
 static int b32(struct tensor t, size_t index) { return (int32_t)u32(t.data + 4 * index); }
 
-/* A whole number of type F32. */
+/* An integer stored as type F32. */
 static int f32(struct tensor t, size_t index) {
     uint32_t bits = u32(t.data + 4 * index);
     float value;
@@ -317,8 +317,8 @@ static void read_weights(const char *path) {
     char *json = zeros(u32(weights) + 1, 1);
     memcpy(json, weights + 8, u32(weights));
     weights_data = weights + 8 + u32(weights);
-    coefficients = find_tensor(json, "network.quantiser.coefficient");
-    levels = find_tensor(json, "network.quantiser.level");
+    coefficients = find_tensor(json, "network.quantizer.coefficient");
+    levels = find_tensor(json, "network.quantizer.level");
     state_in_w = find_tensor(json, "entropy.state_in.weight");
     state_in_b = find_tensor(json, "entropy.state_in.bias");
     state_w = find_tensor(json, "entropy.state.weight");
@@ -327,12 +327,12 @@ static void read_weights(const char *path) {
     context_w = find_tensor(json, "entropy.context.weight");
     output_w = find_tensor(json, "entropy.output.weight");
     output_b = find_tensor(json, "entropy.output.bias");
-    tally_w = find_tensor(json, "entropy.tally.weight");
-    tally_s = find_tensor(json, "entropy.tally.scale");
-    tally_input_w = find_tensor(json, "entropy.tally_input.weight");
-    tally_output_w = find_tensor(json, "entropy.tally_output.weight");
+    accumulator_w = find_tensor(json, "entropy.accumulator.weight");
+    accumulator_s = find_tensor(json, "entropy.accumulator.scale");
+    accumulator_input_w = find_tensor(json, "entropy.accumulator_input.weight");
+    accumulator_output_w = find_tensor(json, "entropy.accumulator_output.weight");
     T = output_w.shape[0], P = output_w.shape[1], G = output_w.shape[2], F = output_w.shape[3];
-    K = state_w.shape[1], C = 2 * G, S = tally_w.shape[2];
+    K = state_w.shape[1], C = 2 * G, S = accumulator_w.shape[2];
     /* The config is JSON within a string of JSON */
     const char *framework = after(after(json, "framework"), ":"), *pass = after(after(json, "passes"), "[");
     framework += strspn(framework, " \\\"");
@@ -345,7 +345,7 @@ static void read_weights(const char *path) {
     free(json);
 }
 
-/* ---- Visits ---- */
+/* ---- Iteration schedule ---- */
 
 enum { COEFFICIENTS = 192, IDLE = 1000000, NEVER = MAX_ITERATIONS };
 
@@ -356,8 +356,8 @@ static int significant(int t, int p, int i) {
     return since[(size_t)f32(coefficients, (size_t)t * G + p) * cells + i] <= t;
 }
 
-/* Whether the bit of channel c at cell i is told in iteration t; `codes` holds those that come before it. */
-static int told(const uint8_t *codes, int t, int c, int i) {
+/* Whether the bit of channel c at cell i is coded in iteration t; `codes` holds those that come before it. */
+static int coded(const uint8_t *codes, int t, int c, int i) {
     int p = c % G, level = f32(levels, (size_t)t * G + p);
     if (level == IDLE) return 0;
     if (c >= G) return level == 1 && !significant(t, p, i) && codes[p * cells + i];
@@ -367,13 +367,13 @@ static int told(const uint8_t *codes, int t, int c, int i) {
 /* The value of a magnitude bit, 127 times as `conv` takes it in. */
 static int8_t value(const uint8_t *codes, int t, int p, int i) {
     if (codes[p * cells + i]) return 127;
-    return told(codes, t, p, i) && significant(t, p, i) ? -127 : 0;
+    return coded(codes, t, p, i) && significant(t, p, i) ? -127 : 0;
 }
 
 static void check_raw(const uint8_t *codes, int t) {
     for (int c = 0; c < C; c++)
         for (int i = 0; i < cells; i++)
-            if (codes[c * cells + i] && !told(codes, t, c, i)) fail(CORRUPT, "a bit that is not told is 1");
+            if (codes[c * cells + i] && !coded(codes, t, c, i)) fail(CORRUPT, "an inferred bit is set");
 }
 
 /* What is significant after iteration t. */
@@ -467,20 +467,20 @@ static int conv(struct tensor w, size_t from, const int8_t *map, int inputs, int
     return sum;
 }
 
-/* A tally as iteration t sees it. The product can have more than 32 bits. */
+/* An accumulator as iteration t sees it. The product can have more than 32 bits. */
 static int8_t scaled(int q, int t) {
-    int64_t product = (int64_t)q * b32(tally_s, (size_t)t - 1);
+    int64_t product = (int64_t)q * b32(accumulator_s, (size_t)t - 1);
     int64_t v = product >= 0 ? product >> 10 : ~(~product >> 10);
     return (int8_t)(v < -127 || v > 127 ? 127 : v < 0 ? -v : v);
 }
 
-/* Adds the values x of iteration t - 1 to the tallies q and makes the map r of them. */
-static void count(int *q, int8_t *r, const int8_t *x, int t) {
+/* Adds the values x of iteration t - 1 to the accumulators q and computes the map r from them. */
+static void accumulate(int *q, int8_t *r, const int8_t *x, int t) {
     int8_t *around = r + (size_t)S * cells;
     for (int s = 0; s < S; s++) {
         for (int i = 0; i < cells; i++) {
             size_t row = ((size_t)(t - 1) * 2 + (q[s * cells + i] != 0)) * S + s;
-            for (int c = 0; c < G; c++) q[s * cells + i] += w16(tally_w, row * G + c) * (x[c * cells + i] / 127);
+            for (int c = 0; c < G; c++) q[s * cells + i] += w16(accumulator_w, row * G + c) * (x[c * cells + i] / 127);
             r[s * cells + i] = scaled(q[s * cells + i], t);
         }
         for (int i = 0; i < cells; i++) {
@@ -501,7 +501,7 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *x, const in
                     size_t out = half * K + c, layer = (size_t)(t - 1) * 2 * K + out;
                     z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * G * 9, x, G, row, column);
                     for (int j = 0; j < K; j++) z[half] += w8(state_w, out * K + j) * state[j * cells + cell];
-                    for (int s = 0; s < S; s++) z[half] += w8(tally_input_w, out * S + s) * r[s * cells + cell];
+                    for (int s = 0; s < S; s++) z[half] += w8(accumulator_input_w, out * S + s) * r[s * cells + cell];
                 }
                 int u = SIGMOID[clamp(shift(z[0], 8), -128, 127) + 128];
                 int n = TANH[clamp(shift(z[1], 7), -128, 127) + 128];
@@ -511,11 +511,11 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *x, const in
     memcpy(state, scratch, (size_t)K * cells);
 }
 
-/* What is known of a tile before a pass: maps of features, values, tallies as they are seen. */
+/* What is known of a tile before a pass: maps of features, of values, and r of the accumulators. */
 struct known { const int *feature; int8_t *x; const int8_t *r; };
 
-/* Writes k of the G pairs at cell i. */
-static void probabilities(int *k, const struct known *known, int t, int p, int i) {
+/* Writes p1_q16 of the G pairs at cell i. */
+static void probabilities(int *p1_q16, const struct known *known, int t, int p, int i) {
     int a[4096];
     for (int c = 0; c < F; c++) {
         size_t layer = ((size_t)t * P + p) * F + c;
@@ -528,8 +528,8 @@ static void probabilities(int *k, const struct known *known, int t, int p, int i
         int sum = b32(output_b, layer);
         for (int c = 0; c < F; c++) sum += w8(output_w, layer * F + c) * a[c];
         for (int s = 0; t && s < 2 * S; s++)
-            sum += w8(tally_output_w, (layer - (size_t)P * G) * 2 * S + s) * known->r[s * cells + i];
-        k[g] = PROBABILITY[clamp(shift(sum, 7), -128, 127) + 128];
+            sum += w8(accumulator_output_w, (layer - (size_t)P * G) * 2 * S + s) * known->r[s * cells + i];
+        p1_q16[g] = PROBABILITY[clamp(shift(sum, 7), -128, 127) + 128];
     }
 }
 
@@ -548,8 +548,8 @@ static void start_segment(const struct segment *segment) {
     coder.next = 2;
 }
 
-static int read_bit(int k) {
-    uint64_t share = ((uint64_t)(65536 - k) * 16777214 >> 16) + 1;
+static int read_bit(int p1_q16) {
+    uint64_t share = ((uint64_t)(65536 - p1_q16) * 16777214 >> 16) + 1;
     uint64_t unit = coder.width >> 24;
     uint64_t q = (coder.point - coder.low) / unit;
     int bit = q >= share;
@@ -574,7 +574,7 @@ static void end_segment(void) {
 
 /* Decodes the codes of an entropy-coded segment. */
 static void decode_segment(const struct segment *segment, uint8_t *codes, struct known *known, int t) {
-    int *k = zeros((size_t)G * cells, sizeof *k);
+    int *p1_q16 = zeros((size_t)G * cells, sizeof *p1_q16);
     memset(codes, 0, (size_t)C * cells);
     memset(known->x, 0, (size_t)G * cells);
     start_segment(segment);
@@ -583,20 +583,20 @@ static void decode_segment(const struct segment *segment, uint8_t *codes, struct
             int here[128];
             if (!in_lattice(lattices[p], i)) continue;
             probabilities(here, known, t, p, i);
-            for (int g = 0; g < G; g++) k[g * cells + i] = here[g];
+            for (int g = 0; g < G; g++) p1_q16[g * cells + i] = here[g];
         }
         for (int g = 0; g < G; g++)
             for (int i = 0; i < cells; i++) {
                 if (!in_lattice(lattices[p], i)) continue;
-                if (told(codes, t, g, i)) codes[g * cells + i] = (uint8_t)read_bit(k[g * cells + i]);
+                if (coded(codes, t, g, i)) codes[g * cells + i] = (uint8_t)read_bit(p1_q16[g * cells + i]);
                 known->x[g * cells + i] = value(codes, t, g, i);
             }
     }
     for (int c = G; c < C; c++)
         for (int i = 0; i < cells; i++)
-            if (told(codes, t, c, i)) codes[c * cells + i] = (uint8_t)read_bit(32768);
+            if (coded(codes, t, c, i)) codes[c * cells + i] = (uint8_t)read_bit(32768);
     end_segment();
-    free(k);
+    free(p1_q16);
 }
 
 static void pack(uint8_t *plane, const uint8_t *codes, size_t raw_length) {
@@ -614,14 +614,14 @@ static void decode_tile(uint32_t index) {
     uint8_t *codes = zeros((size_t)C * cells, 1), *plane = zeros(tile.raw_length, 1);
     since = zeros((size_t)COEFFICIENTS * cells, 1);
     memset(since, NEVER, (size_t)COEFFICIENTS * cells);
-    for (uint32_t n = 0; n < whole; n++) {
+    for (uint32_t n = 0; n < complete_units; n++) {
         struct segment *segment = &units[n][index];
         int t = (int)n;
         if (segment->coding == 2) break;
         if (t) {
             for (int i = 0; i < G * cells; i++) x[i] = value(codes, t - 1, i / cells, i % cells);
             advance(codes, t - 1);
-            count(q, r, x, t);
+            accumulate(q, r, x, t);
             next_state(state, scratch, x, r, t);
         }
         if (segment->coding == 1) {
@@ -646,14 +646,14 @@ int main(int argc, char **argv) {
     if (argc != 3) fail(USAGE, "usage: decoder WEIGHTS FILE");
     uint8_t *data = read_file(argv[2], &size);
     int complete = read_chunks(data, size);
-    if (!whole) fail(TRUNCATED, "0 whole iterations");
+    if (!complete_units) fail(TRUNCATED, "0 complete iterations");
     read_weights(argv[1]);
     for (uint32_t index = 0; index < tile_count; index++) decode_tile(index);
-    for (uint32_t t = 0; t < whole; t++)
+    for (uint32_t t = 0; t < complete_units; t++)
         for (uint32_t index = 0; index < tile_count; index++) {
             const struct segment *segment = &units[t][index];
             printf("%u %u %s %08x\n", t, index, codings[segment->coding], segment->plane_crc);
         }
-    if (!complete) printf("truncated: %u whole iterations\n", whole);
+    if (!complete) printf("truncated: %u complete iterations\n", complete_units);
     return complete ? 0 : TRUNCATED;
 }

@@ -1,13 +1,13 @@
 """A second decoder of .rnc files: bytes and weights in, header and codes out.
 
-It needs nothing but the Python standard library, shares no code with the package and follows the
-specification in its order. It is written to be read and checked, not to be fast.
-Codes and alpha plane are what must be exact; the pixels are left to `reference_network.py`.
+It needs nothing but the Python standard library, shares no code with the package and follows the order of the
+specification. It is written to be read and checked, not to be fast.
+It decodes what must be exact, codes and alpha plane; `reference_network.py` computes the pixels.
 
     python reference_decoder.py WEIGHTS FILE
 
 prints a line for each tile and iteration, as `decoder.c` does: iteration, tile, coding, CRC-32 of the packed code
-plane. The last line names the fault, if there is one; of a truncated file the whole iterations are printed first.
+plane. The last line names the fault, if there is one; of a truncated file the complete iterations are printed first.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ class Rejected(Exception):  # noqa: N818
 
 
 class SignatureError(Rejected):
-    """It is no .rnc file."""
+    """It is not an .rnc file."""
 
     fault = "signature"
 
 
 class UnsupportedError(Rejected):
-    """It asks for something this version does not define."""
+    """It requires something that this version does not define."""
 
     fault = "unsupported"
 
 
 class CorruptError(Rejected):
-    """It breaks a rule."""
+    """It violates a rule."""
 
     fault = "corrupt"
 
 
 class TruncatedError(Rejected):
-    """It ends early, after so many whole iterations."""
+    """It ends early, after `complete_iterations` complete iterations."""
 
     fault = "truncated"
-    whole_iterations = 0
+    complete_iterations = 0
 
 
 def require(holds: bool, what: str, error: type[Rejected] = CorruptError) -> None:
@@ -96,13 +96,13 @@ class Input:
         self.data, self.position = data, 0
 
     def take(self, count: int) -> bytes:
-        """Return the next bytes, all of them there."""
+        """Return the next `count` bytes."""
         require(len(self.data) - self.position >= count, "the file ends early", TruncatedError)
         self.position += count
         return self.data[self.position - count : self.position]
 
     def chunk(self, kind: bytes, length: int) -> bytes:
-        """Return the data of a chunk whose type and length are read, its CRC compared."""
+        """Return the data of a chunk whose type and length have been read, after checking its CRC."""
         value = self.take(length)
         (crc,) = struct.unpack("<I", self.take(4))
         require(crc == zlib.crc32(kind + struct.pack("<I", length) + value), f"CRC of {kind!r}")
@@ -115,7 +115,7 @@ def read_header(source: Input) -> Header:
     require(start == SIGNATURE, "signature", SignatureError)
     source.take(len(SIGNATURE))
     kind, length = struct.unpack("<4sI", source.take(8))
-    require(kind == b"HEAD" and 1 <= length <= MEBIBYTE, "the first chunk is no header")
+    require(kind == b"HEAD" and 1 <= length <= MEBIBYTE, "the first chunk is not a header")
     if length != 22:
         require(source.data[source.position : source.position + 1] != b"\x01", "length of the header")
     value = source.chunk(kind, length)
@@ -183,8 +183,8 @@ def decode_alpha(data: bytes) -> bytes | None:
         plane = bytearray(stream.decompress(value[1:], header.width * header.height + 1))
     except zlib.error as error:
         raise CorruptError(str(error)) from error
-    whole = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
-    require(whole, "alpha stream has another length")
+    complete = len(plane) == header.width * header.height and stream.eof and not stream.unused_data
+    require(complete, "alpha stream has another length")
     for n in range(len(plane)):
         if value[0] & 1 and n % header.width:
             plane[n] = (plane[n] + plane[n - 1]) & 255
@@ -209,7 +209,7 @@ class Segment(NamedTuple):
 
 
 def covered_head(header: Header, alpha: bytes) -> int:
-    """Return the CRC of what comes before the first codes of a picture."""
+    """Return the CRC of the covered bytes before the first codes of an image."""
     fields = header._replace(minor=0, iterations=0)
     return zlib.crc32(struct.pack("<BBHHBBBBHBB8s", *fields) + alpha)
 
@@ -248,7 +248,7 @@ def read_unit(source: Input, header: Header, before: list[Segment], crc: int) ->
 
 
 def read_units(source: Input, header: Header, alpha: bytes, *, tolerant: bool) -> list[list[Segment]]:
-    """Return the units, to the end of the file; a tolerant decoder takes the whole ones of a truncated file."""
+    """Return the units up to the end of the file; a tolerant decoder returns the complete ones of a truncated file."""
     units: list[list[Segment]] = []
     crc = covered_head(header, alpha)
     while len(units) < header.iterations:
@@ -258,9 +258,9 @@ def read_units(source: Input, header: Header, alpha: bytes, *, tolerant: bool) -
         except TruncatedError as error:
             if tolerant and units:
                 return units
-            error.whole_iterations = len(units)
+            error.complete_iterations = len(units)
             raise
-    require(tolerant or source.position == len(source.data), "spare bytes after the last unit")
+    require(tolerant or source.position == len(source.data), "trailing bytes after the last unit")
     return units
 
 
@@ -291,7 +291,7 @@ def unpack_bits(packed: bytes, channels: int, cells: int) -> Plane:
 
 
 def pack_bits(codes: Plane) -> bytes:
-    """Return codes as raw bytes, spare bits 0."""
+    """Return codes as raw bytes, padding bits 0."""
     bits = "".join(str(bit) for channel in codes for bit in channel)
     return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
 
@@ -300,7 +300,7 @@ def pack_bits(codes: Plane) -> bytes:
 
 
 class Tensor(NamedTuple):
-    """Integers with a shape; those of type F32 are integers too, where they mean something."""
+    """Integers with a shape; the relevant values of type F32 are integers too."""
 
     shape: tuple[int, ...]
     values: Sequence[int]
@@ -318,7 +318,7 @@ class Tensor(NamedTuple):
         return [self.at(n).values for n in range(self.shape[0])]
 
 
-PAIR_TABLES = ("network.quantiser.coefficient", "network.quantiser.level")
+PAIR_TABLES = ("network.quantizer.coefficient", "network.quantizer.level")
 
 
 def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -336,7 +336,7 @@ def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, config
 
 
-# --- Visits ----------------------------------------------------------------------------------------------------------
+# --- Iteration schedule ----------------------------------------------------------------------------------------------
 
 IDLE = 1000000
 
@@ -353,8 +353,8 @@ class Pairs:
         """Return whether the coefficient of a pair was significant before iteration t, up to which all is taken in."""
         return self.coefficients[t][p] in self.significant[cell]
 
-    def is_told(self, t: int, channel: int, cell: int, codes: Plane) -> bool:
-        """Return whether a bit of iteration t is told; of `codes` those are known that come before it in coding."""
+    def is_coded(self, t: int, channel: int, cell: int, codes: Plane) -> bool:
+        """Return whether a bit of iteration t is coded; in `codes`, the bits before it in coding order suffice."""
         p = channel % self.number
         level = self.levels[t][p]
         if level == IDLE:
@@ -371,14 +371,14 @@ class Pairs:
         """Return the value of a magnitude bit."""
         if bit:
             return 1
-        # Of a significant coefficient level 1 alone is told.
+        # Of a significant coefficient, only level 1 is coded.
         return -1 if self.levels[t][p] == 1 and self.is_significant(t, p, cell) else 0
 
     def check(self, t: int, codes: Plane) -> None:
-        """Reject the codes of a raw segment if a bit is 1 that is not told."""
+        """Reject the codes of a raw segment if an inferred bit is set."""
         for channel, row in enumerate(codes):
             for cell, bit in enumerate(row):
-                require(not bit or self.is_told(t, channel, cell, codes), "a bit that is not told is 1")
+                require(not bit or self.is_coded(t, channel, cell, codes), "an inferred bit is set")
 
     def take_in(self, t: int, codes: Plane) -> None:
         """Make those coefficients significant of which iteration t says it."""
@@ -499,9 +499,9 @@ class Network:
         self.pairs = Pairs(tensors, rows * columns)
         self.lattices = [lattice for lattice, _, _ in passes]
         self.state: Plane = [[0] * (rows * columns) for _ in range(tensors["state.weight"].shape[1])]
-        self.tallies = [[0] * tensors["tally.weight"].shape[2] for _ in range(rows * columns)]
+        self.accumulators = [[0] * tensors["accumulator.weight"].shape[2] for _ in range(rows * columns)]
         self.around = cells_around(rows, columns)
-        self.seen: list[list[int]] = []  # 2S features of the tallies, per cell
+        self.counts: list[list[int]] = []  # 2S features r of the accumulators, per cell
 
     def cells(self, lattice: int) -> list[int]:
         """Return the cells of a lattice in coding order."""
@@ -518,32 +518,32 @@ class Network:
         """Return, per cell, the inputs of a convolution over values: the neighbours, 127 times."""
         return neighbourhoods([[127 * value for value in channel] for channel in x], self.rows, self.columns)
 
-    def count(self, t: int, x: Plane) -> None:
-        """Take the values of iteration t - 1 into the tallies."""
-        fresh, known = (self.tensors["tally.weight"].at(t - 1, n).rows() for n in (0, 1))
-        for cell, tally in enumerate(self.tallies):
+    def accumulate(self, t: int, x: Plane) -> None:
+        """Add the values of iteration t - 1 to the accumulators."""
+        if_zero, otherwise = (self.tensors["accumulator.weight"].at(t - 1, n).rows() for n in (0, 1))
+        for cell, accumulator in enumerate(self.accumulators):
             values = [channel[cell] for channel in x]
-            for s, q in enumerate(tally):
-                tally[s] += dot(known[s] if q else fresh[s], values)
-        scale = self.tensors["tally.scale"].values[t - 1]
-        r = [[abs(clamp(q * scale >> 10, -127, 127)) for q in tally] for tally in self.tallies]
-        self.seen = []
+            for s, q in enumerate(accumulator):
+                accumulator[s] += dot(otherwise[s] if q else if_zero[s], values)
+        scale = self.tensors["accumulator.scale"].values[t - 1]
+        r = [[abs(clamp(q * scale >> 10, -127, 127)) for q in accumulator] for accumulator in self.accumulators]
+        self.counts = []
         for cell, around in enumerate(self.around):
-            self.seen.append(r[cell] + [sum(r[j][s] for j in around) >> 3 for s in range(len(fresh))])
+            self.counts.append(r[cell] + [sum(r[j][s] for j in around) >> 3 for s in range(len(if_zero))])
 
     def update(self, t: int, codes: Plane) -> None:
-        """Take the codes of iteration t - 1 into tallies, state and what is significant."""
+        """Update accumulators, state and significance with the codes of iteration t - 1."""
         x = self.pairs.values(t - 1, codes)
         self.pairs.take_in(t - 1, codes)
-        self.count(t, x)
-        w_q = self.tensors["tally_input.weight"].rows()
+        self.accumulate(t, x)
+        w_q = self.tensors["accumulator_input.weight"].rows()
         bias = self.tensors["state_in.bias"].at(t - 1).values
         w_x, w_h = self.tensors["state_in.weight"].at(t - 1).rows(), self.tensors["state.weight"].rows()
         half = len(self.state)
         for cell, around in enumerate(self.convolved(x)):
             h = [channel[cell] for channel in self.state]
-            seen = self.seen[cell][: self.tensors["tally_input.weight"].shape[1]]
-            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) + dot(w_q[c], seen) for c in range(2 * half)]
+            counts = self.counts[cell][: self.tensors["accumulator_input.weight"].shape[1]]
+            z = [bias[c] + dot(w_x[c], around) + dot(w_h[c], h) + dot(w_q[c], counts) for c in range(2 * half)]
             for c in range(half):
                 u = SIGMOID[clamp(z[c] >> 8, -128, 127) + 128]
                 n = TANH[clamp(z[half + c] >> 7, -128, 127) + 128]
@@ -557,26 +557,26 @@ class Network:
         codes: Plane = [[0] * (self.rows * self.columns) for _ in range(2 * number)]
         x: Plane = [[0] * (self.rows * self.columns) for _ in range(number)]
         for p, lattice in enumerate(self.lattices):
-            k = self.probabilities(t, p, feature, self.convolved(x))
+            p1_q16 = self.probabilities(t, p, feature, self.convolved(x))
             for g in range(number):
                 for cell in self.cells(lattice):
-                    if pairs.is_told(t, g, cell, codes):
-                        codes[g][cell] = coder.bit(k[cell][g])
+                    if pairs.is_coded(t, g, cell, codes):
+                        codes[g][cell] = coder.bit(p1_q16[cell][g])
                     x[g][cell] = pairs.value(t, g, cell, codes[g][cell])
         for channel in range(number, 2 * number):
             for cell in range(self.rows * self.columns):
-                if pairs.is_told(t, channel, cell, codes):
+                if pairs.is_coded(t, channel, cell, codes):
                     codes[channel][cell] = coder.bit(32768)
         coder.finish()
         return codes
 
     def probabilities(self, t: int, p: int, feature: list[list[int]], context: list[list[int]]) -> dict[int, list[int]]:
-        """Return k of each magnitude bit, by the cells of pass p."""
+        """Return p1_q16 of each magnitude bit, by cell of pass p."""
         bias, out = self.tensors["feature.bias"].at(t, p).values, self.tensors["output.weight"].at(t, p).rows()
         out_bias = self.tensors["output.bias"].at(t, p).values
         w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
-        w_q = self.tensors["tally_output.weight"].at(t - 1, p).rows() if t else []
-        k: dict[int, list[int]] = {}
+        w_q = self.tensors["accumulator_output.weight"].at(t - 1, p).rows() if t else []
+        p1_q16: dict[int, list[int]] = {}
         for cell in self.cells(self.lattices[p]):
             z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
             if p:
@@ -584,9 +584,9 @@ class Network:
             a = [clamp(value >> 6, 0, 255) for value in z]
             y = [b + dot(w, a) for b, w in zip(out_bias, out, strict=True)]
             if t:
-                y = [value + dot(w, self.seen[cell]) for value, w in zip(y, w_q, strict=True)]
-            k[cell] = [PROBABILITY[clamp(value >> 7, -128, 127) + 128] for value in y]
-        return k
+                y = [value + dot(w, self.counts[cell]) for value, w in zip(y, w_q, strict=True)]
+            p1_q16[cell] = [PROBABILITY[clamp(value >> 7, -128, 127) + 128] for value in y]
+        return p1_q16
 
 
 # --- Range coder -----------------------------------------------------------------------------------------------------
@@ -600,9 +600,9 @@ class RangeDecoder:
         self.low, self.width, self.next_word = 0, BIT_64, 2
         self.point = self.words[0] << 32 | self.words[1]
 
-    def bit(self, k: int) -> int:
-        """Return the next bit, which is 1 with probability k / 65536."""
-        share = ((65536 - k) * 16777214 >> 16) + 1
+    def bit(self, p1_q16: int) -> int:
+        """Return the next bit, which is 1 with probability p1_q16 / 65536."""
+        share = ((65536 - p1_q16) * 16777214 >> 16) + 1
         unit = self.width >> 24
         offset = (self.point - self.low) & BIT_64
         require(offset // unit < 1 << 24, "payload is invalid under its probabilities")
@@ -622,9 +622,9 @@ class RangeDecoder:
     def finish(self) -> None:
         """Check that the payload ends as the one canonical payload does."""
         last = (self.low + 0xFFFFFFFF & BIT_64) >> 32
-        spare = last == (self.low + self.width & BIT_64) >> 32
+        extra = last == (self.low + self.width & BIT_64) >> 32
         require(self.point == last << 32, "payload does not end canonically")
-        require(len(self.words) - 2 == self.next_word - 1 + spare, "payload has missing or spare words")
+        require(len(self.words) - 2 == self.next_word - 1 + extra, "payload has missing or additional words")
 
 
 # --- From bytes to codes ---------------------------------------------------------------------------------------------
@@ -673,8 +673,8 @@ def report(weights: bytes, data: bytes) -> list[str]:
         try:
             _, codes = decode(data, weights)
         except TruncatedError as error:
-            fault = [f"truncated: {error.whole_iterations} whole iterations"]
-            if not error.whole_iterations:
+            fault = [f"truncated: {error.complete_iterations} complete iterations"]
+            if not error.complete_iterations:
                 return fault
             _, codes = decode(data, weights, tolerant=True)
         decode_alpha(data)

@@ -1,10 +1,10 @@
-"""From codes to pixels: the decoder network, blending and rounding of the specification, written in its order.
+"""From codes to pixels: the decoder network, blending and rounding of the specification, in its order.
 
-It needs nothing but the Python standard library and shares no code with the package. Numbers are Python's floats of
-64 bits, so its samples are those that the tolerance of the specification is measured from. It is slow: a few seconds
-for a picture of 64 x 64 pixels and a small model.
+It needs nothing but the Python standard library and shares no code with the package. It computes with Python's 64-bit
+floats; the tolerance of the specification is measured from its samples. It is slow: a few seconds for an image of
+64 x 64 pixels and a small model.
 
-    python reference_network.py WEIGHTS FILE > PICTURE.ppm
+    python reference_network.py WEIGHTS FILE > IMAGE.ppm
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def gru(model: Model, name: str, x: Map, h: Map | None, width: int) -> Map:
 
 
 def activity(k: Map, width: int) -> list[float]:
-    """Return how busy each cell is, from the part of its coefficients that was coded."""
+    """Return the activity of each cell, from the midpoints of its coefficients."""
     height = len(k[0]) // width
     energy = [sum(row[cell] ** 2 for row in k[1:64]) / 63 for cell in range(len(k[0]))]
     out = []
@@ -167,21 +167,21 @@ def activity(k: Map, width: int) -> list[float]:
     return out
 
 
-def visits(model: Model, t: int) -> dict[int, tuple[float, list[int]]]:
-    """Return step and pairs of each coefficient that an iteration visits."""
+def schedule(model: Model, t: int) -> dict[int, tuple[float, list[int]]]:
+    """Return step and pairs of each coefficient that iteration t codes."""
     pairs = model.config["code_channels"] // 2
     out: dict[int, tuple[float, list[int]]] = {}
     for p in range(pairs):
         coefficient, level, step = (
-            model.tensors[f"network.quantiser.{name}"][t * pairs + p] for name in ("coefficient", "level", "step")
+            model.tensors[f"network.quantizer.{name}"][t * pairs + p] for name in ("coefficient", "level", "step")
         )
         if level < 1e6:
             out.setdefault(int(coefficient), (step, []))[1].append(p)
     return out
 
 
-def visited(m: float, r: float, s: float, magnitudes: Sequence[int], negative: int) -> tuple[float, float]:
-    """Return middle and half width of an interval after a visit, from its magnitude bits and its first sign bit."""
+def refine(m: float, r: float, s: float, magnitudes: Sequence[int], negative: int) -> tuple[float, float]:
+    """Return midpoint and half width of an interval after an iteration that codes its coefficient."""
     q = sum(magnitudes)
     if m == 0:
         if q == 0:
@@ -205,27 +205,28 @@ def coefficients(model: Model, planes: list[Plane], width: int) -> Map:
     m: Map = [[0.0] * cells for _ in range(192)]
     r: Map = [[1e9] * cells for _ in range(192)]
     (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
-    wider = [1.0] * cells
+    step_scale = [1.0] * cells
     for t, plane in enumerate(planes):
-        for coefficient, (step, pairs) in visits(model, t).items():
+        for coefficient, (step, pairs) in schedule(model, t).items():
             for cell in range(cells):
                 magnitudes, negative = [plane[p][cell] for p in pairs], plane[len(plane) // 2 + pairs[0]][cell]
-                s = step if coefficient in (0, 64, 128) else step * wider[cell]
-                middle, reach = m[coefficient][cell], r[coefficient][cell]
-                m[coefficient][cell], r[coefficient][cell] = visited(middle, reach, s, magnitudes, negative)
-        wider = [(1 + a / math.exp(log_floor)) ** exponent for a in activity(m, width)]
+                s = step if coefficient in (0, 64, 128) else step * step_scale[cell]
+                midpoint, half_width = m[coefficient][cell], r[coefficient][cell]
+                interval = refine(midpoint, half_width, s, magnitudes, negative)
+                m[coefficient][cell], r[coefficient][cell] = interval
+        step_scale = [(1 + a / math.exp(log_floor)) ** exponent for a in activity(m, width)]
     last = len(planes) - 1
-    gain = [math.exp(model.tensors["network.log_gain"][last]) / w for w in wider]
-    return look(model, last, (m, r), gain, width)
+    gain = [math.exp(model.tensors["network.log_gain"][last]) / w for w in step_scale]
+    return reconstruct(model, last, (m, r), gain, width)
 
 
-def look(model: Model, t: int, intervals: tuple[Map, Map], gain: list[float], width: int) -> Map:
-    """Return the coefficients that are shown after iteration t, from middles and half widths."""
+def reconstruct(model: Model, t: int, intervals: tuple[Map, Map], gain: list[float], width: int) -> Map:
+    """Return the reconstructed coefficients after iteration t, from midpoints and half widths."""
     m, r = intervals
-    seen = [[v * g / (1 + abs(v * g) / 4) for v, g in zip(row, gain, strict=True)] for row in m]
-    wide = [[min(abs(v) * g, 4) for v, g in zip(row, gain, strict=True)] for row in r]
-    x = linear(model.get("sight.weight"), None, seen)
-    x = add(x, linear(model.get("width.weight"), None, each(lambda w: w / 4 - 1, wide)))
+    scaled = [[v * g / (1 + abs(v * g) / 4) for v, g in zip(row, gain, strict=True)] for row in m]
+    widths = [[min(abs(v) * g, 4) for v, g in zip(row, gain, strict=True)] for row in r]
+    x = linear(model.get("midpoint_projection.weight"), None, scaled)
+    x = add(x, linear(model.get("half_width_projection.weight"), None, each(lambda w: w / 4 - 1, widths)))
     bias, shift = model.get("bias")[t * len(x) :], model.get("shift")[192 * t :]
     x = [[value + bias[d] for value in row] for d, row in enumerate(x)]
     context: Map | None = None
@@ -246,11 +247,11 @@ def look(model: Model, t: int, intervals: tuple[Map, Map], gain: list[float], wi
             width,
         )
     assert detail is not None
-    inside = linear(model.get("output.weight"), model.get("output.bias"), detail)
+    estimate = linear(model.get("output.weight"), model.get("output.bias"), detail)
     return [
         [
-            middle + (value + shift[c] * ((middle > 0) - (middle < 0))) * w / g
-            for middle, value, w, g in zip(m[c], inside[c], wide[c], gain, strict=True)
+            midpoint + (value + shift[c] * ((midpoint > 0) - (midpoint < 0))) * w / g
+            for midpoint, value, w, g in zip(m[c], estimate[c], widths[c], gain, strict=True)
         ]
         for c in range(192)
     ]
@@ -293,7 +294,7 @@ def inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def filtered(line: list[float]) -> list[float]:
-    """Return a row or a column of values, filtered around each border of blocks."""
+    """Return a row or a column of values, filtered across each block border."""
     out = list(line)
     for border in range(8, len(line), 8):
         pairs = [(line[border - 4 + i], line[border + 3 - i]) for i in range(4)]
@@ -305,7 +306,7 @@ def filtered(line: list[float]) -> list[float]:
 
 
 def lowered(line: list[float]) -> list[float]:
-    """Return a line of values under the inverse wavelet."""
+    """Return a line of values after the inverse wavelet transform."""
     if len(line) == 1:
         return line
     last = len(line) - 1
@@ -317,7 +318,7 @@ def lowered(line: list[float]) -> list[float]:
 
 
 def means(plane: list[float], width: int) -> list[float]:
-    """Return a map of means of blocks under the inverse wavelet, coarse grid first, columns first."""
+    """Return a map of block means after the inverse wavelet transform, coarse grid first, columns first."""
     rows = [plane[start : start + width] for start in range(0, len(plane), width)]
     for spacing in (2, 1):
         grid = [row[::spacing] for row in rows[::spacing]]
@@ -328,7 +329,7 @@ def means(plane: list[float], width: int) -> list[float]:
 
 
 def pixels(y: Map, width: int) -> list[list[tuple[float, ...]]]:
-    """Return the R, G, B of a tile by rows, neither limited nor rounded."""
+    """Return the R, G, B of a tile by rows, neither clipped nor rounded."""
     to_rgb = inverse(YCBCR)
     height = len(y[0]) // width
     y = [means(plane, width) if number in (0, 64, 128) else plane for number, plane in enumerate(y)]
@@ -376,10 +377,10 @@ def ramps(extent: int, header: Header) -> list[tuple[int, list[float]]]:
 
 
 def samples(weights: bytes, data: bytes, *, tolerant: bool = False) -> tuple[Header, bytes]:
-    """Return the header and the samples of a file by rows: one byte for each pixel of grey modes, else three."""
+    """Return the header and the samples of a file in row-major order: one byte per pixel in grey modes, else three."""
     model = Model(weights)
     header, codes = decode(data, weights, tolerant=tolerant)
-    picture = [[[0.0, 0.0, 0.0] for _ in range(header.width)] for _ in range(header.height)]
+    image = [[[0.0, 0.0, 0.0] for _ in range(header.width)] for _ in range(header.height)]
     tile = 0
     for top, down in ramps(header.height, header):
         for left, across in ramps(header.width, header):
@@ -387,12 +388,12 @@ def samples(weights: bytes, data: bytes, *, tolerant: bool = False) -> tuple[Hea
             rows = pixels(coefficients(model, codes[tile], width), width)
             for i, y_weight in enumerate(down):
                 for j, x_weight in enumerate(across):
-                    pixel = picture[top + i][left + j]
+                    pixel = image[top + i][left + j]
                     for channel in range(3):
                         pixel[channel] += y_weight * x_weight * rows[i][j][channel]
             tile += 1
     out = bytearray()
-    for row in picture:
+    for row in image:
         for pixel in row:
             values = [sum(map(mul, YCBCR[0], pixel))] if header.mode < 2 else pixel
             out += bytes(min(255, max(0, math.floor(value + 0.5))) for value in values)
@@ -400,7 +401,7 @@ def samples(weights: bytes, data: bytes, *, tolerant: bool = False) -> tuple[Hea
 
 
 def main(arguments: list[str]) -> None:
-    """Write the picture as PGM or PPM."""
+    """Write the image as PGM or PPM."""
     header, out = samples(*(Path(name).read_bytes() for name in arguments))
     kind = "P5" if header.mode < 2 else "P6"
     sys.stdout.buffer.write(f"{kind} {header.width} {header.height} 255\n".encode() + out)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_small_file(path: Path) -> Path:
-    """Write a grey picture with alpha, 5 pixels wide, 7 high, of two iterations; return its path."""
+    """Write a grey image with alpha, 5 pixels wide, 7 high, of two iterations; return its path."""
     header = Header(5, 7, "LA", 2, 1, 8, 64, 16, b"anything")
     payload = b"\x50"
     unit = (Segment(Coding.RAW, payload, zlib.crc32(payload)),)

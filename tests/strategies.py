@@ -58,7 +58,7 @@ def headers(draw: DrawFn, *, largest_side: int = 65_535, largest_tile: int = 409
 
 @st.composite
 def small_headers(draw: DrawFn) -> Header:
-    """Headers of a few small tiles, few channels and few iterations, so that whole files stay small."""
+    """Headers of a few small tiles, few channels and few iterations, so that complete files stay small."""
     header = draw(headers(largest_side=100, largest_tile=64))
     return Header(
         width=header.width,
@@ -100,8 +100,15 @@ def metadata(draw: DrawFn) -> dict[str, bytes]:
 
 
 @st.composite
+def alpha_data(draw: DrawFn, header: Header) -> bytes:
+    """Data of an `ALPH` chunk, valid for the size of the image."""
+    values = bytes([draw(st.integers(0, 255))]) * (header.width * header.height)
+    return bytes([draw(st.integers(0, 3))]) + zlib.compress(values)
+
+
+@st.composite
 def files(draw: DrawFn) -> RncFile:
-    """Whole files, each tile coded, raw or stopped as the rules allow."""
+    """Complete files, each tile coded, raw or stopped as the rules allow."""
     header = draw(small_headers())
     stops = [draw(st.integers(1, header.iterations + 2)) for _ in header.grid]
     units = tuple(
@@ -111,7 +118,7 @@ def files(draw: DrawFn) -> RncFile:
         )
         for iteration in range(header.iterations)
     )
-    alpha = draw(st.none() | st.binary(min_size=1, max_size=40)) if header.mode.endswith("A") else None
+    alpha = draw(st.none() | alpha_data(header)) if header.mode.endswith("A") else None
     return RncFile(header, draw(metadata()), alpha, units)
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillow_rnc import CorruptError
-from pillow_rnc.container.alpha import check_alpha, decode_alpha, encode_alpha, reduce_alpha
+from pillow_rnc.container.alpha import decode_alpha, encode_alpha, reduce_alpha
+from pillow_rnc.container.alpha_stream import unpack_alpha
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.data())
@@ -20,7 +21,7 @@ def test_any_plane_comes_back(width: int, height: int, data: st.DataObject) -> N
     blob = encode_alpha(plane)
 
     assert np.array_equal(decode_alpha(blob, width, height), plane)
-    check_alpha(blob, width, height)
+    unpack_alpha(blob, width * height)
 
 
 @pytest.mark.parametrize("predictor", range(4))
@@ -91,6 +92,6 @@ def test_what_fewer_values_would_make_longer_stays_as_it_is() -> None:
 )
 def test_damage_is_an_error(blob: bytes, reason: str) -> None:
     with pytest.raises(CorruptError, match=reason):
-        check_alpha(blob, 3, 2)
+        unpack_alpha(blob, 6)
     with pytest.raises(CorruptError, match=reason):
         decode_alpha(blob, 3, 2)

@@ -18,7 +18,7 @@ from strategies import SMALL_FILE_BYTES, corruptions, files, headers
 
 from pillow_rnc.container import chunks, reader, records, schema, writer
 from pillow_rnc.container.records import METADATA_TYPES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
-from pillow_rnc.container.validation import unit_faults
+from pillow_rnc.container.validation import unit_violations
 from pillow_rnc.errors import (
     CorruptError,
     RncFileError,
@@ -43,7 +43,7 @@ def raw(payload: bytes) -> Segment:
 SMALL = RncFile(
     HEADER,
     {"exif": b"Exif", "comment": b"!", "dpi": records.pack_dpi((72, 300.5))},
-    b"alpha",
+    b"\0" + zlib.compress(bytes(range(20)) * 17),
     (
         (raw(b"\xa5\xf0"),),
         (raw(b"\x00\x10"),),
@@ -78,9 +78,9 @@ def unit(*entries: tuple[int, int, int, int], payloads: bytes = b"") -> bytes:
 
 
 def small_with(*, after_head: bytes = b"", header: bytes = b"", units: bytes | None = None, end: bytes = b"") -> bytes:
-    """A sound file of three raw iterations but for the parts given."""
-    sound = writer.build(RncFile(HEADER, units=((raw(b"\xa5\xf0"),),) * 3))
-    return records.SIGNATURE + (header or head()) + after_head + (sound[HEAD_END:] if units is None else units) + end
+    """A valid file of three raw iterations but for the parts given."""
+    valid = writer.build(RncFile(HEADER, units=((raw(b"\xa5\xf0"),),) * 3))
+    return records.SIGNATURE + (header or head()) + after_head + (valid[HEAD_END:] if units is None else units) + end
 
 
 class RecordingFile(io.BytesIO):
@@ -124,7 +124,7 @@ def test_parse_returns_what_was_built(file: RncFile) -> None:
 
     assert reader.parse(data) == file
     assert writer.build(reader.parse(data)) == data
-    assert reader.verify(data) == file.header
+    assert reader.verify(data).header == file.header
 
 
 @given(headers())
@@ -161,7 +161,7 @@ def test_construct_alone_reads_the_file_that_struct_reads(file: RncFile) -> None
     tables = [
         Array(len(file.header.grid), schema.SEGMENT_ENTRY).parse(part.data) for part in parsed if part.type == b"ITER"
     ]
-    progress = chunks.start_of_units(file.header, file.alpha)
+    progress = chunks.initial_unit_state(file.header, file.alpha)
 
     assert all(part.crc == zlib.crc32(schema.CHUNK.build(part)[:-4]) for part in parsed)
     assert [
@@ -209,37 +209,37 @@ def metadata_length_positions(data: bytes) -> set[int]:
 
 
 @pytest.mark.parametrize("file", [SMALL, TILED])
-def test_every_cut_is_found_and_keeps_the_whole_iterations(file: RncFile) -> None:
+def test_every_truncation_is_detected_and_keeps_the_complete_iterations(file: RncFile) -> None:
     data = writer.build(file)
     offset, ends = unit_ends(data)
 
     for length in range(len(data)):
-        cut = data[:length]
-        whole = sum(end <= length for end in ends)
+        truncated = data[:length]
+        complete = sum(end <= length for end in ends)
         with pytest.raises(SignatureError if length < HEAD_AT else TruncatedError) as caught:
-            reader.parse(cut)
-        assert getattr(caught.value, "decodable_iterations", 0) == whole
+            reader.parse(truncated)
+        assert getattr(caught.value, "decodable_iterations", 0) == complete
         with pytest.raises(RncFileError):
-            reader.verify(cut)
-        if whole:
-            assert reader.parse(cut, allow_truncated=True).units == file.units[:whole]
-            assert reader.parse(cut, iterations=whole).units == file.units[:whole]
-            assert writer.truncate(cut, whole) == writer.truncate(data, whole)
+            reader.verify(truncated)
+        if complete:
+            assert reader.parse(truncated, allow_truncated=True).units == file.units[:complete]
+            assert reader.parse(truncated, iterations=complete).units == file.units[:complete]
+            assert writer.truncate(truncated, complete) == writer.truncate(data, complete)
         else:
             with pytest.raises(RncFileError):
-                reader.parse(cut, allow_truncated=True)
+                reader.parse(truncated, allow_truncated=True)
     assert offset < ends[0]
 
 
 @given(files(), st.data())
-def test_a_cut_does_not_look_behind_what_it_keeps(file: RncFile, data: st.DataObject) -> None:
+def test_truncation_does_not_check_beyond_what_it_keeps(file: RncFile, data: st.DataObject) -> None:
     assume(len(file.units) > 1)
     kept = data.draw(st.integers(1, len(file.units) - 1))
-    sound = writer.build(file)
-    end = unit_ends(sound)[1][kept - 1]
-    damaged = sound[:end] + bytes(len(sound) - end)
+    valid = writer.build(file)
+    end = unit_ends(valid)[1][kept - 1]
+    damaged = valid[:end] + bytes(len(valid) - end)
 
-    assert writer.truncate(damaged, kept) == writer.truncate(sound, kept)
+    assert writer.truncate(damaged, kept) == writer.truncate(valid, kept)
 
 
 def unit_ends(data: bytes) -> tuple[int, list[int]]:
@@ -252,9 +252,9 @@ def unit_ends(data: bytes) -> tuple[int, list[int]]:
 
 @given(files(), st.data())
 def test_damage_is_a_file_error_and_nothing_else(file: RncFile, data: st.DataObject) -> None:
-    sound = writer.build(file)
-    damaged = data.draw(corruptions(len(sound)))(sound)
-    assume(damaged != sound)
+    valid = writer.build(file)
+    damaged = data.draw(corruptions(len(valid)))(valid)
+    assume(damaged != valid)
 
     with pytest.raises(RncFileError):
         reader.parse(damaged)
@@ -278,7 +278,7 @@ def test_absurd_contents_with_correct_checksums_are_a_file_error(value: bytes, u
 
 
 @given(files(), st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=3))
-def test_damage_with_repaired_checksums_is_a_file_error_or_another_sound_file(
+def test_damage_with_repaired_checksums_is_a_file_error_or_another_valid_file(
     file: RncFile, flips: list[tuple[int, int]]
 ) -> None:
     damaged = bytearray(writer.build(file))
@@ -304,13 +304,13 @@ def has_unknown_chunk(data: bytes) -> bool:
 
 
 @given(files(), st.data())
-def test_a_cut_file_is_what_was_saved_with_fewer_iterations(file: RncFile, data: st.DataObject) -> None:
+def test_a_truncated_file_is_that_of_fewer_iterations(file: RncFile, data: st.DataObject) -> None:
     iterations = data.draw(st.integers(1, file.header.iterations))
     shorter = replace(file, header=replace(file.header, iterations=iterations), units=file.units[:iterations])
 
-    cut = writer.truncate(writer.build(file), iterations)
+    truncated = writer.truncate(writer.build(file), iterations)
 
-    assert cut == writer.build(shorter)
+    assert truncated == writer.build(shorter)
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])
@@ -350,19 +350,19 @@ def test_unit_sizes_are_known_without_reading_the_payloads() -> None:
     assert fp.given == 3 * 8
 
 
-@pytest.mark.parametrize(("spare", "whole"), [(0, 2), (5, 2), (7, 2), (8, 2), (-5, 1), (20, 2)])
-def test_unit_sizes_of_a_cut_file_are_those_of_its_whole_units(spare: int, whole: int) -> None:
+@pytest.mark.parametrize(("extra", "complete"), [(0, 2), (5, 2), (7, 2), (8, 2), (-5, 1), (20, 2)])
+def test_unit_sizes_of_a_truncated_file_are_those_of_its_complete_units(extra: int, complete: int) -> None:
     data = writer.build(SMALL)
     _, ends = unit_ends(data)
-    fp = io.BytesIO(data[: ends[1] + spare])
+    fp = io.BytesIO(data[: ends[1] + extra])
 
-    assert len(reader.unit_sizes(fp, reader.read_head(fp))) == whole
+    assert len(reader.unit_sizes(fp, reader.read_head(fp))) == complete
 
 
 def test_unit_sizes_end_with_the_last_unit_whatever_follows() -> None:
     data = writer.build(SMALL)
-    for spare in (bytes(20), unit(ENTRY, payloads=b"\xa5\xf0")):
-        fp = io.BytesIO(data + spare)
+    for extra in (bytes(20), unit(ENTRY, payloads=b"\xa5\xf0")):
+        fp = io.BytesIO(data + extra)
         assert reader.unit_sizes(fp, reader.read_head(fp)) == reader.unit_sizes(
             io.BytesIO(data), reader.read_head(io.BytesIO(data))
         )
@@ -391,7 +391,7 @@ def test_a_file_may_start_anywhere_in_a_file_object() -> None:
 def test_short_reads_make_no_difference() -> None:
     data = writer.build(SMALL)
 
-    assert reader.verify(ShortReads(data)) == HEADER
+    assert reader.verify(ShortReads(data)).header == HEADER
     fp = ShortReads(data)
     assert reader.read_units(fp, reader.read_head(fp)) == SMALL.units
 
@@ -420,7 +420,7 @@ def test_an_error_of_the_file_object_passes_through() -> None:
 def test_verify_takes_bytes_like_objects() -> None:
     data = writer.build(SMALL)
 
-    assert reader.verify(bytearray(data)) == reader.verify(memoryview(data)) == HEADER
+    assert reader.verify(bytearray(data)).header == reader.verify(memoryview(data)).header == HEADER
 
 
 @pytest.mark.parametrize(
@@ -509,12 +509,12 @@ def test_the_first_chunk_must_be_the_header() -> None:
         (chunk(b"a\x00cd", b"1"), CorruptError, "letters"),
         (chunk(b"exif", b""), CorruptError, "exif of 0 bytes"),
         (chunk(b"ALPH", b""), CorruptError, "alpha of 0 bytes"),
-        (chunk(b"ALPH", bytes(2 * 20 * 17 + 1025)), CorruptError, "allowed"),
-        (chunk(b"iccp", bytes((1 << 20) + 1)), CorruptError, "allowed"),
-        (b"".join(chunk(b"abcd", bytes(1 << 20)) for _ in range(5)), CorruptError, "allowed"),
+        (chunk(b"ALPH", bytes(2 * 20 * 17 + 1025)), CorruptError, "must be at most"),
+        (chunk(b"iccp", bytes((1 << 20) + 1)), CorruptError, "must be at most"),
+        (b"".join(chunk(b"abcd", bytes(1 << 20)) for _ in range(5)), CorruptError, "must be at most"),
         (chunk(b"dens", bytes(16)), CorruptError, "zero"),
         (chunk(b"dens", bytes(15)), CorruptError, "dpi of 15"),
-        (struct.pack("<4sI", b"exif", 2**32 - 1), CorruptError, "allowed"),
+        (struct.pack("<4sI", b"exif", 2**32 - 1), CorruptError, "must be at most"),
         (struct.pack("<4sI", b"exif", 1 << 20), TruncatedError, "0 of 3"),
     ],
 )
@@ -529,6 +529,19 @@ def test_there_are_at_most_64_chunks_before_the_first_unit() -> None:
         reader.parse(small_with(after_head=65 * chunk(b"abcd", b"")))
     with pytest.raises(CorruptError, match="more than 64 chunks"):
         reader.parse(small_with(after_head=64 * chunk(b"abcd", b"") + struct.pack("<4sI", b"abcd", 1 << 20)))
+
+
+def test_verify_checks_the_alpha_stream() -> None:
+    data = writer.build(replace(SMALL, alpha=b"\0" + zlib.compress(bytes(20 * 17 - 1))))
+
+    assert reader.parse(data).header == HEADER
+    with pytest.raises(CorruptError, match="alpha: the stream does not end after the 340 bytes"):
+        reader.verify(data)
+
+
+@given(st.binary(min_size=4, max_size=4), st.binary(max_size=100))
+def test_a_chunk_is_packed_as_the_schema_defines_it(chunk_type: bytes, value: bytes) -> None:
+    assert chunks.pack_chunk(chunk_type, value) == schema.build_chunk(chunk_type, value)
 
 
 def test_alpha_needs_a_mode_with_alpha() -> None:
@@ -546,7 +559,7 @@ def test_metadata_of_the_largest_sum_is_read() -> None:
     values = b"".join(chunk(kind, bytes(1 << 20)) for kind in (b"iccp", b"exif", b"xmpp", b"comm"))
 
     assert len(reader.parse(small_with(after_head=values)).metadata) == 4
-    with pytest.raises(CorruptError, match="allowed"):
+    with pytest.raises(CorruptError, match="must be at most"):
         reader.parse(small_with(after_head=values + chunk(b"dens", b"\x01" * 16)))
 
 
@@ -561,9 +574,9 @@ def test_unknown_ancillary_chunks_are_ignored_and_copied_when_safe() -> None:
     data = small_with(after_head=safe + chunk(b"exif", b"1") + unsafe)
 
     assert reader.parse(data).metadata == {"exif": b"1"}
-    cut = writer.truncate(data, 2)
-    assert safe in cut
-    assert unsafe not in cut
+    truncated = writer.truncate(data, 2)
+    assert safe in truncated
+    assert unsafe not in truncated
     assert writer.truncate(data, 3) == data
 
 
@@ -577,9 +590,9 @@ ENTRY = (1, 2, RAW_CRC, CODES_CRC)
     ("units", "error", "words"),
     [
         (chunk(b"ITER", b""), CorruptError, "segment table"),
-        (unit(ENTRY, ENTRY, payloads=b"\xa5\xf0" * 2), CorruptError, "segments make"),
-        (unit((1, 1, RAW_CRC, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "segments make"),
-        (unit((1, 2**32 - 1, RAW_CRC, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "segments make"),
+        (unit(ENTRY, ENTRY, payloads=b"\xa5\xf0" * 2), CorruptError, "its segment table gives"),
+        (unit((1, 1, RAW_CRC, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "its segment table gives"),
+        (unit((1, 2**32 - 1, RAW_CRC, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "its segment table gives"),
         (unit((1, 2, 0, RAW_CRC), payloads=b"\xa5\xf0"), CorruptError, "tile 0, iteration 0: payload CRC"),
         (unit((1, 2, RAW_CRC, 0), payloads=b"\xa5\xf0"), CorruptError, "codes CRC"),
         (unit((3, 2, RAW_CRC, 0), payloads=b"\xa5\xf0"), UnsupportedError, "coding 3"),
@@ -587,22 +600,26 @@ ENTRY = (1, 2, RAW_CRC, CODES_CRC)
         (unit((0, 0, 0, 0)), CorruptError, "entropy-coded payload of 0"),
         (unit((1, 0, 0, 0)), CorruptError, "raw payload of 0"),
         (unit((2, 0, 0, 0)), CorruptError, "first iteration"),
-        (unit((1, 2, zlib.crc32(b"12"), zlib.crc32(b"12")), payloads=b"12"), CorruptError, "spare bits"),
-        (struct.pack("<4sI", b"ITER", 2**32 - 1) + struct.pack("<BIII", *ENTRY), CorruptError, "segments make"),
+        (unit((1, 2, zlib.crc32(b"12"), zlib.crc32(b"12")), payloads=b"12"), CorruptError, "padding bits"),
+        (
+            struct.pack("<4sI", b"ITER", 2**32 - 1) + struct.pack("<BIII", *ENTRY),
+            CorruptError,
+            "its segment table gives",
+        ),
         (chunk(b"exif", b"1")[:8], TruncatedError, "0 of 3"),
         (unit(ENTRY, payloads=b"\xa5\xf0") + chunk(b"exif", b"late"), CorruptError, "iteration 1: chunk"),
         (unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 0, 0, 0)), CorruptError, "iteration 1: codes CRC"),
         (
             unit(ENTRY, payloads=b"\xa5\xf0") + unit((2, 1, 0xD202EF8D, CODES_CRC), payloads=b"\0"),
             CorruptError,
-            "iteration 1: stopped, but with a payload of 1 bytes",
+            "iteration 1: stopped segment has a payload of 1 bytes",
         ),
         (
             unit(ENTRY, payloads=b"\xa5\xf0")
             + unit((2, 0, 0, zlib.crc32(b"\0", CODES_CRC)))
             + unit(ENTRY, payloads=b"\xa5\xf0"),
             CorruptError,
-            "tile 0, iteration 2: codes after",
+            "tile 0, iteration 2: segment has codes, but",
         ),
     ],
 )
@@ -626,15 +643,15 @@ def test_an_entropy_coded_payload_is_never_longer_than_the_raw_one() -> None:
 def test_bytes_after_the_end_are_an_error_that_a_tolerant_reader_ignores() -> None:
     data = writer.build(SMALL)
 
-    with pytest.raises(CorruptError, match="spare bytes"):
+    with pytest.raises(CorruptError, match="trailing bytes"):
         reader.parse(data + b"\x00")
-    with pytest.raises(CorruptError, match="spare bytes"):
+    with pytest.raises(CorruptError, match="trailing bytes"):
         writer.truncate(data + b"\x00", 3)
     assert reader.parse(data + b"\x00", allow_truncated=True) == SMALL
     assert reader.parse(data + b"\x00", iterations=2).units == SMALL.units[:2]
 
 
-def test_damage_after_a_whole_iteration_is_not_taken_for_an_early_end() -> None:
+def test_damage_after_a_complete_iteration_is_not_taken_for_an_early_end() -> None:
     data = bytearray(writer.build(SMALL))
     data[-1] ^= 1
 
@@ -650,7 +667,7 @@ def test_a_signature_damaged_by_text_mode_or_of_others_is_not_ours(damage: bytes
 
 @pytest.mark.parametrize("iterations", [-1, 0, 4])
 @pytest.mark.parametrize("call", [lambda data, k: reader.parse(data, iterations=k), writer.truncate])
-def test_an_iteration_count_that_the_file_lacks_is_refused(
+def test_an_iteration_count_that_the_file_lacks_is_rejected(
     call: Callable[[bytes, int], object], iterations: int
 ) -> None:
     with pytest.raises(RncOptionError, match="the file has 3"):
@@ -687,7 +704,7 @@ def test_records_that_break_a_rule_are_not_built(file: RncFile) -> None:
 
 
 def test_a_unit_of_another_length_has_no_further_faults() -> None:
-    faults = list(unit_faults((), HEADER, iteration=0, stopped=set()))
+    faults = list(unit_violations((), HEADER, iteration=0, stopped=set()))
 
     assert faults == [(CorruptError, "iteration 0: 0 segments, the grid has 1 tiles")]
 
@@ -732,12 +749,12 @@ def test_dpi_comes_back(dpi: tuple[float, float]) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 65536, 1e-9])
-def test_a_dpi_without_meaning_is_refused(value: float) -> None:
+def test_a_dpi_without_meaning_is_rejected(value: float) -> None:
     with pytest.raises(RncOptionError, match="dpi"):
         records.pack_dpi((72, value))
 
 
-def test_reading_checking_and_cutting_load_no_other_library() -> None:
+def test_reading_verifying_and_truncating_load_no_other_library() -> None:
     script = (
         "import sys, io; from pillow_rnc.container import reader as c, writer as w; "
         "data = sys.stdin.buffer.read(); c.verify(data);"

@@ -26,7 +26,7 @@ SLACK = 1e-5  # of rounding, relative
 
 
 class Schedule(NamedTuple):
-    """Visits of each iteration, (coefficient, step, levels) each, and what steps are multiplied by."""
+    """IterationSchedule of each iteration, (coefficient, step, levels) each, and what steps are multiplied by."""
 
     visits: list[list[tuple[int, float, int]]]
     scales: list[torch.Tensor]  # [1, 3, 1, cells] each, of the coefficients

@@ -1,4 +1,4 @@
-"""Entropy network: legal weights only, both paths equal, nothing seen before it is known."""
+"""Entropy network: only valid weights, equal implementations, probabilities that depend on known bits alone."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def _of_pass(plane: Values, one: Pass) -> Values:
 
 
 def _probabilities(state: EntropyState, values: Values, passes: tuple[Pass, ...]) -> list[list[int]]:
-    """Feed values [T, M, h, w] and return what the network says of each pass."""
+    """Supply values [T, M, h, w] and return the probabilities of each pass."""
     said: list[list[int]] = []
     for iteration, plane in enumerate(values):
-        state.begin(iteration, values[iteration - 1] if iteration else None)
+        state.start_iteration(iteration, values[iteration - 1] if iteration else None)
         for index, one in enumerate(passes):
             said.append(state.probabilities(index).ravel().tolist())
-            state.reveal(index, _of_pass(plane, one))
+            state.update(index, _of_pass(plane, one))
     return said
 
 
@@ -83,9 +83,9 @@ def _both(tensors: EntropyTensors, grid_h: int, grid_w: int) -> tuple[FastState,
     st.sampled_from(LAYOUTS),
     st.sampled_from((2.0, 15.0, 60.0, 500.0)),
 )
-def test_fast_path_equals_the_reference(seed: int, grid_h: int, grid_w: int, passes: Passes, spread: float) -> None:
+def test_fast_state_equals_the_reference(seed: int, grid_h: int, grid_w: int, passes: Passes, spread: float) -> None:
     tensors = EntropyTensors.from_mapping(tiny_tensors(seed, passes=passes, spread=spread), passes)
-    codes = _planes(seed, 4, tensors.modelled_channels, grid_h, grid_w)
+    codes = _planes(seed, 4, tensors.context_coded_channels, grid_h, grid_w)
     fast, reference = _both(tensors, grid_h, grid_w)
 
     assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
@@ -108,11 +108,11 @@ def test_channels_that_are_the_same_in_all_cells_count_as_any_other(
 
 
 @pytest.mark.parametrize("first", [(3, 0, 2, 0, 1, 2), (2, 3, 1, 3, 1, 1), (3,) * 6], ids=str)
-def test_tallies_may_move_for_the_first_time_in_any_iteration(first: tuple[int, ...]) -> None:
+def test_accumulators_may_be_added_to_for_the_first_time_in_any_iteration(first: tuple[int, ...]) -> None:
     tensors = tiny_tensors(4, spread=15)
-    tensors["entropy.tally.weight"][...] = np.random.default_rng(4).integers(-50, 51, (3, 2, 6, 4))
-    for tally, iteration in enumerate(first):
-        tensors["entropy.tally.weight"][:iteration, :, tally] = 0
+    tensors["entropy.accumulator.weight"][...] = np.random.default_rng(4).integers(-50, 51, (3, 2, 6, 4))
+    for accumulator, iteration in enumerate(first):
+        tensors["entropy.accumulator.weight"][:iteration, :, accumulator] = 0
     checked = EntropyTensors.from_mapping(tensors, PASSES)
     codes = _planes(4, 4, 4, 5, 6)
     fast, reference = _both(checked, 5, 6)
@@ -121,10 +121,10 @@ def test_tallies_may_move_for_the_first_time_in_any_iteration(first: tuple[int, 
 
 
 @pytest.mark.parametrize("passes", LAYOUTS, ids=str)
-def test_fast_path_equals_the_reference_in_every_order_of_passes(passes: Passes) -> None:
+def test_fast_state_equals_the_reference_in_every_order_of_passes(passes: Passes) -> None:
     """A neighbour may be known in some cells of a pass and not in others."""
     tensors = EntropyTensors.from_mapping(tiny_tensors(9, passes=passes, spread=15), passes)
-    codes = _planes(9, 4, tensors.modelled_channels, 6, 7)
+    codes = _planes(9, 4, tensors.context_coded_channels, 6, 7)
     fast, reference = _both(tensors, 6, 7)
 
     assert _probabilities(fast, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
@@ -132,7 +132,7 @@ def test_fast_path_equals_the_reference_in_every_order_of_passes(passes: Passes)
 
 @pytest.mark.parametrize("cells", [1, 7, 20])
 @pytest.mark.parametrize("grid", [(9, 7), (8, 10), (13, 1)])
-def test_fast_path_equals_the_reference_in_blocks_of_any_size(
+def test_fast_state_equals_the_reference_in_blocks_of_any_size(
     cells: int, grid: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast, "_BLOCK_CELLS", cells)
@@ -143,7 +143,7 @@ def test_fast_path_equals_the_reference_in_blocks_of_any_size(
     assert _probabilities(state, codes, tensors.passes) == _probabilities(reference, codes, tensors.passes)
 
 
-def test_fast_path_equals_the_reference_at_real_size_and_over_several_blocks() -> None:
+def test_fast_state_equals_the_reference_at_real_size_and_over_several_blocks() -> None:
     passes = passes_of(32, 2)
     tensors = EntropyTensors.from_mapping(
         tiny_tensors(5, passes=passes, state=64, hidden=64, iterations=2, spread=25), passes
@@ -155,13 +155,13 @@ def test_fast_path_equals_the_reference_at_real_size_and_over_several_blocks() -
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_fast_path_is_exact_at_the_largest_legal_sums(sign: int) -> None:
+def test_fast_state_is_exact_at_the_largest_valid_sums(sign: int) -> None:
     """All weights as far as they go and biases that fill the bound up to 2^24 - 1 exactly."""
     tensors = tiny_tensors(0)
     for name, array in tensors.items():
-        if name.endswith("weight"):  # of tallies, 3 * 4 * 32767
+        if name.endswith("weight"):  # of accumulators, 3 * 4 * 32767
             array[...] = np.iinfo(array.dtype).max * sign
-    tensors["entropy.tally.scale"][...] = 65535
+    tensors["entropy.accumulator.scale"][...] = 65535
     state = 127 * 127 * (9 * 4 + 8 + 6)
     hidden = 127 * 127 * 9 * 8
     context = 127 * 127 * 9 * 4
@@ -181,20 +181,20 @@ def test_fast_path_is_exact_at_the_largest_legal_sums(sign: int) -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_tallies_are_sums_of_all_iterations_scaled_and_clamped(fast: bool) -> None:
-    """One pass sees one tally alone, so the definition can be followed by hand."""
+def test_accumulators_are_sums_over_all_iterations_scaled_and_clamped(fast: bool) -> None:
+    """One pass sees one accumulator alone, so the definition can be followed by hand."""
     passes = ((0, 0, 1), (1, 0, 1))
-    tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, tallies=1).items()}
-    tensors["entropy.tally.weight"][:, :, 0, 0] = ((1000, 9), (7, -300), (9, 5))
-    tensors["entropy.tally.scale"][...] = (100, 90, 65535)
-    tensors["entropy.tally_output.weight"][:, 1, 0] = (50, 0)
+    tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, accumulators=1).items()}
+    tensors["entropy.accumulator.weight"][:, :, 0, 0] = ((1000, 9), (7, -300), (9, 5))
+    tensors["entropy.accumulator.scale"][...] = (100, 90, 65535)
+    tensors["entropy.accumulator_output.weight"][:, 1, 0] = (50, 0)
     checked = EntropyTensors.from_mapping(tensors, passes)
     codes = np.array([1, -1, -1, 1], dtype=np.int8)[:, None, None, None] * np.ones((1, 1, 2), dtype=np.int8)
     said = _probabilities(_both(checked, 1, 2)[0 if fast else 1], codes, checked.passes)
 
     # q is 1000, 1300 and 1295; times the scale over 1024 that is 97, 114 and beyond 127.
-    seen = [50 * v >> 7 for v in (97, 114, 127)]
-    assert [said[2 * t + 1] for t in range(4)] == [[PROBABILITY[128 + min(v, 127)]] for v in (0, *seen)]
+    counts = [50 * v >> 7 for v in (97, 114, 127)]
+    assert [said[2 * t + 1] for t in range(4)] == [[PROBABILITY[128 + min(v, 127)]] for v in (0, *counts)]
     assert [said[2 * t] for t in range(4)] == [[PROBABILITY[128]]] * 4
 
 
@@ -208,14 +208,14 @@ def test_tallies_are_sums_of_all_iterations_scaled_and_clamped(fast: bool) -> No
     ],
     ids=["known at once", "known late", "0 anew"],
 )
-def test_a_tally_that_is_0_moves_by_a_table_of_its_own(
+def test_an_accumulator_that_is_0_has_a_table_of_its_own(
     bits: list[tuple[int, int]], seen: tuple[int, ...], fast: bool
 ) -> None:
     passes = ((0, 0, 2), (1, 0, 2))
-    tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, tallies=1).items()}
-    tensors["entropy.tally.weight"][:, :, 0] = ((30, 30), (45, 15))
-    tensors["entropy.tally.scale"][...] = 1024
-    tensors["entropy.tally_output.weight"][..., 0] = 127
+    tensors = {name: np.zeros_like(array) for name, array in tiny_tensors(passes=passes, accumulators=1).items()}
+    tensors["entropy.accumulator.weight"][:, :, 0] = ((30, 30), (45, 15))
+    tensors["entropy.accumulator.scale"][...] = 1024
+    tensors["entropy.accumulator_output.weight"][..., 0] = 127
     checked = EntropyTensors.from_mapping(tensors, passes)
     codes = np.array([*bits, (0, 0)], dtype=np.int8)[..., None, None]
     said = _probabilities(_both(checked, 1, 1)[0 if fast else 1], codes, checked.passes)
@@ -230,11 +230,11 @@ AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 
 def _said_of_one_input(name: str, place: int, *, fast: bool) -> tuple[EntropyTensors, list[Plane], Values]:
     """Return what a network says by cell and channel where one weight alone, 127 at each output, is not 0.
 
-    With the codes and the tensors, in which the tallies are as they were.
+    With the codes and the tensors, in which the accumulators are as they were.
     """
     tensors = tiny_tensors(8, spread=60)
     for key, array in tensors.items():
-        if not key.startswith("entropy.tally."):
+        if not key.startswith("entropy.accumulator."):
             array[...] = 0
     tensors[name][..., place] = 127
     checked = EntropyTensors.from_mapping(tensors, PASSES)
@@ -250,25 +250,25 @@ def _said_of_one_input(name: str, place: int, *, fast: bool) -> tuple[EntropyTen
     return checked, planes, codes
 
 
-def _tally(tensors: EntropyTensors, codes: Values, s: int, cell: tuple[int, int]) -> int:
-    """Return a tally of a cell after all codes."""
-    tally = 0
-    for weight, values in zip(tensors.tally_weight, codes[:, :, cell[0], cell[1]], strict=False):
-        tally += int((weight[int(tally != 0), s].astype(int) * values.astype(int)).sum())
-    return tally
+def _accumulator(tensors: EntropyTensors, codes: Values, s: int, cell: tuple[int, int]) -> int:
+    """Return an accumulator of a cell after all codes."""
+    accumulator = 0
+    for weight, values in zip(tensors.accumulator_weight, codes[:, :, cell[0], cell[1]], strict=False):
+        accumulator += int((weight[int(accumulator != 0), s].astype(int) * values.astype(int)).sum())
+    return accumulator
 
 
 def _scaled(tensors: EntropyTensors, t: int, value: int) -> int:
-    return min(max(math.floor(value * int(tensors.tally_scale[t - 1]) / 1024), -127), 127)
+    return min(max(math.floor(value * int(tensors.accumulator_scale[t - 1]) / 1024), -127), 127)
 
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_surroundings_are_the_mean_of_magnitudes_around_a_cell(fast: bool) -> None:
     s = 4
-    tensors, said, codes = _said_of_one_input("entropy.tally_output.weight", 6 + s, fast=fast)
+    tensors, said, codes = _said_of_one_input("entropy.accumulator_output.weight", 6 + s, fast=fast)
     found = set()
     for t in (1, 2, 3):
-        v = {cell: abs(_scaled(tensors, t, _tally(tensors, codes[:t], s, cell))) for cell in CELLS}
+        v = {cell: abs(_scaled(tensors, t, _accumulator(tensors, codes[:t], s, cell))) for cell in CELLS}
         for y, x in CELLS:
             mean = sum(v.get((y + dy, x + dx), 0) for dy, dx in AROUND) // 8
             found.add(mean)
@@ -334,16 +334,16 @@ def test_iterations_must_come_in_order() -> None:
     fast, reference = _both(EntropyTensors.from_mapping(tiny_tensors(), PASSES), 2, 2)
     for state in (fast, reference):
         with pytest.raises(ValueError, match="expected 0"):
-            state.begin(1, None)
+            state.start_iteration(1, None)
 
 
-def test_model_tells_what_it_can_code() -> None:
+def test_a_model_knows_what_it_can_code() -> None:
     model = tiny_model(passes=passes_of(6, 3), iterations=3)
 
     assert (model.code_channels, model.iterations, len(model.passes)) == (6, 3, 6)
 
 
-def test_tensors_of_other_networks_are_left_alone() -> None:
+def test_tensors_of_other_networks_are_ignored() -> None:
     model = EntropyModel.from_tensors({**tiny_tensors(), "encoder.weight": np.zeros(3)}, PASSES)
     alone = EntropyModel.from_tensors(tiny_tensors(), PASSES)
 
@@ -352,9 +352,9 @@ def test_tensors_of_other_networks_are_left_alone() -> None:
 
 
 def _zeros() -> dict[str, NDArray[Any]]:
-    """Return legal tensors that say nothing."""
+    """Return valid tensors that are all zero."""
     tensors = {key: np.zeros_like(array) for key, array in tiny_tensors().items()}
-    tensors["entropy.tally.scale"][...] = 1
+    tensors["entropy.accumulator.scale"][...] = 1
     return tensors
 
 
@@ -375,27 +375,33 @@ def _replace(name: str, array: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
         (_replace("entropy.state.weight", np.zeros(16, dtype=np.int8)), "dimensions"),
         (_replace("entropy.state.weight", np.zeros((0, 0), dtype=np.int8)), "at least 1"),
         (_replace("entropy.state.weight", np.full((16, 8), -128, dtype=np.int8)), "-128"),
-        (_replace("entropy.tally.weight", np.zeros((3, 2, 6, 4), dtype=np.int8)), "expected int16"),
-        (_replace("entropy.tally.weight", np.full((3, 2, 6, 4), -32768, dtype=np.int16)), "-32768"),
-        (_replace("entropy.tally.weight", np.zeros((3, 2, 0, 4), dtype=np.int16)), "at least 1"),
-        (_replace("entropy.tally.weight", np.zeros((3, 6, 4), dtype=np.int16)), "dimensions"),
-        (_replace("entropy.tally.weight", np.zeros((3, 1, 6, 4), dtype=np.int16)), r"expected int16 \(3, 2, 6, 4\)"),
-        (_replace("entropy.tally.weight", np.zeros((4, 2, 6, 4), dtype=np.int16)), r"expected int16 \(3, 2, 6, 4\)"),
-        (_replace("entropy.tally.scale", np.ones(4, dtype=np.int32)), r"expected int32 \(3,\)"),
-        (_replace("entropy.tally.scale", np.zeros(3, dtype=np.int32)), "expected 1 to 65535"),
-        (_replace("entropy.tally.scale", np.full(3, 65536, dtype=np.int32)), "expected 1 to 65535"),
-        (_replace("entropy.tally_input.weight", np.zeros((16, 12), dtype=np.int8)), r"\(16, 6\)"),
-        (_replace("entropy.tally_output.weight", np.full((3, 5, 2, 12), -128, dtype=np.int8)), "-128"),
-        (_replace("entropy.tally_output.weight", np.zeros((3, 5, 2, 6), dtype=np.int8)), r"\(3, 5, 2, 12\)"),
+        (_replace("entropy.accumulator.weight", np.zeros((3, 2, 6, 4), dtype=np.int8)), "expected int16"),
+        (_replace("entropy.accumulator.weight", np.full((3, 2, 6, 4), -32768, dtype=np.int16)), "-32768"),
+        (_replace("entropy.accumulator.weight", np.zeros((3, 2, 0, 4), dtype=np.int16)), "at least 1"),
+        (_replace("entropy.accumulator.weight", np.zeros((3, 6, 4), dtype=np.int16)), "dimensions"),
+        (
+            _replace("entropy.accumulator.weight", np.zeros((3, 1, 6, 4), dtype=np.int16)),
+            r"expected int16 \(3, 2, 6, 4\)",
+        ),
+        (
+            _replace("entropy.accumulator.weight", np.zeros((4, 2, 6, 4), dtype=np.int16)),
+            r"expected int16 \(3, 2, 6, 4\)",
+        ),
+        (_replace("entropy.accumulator.scale", np.ones(4, dtype=np.int32)), r"expected int32 \(3,\)"),
+        (_replace("entropy.accumulator.scale", np.zeros(3, dtype=np.int32)), "must be 1 to 65535"),
+        (_replace("entropy.accumulator.scale", np.full(3, 65536, dtype=np.int32)), "must be 1 to 65535"),
+        (_replace("entropy.accumulator_input.weight", np.zeros((16, 12), dtype=np.int8)), r"\(16, 6\)"),
+        (_replace("entropy.accumulator_output.weight", np.full((3, 5, 2, 12), -128, dtype=np.int8)), "-128"),
+        (_replace("entropy.accumulator_output.weight", np.zeros((3, 5, 2, 6), dtype=np.int8)), r"\(3, 5, 2, 12\)"),
     ],
     ids=[
         *("missing", "unknown", "float", "int64", "shape", "dimensions", "empty", "-128"),
-        *("tally type", "tally -32768", "no tally", "tally dimensions"),
-        *("one table", "tally of the last", "scale of the last", "scale 0", "scale 65536"),
+        *("accumulator type", "accumulator -32768", "no accumulator", "accumulator dimensions"),
+        *("one table", "accumulator of the last", "scale of the last", "scale 0", "scale 65536"),
         *("input shape", "output -128", "no surroundings"),
     ],
 )
-def test_unlawful_tensors_are_refused(tensors: dict[str, NDArray[Any]], message: str) -> None:
+def test_invalid_tensors_are_rejected(tensors: dict[str, NDArray[Any]], message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         EntropyModel.from_tensors(tensors, PASSES)
 
@@ -416,14 +422,14 @@ def test_unlawful_tensors_are_refused(tensors: dict[str, NDArray[Any]], message:
     ],
     ids=["none", "missing", "twice", "covered", "unequal", "lattice 4", "lattice -3", "overlap", "no lattice 3", "gap"],
 )
-def test_passes_that_do_not_code_every_bit_once_are_refused(passes: Passes) -> None:
+def test_passes_that_do_not_code_every_bit_once_are_rejected(passes: Passes) -> None:
     with pytest.raises(WeightsError, match="passes"):
         EntropyModel.from_tensors(tiny_tensors(), passes)
 
 
 @pytest.mark.parametrize("name", ["state_in", "feature", "output"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_sum_of_2_to_the_24_is_refused(name: str, sign: int) -> None:
+def test_a_sum_of_2_to_the_24_is_rejected(name: str, sign: int) -> None:
     tensors = _zeros()
     bias = tensors[f"entropy.{name}.bias"]
     bias[-1, ..., -1] = sign * (2**24 - 1)
@@ -435,31 +441,31 @@ def test_a_sum_of_2_to_the_24_is_refused(name: str, sign: int) -> None:
 
 
 def test_every_weight_counts_in_the_bound() -> None:
-    for name, bias, reach in (
+    for name, bias, limit in (
         ("state_in.weight", "state_in.bias", 127),
         ("state.weight", "state_in.bias", 127),
         ("feature.weight", "feature.bias", 127),
         ("context.weight", "feature.bias", 127),
         ("output.weight", "output.bias", 255),
-        ("tally_input.weight", "state_in.bias", 127),
-        ("tally_output.weight", "output.bias", 127),
+        ("accumulator_input.weight", "state_in.bias", 127),
+        ("accumulator_output.weight", "output.bias", 127),
     ):
         tensors = _zeros()
-        tensors[f"entropy.{bias}"][...] = 2**24 - 1 - reach
+        tensors[f"entropy.{bias}"][...] = 2**24 - 1 - limit
         tensors[f"entropy.{name}"][...] = 0
         tensors[f"entropy.{name}"].reshape(-1)[-1] = -1
         EntropyModel.from_tensors(tensors, PASSES)
         tensors[f"entropy.{name}"].reshape(-1)[-1] = 2
 
-        with pytest.raises(WeightsError, match="sums reach"):
+        with pytest.raises(WeightsError, match="sums can reach"):
             EntropyModel.from_tensors(tensors, PASSES)
 
 
-def test_a_tally_of_2_to_the_24_is_refused() -> None:
-    """Of all iterations together, of each the table that reaches farther."""
+def test_an_accumulator_of_2_to_the_24_is_rejected() -> None:
+    """Over all iterations, of each the table with the larger sum."""
     passes = passes_of(256, 1)
     tensors = tiny_tensors(passes=passes, state=1, hidden=1, spread=0)
-    weight = tensors["entropy.tally.weight"]
+    weight = tensors["entropy.accumulator.weight"]
     weight[...] = 0
     weight[0, :, -1] = [[-32767], [32766]]
     weight[1, :, -1] = [[32766], [-32767]]
@@ -467,21 +473,21 @@ def test_a_tally_of_2_to_the_24_is_refused() -> None:
     EntropyModel.from_tensors(tensors, passes)
     weight[2, 1, -1, -1] += 1
 
-    with pytest.raises(WeightsError, match="tally sums reach 16777216, allowed are 16777215"):
+    with pytest.raises(WeightsError, match="accumulator sums can reach 16777216, must be at most 16777215"):
         EntropyModel.from_tensors(tensors, passes)
 
 
 @pytest.mark.parametrize("scale", [1, 15, 1000, 65535])
-def test_fast_path_is_exact_where_products_with_the_scale_are_rounded(scale: int) -> None:
-    """float32 does not hold a large tally times a large scale, and need not."""
+def test_fast_state_is_exact_where_products_with_the_scale_are_rounded(scale: int) -> None:
+    """float32 does not represent a large accumulator times a large scale exactly, and need not."""
     passes = passes_of(256, 1)
     tensors = tiny_tensors(6, passes=passes, state=2, hidden=4, spread=8)
     random = np.random.default_rng(6)
-    tensors["entropy.tally.weight"][...] = random.integers(-21844, 21845, (3, 2, 6, 256))
-    tensors["entropy.tally.scale"][...] = scale
+    tensors["entropy.accumulator.weight"][...] = random.integers(-21844, 21845, (3, 2, 6, 256))
+    tensors["entropy.accumulator.scale"][...] = scale
     checked = EntropyTensors.from_mapping(tensors, passes)
     codes = _planes(6, 4, 256, 4, 5)
-    largest = np.stack([np.sign(tensors["entropy.tally.weight"][t, int(t > 0), 0]) for t in range(3)])
+    largest = np.stack([np.sign(tensors["entropy.accumulator.weight"][t, int(t > 0), 0]) for t in range(3)])
     codes[:3, :, 1, 1], codes[:3, :, 1, 2] = largest, -largest
     fast, reference = _both(checked, 4, 5)
 
@@ -490,7 +496,7 @@ def test_fast_path_is_exact_where_products_with_the_scale_are_rounded(scale: int
 
 @pytest.fixture
 def _forgetful() -> Iterator[None]:
-    """Run the known-answer test and the warning afresh, before and after."""
+    """Forget the result of the known-answer test and the warning, before and after."""
     caches = (matmul.products_are_exact, model._warn_once)
     for one in caches:
         one.cache_clear()
@@ -506,13 +512,13 @@ def test_products_are_exact_on_this_machine() -> None:
 
 
 def _nearly_right(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
-    """Form sums as a Winograd convolution would."""
+    """Compute sums as inexactly as a Winograd convolution would."""
     product: Floats = np.multiply(np.matmul(left, right), np.float32(1 + 2**-22), out=out)
     return product
 
 
 def _half_precision(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
-    """Form sums in fewer bits than float32 has."""
+    """Compute sums with less precision than float32."""
     halves = np.matmul(left, right).astype(np.float16)
     product: Floats = np.add(halves, np.float32(0), out=out)
     return product
@@ -520,14 +526,14 @@ def _half_precision(left: Floats, right: Floats, out: Floats | None = None) -> F
 
 @pytest.mark.usefixtures("_forgetful")
 @pytest.mark.parametrize("broken", [_nearly_right, _half_precision])
-def test_inexact_products_are_noticed_and_replaced_with_one_warning(
+def test_inexact_products_are_detected_and_replaced_with_one_warning(
     broken: Callable[..., Floats], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes = _planes(2, 4, 4, 6, 5)
     expected = _probabilities(tiny_model(2).start(6, 5), codes, tiny_model().passes)
     matmul.products_are_exact.cache_clear()
     monkeypatch.setattr(matmul, "matmul", broken)
-    with pytest.warns(RuntimeWarning, match="slow integer arithmetic"):
+    with pytest.warns(RuntimeWarning, match="slower integer arithmetic"):
         state = tiny_model(2).start(6, 5)
     again = tiny_model(2).start(6, 5)  # warnings are errors in this suite
 
@@ -537,8 +543,8 @@ def test_inexact_products_are_noticed_and_replaced_with_one_warning(
 
 
 @pytest.mark.usefixtures("_forgetful")
-@pytest.mark.parametrize(("name", "value"), [("_UPDATE", fast._UPDATE[::-1].copy()), ("TALLY_MAX", 20)])
-def test_a_fault_outside_of_the_products_is_noticed_too(
+@pytest.mark.parametrize(("name", "value"), [("_UPDATE", fast._UPDATE[::-1].copy()), ("ACCUMULATOR_MAX", 20)])
+def test_a_fault_outside_the_products_is_detected_too(
     name: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast, name, value)
@@ -559,10 +565,12 @@ def test_a_fault_outside_of_the_products_is_noticed_too(
         ((4, 72), (72, 8)),
         ((4, 8), (8, 2)),
     ],
-    ids=["fold", "tallies", "state", "tally output", "features", "output"],
+    ids=["fold", "accumulators", "state", "accumulator output", "features", "output"],
 )
-def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault that only products of one shape show passes the known answers and not the rehearsal."""
+def test_products_of_every_shape_are_self_tested(
+    shapes: tuple[object, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in products of one shape only passes the known-answer test but not the self-test."""
     right, met = matmul.matmul, []
 
     def wrong(left: Floats, factor: Floats, out: Floats | None = None) -> Floats:
@@ -579,11 +587,11 @@ def test_products_with_tallies_are_rehearsed(shapes: tuple[object, object], monk
     assert met
 
 
-def _with_tables(changes: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a model of pairs with other tables of visits; None takes one out."""
+def _with_schedule(changes: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a model of pairs with another schedule; None removes a table."""
     tables = pair_tables()
     for name, table in changes.items():
-        tables[f"network.quantiser.{name}"] = table
+        tables[f"network.quantizer.{name}"] = table
     return tiny_tensors(passes=PAIR_PASSES) | {name: table for name, table in tables.items() if table is not None}
 
 
@@ -594,17 +602,21 @@ def test_a_model_of_pairs_has_a_sign_for_each_magnitude() -> None:
 @pytest.mark.parametrize(
     ("changes", "passes", "message"),
     [
-        ({"level": None}, PAIR_PASSES, r"three tables of float32 \(4, 4\)"),
-        ({"coefficient": np.zeros((4, 3), np.float32)}, PAIR_PASSES, r"three tables of float32 \(4, 4\)"),
-        ({"step": np.ones((3, 4), np.float32)}, PAIR_PASSES, r"three tables of float32 \(4, 4\)"),
-        ({"level": np.ones((4, 4))}, PAIR_PASSES, r"three tables of float32 \(4, 4\)"),
-        ({"level": np.full((4, 4), 2, np.float32)}, PAIR_PASSES, "iteration 0: the tables are not those of visits"),
-        ({}, FIVE_PASSES, "do not code all magnitudes of a cell at once"),
+        ({"level": None}, PAIR_PASSES, r"must be three float32 tensors of shape \(4, 4\)"),
+        (
+            {"coefficient": np.zeros((4, 3), np.float32)},
+            PAIR_PASSES,
+            r"must be three float32 tensors of shape \(4, 4\)",
+        ),
+        ({"step": np.ones((3, 4), np.float32)}, PAIR_PASSES, r"must be three float32 tensors of shape \(4, 4\)"),
+        ({"level": np.ones((4, 4))}, PAIR_PASSES, r"must be three float32 tensors of shape \(4, 4\)"),
+        ({"level": np.full((4, 4), 2, np.float32)}, PAIR_PASSES, "iteration 0 is not a valid schedule"),
+        ({}, FIVE_PASSES, "each must code all magnitudes of its cells"),
     ],
     ids=["one missing", "too few pairs", "too few iterations", "float64", "no first level", "a cell in two parts"],
 )
-def test_unlawful_tables_of_visits_are_refused(changes: dict[str, Any], passes: Passes, message: str) -> None:
-    tensors = _with_tables(changes) | tiny_tensors(passes=passes)
+def test_invalid_schedules_are_rejected(changes: dict[str, Any], passes: Passes, message: str) -> None:
+    tensors = _with_schedule(changes) | tiny_tensors(passes=passes)
 
     with pytest.raises(WeightsError, match=message):
         EntropyModel.from_tensors(tensors, passes)

@@ -1,4 +1,4 @@
-"""The fuzzers' own tests: seeds and regressions are replayed, each target can fail, and each command runs small."""
+"""Tests of the fuzzers: seeds and regressions are replayed, each target can fail, each command runs at small size."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import os
 import random
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import bystanders
 import damage
 import extremes
-import fuzz_codestream
 import fuzz_container
 import fuzz_plugin
 import fuzz_round_trip
+import fuzz_tile_coder
 import grammar
 import model
 import mutator
+import other_formats
 import pytest
 import resources
 import splices
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 FUZZ = Path(grammar.__file__).parent
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "container": fuzz_container.test_one_input,
-    "codestream": fuzz_codestream.test_one_input,
+    "tile_coder": fuzz_tile_coder.test_one_input,
     "plugin": fuzz_plugin.test_one_input,
     "round_trip": fuzz_round_trip.test_one_input,
 }
@@ -89,11 +88,11 @@ def test_targets_take_any_bytes(name: str) -> None:
         TARGETS[name](SIGNATURE + data)
 
 
-@pytest.mark.parametrize("door", range(8))
-def test_every_door_of_pillow_takes_sound_and_cut_files(door: int, files: list[bytes]) -> None:
+@pytest.mark.parametrize("entry_point", range(8))
+def test_every_entry_point_of_pillow_takes_valid_and_truncated_files(entry_point: int, files: list[bytes]) -> None:
     for data in files[:3]:
         for length in (len(data), len(data) - 1, len(data) // 2):
-            fuzz_plugin.test_one_input(data[:length] + bytes([door + 8 * 5]))
+            fuzz_plugin.test_one_input(data[:length] + bytes([entry_point + 8 * 5]))
 
 
 def test_an_error_that_is_not_ours_fails_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,44 +105,44 @@ def test_an_error_that_is_not_ours_fails_a_target(monkeypatch: pytest.MonkeyPatc
         fuzz_container.test_one_input(data + b"\0")
 
 
-def test_a_one_that_tells_nothing_fails_a_target_unless_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    seed = (FUZZ / "corpus/codestream/untold").read_bytes()
-    fuzz_codestream.test_one_input(seed)
-    monkeypatch.setattr(tile_coder, "untold", lambda _told, _plane: 0)
+def test_a_set_inferred_bit_fails_a_target_unless_it_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = (FUZZ / "corpus/tile_coder/inferred").read_bytes()
+    fuzz_tile_coder.test_one_input(seed)
+    monkeypatch.setattr(tile_coder, "count_set_inferred", lambda _coded_bits, _plane: 0)
     with pytest.raises(AssertionError):
-        fuzz_codestream.test_one_input(seed)
+        fuzz_tile_coder.test_one_input(seed)
 
 
-def test_a_refusal_of_what_is_told_fails_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile_coder, "untold", lambda _told, _plane: 1)
+def test_a_rejection_of_coded_bits_fails_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_coder, "count_set_inferred", lambda _coded_bits, _plane: 1)
     with pytest.raises(AssertionError):
-        fuzz_codestream.test_one_input((FUZZ / "corpus/codestream/raw").read_bytes())
+        fuzz_tile_coder.test_one_input((FUZZ / "corpus/tile_coder/raw").read_bytes())
 
 
 @pytest.fixture
-def bystander_files(tmp_path: Path) -> Path:
-    """A folder of other formats, and of what is no picture."""
+def other_files(tmp_path: Path) -> Path:
+    """A folder of other formats, and of files that are not images."""
     im = Image.linear_gradient("L").resize((40, 30))
     for suffix in ("png", "jpg", "webp", "gif", "ppm"):
         im.save(tmp_path / f"a.{suffix}")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-40])
+    (tmp_path / "truncated.png").write_bytes((tmp_path / "a.png").read_bytes()[:-40])
     (tmp_path / "nothing.rnc").write_bytes(b"\x8aRNC, but no more")
     return tmp_path
 
 
-def test_other_formats_open_as_they_do_without_the_plugin(bystander_files: Path) -> None:
-    assert bystanders.compare(bystander_files) == {"opened": 5, "refused": 2}
+def test_other_formats_open_as_they_do_without_the_plugin(other_files: Path) -> None:
+    assert other_formats.compare(other_files) == {"opened": 5, "rejected": 2}
 
 
-def test_a_file_that_opens_in_another_way_beside_the_plugin_is_noticed(bystander_files: Path) -> None:
+def test_a_file_that_opens_differently_with_the_plugin_is_detected(other_files: Path) -> None:
     """Our own ones do."""
-    Image.open(bystander_files / "a.png").save(bystander_files / "ours.rnc", iterations=1)
+    Image.open(other_files / "a.png").save(other_files / "ours.rnc", iterations=1)
 
-    with pytest.raises(bystanders.DifferenceError, match=r"ours\.rnc: .*'refused'.*without.*'opened', 'RNC L"):
-        bystanders.compare(bystander_files)
+    with pytest.raises(other_formats.DifferenceError, match=r"ours\.rnc: .*'rejected'.*without.*'opened', 'RNC L"):
+        other_formats.compare(other_files)
 
 
-def test_generated_files_are_sound_and_canonical() -> None:
+def test_generated_files_are_valid_and_canonical() -> None:
     source = random.Random(3)  # noqa: S311 -- repeatable, not secret
     for _ in range(25):
         file = grammar.generate(source, model.tiny())
@@ -152,25 +151,27 @@ def test_generated_files_are_sound_and_canonical() -> None:
         assert mutator.reseal(data) == data
 
 
-def test_extreme_files_are_read_alike_through_every_door() -> None:
+def test_extreme_files_are_read_alike_through_every_entry_point() -> None:
     assert extremes.check(24)
 
 
-def test_what_comes_of_a_sound_file_must_not_be_refused(monkeypatch: pytest.MonkeyPatch, files: list[bytes]) -> None:
-    """A target that took every refusal for an answer would compare nothing."""
+def test_files_derived_from_a_valid_file_must_not_be_rejected(
+    monkeypatch: pytest.MonkeyPatch, files: list[bytes]
+) -> None:
+    """A target that accepted every rejection would compare nothing."""
 
-    def refusing(*_arguments: object) -> None:
+    def rejecting(*_arguments: object) -> None:
         raise RncFileError
 
-    monkeypatch.setattr(pillow_rnc, "info", refusing)
-    with pytest.raises(AssertionError, match="what comes of a sound file is refused"):
-        fuzz_plugin.test_one_input(files[0] + bytes([fuzz_plugin.DOORS.index(fuzz_plugin._cut)]))
+    monkeypatch.setattr(pillow_rnc, "info", rejecting)
+    with pytest.raises(AssertionError, match="a file derived from a valid file is rejected"):
+        fuzz_plugin.test_one_input(files[0] + bytes([fuzz_plugin.ENTRY_POINTS.index(fuzz_plugin._truncate)]))
 
 
 def test_resealing_lets_damage_pass_the_checksums() -> None:
-    """What is refused afterwards is refused for what it says."""
+    """What is rejected afterwards is rejected for its contents."""
     source = random.Random(4)  # noqa: S311 -- repeatable, not secret
-    refusals = []
+    rejections = []
     for data in damage.sample_files(8):
         altered = bytearray(data)
         altered[source.randrange(len(SIGNATURE) + 8, len(data))] ^= 1
@@ -178,23 +179,23 @@ def test_resealing_lets_damage_pass_the_checksums() -> None:
             try:
                 reader.parse(candidate)
             except RncFileError as error:
-                refusals.append("CRC" in str(error))
+                rejections.append("CRC" in str(error))
             else:
-                refusals.append(False)
+                rejections.append(False)
 
-    assert sum(refusals[::2]) >= 4
-    assert not sum(refusals[1::2])
+    assert sum(rejections[::2]) >= 4
+    assert not sum(rejections[1::2])
 
 
-def test_no_flipped_bit_and_no_cut_is_silent(files: list[bytes]) -> None:
+def test_no_flipped_bit_and_no_truncation_is_silent(files: list[bytes]) -> None:
     for data in sorted(files, key=len)[:2]:
         assert damage.flip_every_bit(data).total() == 8 * len(data)
-        assert damage.cut_everywhere(data)["TruncatedError"] >= len(data) - len(SIGNATURE) - 1
+        assert damage.truncate_everywhere(data)["TruncatedError"] >= len(data) - len(SIGNATURE) - 1
 
 
 def test_no_damage_of_several_bytes_is_silent(files: list[bytes]) -> None:
     assert damage.damage_at_random(files, 1500).total() == 1500
-    assert damage.damage_with_right_checksums(files, 800).total() == 800
+    assert damage.damage_with_correct_checksums(files, 800).total() == 800
 
 
 def test_no_unit_fits_in_another_place(files: list[bytes]) -> None:
@@ -205,17 +206,17 @@ def test_no_unit_fits_in_another_place(files: list[bytes]) -> None:
 
 @pytest.mark.parametrize("name", splices.SPLICES)
 def test_no_part_fits_in_another_place_or_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each splice finds something to do, and is refused, but for metadata and the last units."""
+    """Each splice applies to some files, and is rejected, except for metadata and the last units."""
     monkeypatch.setattr(splices, "SPLICES", {name: splices.SPLICES[name]})
-    tally = splices.splice_at_random(PAIRS, 60)
-    refused = tally.total() - sum(count for fate, count in tally.items() if fate.endswith("the same picture"))
+    counts = splices.splice_at_random(PAIRS, 60)
+    rejected = counts.total() - sum(count for fate, count in counts.items() if fate.endswith("the same image"))
 
-    assert tally.total() == 60
-    assert bool(refused) != (name == "metadata")
+    assert counts.total() == 60
+    assert bool(rejected) != (name == "metadata")
 
 
 def test_codes_that_are_not_compared_make_splices_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check can fail: as before the field covered more than one segment."""
+    """The check can fail, as it would if the field covered only its own segment."""
     monkeypatch.setattr(RunningCrc, "own", lambda _running, stored, _length: stored)
     monkeypatch.setattr(RunningCrc, "stored", lambda _running, own, _length: own)
     pairs = splices.sample_pairs(6)
@@ -235,14 +236,10 @@ def test_resources_stay_within_bounds(name: str) -> None:
 
 
 def test_threads_and_processes_agree() -> None:
-    """In an interpreter of its own, because it forks."""
+    """In a separate interpreter, because it forks."""
     command = [sys.executable, str(FUZZ / "concurrency.py"), "--size", "ci"]
     environment = os.environ | {"PYTHONPATH": str(FUZZ.parent)}
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=environment)
 
     assert not result.returncode, result.stderr
     assert "threads: 4 threads, 24 loads and saves, 3 images shared, all as in one thread" in result.stdout
-
-
-def test_the_engine_is_needed_only_to_run() -> None:
-    assert callable(import_module("engine").run)

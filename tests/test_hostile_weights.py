@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, NDArray[Any]]
 
-PICTURE = Image.linear_gradient("L").resize((40, 24)).convert("RGB")
+IMAGE = Image.linear_gradient("L").resize((40, 24)).convert("RGB")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def use(path: Path) -> None:
     """Do all that a model is for."""
     name = weights.register(path).model_id.hex()
     fp = io.BytesIO()
-    PICTURE.save(fp, "RNC", model=name, iterations=2)
+    IMAGE.save(fp, "RNC", model=name, iterations=2)
     Image.open(fp).load()
 
 
@@ -110,18 +110,23 @@ def test_the_tiny_model_works(tiny: Path, tmp_path: Path) -> None:
         lambda tensors: tensors.update({"network.extra": np.zeros(1, np.float32)}),
         _set("entropy.output.bias", 2**24),
         _set("entropy.state.weight", -128),
-        _set("entropy.tally.weight", -32768),
-        _set("entropy.tally.scale", 0),
-        _set("entropy.tally.scale", 65536),
+        _set("entropy.accumulator.weight", -32768),
+        _set("entropy.accumulator.scale", 0),
+        _set("entropy.accumulator.scale", 65536),
         _cast("entropy.state.weight", "int16"),
-        _cast("entropy.tally.weight", "int8"),
+        _cast("entropy.accumulator.weight", "int8"),
         _reshape("entropy.output.bias"),
         lambda tensors: tensors.pop("entropy.state.weight"),
-        lambda tensors: tensors.pop("entropy.tally.weight"),
+        lambda tensors: tensors.pop("entropy.accumulator.weight"),
         lambda tensors: tensors.clear(),
     ],
+    ids=[
+        *("nan", "infinite", "too large", "float64", "float16", "int8", "shape", "missing", "unknown", "bias"),
+        *("weight", "accumulator", "scale 0", "scale 65536", "int16", "accumulator int8", "bias shape"),
+        *("no state", "no accumulator", "nothing"),
+    ],
 )
-def test_tensors_that_are_not_those_of_the_model_are_refused(
+def test_tensors_that_are_not_those_of_the_model_are_rejected(
     change: Callable[[Tensors], None], tiny: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError):
@@ -161,13 +166,13 @@ def test_tensors_that_are_not_those_of_the_model_are_refused(
         {"unknown": 1},
     ],
 )
-def test_a_configuration_that_does_not_fit_is_refused(config: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+def test_a_configuration_that_does_not_fit_is_rejected(config: dict[str, object], tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         use(changed(tiny, tmp_path, _nothing, **config))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "{}", '{"iterations": 1e999}', "[" * 100_000])
-def test_a_configuration_that_is_no_object_is_refused(text: str, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"iterations": 1e999}', "[" * 100_000])
+def test_a_configuration_that_is_no_object_is_rejected(text: str, tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "hostile.safetensors"
     save_file(load_file(tiny), path, metadata={"config": text})
 
@@ -200,7 +205,7 @@ def _overlapping(data: bytes) -> bytes:
     "damage",
     [
         lambda _: b"",
-        lambda _: b"\x80\x04\x95",  # how a pickle begins
+        lambda _: b"\x80\x04\x95",  # start of a pickle
         lambda data: data[:-1],
         lambda data: data[:100],
         lambda data: data + b"\0",
@@ -208,9 +213,9 @@ def _overlapping(data: bytes) -> bytes:
         _huge_shape,
         _overlapping,
     ],
-    ids=["empty", "pickle", "cut", "header cut", "spare", "huge header", "huge shape", "overlapping"],
+    ids=["empty", "pickle", "truncated", "header truncated", "extra", "huge header", "huge shape", "overlapping"],
 )
-def test_a_file_that_is_not_safetensors_is_refused(
+def test_a_file_that_is_not_safetensors_is_rejected(
     damage: Callable[[bytes], bytes], tiny: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "hostile.safetensors"
@@ -220,13 +225,13 @@ def test_a_file_that_is_not_safetensors_is_refused(
         use(path)
 
 
-def test_a_file_that_changes_after_it_was_registered_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_a_file_that_changes_after_it_was_registered_is_rejected(tiny: Path, tmp_path: Path) -> None:
     path = changed(tiny, tmp_path, _set(NETWORK, 0.25))
     name = weights.register(path).model_id.hex()
     path.write_bytes(tiny.read_bytes())
 
     with pytest.raises(WeightsError, match="SHA-256"):
-        PICTURE.save(io.BytesIO(), "RNC", model=name)
+        IMAGE.save(io.BytesIO(), "RNC", model=name)
     path.unlink()
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.register(path)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORK = 4 * (64 + 64) * 48
-"""Of the picture below: four iterations of two padded tiles."""
+"""Of the image below: four iterations of two padded tiles."""
 
 
 @pytest.fixture(autouse=True, scope="module")

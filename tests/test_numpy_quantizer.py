@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from tiny_codec import CONFIG, register_random_codec
 
-from pillow_rnc.entropy.schedule import Visits, visits_of
+from pillow_rnc.entropy.schedule import IterationSchedule, iteration_schedule
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.models import weights
 from pillow_rnc.models.embedded import numpy_quantizer
@@ -41,8 +41,8 @@ def tables_of(quantizer: EmbeddedQuantizer, iteration: int) -> list[NDArray[np.f
     return [table[iteration].numpy() for table in tables]
 
 
-def visits_in_numpy(quantizer: EmbeddedQuantizer, iteration: int) -> Visits:
-    visits = visits_of(*tables_of(quantizer, iteration))
+def schedule_in_numpy(quantizer: EmbeddedQuantizer, iteration: int) -> IterationSchedule:
+    visits = iteration_schedule(*tables_of(quantizer, iteration))
     assert visits is not None
     return visits
 
@@ -63,7 +63,7 @@ def test_bits_and_intervals_are_those_of_torch(
             quantizer.set_schedule(iteration, one)
             step_scale = (1 + masked * random.uniform(0, 2, shape)).astype(np.float32)
             scale = np.where(np.isin(np.arange(192), MEANS)[:, None, None, None], np.float32(1), step_scale)
-            here, there = visits_in_numpy(quantizer, iteration), quantizer.schedule(iteration)
+            here, there = schedule_in_numpy(quantizer, iteration), quantizer.schedule(iteration)
             of_pairs = torch.from_numpy(scale).transpose(0, 1)[:, there.coefficient]
             found = margins(wanted, theirs, there, of_pairs) >= 0
             theirs = refine(torch.where(found, 1.0, -1.0), theirs, there, of_pairs)
@@ -79,7 +79,7 @@ def test_bits_and_intervals_are_those_of_torch(
 def test_visits_come_back_from_their_tables(schedule: list[tuple[int, float, int]]) -> None:
     quantizer = EmbeddedQuantizer(1, 192, PAIRS)
     quantizer.set_schedule(0, schedule)
-    visits = visits_in_numpy(quantizer, 0)
+    visits = schedule_in_numpy(quantizer, 0)
 
     assert list(zip(visits.coefficients, visits.steps, visits.levels, strict=True)) == schedule
     assert visits.pairs.tolist() == list(range(sum(levels for _, _, levels in schedule)))
@@ -87,7 +87,7 @@ def test_visits_come_back_from_their_tables(schedule: list[tuple[int, float, int
 
 def test_idle_pairs_may_stand_anywhere() -> None:
     coefficient, step = np.array([5, 9, 9, 7, 1], np.float32), np.array([2, 4, 4, 0, 8], np.float32)
-    visits = visits_of(coefficient, np.array([1, 1, 2, 1e6, 1], np.float32), step)
+    visits = iteration_schedule(coefficient, np.array([1, 1, 2, 1e6, 1], np.float32), step)
 
     assert visits is not None
     assert visits.coefficients.tolist() == [5, 9, 1]
@@ -127,12 +127,12 @@ def _arrays(tables: tuple[list[float], ...]) -> list[NDArray[np.float32]]:
 
 
 def test_sound_tables_are_taken() -> None:
-    assert visits_of(*_arrays(SOUND)) is not None
+    assert iteration_schedule(*_arrays(SOUND)) is not None
 
 
 @pytest.mark.parametrize("tables", UNSOUND.values(), ids=UNSOUND)
 def test_tables_that_are_not_those_of_visits_are_none(tables: tuple[list[float], ...]) -> None:
-    assert visits_of(*_arrays(tables)) is None
+    assert iteration_schedule(*_arrays(tables)) is None
 
 
 def _duplicate(tables: dict[str, NDArray[np.float32]]) -> None:
@@ -158,7 +158,7 @@ def test_models_with_other_tables_are_refused(
     changed = tmp_path / "changed.safetensors"
     save_file(tensors, changed, metadata={"config": CONFIG.to_json()})
 
-    with pytest.raises(WeightsError, match="iteration 2: the tables are not those of visits"):
+    with pytest.raises(WeightsError, match="iteration 2 is not a valid schedule"):
         weights.load(weights.register(changed).model_id)
 
 

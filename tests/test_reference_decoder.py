@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 from vectors.assemble import Draft, Plan, code_units, read_model
-from vectors.make_weights import ODD_CONFIG, code_weights, odd_weights, whole_weights
+from vectors.make_weights import ODD_CONFIG, code_weights, complete_weights, odd_weights
 
 from pillow_rnc.container import reader, records, writer
 from pillow_rnc.container.records import Coding, Header, Segment
@@ -30,7 +30,7 @@ from pillow_rnc.errors import RncFileError, UnsupportedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WEIGHTS = whole_weights(11)
+WEIGHTS = complete_weights(11)
 MODEL = read_model(WEIGHTS).entropy_model
 BASE = Header(1, 1, "RGB", 1, 8, 8, 64, 16, read_model(WEIGHTS).model_id)
 
@@ -55,7 +55,7 @@ def _package_codes(data: bytes) -> list[NDArray[np.uint8]]:
     return decoded
 
 
-def _same_verdict(data: bytes) -> bool:
+def _both_accept(data: bytes) -> bool:
     """Return whether both decoders accept, after checking that they agree on class or codes."""
     try:
         expected = _package_codes(data)
@@ -78,17 +78,17 @@ PLANS = [Plan(rule, raw=raw) for rule in ("likely", "surest", "noise", "ones") f
 @settings(max_examples=12)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60), st.integers(1, 6), st.sampled_from(PLANS))
 def test_both_decode_the_same_codes(seed: int, width: int, height: int, iterations: int, plan: Plan) -> None:
-    assert _same_verdict(_file(seed, width, height, iterations=iterations, plan=plan))
+    assert _both_accept(_file(seed, width, height, iterations=iterations, plan=plan))
 
 
 def test_both_decode_the_same_codes_of_many_tiles() -> None:
-    assert _same_verdict(_file(1, 150, 70, iterations=3, plan=Plan(stops={0: 2, 3: 1})))
+    assert _both_accept(_file(1, 150, 70, iterations=3, plan=Plan(stops={0: 2, 3: 1})))
 
 
 def test_both_decode_the_same_codes_at_the_size_of_a_real_model() -> None:
     passes = [[2, 0, 24], [3, 0, 24], [1, 0, 24]]
     sizes = {"code_channels": 48, "entropy_state_channels": 64, "entropy_hidden_channels": 64}
-    weights = code_weights(ODD_CONFIG | sizes | {"iterations": 3, "passes": passes}, 4, tallies=40)
+    weights = code_weights(ODD_CONFIG | sizes | {"iterations": 3, "passes": passes}, 4, accumulators=40)
     model = read_model(weights)
     header = Header(64, 64, "RGB", 3, 48, 16, 64, 0, model.model_id)
     units = code_units(header, model.entropy_model, Random(4), Plan())  # noqa: S311 -- to be repeated
@@ -105,7 +105,7 @@ def test_both_accept_files_with_metadata() -> None:
     file = reader.parse(_file(2, 20, 20))
     metadata = {"comment": b"x", "dpi": records.pack_dpi((72, 72)), "icc_profile": b"profile"}
 
-    assert _same_verdict(writer.build(replace(file, metadata=metadata)))
+    assert _both_accept(writer.build(replace(file, metadata=metadata)))
 
 
 def _entropy_coded_file() -> bytes:
@@ -123,30 +123,30 @@ def test_both_reject_a_flipped_bit_alike(position: int) -> None:
     data = bytearray(DAMAGED)
     data[position // 8] ^= 1 << position % 8
 
-    assert not _same_verdict(bytes(data))
+    assert not _both_accept(bytes(data))
 
 
-def test_both_reject_every_cut_alike() -> None:
+def test_both_reject_every_truncation_alike() -> None:
     for length in range(len(DAMAGED)):
-        assert not _same_verdict(DAMAGED[:length])
-    assert not _same_verdict(DAMAGED + b"\0")
+        assert not _both_accept(DAMAGED[:length])
+    assert not _both_accept(DAMAGED + b"\0")
 
 
 @settings(max_examples=60)
 @given(st.integers(0, 21), st.integers(0, 255))
-def test_both_judge_a_changed_header_alike(position: int, value: int) -> None:
+def test_both_treat_a_changed_header_alike(position: int, value: int) -> None:
     """With the CRC repaired, so that the rules of the fields are reached."""
     data = bytearray(DAMAGED)
-    if position < 14:  # the model is asked for later than the package's container can know
+    if position < 14:  # the model id is checked later than in the package
         data[16 + position] = value
     data[38:42] = zlib.crc32(data[8:38]).to_bytes(4, "little")
 
-    _same_verdict(bytes(data))
+    _both_accept(bytes(data))
 
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.booleans())
-def test_both_judge_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: bool) -> None:
+def test_both_treat_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: bool) -> None:
     """All checksums repaired, so that the range coder itself must decide."""
     file = reader.parse(DAMAGED)
     first = file.units[0][0]
@@ -157,36 +157,36 @@ def test_both_judge_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: 
     payload = payload[: min(len(payload), len(first.payload)) // 4 * 4] or bytes(4)
     forged = Segment(Coding.ENTROPY, payload, first.codes_crc if keep_crc else seed)
 
-    _same_verdict(writer.build(replace(file, units=((forged,), file.units[1]))))
+    _both_accept(writer.build(replace(file, units=((forged,), file.units[1]))))
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 8 * 36 - 1))
-def test_both_judge_a_changed_raw_bit_alike(seed: int, position: int) -> None:
-    """All checksums right; it may be a bit that is not told, and both see whether it is."""
+def test_both_treat_a_changed_raw_bit_alike(seed: int, position: int) -> None:
+    """All checksums right; the bit may be inferred, which both detect."""
     file = reader.parse(_file(seed % 5, 48, 40, iterations=1 + seed % 6, plan=Plan("noise", raw="all")))
     (last,) = file.units[-1]
     payload = bytearray(last.payload)
     payload[position // 8] ^= 1 << position % 8
     changed = Segment(Coding.RAW, bytes(payload), zlib.crc32(payload))
 
-    _same_verdict(writer.build(replace(file, units=(*file.units[:-1], (changed,)))))
+    _both_accept(writer.build(replace(file, units=(*file.units[:-1], (changed,)))))
 
 
 @given(st.lists(st.integers(1, 65535), min_size=1, max_size=200), st.binary(max_size=40))
-def test_both_range_coders_accept_the_same_payloads(k: list[int], payload: bytes) -> None:
+def test_both_range_coders_accept_the_same_payloads(p1_q16: list[int], payload: bytes) -> None:
     from pillow_rnc.entropy.range_coder import SegmentDecoder
 
     payload = payload[: len(payload) // 4 * 4]
     try:
         decoder = SegmentDecoder(payload)
-        expected = decoder.decode(np.array(k, dtype=np.uint16)).tolist()
+        expected = decoder.decode(np.array(p1_q16, dtype=np.uint16)).tolist()
         decoder.finish()
     except RncFileError:
         expected = None
     try:
         reference = reference_decoder.RangeDecoder(payload)
-        bits: list[int] | None = [reference.bit(one) for one in k]
+        bits: list[int] | None = [reference.bit(one) for one in p1_q16]
         reference.finish()
     except reference_decoder.Rejected:
         bits = None

@@ -1,4 +1,4 @@
-"""The released models: whole, legal, and good for what they are released for, on a real photograph."""
+"""The released models: complete, valid, and as good as released, on a real photograph."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from skimage import data
 
 import pillow_rnc
 from pillow_rnc.codec import decoder
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader
 from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.evaluation.metrics import score
@@ -78,7 +79,7 @@ def codes_of(file: RncFile) -> list[bytes]:
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: str(entry["file"]))
-def test_a_release_is_whole_legal_and_small(entry: dict[str, str]) -> None:
+def test_a_release_is_complete_valid_and_small(entry: dict[str, str]) -> None:
     path = FOLDER / entry["file"]
     content = path.read_bytes()
 
@@ -97,8 +98,8 @@ def test_the_default_is_the_first_of_the_manifest_and_light() -> None:
 
 
 def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, encoded: bytes) -> None:
-    pictures = [picture.copy() for picture in pillow_rnc.progressive(io.BytesIO(encoded))]
-    found = [score(np.asarray(photograph), np.asarray(picture)) for picture in pictures]
+    images = [image.copy() for image in pillow_rnc.progressive(io.BytesIO(encoded))]
+    found = [score(np.asarray(photograph), np.asarray(image)) for image in images]
 
     assert len(found) == 16
     assert [m.ms_ssim for m in found] == sorted(m.ms_ssim for m in found)
@@ -110,9 +111,10 @@ def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, en
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("released-*.rnc")), ids=lambda path: path.stem)
 def test_samples_are_those_of_the_reference_network_within_one(path: Path, device: str) -> None:
-    """The picture beside the file is what spec/reference_network.py makes of it, which takes a minute."""
+    """The image beside the file is what spec/reference_network.py makes of it, which takes a minute."""
     expected = np.asarray(Image.open(path.with_suffix(".png"))).astype(int)
-    found = decoder.decode(reader.parse(path.read_bytes()), device=device).astype(int)
+    file = reader.parse(path.read_bytes())
+    found = decoder.decode(file, weights.weights_for(file.header), execution=ExecutionOptions(device)).astype(int)
 
     assert np.abs(found - expected).max() <= 1
 
@@ -160,13 +162,13 @@ def test_tiles_that_overlap_show_no_seams(photograph: Image.Image) -> None:
     assert seams(photograph, 0) > 1.5, "this test sees no seams at all"
 
 
-def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes) -> None:
+def test_the_entropy_network_saves_most_of_the_coded_bits(encoded: bytes) -> None:
     """A network that knows nothing would save none of them; the file is all there is, signs included."""
     file = reader.parse(encoded)
     model = weights.load(file.header.model_id).entropy_model
-    told = sum(int(coded_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
+    coded = sum(int(coded_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
 
-    assert 8 * len(encoded) < told / 3
+    assert 8 * len(encoded) < coded / 3
 
 
 @pytest.mark.usefixtures("_settings")

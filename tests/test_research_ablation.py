@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from pillow_rnc.models.recurrent.block_network import BlockState
     from pillow_rnc.training.model import TrainableModel
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {variant.name: variant for row in ROWS.values() for variant in row.variants.values()}
-THREADS = ["--threads", str(torch.get_num_threads())]  # left as they are
+THREADS = ["--threads", "1"]  # as conftest.py sets it: more would wait for each other beside other tests
 PHOTOGRAPHS = Photographs([photograph(i, 256, 256) for i in range(2)], [photograph(9, 256, 256)], [])
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_START_CROPS", 24)
+    monkeypatch.setattr(loop, "_START_CROPS", 4)
     monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
 
 

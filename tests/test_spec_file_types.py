@@ -23,7 +23,7 @@ pytestmark = pytest.mark.hosts  # they need programs that pip cannot install
 
 SPEC = Path(__file__).parent.parent / "spec"
 RECIPES = SPEC / "file-types"
-PICTURE = SPEC / "vectors" / "valid" / "mode-RGBA.rnc"
+IMAGE = SPEC / "vectors" / "valid" / "mode-RGBA.rnc"
 SCHEMA = "start = element a { empty }\n"
 
 
@@ -41,8 +41,8 @@ def output(*command: object, env: dict[str, str] | None = None) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a picture and a schema, both named .rnc."""
-    shutil.copyfile(PICTURE, tmp_path / "picture.rnc")
+    """A folder with an image and a schema, both named .rnc."""
+    shutil.copyfile(IMAGE, tmp_path / "image.rnc")
     (tmp_path / "schema.rnc").write_text(SCHEMA, encoding="utf-8")
     return tmp_path
 
@@ -50,8 +50,8 @@ def folder(tmp_path: Path) -> Path:
 def test_file_names_pictures_and_no_schemas(folder: Path) -> None:
     command = (program("file"), "--brief", "--magic-file", RECIPES / "rnc.magic")
 
-    assert output(*command, folder / "picture.rnc") == "RNC image data, version 1.0, 20 x 12, RGBA, 3 iterations"
-    assert output(*command, "--mime-type", folder / "picture.rnc") == "image/x-rnc"
+    assert output(*command, folder / "image.rnc") == "RNC image data, version 1.0, 20 x 12, RGBA, 3 iterations"
+    assert output(*command, "--mime-type", folder / "image.rnc") == "image/x-rnc"
     assert "RNC" not in output(*command, folder / "schema.rnc")
 
 
@@ -63,7 +63,7 @@ def test_desktops_tell_pictures_from_schemas(folder: Path) -> None:
     env = os.environ | {"XDG_DATA_HOME": str(folder / "data")}
     command = (program("gio"), "info", "--attributes", "standard::content-type")
 
-    assert "image/x-rnc" in output(*command, folder / "picture.rnc", env=env)
+    assert "image/x-rnc" in output(*command, folder / "image.rnc", env=env)
     if Path("/usr/share/mime/packages/freedesktop.org.xml").is_file():
         assert "image/x-rnc" not in output(*command, folder / "schema.rnc", env=env)
 
@@ -85,7 +85,7 @@ def running(*command: object) -> Iterator[None]:
 
 
 def content_type(port: int) -> str:
-    url = f"http://127.0.0.1:{port}/picture.rnc"
+    url = f"http://127.0.0.1:{port}/image.rnc"
     for _ in range(100):
         try:
             with urllib.request.urlopen(url, timeout=5) as reply:

@@ -116,7 +116,7 @@ def test_the_check_value_of_the_crc_is_right() -> None:
     assert f"{zlib.crc32(b'123456789'):#010x}" in section("Conventions")
 
 
-def test_the_example_is_sound_for_the_reference_decoder() -> None:
+def test_the_example_is_valid_for_the_reference_decoder() -> None:
     source = reference_decoder.Input(example_bytes())
     header = reference_decoder.read_header(source)
     assert reference_decoder.read_optional_chunks(source, header) == {b"comm": b"hi"}
@@ -166,28 +166,28 @@ def weights_header(name: str) -> dict[str, Any]:
 
 def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
     assert NO_LEVEL == reference_decoder.IDLE
-    assert f"*idle* if `level[t, p]` is {NO_LEVEL:.0f};" in section("Visits")
+    assert f"*idle* if `level[t, p]` is {NO_LEVEL:.0f};" in section("Iteration schedule")
 
 
 def test_the_config_table_lists_every_member() -> None:
     names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
 
     assert names == {field.name for field in fields(ModelConfig)}
-    assert names == set(json.loads(weights_header("whole.safetensors")["__metadata__"]["config"]))
+    assert names == set(json.loads(weights_header("complete.safetensors")["__metadata__"]["config"]))
 
 
-@pytest.mark.parametrize("name", ["whole.safetensors", "odd.safetensors"])
+@pytest.mark.parametrize("name", ["complete.safetensors", "odd.safetensors"])
 def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
     description = weights_header(name)
     config = json.loads(description.pop("__metadata__")["config"])
     sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
     sizes |= {"F": config["entropy_hidden_channels"], "P": len(config["passes"]), "G": config["code_channels"] // 2}
     sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
-    sizes["S"] = description["entropy.tally.weight"]["shape"][2]
+    sizes["S"] = description["entropy.accumulator.weight"]["shape"][2]
     found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}
 
     expected = {tensor: shape_of(shape, sizes) for tensor, _, shape in rows("Tensors")}
-    expected |= {tensor: shape_of(shape, sizes) for tensor, shape in rows("Visits")}
+    expected |= {tensor: shape_of(shape, sizes) for tensor, shape in rows("Iteration schedule")}
     if any(tensor.startswith("network.decoder.") for tensor in found):
         table = [row for row in rows("Tensors of the decoder") if len(row) == 2]
         for tensor, shape in table:
@@ -231,12 +231,12 @@ def test_the_ranges_of_the_header_table_are_those_of_the_package(field: str) -> 
     low, high, step = int(found[1]), int(found[2]), int(found[3] or 1)
     header = Header(100, 100, "RGB", 1, 8, 8, 512, 0, bytes(8))
 
-    def is_lawful(value: int) -> bool:
-        return not list(validation.header_faults(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
+    def is_valid(value: int) -> bool:
+        return not list(validation.header_violations(replace(header, **{field.lower(): value})))  # type: ignore[arg-type]
 
-    assert [is_lawful(value) for value in (low, low + step, high)] == [True] * 3
-    assert not any(is_lawful(value) for value in (low - step, high + step))
-    assert step == 1 or not is_lawful(low + step // 2)
+    assert [is_valid(value) for value in (low, low + step, high)] == [True] * 3
+    assert not any(is_valid(value) for value in (low - step, high + step))
+    assert step == 1 or not is_valid(low + step // 2)
 
 
 def test_the_header_table_has_the_modes_and_strides_of_the_package() -> None:
@@ -245,15 +245,15 @@ def test_the_header_table_has_the_modes_and_strides_of_the_package() -> None:
     assert ranges["Code_Stride"] == " or ".join(map(str, records.CODE_STRIDES))
     assert ranges["Mode"] == f"0..{len(records.MODES) - 1}"
     assert ranges["Overlap"].endswith("at most `Tile_Size` / 2")
-    assert not list(validation.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
-    assert list(validation.header_faults(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
+    assert not list(validation.header_violations(Header(9, 9, "L", 1, 8, 8, 64, 32, bytes(8))))
+    assert list(validation.header_violations(Header(9, 9, "L", 1, 8, 8, 64, 48, bytes(8))))
 
 
 def test_the_limits_of_the_text_are_those_of_the_package() -> None:
     assert f"more than {records.MAX_OPTIONAL_CHUNKS} chunks" in section("Chunks")
-    factor, spare = re.findall(r"1 to (\d) \S `Width` \S `Height` \+ (\d+)", section("Alpha"))[0]
+    factor, constant = re.findall(r"1 to (\d) \S `Width` \S `Height` \+ (\d+)", section("Alpha"))[0]
     largest = validation.max_alpha_bytes(Header(30, 20, "LA", 1, 8, 8, 64, 0, bytes(8)))
-    assert int(factor) * 30 * 20 + int(spare) == largest
+    assert int(factor) * 30 * 20 + int(constant) == largest
     for number in (records.MAX_METADATA_BYTES, records.MAX_METADATA_TOTAL_BYTES):
         assert f"{number:,}".replace(",", " ") in section("Metadata")
         assert f"{number:,}".replace(",", " ") in section("Chunks")

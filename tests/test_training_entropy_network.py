@@ -126,12 +126,12 @@ def test_simulated_probabilities_are_those_of_the_integer_network(
     states: list[EntropyState] = [model.start(5, 6), reference]
     for state in states:
         for t, plane in enumerate(values):
-            state.begin(t, values[t - 1] if t else None)
+            state.start_iteration(t, values[t - 1] if t else None)
             for index, one in enumerate(model.passes):
                 cells = cells_of(one.lattice, 5, 6)
                 wanted = expected[t].reshape(len(plane), -1)[one.first : one.stop, cells]
                 np.testing.assert_array_equal(state.probabilities(index), wanted)
-                state.reveal(index, plane.reshape(len(plane), -1)[one.first : one.stop, cells])
+                state.update(index, plane.reshape(len(plane), -1)[one.first : one.stop, cells])
 
 
 def test_rate_is_the_ideal_code_length() -> None:

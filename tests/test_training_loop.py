@@ -251,9 +251,9 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
     path = export(tmp_path / "run", tmp_path / "weights", "mine")
     loaded = weights.load(path.stem)
     pixels = photograph(5, 64, 48)
-    encoded = encoder.encode(pixels, iterations=4, model=path.stem, tile_size=64, overlap=16)
+    encoded = encoder.encode(pixels, loaded, iterations=4, tile_size=64, overlap=16)
     header, units = encoded
-    shown = decoder.decode(RncFile(header, {}, None, tuple(units)))
+    shown = decoder.decode(RncFile(header, {}, None, tuple(units)), loaded)
     model = rate_distortion_model(run.recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -32,6 +32,8 @@ from research.resume_test import losses
 if TYPE_CHECKING:
     from pillow_rnc.models.config import CellName
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(loop.__file__).parents[2] / "weights" / "recipes"
 CPU = torch.device("cpu")
 

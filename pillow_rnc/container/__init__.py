@@ -1,1 +1,1 @@
-"""Bytes of a file <-> records: layout, checksums and rules. Standard library and construct only."""
+"""Bytes of a file <-> records: layout, checksums and rules. Uses construct and the standard library only."""

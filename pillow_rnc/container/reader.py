@@ -1,7 +1,7 @@
 """Bytes of an .rnc file -> records: parse, read in parts, verify.
 
-Unpacks with `struct`, so that opening and checking a file load no other library; a test holds it equal to `schema`.
-This module knows nothing of codes, pixels or models.  Source: spec, sections "File" to "Units".
+Uses `struct` through `chunks`, so that opening and verifying a file load no other library.
+This module knows neither codes nor pixels or models.  Source: spec, sections "File" to "Units".
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from pillow_rnc.container.alpha_stream import unpack_alpha
 from pillow_rnc.container.chunks import (
     CHUNK_PREFIX,
     ByteSource,
     Reader,
     check_unknown,
     chunk_bytes,
+    initial_unit_state,
     read_header,
     read_unit,
     read_value,
-    start_of_units,
 )
 from pillow_rnc.container.records import (
     ALPHA_TYPE,
@@ -35,10 +36,10 @@ from pillow_rnc.container.records import (
     Unit,
 )
 from pillow_rnc.container.validation import (
-    alpha_faults,
+    alpha_violations,
     max_alpha_bytes,
-    metadata_faults,
-    reject,
+    metadata_violations,
+    raise_file_error,
 )
 from pillow_rnc.errors import CorruptError, RncOptionError, SignatureError, TruncatedError
 
@@ -52,13 +53,13 @@ def parse(data: bytes, *, iterations: int | None = None, allow_truncated: bool =
     """Return the records of a file.
 
     Args:
-        data: The whole file, or a part that holds the iterations asked for.
-        iterations: How many units to read; all by default.
-        allow_truncated: Accept a file that ends early, if at least one unit is whole, and bytes after its end.
+        data: The complete file, or a prefix that contains the requested iterations.
+        iterations: Number of units to read; all by default.
+        allow_truncated: Accept a file that ends early if at least one unit is complete, and ignore trailing bytes.
 
     Raises:
-        RncFileError: As `read_head` and `read_units` do.
-        RncOptionError: `iterations` is less than 1 or more than the file holds.
+        RncFileError: As for `read_head` and `read_units`.
+        RncOptionError: `iterations` is less than 1 or more than the file has.
     """
     fp = io.BytesIO(data)
     head = read_head(fp)
@@ -67,25 +68,25 @@ def parse(data: bytes, *, iterations: int | None = None, allow_truncated: bool =
 
 
 def read_head(fp: ByteSource) -> FileHead:
-    """Return everything before the first unit, read from the position of `fp`.
+    """Return everything before the first unit, read from the current position of `fp`.
 
-    Reads eight bytes of the first unit to know it, and no more.
+    Of the first unit, only the eight bytes of its type and length are read.
 
     Raises:
-        SignatureError: The bytes do not start an .rnc file.
-        UnsupportedError: The version, a critical chunk or a reserved value is unknown.
-        CorruptError: A chunk breaks a rule of the format.
-        TruncatedError: The bytes end before the first unit; no iteration can be decoded.
+        SignatureError: The data do not start with the signature of an .rnc file.
+        UnsupportedError: The version, a critical chunk or a reserved value is not supported.
+        CorruptError: A chunk violates a rule of the format.
+        TruncatedError: The data end before the first unit, so no iteration can be decoded.
     """
     reader = Reader(fp)
-    if reader.up_to(len(SIGNATURE)) != SIGNATURE:
-        raise SignatureError("not an .rnc file: the signature differs")
+    if reader.read_at_most(len(SIGNATURE)) != SIGNATURE:
+        raise SignatureError("not an .rnc file: wrong signature")
     header = read_header(reader)
     values, units_offset = _read_optional_chunks(reader, header)
     metadata = {key: values[chunk_type] for key, chunk_type in METADATA_TYPES.items() if chunk_type in values}
     alpha = values.get(ALPHA_TYPE)
-    reject(metadata_faults(metadata))
-    reject(alpha_faults(alpha, header))
+    raise_file_error(metadata_violations(metadata))
+    raise_file_error(alpha_violations(alpha, header))
     return FileHead(header, metadata, alpha, units_offset)
 
 
@@ -99,21 +100,22 @@ def read_units(
 def iter_units(
     fp: ByteSource, head: FileHead, iterations: int | None = None, *, allow_truncated: bool = False
 ) -> Iterator[Unit]:
-    """Return an iterator over the units, which reads each when it is asked for.
+    """Return an iterator that reads one unit at a time.
 
-    Reads only the bytes of these units; after the last one of the file also tries one byte, which must not exist.
+    Only the bytes of these units are read, and after the last unit of the file one more byte, which must not exist.
 
     Args:
-        fp: The file object that `head` was read from; it is moved.
-        head: What `read_head` returned.
-        iterations: How many units to read; all by default.
-        allow_truncated: End quietly where the file ends, if at least one unit is whole; ignore bytes after the end.
+        fp: The file object that `head` was read from; its position changes.
+        head: Result of `read_head`.
+        iterations: Number of units to read; all by default.
+        allow_truncated: Stop without an error where the file ends if at least one unit is complete, and ignore
+            trailing bytes.
 
     Raises:
-        CorruptError: A unit breaks a rule of the format.
+        CorruptError: A unit violates a rule of the format.
         UnsupportedError: A segment has an unknown coding.
-        TruncatedError: The bytes end within these units.
-        RncOptionError: `iterations` is less than 1 or more than the file holds.
+        TruncatedError: The data end within these units.
+        RncOptionError: `iterations` is less than 1 or more than the file has.
     """
     stored = head.header.iterations
     if iterations is not None and not 1 <= iterations <= stored:
@@ -122,15 +124,18 @@ def iter_units(
 
 
 def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) -> tuple[int, ...]:
-    """Return the length in bytes of each whole unit, framing included, without reading their contents.
+    """Return the length in bytes of each complete unit, framing included, without reading the contents.
 
-    With `iterations` it looks at so many units, and not at what follows them.
+    A file truncated after k units has `head.units_offset` plus the first k lengths in bytes.
+    For a truncated file the result has fewer lengths than the header declares iterations. Checksums are not checked.
 
-    A file cut after k units has `head.units_offset` plus the first k lengths.
-    A truncated file gives fewer lengths than its header promises iterations; checksums are not looked at.
+    Args:
+        fp: The file object that `head` was read from; its position changes.
+        head: Result of `read_head`.
+        iterations: Number of units to look at; all by default.
 
     Raises:
-        CorruptError: Something else stands where a unit is due.
+        CorruptError: Another chunk stands in place of a unit.
     """
     sizes: list[int] = []
     end = fp.seek(0, io.SEEK_END)
@@ -138,7 +143,7 @@ def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) ->
     wanted = head.header.iterations if iterations is None else iterations
     while len(sizes) < wanted and position + CHUNK_PREFIX.size <= end:
         fp.seek(position)
-        chunk_type, length = CHUNK_PREFIX.unpack(Reader(fp).take(CHUNK_PREFIX.size))
+        chunk_type, length = CHUNK_PREFIX.unpack(Reader(fp).read_exact(CHUNK_PREFIX.size))
         if chunk_type != UNIT_TYPE:
             raise CorruptError(f"iteration {len(sizes)}: chunk {chunk_type!r}, expected {UNIT_TYPE!r}")
         size = chunk_bytes(length)
@@ -149,28 +154,44 @@ def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) ->
     return tuple(sizes)
 
 
-def verify(source: bytes | bytearray | memoryview | ByteSource) -> Header:
-    """Check every checksum and length of a file, holding one unit at a time, and return its header.
+def verify(source: bytes | bytearray | memoryview | ByteSource) -> FileHead:
+    """Check all of a file that can be checked without its model, one unit at a time, and return its head.
 
-    The codes are not decoded, so their checksums are compared for raw segments only.
+    That is every length and checksum, every rule of the format, and the alpha stream. The codes are not decoded, so
+    `Codes_Crc` is compared for raw and stopped segments only.
+
+    Args:
+        source: The complete file, or a file object, which is read from its current position.
 
     Raises:
-        RncFileError: As `read_head` and `iter_units` do.
+        RncFileError: As for `read_head` and `verify_body`.
     """
     fp = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
     head = read_head(fp)
+    verify_body(fp, head)
+    return head
+
+
+def verify_body(fp: ByteSource, head: FileHead) -> None:
+    """Check the units and the alpha stream of a file whose head has been read; see `verify`.
+
+    Raises:
+        RncFileError: As for `iter_units`.
+        CorruptError: The alpha stream is damaged.
+    """
     for _ in iter_units(fp, head):
         pass
-    return head.header
+    if head.alpha is not None:
+        unpack_alpha(head.alpha, head.header.width * head.header.height)
 
 
 def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, bytes], int]:
-    """Return the values of the known chunks between header and units by type, and where the units begin."""
+    """Return the data of the known chunks between header and units, by type, and the position of the first unit."""
     values: dict[bytes, bytes] = {}
     last_place = total_bytes = count = 0
     while True:
         units_offset = reader.position
-        prefix = reader.take(CHUNK_PREFIX.size)
+        prefix = reader.read_exact(CHUNK_PREFIX.size)
         chunk_type, length = CHUNK_PREFIX.unpack(prefix)
         if chunk_type == UNIT_TYPE:
             return values, units_offset
@@ -184,7 +205,7 @@ def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, b
             total_bytes += length
         if length > limit or total_bytes > MAX_METADATA_TOTAL_BYTES:
             raise CorruptError(
-                f"chunk {chunk_type!r} of {length} bytes, allowed are {limit} and {MAX_METADATA_TOTAL_BYTES} in all"
+                f"chunk {chunk_type!r} of {length} bytes, must be at most {limit}, in all {MAX_METADATA_TOTAL_BYTES}"
             )
         value = read_value(reader, prefix, length)
         if chunk_type in CHUNK_ORDER:
@@ -200,16 +221,16 @@ def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, b
 def _generate_units(fp: ByteSource, head: FileHead, iterations: int, *, allow_truncated: bool) -> Iterator[Unit]:
     fp.seek(head.units_offset)
     reader = Reader(fp)
-    reader.promised = head.header.iterations
-    progress = start_of_units(head.header, head.alpha)
+    reader.declared = head.header.iterations
+    state = initial_unit_state(head.header, head.alpha)
     for iteration in range(iterations):
         try:
-            unit = read_unit(reader, head.header, iteration, progress)
+            unit = read_unit(reader, head.header, iteration, state)
         except TruncatedError:
             if allow_truncated and iteration:
                 return
             raise
-        reader.whole += 1
-        if reader.whole == reader.promised and not allow_truncated and reader.up_to(1):
-            raise CorruptError("spare bytes after the last iteration")
+        reader.complete += 1
+        if reader.complete == reader.declared and not allow_truncated and reader.read_at_most(1):
+            raise CorruptError("trailing bytes after the last iteration")
         yield unit

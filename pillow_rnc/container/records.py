@@ -1,7 +1,7 @@
 """The records that a file consists of, and the constants of the format.
 
-Frozen values only: this module reads and writes no files, and knows neither construct nor numpy.
-The rules that the values must keep are in `rules`.
+Frozen values only: this module neither reads nor writes files and depends on neither construct nor numpy.
+The rules that the values must satisfy are in `validation`.
 Source: spec, sections "Header", "Metadata" and "Units".
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pillow_rnc.container.tile_grid import Tile
 
 SIGNATURE = b"\x8aRNC\r\n\x1a\n"
-"""The first bytes of every file: a high bit and line ends, which careless transfers damage."""
+"""First bytes of every file; the high bit and the line ends reveal damage by text-mode transfers."""
 HEAD_TYPE = b"HEAD"
 ALPHA_TYPE = b"ALPH"
 UNIT_TYPE = b"ITER"
@@ -34,6 +34,10 @@ FORMAT_MAJOR = 1
 MAX_SIDE = 65_535
 MAX_CODE_CHANNELS = 255
 MAX_OVERLAP = 240
+DEFAULT_TILE_SIZE = 768
+"""Tile size in pixels that the encoder uses by default; not part of the format."""
+DEFAULT_OVERLAP = 32
+"""Overlap in pixels that the encoder uses by default; not part of the format."""
 MAX_ITERATIONS = 16
 TILE_SIZES = range(64, 4096 + 1, TILE_ALIGNMENT)
 MAX_METADATA_BYTES = 1 << 20
@@ -50,7 +54,7 @@ METADATA_TYPES = {"icc_profile": b"iccp", "exif": b"exif", "xmp": b"xmpp", "comm
 
 
 class Coding(IntEnum):
-    """How the payload of a segment holds the codes."""
+    """How the payload of a segment represents the codes."""
 
     ENTROPY = 0
     RAW = 1
@@ -59,7 +63,7 @@ class Coding(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the `HEAD` chunk says.
+    """Contents of the `HEAD` chunk.
 
     Attributes:
         width: Image width in pixels, 1 to 65535.
@@ -105,12 +109,12 @@ class CodeShape(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """Number of codes."""
+        """Number of code bits."""
         return self.channels * self.height * self.width
 
     @property
     def raw_bytes(self) -> int:
-        """Length of the codes when packed eight to a byte."""
+        """Length in bytes of the packed code plane, eight codes to a byte."""
         return -(-self.bits // 8)
 
 
@@ -119,9 +123,10 @@ class Segment:
     """The codes of one tile and iteration, as stored.
 
     Attributes:
-        coding: How `payload` holds the codes.
-        payload: The coded bytes; empty when stopped.
-        codes_crc: CRC-32 of the codes packed eight to a byte, wherever the segment stands; 0 when stopped.
+        coding: How `payload` represents the codes.
+        payload: The coded bytes; empty if stopped.
+        codes_crc: CRC-32 of the packed code plane of this segment alone; 0 if stopped. (A file stores a running CRC
+            instead, see `checksum`.)
     """
 
     coding: Coding
@@ -130,24 +135,24 @@ class Segment:
 
     @property
     def payload_crc(self) -> int:
-        """CRC-32 of the payload; 0 when stopped."""
+        """CRC-32 of the payload; 0 if stopped."""
         return zlib.crc32(self.payload)
 
 
 STOPPED_SEGMENT = Segment(Coding.STOPPED, b"", 0)
 
 Unit = tuple[Segment, ...]
-"""One iteration: a segment for each tile, in the order of the grid."""
+"""One iteration: a segment for each tile, in grid order."""
 
 
 @dataclass(frozen=True, slots=True)
 class RncFile:
-    """A whole file.
+    """A complete file.
 
     Attributes:
-        header: The header as stored, also when `units` holds fewer iterations than it promises.
-        metadata: Values by the keys of `METADATA_TYPES`; "dpi" as `pack_dpi` makes it.
-        alpha: The opaque alpha blob, or None when every pixel is opaque.
+        header: The header as stored, even if `units` holds fewer iterations than it declares.
+        metadata: Values by the keys of `METADATA_TYPES`; "dpi" as packed by `pack_dpi`.
+        alpha: Data of the `ALPH` chunk, or None if every pixel is opaque.
         units: Segments by iteration, then tile.
     """
 
@@ -159,13 +164,13 @@ class RncFile:
 
 @dataclass(frozen=True, slots=True)
 class FileHead:
-    """Everything of a file that stands before its first unit.
+    """Everything that precedes the first unit of a file.
 
     Attributes:
         header: The header.
         metadata: As in `RncFile`.
         alpha: As in `RncFile`.
-        units_offset: Position of the first unit in the file object, as `seek` takes it.
+        units_offset: Position of the first unit in the file object, as passed to `seek`.
     """
 
     header: Header
@@ -178,7 +183,7 @@ def pack_dpi(dpi: tuple[float, float]) -> bytes:
     """Return the value of `metadata["dpi"]`.
 
     Args:
-        dpi: Pixels per inch, horizontal and vertical; kept exactly when they are fractions with small denominators.
+        dpi: Pixels per inch, horizontal and vertical; fractions with denominators up to 65536 are stored exactly.
 
     Raises:
         RncOptionError: A value is not a finite number from 1/65536 to 65535.
@@ -187,7 +192,7 @@ def pack_dpi(dpi: tuple[float, float]) -> bytes:
     for value in dpi:
         number = float(value)
         if not (math.isfinite(number) and 1 / MAX_DENSITY_DENOMINATOR <= number <= MAX_DENSITY):
-            raise RncOptionError(f"dpi {value}, allowed are 1/65536 to 65535")
+            raise RncOptionError(f"dpi {value}, must be 1/65536 to 65535")
         ratio = Fraction(number).limit_denominator(MAX_DENSITY_DENOMINATOR)
         words += ratio.numerator, ratio.denominator
     return b"".join(word.to_bytes(4, "little") for word in words)

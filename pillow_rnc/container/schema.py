@@ -1,7 +1,7 @@
 """The byte layout of an .rnc file, declared with construct.
 
-The declarations read like the tables of the specification, and every file is written through them.
-This is the only module that imports construct, and it is imported when a file is first built.
+The declarations mirror the tables of the specification, and every new file is written through them.
+This is the only module that imports construct; it is imported when the first file is built.
 Source: spec, sections "Chunks", "Header" and "Units".
 """
 
@@ -69,10 +69,10 @@ DENSITY = Struct(
 
 
 def build_chunk(chunk_type: bytes, value: bytes) -> bytes:
-    """Return a whole chunk.
+    """Return a complete chunk.
 
     Raises:
-        RncOptionError: `value` is longer than a length field can say.
+        RncOptionError: `value` is too long for the length field.
     """
     start = chunk_type + len(value).to_bytes(8, "little")[:4] + value
     return _built(CHUNK, {"type": chunk_type, "data": value, "crc": zlib.crc32(start)})
@@ -82,7 +82,7 @@ def build_head(header: Header) -> bytes:
     """Return the data of the `HEAD` chunk.
 
     Raises:
-        RncOptionError: A field is out of the range of its bytes.
+        RncOptionError: A field does not fit into its bytes.
     """
     return _built(
         HEAD,
@@ -107,10 +107,10 @@ def build_unit(unit: Unit, codes_crcs: Sequence[int]) -> bytes:
 
     Args:
         unit: The segments.
-        codes_crcs: `Codes_Crc` of each, which depends on those before it.
+        codes_crcs: `Codes_Crc` of each segment, which depends on the segments before it.
 
     Raises:
-        RncOptionError: A field is out of the range of its bytes.
+        RncOptionError: A field does not fit into its bytes.
     """
     entries = [
         {

@@ -1,6 +1,6 @@
 """Image size -> tile boxes, in integers.
 
-This module knows nothing of bytes, pixels, codes or networks.  Source: spec, section "Tile grid".
+This module knows neither bytes nor pixels, codes or networks.  Source: spec, section "Tile grid".
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ TILE_ALIGNMENT = 16
 
 
 Region = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels; right and bottom are outside, as in Pillow."""
+"""Left, top, right, bottom in pixels; right and bottom are exclusive, as in Pillow."""
 
 
 class Tile(NamedTuple):
-    """One tile: its box in the image, and the size it is padded to for coding (pixels)."""
+    """One tile: its box in the image and its padded size for coding, in pixels."""
 
     x: int
     y: int
@@ -46,11 +46,11 @@ class TileGrid:
     Attributes:
         width: Image width in pixels, at least 1.
         height: Image height in pixels, at least 1.
-        tile_size: Side of a whole tile in pixels, a multiple of 16.
+        tile_size: Side of a full tile in pixels, a multiple of 16.
         overlap: Pixels that neighbouring tiles share, a multiple of 16, at most half a tile.
 
     Raises:
-        RncOptionError: One of these rules is broken.
+        RncOptionError: A value violates one of these rules.
     """
 
     width: int
@@ -60,12 +60,12 @@ class TileGrid:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise RncOptionError(f"image of {self.width} x {self.height} pixels, at least 1 x 1 is needed")
+            raise RncOptionError(f"image of {self.width} x {self.height} pixels, must be at least 1 x 1")
         if self.tile_size < TILE_ALIGNMENT or self.tile_size % TILE_ALIGNMENT:
-            raise RncOptionError(f"tile size {self.tile_size}, a positive multiple of {TILE_ALIGNMENT} is needed")
+            raise RncOptionError(f"tile size {self.tile_size}, must be a positive multiple of {TILE_ALIGNMENT}")
         if self.overlap < 0 or self.overlap % TILE_ALIGNMENT or 2 * self.overlap > self.tile_size:
             raise RncOptionError(
-                f"overlap {self.overlap}, allowed are multiples of {TILE_ALIGNMENT} up to {self.tile_size // 2}"
+                f"overlap {self.overlap}, must be a multiple of {TILE_ALIGNMENT} from 0 to {self.tile_size // 2}"
             )
 
     @property
@@ -79,11 +79,11 @@ class TileGrid:
         return self._count(self.height)
 
     def __len__(self) -> int:
-        """Return the number of tiles without listing them."""
+        """Return the number of tiles, in constant time."""
         return self.columns * self.rows
 
     def __getitem__(self, index: int) -> Tile:
-        """Return tile `index` of the row-major order; negative indices are not accepted."""
+        """Return tile `index` in row-major order; negative indices are not accepted."""
         if not 0 <= index < len(self):
             raise IndexError(f"tile {index}, the grid has {len(self)} tiles")
         row, column = divmod(index, self.columns)
@@ -97,17 +97,17 @@ class TileGrid:
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
-        """All tiles in row-major order.  Memory grows with the grid: `len(grid)` does not."""
+        """All tiles in row-major order, as a tuple in memory."""
         return tuple(self)
 
     def tiles_touching(self, region: Region) -> tuple[int, ...]:
         """Return the indices of the tiles that share a pixel with `region`, in row-major order.
 
         Args:
-            region: Left, top, right, bottom in pixels; right and bottom are outside, as in Pillow.
+            region: Left, top, right, bottom in pixels; right and bottom are exclusive, as in Pillow.
 
         Raises:
-            RncOptionError: The region is empty or reaches outside the image.
+            RncOptionError: The region is empty or extends beyond the image.
         """
         left, top, right, bottom = checked_region(self, region)
         columns = self._touching(self.width, left, right)
@@ -116,10 +116,10 @@ class TileGrid:
         )
 
     def padded_pixels(self, region: Region | None = None) -> int:
-        """Return how many pixels the tiles have in all, padding and overlap counted.
+        """Return the total number of pixels of the tiles, padding and overlap included.
 
         Args:
-            region: Count only the tiles that share a pixel with this box; all by default.
+            region: Count only tiles that share a pixel with this box; all tiles by default.
 
         Raises:
             RncOptionError: As `tiles_touching` does.

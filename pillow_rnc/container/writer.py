@@ -1,7 +1,7 @@
 """Records -> bytes of an .rnc file: build one, or truncate one without decoding.
 
-Building packs with the declarations of `schema`, which loads construct on first use; truncating copies bytes.
-This module knows nothing of codes, pixels or models.  Source: spec, sections "File" to "Truncation".
+`build` writes through the declarations of `schema`, loading construct on first use; `truncate` copies bytes.
+This module knows neither codes nor pixels or models.  Source: spec, sections "File" to "Truncation".
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ from dataclasses import replace
 from pillow_rnc.container.chunks import (
     CHUNK_PREFIX,
     chunk_bytes,
+    initial_unit_state,
     is_safe_to_copy,
     pack_chunk,
     pack_head,
-    start_of_units,
     stored_codes_crcs,
 )
 from pillow_rnc.container.reader import CHUNK_ORDER, read_head, read_units, unit_sizes
 from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, SIGNATURE, UNIT_TYPE, RncFile
-from pillow_rnc.container.validation import alpha_faults, header_faults, metadata_faults, refuse, unit_faults
+from pillow_rnc.container.validation import (
+    alpha_violations,
+    header_violations,
+    metadata_violations,
+    raise_option_error,
+    unit_violations,
+)
 from pillow_rnc.errors import RncOptionError
 
 
@@ -28,19 +34,19 @@ def build(file: RncFile) -> bytes:
     """Return the bytes of a file; equal records give equal bytes.
 
     Raises:
-        RncOptionError: A record breaks a rule of the format.
+        RncOptionError: A record violates a rule of the format.
     """
     from pillow_rnc.container import schema
 
     header = file.header
-    refuse(header_faults(header))
-    refuse(metadata_faults(file.metadata))
-    refuse(alpha_faults(file.alpha, header))
+    raise_option_error(header_violations(header))
+    raise_option_error(metadata_violations(file.metadata))
+    raise_option_error(alpha_violations(file.alpha, header))
     if len(file.units) != header.iterations:
-        raise RncOptionError(f"{len(file.units)} units, the header promises {header.iterations}")
-    progress = start_of_units(header, file.alpha)
+        raise RncOptionError(f"{len(file.units)} units, the header declares {header.iterations}")
+    state = initial_unit_state(header, file.alpha)
     for iteration, unit in enumerate(file.units):
-        refuse(unit_faults(unit, header, iteration=iteration, stopped=progress.stopped))
+        raise_option_error(unit_violations(unit, header, iteration=iteration, stopped=state.stopped))
     parts = [SIGNATURE, schema.build_chunk(HEAD_TYPE, schema.build_head(header))]
     for key, chunk_type in METADATA_TYPES.items():
         if key in file.metadata:
@@ -48,19 +54,19 @@ def build(file: RncFile) -> bytes:
     if file.alpha is not None:
         parts.append(schema.build_chunk(ALPHA_TYPE, file.alpha))
     for unit in file.units:
-        value = schema.build_unit(unit, stored_codes_crcs(unit, header, progress))
+        value = schema.build_unit(unit, stored_codes_crcs(unit, header, state))
         parts.append(schema.build_chunk(UNIT_TYPE, value))
     return b"".join(parts)
 
 
 def truncate(data: bytes, iterations: int) -> bytes:
-    """Return the file cut after `iterations` units; nothing is decoded, what is copied is checked.
+    """Return the file truncated after `iterations` units; nothing is decoded, everything copied is checked.
 
-    Ancillary chunks that are unknown are copied when their fourth letter is lower case.
+    Unknown ancillary chunks are copied if their fourth letter is lower case.
 
     Raises:
-        RncFileError: The part that is kept breaks a rule of the format, or is not there.
-        RncOptionError: `iterations` is less than 1 or more than the file holds.
+        RncFileError: The part that is kept violates a rule of the format, or the file ends within it.
+        RncOptionError: `iterations` is less than 1 or more than the file has.
     """
     fp = io.BytesIO(data)
     head = read_head(fp)

@@ -1,7 +1,7 @@
-"""Where the cells of the entropy network lie in memory, and where its passes meet earlier bits: for fast code.
+"""Memory layout of cells for the fast entropy network, and the positions of the earlier bits that each pass reads.
 
-Cells are kept in rows, by phase: row and column even, both odd, row even alone, column even alone. So the cells of any
-lattice lie together.
+Cells are stored in rows, by phase: row and column even, both odd, only the row even, only the column even. The cells of
+every lattice are contiguous in this order.
 
 Source: spec, sections "Sizes and passes" and "Probabilities"; nothing here is normative.
 """
@@ -26,12 +26,12 @@ _TAPS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
 
 def phases_of(lattice: int) -> tuple[tuple[int, int], ...]:
-    """Return the phases that a lattice is made of."""
+    """Return the phases that a lattice consists of."""
     return PHASES[_LATTICE_PHASES[lattice]]
 
 
 def phase_rows(grid_h: int, grid_w: int) -> list[slice]:
-    """Return the rows of the cells of each phase; these follow one another as in the grid."""
+    """Return the rows of the cells of each phase; within a phase, cells are in the order of the grid."""
     sizes = [len(range(y, grid_h, 2)) * len(range(x, grid_w, 2)) for y, x in PHASES]
     return [slice(sum(sizes[:n]), sum(sizes[: n + 1])) for n in range(len(PHASES))]
 
@@ -51,13 +51,13 @@ def row_cells(grid_h: int, grid_w: int) -> NDArray[np.intp]:
 
 @lru_cache(maxsize=32)
 def coding_order(lattice: int, grid_h: int, grid_w: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return where the rows of a lattice come in coding order, and the rows in that order: intp [n] each."""
+    """Return the position of each row of a lattice in coding order, and the inverse permutation: intp [n] each."""
     cells = row_cells(grid_h, grid_w)[lattice_rows(lattice, grid_h, grid_w)]
     return np.searchsorted(cells_of(lattice, grid_h, grid_w), cells), np.argsort(cells)
 
 
-def seen_taps(passes: tuple[Pass, ...], index: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield the first channel of each group of bits that pass ``index`` meets, with the taps at which it may."""
+def known_taps(passes: tuple[Pass, ...], index: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield first channel and tap of each group of bits that are known before pass `index` in some of its cells."""
     here = phases_of(passes[index].lattice)
     for first in sorted({one.first for one in passes[:index]}):
         known = {phase for one in passes[:index] if one.first == first for phase in phases_of(one.lattice)}
@@ -68,14 +68,14 @@ def seen_taps(passes: tuple[Pass, ...], index: int) -> Iterator[tuple[int, tuple
 
 @lru_cache(maxsize=32)
 def context_rows(passes: tuple[Pass, ...], index: int, grid_h: int, grid_w: int) -> NDArray[np.intp]:
-    """Return where the context of pass ``index`` lies among the known bits: intp [n, taps].
+    """Return the rows of the known bits that are the context of pass `index`: intp [n, taps].
 
-    Known bits lie in rows, too: all cells for each group of channels, then a row of zeros.
+    Known bits are in rows, too: all cells of each group of channels, then a row of zeros.
     """
     cells, groups = grid_h * grid_w, max(one.stop for one in passes) // (passes[0].stop - passes[0].first)
     here = lattice_rows(passes[index].lattice, grid_h, grid_w)
     rows = []
-    for first, tap in seen_taps(passes, index):
+    for first, tap in known_taps(passes, index):
         before = first // (passes[0].stop - passes[0].first) * cells
         there = _rows_at(tap, grid_h, grid_w)[here]
         rows.append(np.where(there < 0, groups * cells, before + there))
@@ -83,7 +83,7 @@ def context_rows(passes: tuple[Pass, ...], index: int, grid_h: int, grid_w: int)
 
 
 def _rows_at(tap: tuple[int, int], grid_h: int, grid_w: int) -> NDArray[np.intp]:
-    """Return the row of the cell at a tap of each row's cell, -1 outside the tile: intp [h * w]."""
+    """Return the row of the cell at a tap from each row's cell, -1 outside the tile: intp [h * w]."""
     cells = row_cells(grid_h, grid_w)
     rows = np.empty(grid_h * grid_w, dtype=np.intp)
     rows[cells] = np.arange(len(cells))

@@ -1,7 +1,7 @@
-"""The tensors of the entropy network as operands of products of floats.
+"""The tensors of the entropy network as operands of floating-point products.
 
-Weights carry the shift that follows them as a factor 2^-s. A power of two changes no significand, so all sums stay
-exact below 2^24, and `>> s` is what `floor` leaves. The value of 127 of a known bit is in the weights.
+Weights include the shift that follows them as a factor 2^-s. A power of two changes no significand, so all sums remain
+exact below 2^24, and `floor` performs `>> s`. The factor 127 of known bits is included in the weights too.
 
 Source: spec, section "Entropy network"; nothing here is normative.
 """
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pillow_rnc.entropy.layout import PHASES, phases_of, seen_taps
+from pillow_rnc.entropy.layout import PHASES, known_taps, phases_of
 from pillow_rnc.entropy.tensors import (
+    ACCUMULATOR_SHIFT,
     CANDIDATE_SHIFT,
     FEATURE_SHIFT,
     KNOWN_BIT,
     LOGIT_SHIFT,
     TABLE_CENTRE,
-    TALLY_SHIFT,
     UPDATE_SHIFT,
     EntropyTensors,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class PassWeights(NamedTuple):
-    """Operands of one pass, each with its sums in columns; C', the taps times channels that its context may see.
+    """Operands of one pass, each with its sums in columns; C' is the number of taps times channels of its context.
 
     Attributes:
         context: [C', F], for values of 1, 0 and -1.
@@ -47,27 +47,27 @@ class PassWeights(NamedTuple):
 
 
 class GateWeights(NamedTuple):
-    """Operands of state and tallies before one iteration; S', the tallies that have moved by then.
+    """Operands that update state and accumulators before one iteration; S' accumulators have been added to by then.
 
     Attributes:
         bits: [9, M, 2K], for values of 1, 0 and -1.
-        rest: [K + S', 2K], for the state, and magnitudes of tallies.
+        rest: [K + S', 2K], for the state, and magnitudes of accumulators.
         bias: [2K].
-        tally: [2, M, S'], for tallies that are 0 and for others.
+        accumulator: [2, M, S'], for accumulators that are 0, and for all others.
     """
 
     bits: Floats
     rest: Floats
     bias: Floats
-    tally: Floats
+    accumulator: Floats
 
 
-class TallyOutput(NamedTuple):
-    """Weights from the S' tallies that have moved to the logits of all channels.
+class AccumulatorOutput(NamedTuple):
+    """Weights from the S' accumulators that have been added to, to the logits of all channels.
 
     Attributes:
-        here: [S', M], for magnitudes in the cell.
-        around: [S', M], for what is around it.
+        here: [S', M], for the magnitudes in the cell.
+        around: [S', M], for the magnitudes in its neighbours.
     """
 
     here: Floats
@@ -75,7 +75,7 @@ class TallyOutput(NamedTuple):
 
 
 class FastTensors:
-    """The tensors of a network as operands of products; made when first needed.
+    """The tensors of a network as operands of products, created on first use.
 
     Args:
         tensors: The integers.
@@ -86,14 +86,14 @@ class FastTensors:
         self.tensors = tensors
         self.dtype = dtype
         self.feature: Floats = (_columns(tensors.feature_weight) * 2.0**-FEATURE_SHIFT).astype(dtype)  # [9 * K, F]
-        # Tallies in the order in which iterations first move them, and how many have moved before each.
-        moved = np.any(tensors.tally_weight, axis=(1, 3))
-        first = np.concatenate([moved, np.ones_like(moved, shape=(1, tensors.tallies))]).argmax(axis=0)
-        self._tallies = np.argsort(first, kind="stable")
+        # Accumulators in the order in which iterations first add to them, and how many have been added to before each.
+        moved = np.any(tensors.accumulator_weight, axis=(1, 3))
+        first = np.concatenate([moved, np.ones_like(moved, shape=(1, tensors.accumulators))]).argmax(axis=0)
+        self._accumulators = np.argsort(first, kind="stable")
         self.moved: list[int] = [int(np.count_nonzero(first < t)) for t in range(tensors.iterations)]
-        self.scale: Floats = (tensors.tally_scale * 2.0**-TALLY_SHIFT).astype(dtype)
+        self.scale: Floats = (tensors.accumulator_scale * 2.0**-ACCUMULATOR_SHIFT).astype(dtype)
         self._gates: dict[int, GateWeights] = {}
-        self._tally_outputs: dict[int, list[TallyOutput]] = {}
+        self._accumulator_outputs: dict[int, list[AccumulatorOutput]] = {}
         self._passes: dict[tuple[int, int], PassWeights] = {}
 
     def gates(self, t: int) -> GateWeights:
@@ -101,26 +101,26 @@ class FastTensors:
         if t not in self._gates:
             tensors = self.tensors
             scale = np.repeat([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], tensors.state_channels)
-            taps = _columns(tensors.state_in_weight[t - 1]).reshape(9, tensors.modelled_channels, -1)
+            taps = _columns(tensors.state_in_weight[t - 1]).reshape(9, tensors.context_coded_channels, -1)
             bits = taps * np.int16(KNOWN_BIT)
-            rest = np.concatenate([tensors.state_weight.T, self._of_moved(t, tensors.tally_input_weight.T)])
+            rest = np.concatenate([tensors.state_weight.T, self._of_moved(t, tensors.accumulator_input_weight.T)])
             bias = tensors.state_in_bias[t - 1] * scale + TABLE_CENTRE
-            tally = self._of_moved(t, tensors.tally_weight[t - 1].transpose(1, 0, 2)).transpose(1, 2, 0)
-            operands: list[NDArray[Any]] = [bits * scale, rest * scale, bias, tally]
+            accumulator = self._of_moved(t, tensors.accumulator_weight[t - 1].transpose(1, 0, 2)).transpose(1, 2, 0)
+            operands: list[NDArray[Any]] = [bits * scale, rest * scale, bias, accumulator]
             self._gates[t] = GateWeights(*(np.ascontiguousarray(one.astype(self.dtype)) for one in operands))
         return self._gates[t]
 
-    def tally_outputs(self, t: int) -> list[TallyOutput]:
-        """Return the weights from tallies to the logits of iteration t, for cells of each phase."""
-        if t not in self._tally_outputs:
+    def accumulator_outputs(self, t: int) -> list[AccumulatorOutput]:
+        """Return the weights from accumulators to the logits of iteration t, for cells of each phase."""
+        if t not in self._accumulator_outputs:
             passes, found = self.tensors.passes, []
             for phase in PHASES:
                 own = sorted((one.first, index) for index, one in enumerate(passes) if phase in phases_of(one.lattice))
-                weights = [self.tensors.tally_output_weight[t - 1, index] for _, index in own]
+                weights = [self.tensors.accumulator_output_weight[t - 1, index] for _, index in own]
                 weight = self._operand(self._of_moved(t, np.concatenate(weights).T).T, LOGIT_SHIFT)
-                found.append(TallyOutput(*np.split(weight, [self.moved[t]])))
-            self._tally_outputs[t] = found
-        return self._tally_outputs[t]
+                found.append(AccumulatorOutput(*np.split(weight, [self.moved[t]])))
+            self._accumulator_outputs[t] = found
+        return self._accumulator_outputs[t]
 
     def pass_weights(self, t: int, index: int) -> PassWeights:
         """Return the operands of one pass of iteration t."""
@@ -128,7 +128,7 @@ class FastTensors:
         if at not in self._passes:
             taps: list[NDArray[Any]] = [
                 tensors.context_weight[t, index - 1, :, first : first + group, 1 + dy, 1 + dx]
-                for first, (dy, dx) in seen_taps(tensors.passes, index)
+                for first, (dy, dx) in known_taps(tensors.passes, index)
             ]
             context = np.concatenate(taps, axis=1) if taps else np.empty((tensors.hidden_channels, 0), dtype=np.int8)
             self._passes[at] = PassWeights(
@@ -140,9 +140,9 @@ class FastTensors:
         return self._passes[at]
 
     def _of_moved(self, t: int, weight: NDArray[Any]) -> NDArray[Any]:
-        """Return the rows of a weight [n * S, ...] that belong to tallies that have moved before iteration t."""
-        wanted = self._tallies[: self.moved[t]]
-        parts = weight.reshape(-1, self.tensors.tallies, *weight.shape[1:])[:, wanted]
+        """Return the rows of a weight [n * S, ...] of the accumulators that have been added to before iteration t."""
+        wanted = self._accumulators[: self.moved[t]]
+        parts = weight.reshape(-1, self.tensors.accumulators, *weight.shape[1:])[:, wanted]
         return parts.reshape(-1, *weight.shape[1:])
 
     def _operand(self, weight: NDArray[np.signedinteger[Any]], shift: int) -> Floats:

@@ -1,9 +1,9 @@
-"""Bits and their probabilities <-> bytes: the one door to constriction.
+"""Bits and their probabilities <-> bytes: the adapter to constriction.
 
-The specification defines the coder in integers; constriction's `Categorical(perfect=False)` over two
-symbols in float64 follows it for every probability k / 65536, and tests hold it to that. This module
-knows nothing of images or networks. It guards what constriction leaves open: missing words read as
-zeros, damage is seldom noticed, and a Rust panic is no `Exception`.
+The specification defines the coder in integers. constriction's `Categorical(perfect=False)` over two symbols in float64
+agrees with it for every probability p1_q16 / 65536, which tests verify. This module knows neither images nor networks.
+It handles what constriction does not: missing words are read as zeros, damage is rarely detected, and a Rust panic does
+not derive from `Exception`.
 
 Source: spec, section "Range coder".
 """
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
 
 WORD_BYTES = 4
 
-# constriction holds the interpreter lock for a whole call: this many bits are about 40 ms.
+# constriction holds the interpreter lock during a call: this many bits take about 40 ms.
 _MAX_BITS_PER_CALL = 1 << 20
 _PROBABILITY_UNIT = 2.0**-16
 _MODEL = constriction.stream.model.Categorical(perfect=False)
 
 
 class SegmentEncoder:
-    """Encodes the bits of one segment; never reused, because `clear()` keeps a pending carry."""
+    """Encodes the bits of one segment; not reusable, because `clear()` of constriction keeps a pending carry."""
 
     def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
 
-    def encode(self, bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> None:
+    def encode(self, bits: NDArray[np.uint8], p1_q16: NDArray[np.uint16]) -> None:
         """Append bits to the segment.
 
         Args:
             bits: uint8 [n], values 0 or 1.
-            k: uint16 [n], P(bit = 1) = k / 65536, values 1..65535.
+            p1_q16: uint16 [n], P(bit = 1) = p1_q16 / 65536, values 1..65535.
 
         Raises:
-            ValueError: A bit is not 0 or 1, a k is 0, or the lengths differ.
+            ValueError: A bit is not 0 or 1, a probability is 0, or the lengths differ.
         """
-        if bits.shape != k.shape or bits.ndim != 1:
-            msg = f"bits have shape {bits.shape}, probabilities {k.shape}, expected one length"
+        if bits.shape != p1_q16.shape or bits.ndim != 1:
+            msg = f"bits have shape {bits.shape}, probabilities {p1_q16.shape}, must be one length"
             raise ValueError(msg)
-        if bits.size and (bits.max() > 1 or not k.all()):
-            msg = "a bit is not 0 or 1, or a probability is 0"
+        if bits.size and (bits.max() > 1 or not p1_q16.all()):
+            msg = "bits must be 0 or 1, probabilities at least 1 / 65536"
             raise ValueError(msg)
-        for part in _calls(k):
-            self._append(bits[part].astype(np.int32), _distributions(k[part]))
+        for part in _calls(p1_q16):
+            self._append(bits[part].astype(np.int32), _distributions(p1_q16[part]))
 
     def finish(self) -> bytes:
         """Return the payload: little-endian 32-bit words, at least one."""
@@ -69,44 +69,44 @@ class SegmentEncoder:
 class SegmentDecoder:
     """Decodes the bits of one segment.
 
-    An encoder runs alongside and codes every decoded bit again. The payload is accepted if it comes
-    out the same, which leaves no room for missing, spare or altered words.
+    Every decoded bit is encoded again, and the payload is accepted only if the result equals it. So missing, additional
+    and altered words are detected.
 
     Args:
         payload: Bytes of the segment.
 
     Raises:
-        CorruptError: The payload is not a whole number of words.
+        CorruptError: The length of the payload is not a multiple of the word size.
     """
 
     def __init__(self, payload: bytes) -> None:
         if len(payload) % WORD_BYTES:
-            msg = f"payload has {len(payload)} bytes, expected a multiple of {WORD_BYTES}"
+            msg = f"payload of {len(payload)} bytes, must be a multiple of {WORD_BYTES}"
             raise CorruptError(msg)
         self._payload = payload
         words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._mirror = SegmentEncoder()
 
-    def decode(self, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    def decode(self, p1_q16: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Return the next bits.
 
         Args:
-            k: uint16 [n], P(bit = 1) = k / 65536, values 1..65535.
+            p1_q16: uint16 [n], P(bit = 1) = p1_q16 / 65536, values 1..65535.
 
         Returns:
-            uint8 [n], values 0 or 1. Not trustworthy before `finish` has returned.
+            uint8 [n], values 0 or 1. Only valid once `finish` has returned.
 
         Raises:
-            CorruptError: The payload cannot come from an encoder with these probabilities.
-            ValueError: A k is 0.
+            CorruptError: No encoder gives this payload with these probabilities.
+            ValueError: A probability is 0.
         """
-        if not k.all():
-            msg = "a probability is 0"
+        if not p1_q16.all():
+            msg = "probabilities must be at least 1 / 65536"
             raise ValueError(msg)
-        bits = np.empty(k.shape, dtype=np.uint8)
-        for part in _calls(k):
-            distributions = _distributions(k[part])
+        bits = np.empty(p1_q16.shape, dtype=np.uint8)
+        for part in _calls(p1_q16):
+            distributions = _distributions(p1_q16[part])
             with _coder_errors_translated():
                 symbols: NDArray[np.int32] = self._coder.decode(_MODEL, distributions)
                 self._mirror._append(symbols, distributions)  # noqa: SLF001
@@ -114,10 +114,10 @@ class SegmentDecoder:
         return bits
 
     def finish(self) -> None:
-        """Check that the payload is exactly what an encoder makes of the decoded bits.
+        """Check that the payload is exactly what encoding the decoded bits gives.
 
         Raises:
-            CorruptError: It is not: words are missing, spare or altered.
+            CorruptError: Words are missing, additional or altered.
         """
         canonical = self._mirror.finish()
         if canonical != self._payload:
@@ -125,23 +125,23 @@ class SegmentDecoder:
             raise CorruptError(msg)
 
 
-def _calls(k: NDArray[np.uint16]) -> Iterator[slice]:
-    """Yield slices that cover k, none of them too long for one call."""
-    for start in range(0, k.size, _MAX_BITS_PER_CALL):
-        yield slice(start, min(start + _MAX_BITS_PER_CALL, k.size))
+def _calls(p1_q16: NDArray[np.uint16]) -> Iterator[slice]:
+    """Yield slices that cover p1_q16, each short enough for one call."""
+    for start in range(0, p1_q16.size, _MAX_BITS_PER_CALL):
+        yield slice(start, min(start + _MAX_BITS_PER_CALL, p1_q16.size))
 
 
-def _distributions(k: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """Return [n, 2] probabilities of 0 and 1; exact, and C-contiguous as constriction demands."""
-    distributions = np.empty((k.size, 2))
-    np.multiply(k, _PROBABILITY_UNIT, out=distributions[:, 1])
+def _distributions(p1_q16: NDArray[np.uint16]) -> NDArray[np.float64]:
+    """Return exact probabilities of 0 and 1, float64 [n, 2]; C-contiguous, as constriction requires."""
+    distributions = np.empty((p1_q16.size, 2))
+    np.multiply(p1_q16, _PROBABILITY_UNIT, out=distributions[:, 1])
     np.subtract(1.0, distributions[:, 1], out=distributions[:, 0])
     return distributions
 
 
 @contextmanager
 def _coder_errors_translated() -> Iterator[None]:
-    """Turn what constriction raises on bad payloads into `CorruptError`."""
+    """Translate what constriction raises on invalid payloads into `CorruptError`."""
     try:
         yield
     except (AssertionError, KeyError) as error:

@@ -1,7 +1,7 @@
-"""The entropy network exactly as the specification states it, in int64 arithmetic.
+"""The entropy network exactly as the specification defines it, in int64 arithmetic.
 
-Everything here is written to be read beside the specification, not to be fast. The fast path is held
-equal to it, and it takes over where the fast path cannot be trusted. It knows nothing of payloads.
+Written to be read beside the specification, not to be fast. Tests hold the fast implementation equal to it, and it
+replaces the fast one where floating-point products are inexact. It knows nothing of payloads.
 
 Source: spec, section "Entropy network".
 """
@@ -14,6 +14,8 @@ import numpy as np
 
 from pillow_rnc.entropy.tables import PROBABILITY, SIGMOID, TANH
 from pillow_rnc.entropy.tensors import (
+    ACCUMULATOR_MAX,
+    ACCUMULATOR_SHIFT,
     AROUND_SHIFT,
     CANDIDATE_SHIFT,
     FEATURE_MAX,
@@ -21,8 +23,6 @@ from pillow_rnc.entropy.tensors import (
     KNOWN_BIT,
     LOGIT_SHIFT,
     TABLE_CENTRE,
-    TALLY_MAX,
-    TALLY_SHIFT,
     UPDATE_SHIFT,
     EntropyTensors,
     cells_of,
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 
 class ReferenceState:
-    """The network at work on one tile, in int64: slow, and right on every machine."""
+    """State of the network for one tile in int64: slow, and correct on every machine."""
 
     def __init__(self, tensors: EntropyTensors, grid_h: int, grid_w: int) -> None:
         self._tensors = tensors
-        self._shape = (tensors.modelled_channels, grid_h, grid_w)
+        self._shape = (tensors.context_coded_channels, grid_h, grid_w)
         self._iteration = -1
         self._state = np.zeros((tensors.state_channels, grid_h, grid_w), dtype=np.int64)
-        self._tally = np.zeros((tensors.tallies, grid_h, grid_w), dtype=np.int64)
-        self._seen: NDArray[np.int64] | None = None
+        self._accumulator = np.zeros((tensors.accumulators, grid_h, grid_w), dtype=np.int64)
+        self._counts: NDArray[np.int64] | None = None
         self._feature: NDArray[np.int64] | None = None
         self._known = np.zeros(self._shape, dtype=np.int64)  # values of bits; 0 where unknown
 
-    def begin(self, iteration: int, previous: NDArray[np.int8] | None) -> None:
-        """Move on to the next iteration; see `EntropyState.begin`."""
+    def start_iteration(self, iteration: int, previous: NDArray[np.int8] | None) -> None:
+        """Start the next iteration; see `EntropyState.start_iteration`."""
         self._iteration += 1
         if iteration != self._iteration:
-            msg = f"iteration {iteration} begun, expected {self._iteration}"
+            msg = f"iteration {iteration} started, expected {self._iteration}"
             raise ValueError(msg)
         if previous is not None:
             values = previous.astype(np.int64)
-            self._seen = self._count(values)
-            self._update_state(KNOWN_BIT * values, self._seen[: self._tensors.tallies])
+            self._counts = self._accumulate(values)
+            self._update_state(KNOWN_BIT * values, self._counts[: self._tensors.accumulators])
         self._feature = None
         self._known = np.zeros(self._shape, dtype=np.int64)
 
@@ -68,30 +68,31 @@ class ReferenceState:
             z = z + _convolve(tensors.context_weight[t, index - 1], KNOWN_BIT * self._known)
         hidden = np.clip(z >> FEATURE_SHIFT, 0, FEATURE_MAX)
         logits = tensors.output_bias[t, index][:, None, None] + _mix(tensors.output_weight[t, index], hidden)
-        if self._seen is not None:
-            logits = logits + _mix(tensors.tally_output_weight[t - 1, index], self._seen)
-        k = PROBABILITY[_table_index(logits >> LOGIT_SHIFT)]
+        if self._counts is not None:
+            logits = logits + _mix(tensors.accumulator_output_weight[t - 1, index], self._counts)
+        p1_q16 = PROBABILITY[_table_index(logits >> LOGIT_SHIFT)]
         cells = cells_of(one.lattice, *self._shape[1:])
-        return k.reshape(len(k), -1)[:, cells]
+        return p1_q16.reshape(len(p1_q16), -1)[:, cells]
 
-    def reveal(self, index: int, values: NDArray[np.int8]) -> None:
-        """Take note of the bits of one pass; see `EntropyState.reveal`."""
+    def update(self, index: int, values: NDArray[np.int8]) -> None:
+        """Supply the bits of one pass; see `EntropyState.update`."""
         one = self._tensors.passes[index]
         cells = cells_of(one.lattice, *self._shape[1:])
         self._known.reshape(self._shape[0], -1)[one.first : one.stop, cells] = values
 
-    def _count(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Add the values of the iteration before to the tallies; return what is seen of them, [2S, h, w]."""
+    def _accumulate(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Add the values of the previous iteration to the accumulators; return the features r, [2S, h, w]."""
         tensors, t = self._tensors, self._iteration
-        fresh, known = (_mix(weight, values) for weight in tensors.tally_weight[t - 1])
-        self._tally = self._tally + np.where(self._tally == 0, fresh, known)
-        v = np.clip((self._tally * int(tensors.tally_scale[t - 1])) >> TALLY_SHIFT, -TALLY_MAX, TALLY_MAX)
+        if_zero, otherwise = (_mix(weight, values) for weight in tensors.accumulator_weight[t - 1])
+        self._accumulator = self._accumulator + np.where(self._accumulator == 0, if_zero, otherwise)
+        scaled = (self._accumulator * int(tensors.accumulator_scale[t - 1])) >> ACCUMULATOR_SHIFT
+        v = np.clip(scaled, -ACCUMULATOR_MAX, ACCUMULATOR_MAX)
         return np.concatenate([np.abs(v), _around(np.abs(v))])
 
-    def _update_state(self, x: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
+    def _update_state(self, x: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         tensors, t = self._tensors, self._iteration
         z = tensors.state_in_bias[t - 1][:, None, None] + _convolve(tensors.state_in_weight[t - 1], x)
-        z = z + _mix(tensors.state_weight, self._state) + _mix(tensors.tally_input_weight, seen)
+        z = z + _mix(tensors.state_weight, self._state) + _mix(tensors.accumulator_input_weight, counts)
         half = tensors.state_channels
         u = SIGMOID[_table_index(z[:half] >> UPDATE_SHIFT)].astype(np.int64)
         n = TANH[_table_index(z[half:] >> CANDIDATE_SHIFT)].astype(np.int64)
@@ -109,7 +110,7 @@ def _mix(weight: NDArray[np.int8] | NDArray[np.int16], x: NDArray[np.int64]) -> 
 
 
 def _convolve(weight: NDArray[np.int8], x: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the 3x3 cross-correlation [out, h, w] of x [in, h, w], with zeros round it."""
+    """Return the 3x3 cross-correlation [out, h, w] of x [in, h, w], with zero padding."""
     _, grid_h, grid_w = x.shape
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     total = np.zeros((len(weight), grid_h, grid_w), dtype=np.int64)
@@ -120,7 +121,7 @@ def _convolve(weight: NDArray[np.int8], x: NDArray[np.int64]) -> NDArray[np.int6
 
 
 def _around(x: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sum of x [in, h, w] over the eight cells around each, 0 outside the tile, over 8, rounded down."""
+    """Return the sum of x [in, h, w] over the eight neighbours of each cell, 0 outside the tile, shifted right by 3."""
     _, grid_h, grid_w = x.shape
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     total = -x

@@ -1,18 +1,22 @@
-"""The visits of the embedded quantiser: which coefficients each iteration tells of, with which pairs of codes.
+"""The iteration schedule of the embedded quantizer: which coefficients each iteration codes, with which pairs of bits.
 
-They are shared by the quantiser, which turns codes into intervals, and by the entropy coder, which must know which
-codes tell something.
+The quantizer, which turns codes into intervals, and the entropy coder, which must know which bits are coded, share it.
+A scheduled coefficient gets a significance pass in the cells where it is zero so far, and a refinement pass elsewhere.
 
-Source: spec, section "Visits".
+Source: spec, section "Iteration schedule".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pillow_rnc.errors import WeightsError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     _Floats = NDArray[np.float32]
@@ -20,22 +24,26 @@ if TYPE_CHECKING:
 COEFFICIENTS = 192
 """Coefficients of an 8x8 block: 64 each of Y, Cb and Cr."""
 MEANS = (0, 64, 128)
-"""Coefficients that are means of blocks, one for each colour."""
+"""Coefficients that are block means, one for each colour component."""
 NO_LEVEL = 1e6
-"""Level of a pair without a task: no magnitude reaches it."""
+"""Level of an idle pair; no magnitude reaches it."""
+UNBOUNDED = 1e9
+"""Half width of an interval about which nothing has been coded."""
+
+_TABLES = "network.quantizer"
 
 
-class Visits(NamedTuple):
-    """The visits of one iteration, of V coefficients in all, and their P pairs of codes; idle pairs are left out.
+class IterationSchedule(NamedTuple):
+    """The V coefficients that one iteration codes, and their P pairs of bits; idle pairs are left out.
 
     Attributes:
         coefficients: intp [V].
-        steps: float32 [V].
-        levels: float32 [V].
-        of_pair: intp [P], index of the visit of each pair.
-        level: float32 [P], from 1.
-        first: intp [V], the first pair of each visit; its others follow.
-        pairs: intp [P], where the pairs stand among all G.
+        steps: float32 [V], quantizer step of each coefficient.
+        levels: float32 [V], number of pairs of each coefficient.
+        of_pair: intp [P], index in `coefficients` of each pair.
+        level: float32 [P], level of each pair, from 1.
+        first: intp [V], index of the first pair of each coefficient; its other pairs follow.
+        pairs: intp [P], position of each pair among all G pairs of a code plane.
     """
 
     coefficients: NDArray[np.intp]
@@ -47,10 +55,38 @@ class Visits(NamedTuple):
     pairs: NDArray[np.intp]
 
 
-def visits_of(coefficient: _Floats, level: _Floats, step: _Floats) -> Visits | None:
-    """Return the visits of one iteration from its tables, float32 [G] each; None if they are not those of visits.
+def schedule_from_tensors(
+    tensors: Mapping[str, NDArray[Any]], iterations: int, pairs: int
+) -> tuple[IterationSchedule, ...] | None:
+    """Return the schedule of each iteration from the tensors `network.quantizer.*`, None if there are none.
 
-    The pairs of a visit stand side by side, with levels 1, 2 and so on, and one step.
+    Args:
+        tensors: Contents of a weights file.
+        iterations: T, iterations that the model can code.
+        pairs: G, pairs of bits of a code cell.
+
+    Raises:
+        WeightsError: The tensors have another type or shape, or violate a rule of the schedule.
+    """
+    names = [f"{_TABLES}.{name}" for name in ("coefficient", "level", "step")]
+    tables = [tensors[name] for name in names if name in tensors]
+    if not tables:
+        return None
+    shape = iterations, pairs
+    if len(tables) < len(names) or any(table.shape != shape or table.dtype != np.float32 for table in tables):
+        msg = f"{_TABLES}: must be three float32 tensors of shape {shape}"
+        raise WeightsError(msg)
+    found = [iteration_schedule(*rows) for rows in zip(*tables, strict=True)]
+    if None in found:
+        msg = f"{_TABLES}: iteration {found.index(None)} is not a valid schedule"
+        raise WeightsError(msg)
+    return tuple(filter(None, found))
+
+
+def iteration_schedule(coefficient: _Floats, level: _Floats, step: _Floats) -> IterationSchedule | None:
+    """Return the schedule of one iteration from its rows of the tables, float32 [G] each; None if they are invalid.
+
+    The pairs of a coefficient must be adjacent, with levels 1, 2 and so on, and have one step.
     """
     pairs = np.flatnonzero(level != NO_LEVEL)
     coefficients, levels, steps = coefficient[pairs], level[pairs], step[pairs]
@@ -60,7 +96,7 @@ def visits_of(coefficient: _Floats, level: _Floats, step: _Floats) -> Visits | N
     first = np.flatnonzero(levels == 1)
     sizes = np.diff(np.append(first, len(pairs)))
     of_pair = np.repeat(np.arange(len(first)), sizes)
-    sound = (
+    valid = (
         (not len(pairs) or (len(first) > 0 and first[0] == 0))
         and len(np.unique(of[first])) == len(first)
         and np.array_equal(levels, np.arange(len(pairs)) - first[of_pair] + 1 if len(first) else levels)
@@ -68,6 +104,6 @@ def visits_of(coefficient: _Floats, level: _Floats, step: _Floats) -> Visits | N
         and np.array_equal(steps, steps[first][of_pair])
         and np.array_equal(pairs, pairs[first][of_pair] + levels - 1)
     )
-    if not sound:
+    if not valid:
         return None
-    return Visits(of[first], steps[first], sizes.astype(np.float32), of_pair, levels, first, pairs)
+    return IterationSchedule(of[first], steps[first], sizes.astype(np.float32), of_pair, levels, first, pairs)

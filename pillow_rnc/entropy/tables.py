@@ -1,8 +1,7 @@
 """The three 256-entry tables of the entropy network: normative data, printed in the specification.
 
-They are written out because a computed exponential may differ in its last bit between machines,
-and one different entry makes a file undecodable. A test holds them equal to their formulas and to
-their CRC-32.
+They are written out because a computed exponential may differ in its last bit between machines, and one differing entry
+makes files undecodable. A test compares them with their formulas and their CRC-32.
 
 Source: spec, section "Entropy network".
 """
@@ -22,7 +21,7 @@ _Integer = TypeVar("_Integer", bound=np.integer)
 
 
 def _table(values: Sequence[int], dtype: type[_Integer]) -> NDArray[_Integer]:
-    """Return a read-only array of the values: every decoder of the process shares it."""
+    """Return a read-only array of the values, shared by all decoders of the process."""
     table = np.array(values, dtype=dtype)
     table.setflags(write=False)
     return table

@@ -1,4 +1,4 @@
-"""The tensors of an entropy network: names, shapes, values, and the bounds that keep its sums exact.
+"""The tensors of an entropy network: names, shapes, ranges, and the bounds that keep its sums exact.
 
 Source: spec, section "Tensors" of "Entropy network".
 """
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT, TALLY_SHIFT = 8, 7, 6, 7, 10
+UPDATE_SHIFT, CANDIDATE_SHIFT, FEATURE_SHIFT, LOGIT_SHIFT, ACCUMULATOR_SHIFT = 8, 7, 6, 7, 10
 AROUND_SHIFT = 3
 TABLE_CENTRE = 128
 
 KNOWN_BIT = 127  # a one is +127, a zero is -127, an unknown bit is 0
 FEATURE_MAX = 255
-TALLY_MAX = 127
-# float32 holds every integer up to here, so sums in any order are exact.
+ACCUMULATOR_MAX = 127
+# float32 represents every integer up to this, so sums in any order are exact.
 LARGEST_SUM = 2**24 - 1
 
 _INT8_VALUES, _INT32_VALUES = (-127, 127), (-(2**31), 2**31 - 1)
 _VALUES: dict[str, tuple[type[np.signedinteger[Any]], tuple[int, int]]] = {
-    "tally_weight": (np.int16, (-32767, 32767)),
-    "tally_scale": (np.int32, (1, 65535)),
+    "accumulator_weight": (np.int16, (-32767, 32767)),
+    "accumulator_scale": (np.int32, (1, 65535)),
 }
 
 _PREFIX = "entropy."
 
 
 class Pass(NamedTuple):
-    """The bits coded at one go: channels [first, stop) at the cells of a lattice; see `cells_of`."""
+    """Bits whose probabilities are computed together: channels [first, stop) at the cells of a lattice."""
 
     lattice: int
     first: int
@@ -47,9 +47,9 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntropyTensors:
-    """Checked integers of one entropy network, in the names and shapes of the weights file.
+    """Checked integers of one entropy network, with the names and shapes of the weights file.
 
-    M modelled channels, K state channels, F hidden channels, S tallies, P passes of G channels, T iterations.
+    M context-coded channels, K state channels, F hidden channels, S accumulators, P passes of G channels, T iterations.
 
     Attributes:
         passes: The P passes, in coding order.
@@ -61,10 +61,10 @@ class EntropyTensors:
         context_weight: int8 [T, P-1, F, M, 3, 3].
         output_weight: int8 [T, P, G, F].
         output_bias: int32 [T, P, G].
-        tally_weight: int16 [T-1, 2, S, M], for tallies that are 0 and for others.
-        tally_scale: int32 [T-1].
-        tally_input_weight: int8 [2K, S].
-        tally_output_weight: int8 [T-1, P, G, 2S].
+        accumulator_weight: int16 [T-1, 2, S, M], for accumulators that are 0, and for all others.
+        accumulator_scale: int32 [T-1].
+        accumulator_input_weight: int8 [2K, S].
+        accumulator_output_weight: int8 [T-1, P, G, 2S].
     """
 
     passes: tuple[Pass, ...]
@@ -76,22 +76,22 @@ class EntropyTensors:
     context_weight: NDArray[np.int8]
     output_weight: NDArray[np.int8]
     output_bias: NDArray[np.int32]
-    tally_weight: NDArray[np.int16]
-    tally_scale: NDArray[np.int32]
-    tally_input_weight: NDArray[np.int8]
-    tally_output_weight: NDArray[np.int8]
+    accumulator_weight: NDArray[np.int16]
+    accumulator_scale: NDArray[np.int32]
+    accumulator_input_weight: NDArray[np.int8]
+    accumulator_output_weight: NDArray[np.int8]
 
     @classmethod
     def from_mapping(cls, tensors: Mapping[str, NDArray[Any]], passes: Iterable[Sequence[int]]) -> EntropyTensors:
-        """Return the tensors named `entropy.*`, checked.
+        """Return the checked tensors `entropy.*`.
 
         Args:
-            tensors: Contents of a weights file; other names are left alone.
+            tensors: Contents of a weights file; other names are ignored.
             passes: (lattice, first channel, stop channel) of each pass.
 
         Raises:
-            WeightsError: A tensor is missing, unknown or of another type or shape, the passes do not
-                code every bit once, or a sum could leave its bound.
+            WeightsError: A tensor is missing, unknown or of another type or shape, the passes do not code every bit
+                exactly once, or a sum could exceed its bound.
         """
         own = {name.removeprefix(_PREFIX): array for name, array in tensors.items() if name.startswith(_PREFIX)}
         names = {field: ".".join(field.rsplit("_", 1)) for field in _TENSOR_FIELDS}
@@ -108,8 +108,8 @@ class EntropyTensors:
         return checked
 
     @property
-    def modelled_channels(self) -> int:
-        """M, the channels of a code plane that have probabilities of their own."""
+    def context_coded_channels(self) -> int:
+        """M, the channels of a code plane that are coded with probabilities of the network; signs are bypass-coded."""
         return max(one.stop for one in self.passes)
 
     @property
@@ -128,13 +128,13 @@ class EntropyTensors:
         return int(self.feature_weight.shape[0])
 
     @property
-    def tallies(self) -> int:
-        """S, the sums of codes over all iterations that are kept of each cell."""
-        return int(self.tally_weight.shape[2])
+    def accumulators(self) -> int:
+        """S, the accumulators of each cell, which sum up values over the iterations."""
+        return int(self.accumulator_weight.shape[2])
 
     @property
     def iterations(self) -> int:
-        """T, the iterations that the network can code."""
+        """T, the number of iterations that the network can code."""
         return int(self.feature_bias.shape[0])
 
     def _check_passes(self) -> None:
@@ -149,18 +149,20 @@ class EntropyTensors:
         wanted = [(sparse, channel) for sparse in (1, 2, 3) for channel in range(channels)]
         sizes = {one.stop - one.first for one in self.passes}
         if not coded or sorted(coded) != wanted or len(sizes) != 1:
-            msg = f"passes {[tuple(one) for one in self.passes]} do not code every bit once in equal parts"
+            msg = (
+                f"passes {[tuple(one) for one in self.passes]} must code every bit exactly once, in parts of equal size"
+            )
             raise WeightsError(msg)
 
     def _check_layout(self) -> None:
-        dimensions = {"state_weight": 2, "feature_weight": 4, "feature_bias": 3, "tally_weight": 4}
+        dimensions = {"state_weight": 2, "feature_weight": 4, "feature_bias": 3, "accumulator_weight": 4}
         if any(getattr(self, name).ndim != count for name, count in dimensions.items()):
-            msg = "entropy tensors have the wrong number of dimensions"
+            msg = "entropy tensors have a wrong number of dimensions"
             raise WeightsError(msg)
-        m, k, f, s = self.modelled_channels, self.state_channels, self.hidden_channels, self.tallies
+        m, k, f, s = self.context_coded_channels, self.state_channels, self.hidden_channels, self.accumulators
         p, t, g = len(self.passes), self.iterations, self.group
         if min(t, k, f, s) < 1:
-            msg = f"entropy network of sizes T {t}, K {k}, F {f}, S {s}, expected at least 1 of each"
+            msg = f"entropy network of sizes T {t}, K {k}, F {f}, S {s}, must be at least 1 each"
             raise WeightsError(msg)
         shapes = (
             (t - 1, 2 * k, m, 3, 3), (t - 1, 2 * k), (2 * k, k), (f, k, 3, 3),
@@ -171,7 +173,7 @@ class EntropyTensors:
             check_values(name, getattr(self, name), shape)
 
 
-# The lattices that make up a lattice and do not overlap.
+# The disjoint lattices that each lattice consists of.
 _SPARSE_LATTICES = {0: (2, 3), 1: (1,), 2: (2,), 3: (3,)}
 _TENSOR_FIELDS = tuple(name for name in EntropyTensors.__dataclass_fields__ if name != "passes")
 
@@ -197,7 +199,7 @@ def check_values(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None
     """Check type, shape and range of one tensor.
 
     Raises:
-        WeightsError: One of them is another.
+        WeightsError: One of them is wrong.
     """
     usual = (np.int8, _INT8_VALUES) if name.endswith("weight") else (np.int32, _INT32_VALUES)
     dtype, (lowest, highest) = _VALUES.get(name, usual)
@@ -205,37 +207,37 @@ def check_values(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None
         msg = f"entropy {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
         raise WeightsError(msg)
     if array.size and not lowest <= array.min() <= array.max() <= highest:
-        msg = f"entropy {name} holds {array.min()} to {array.max()}, expected {lowest} to {highest}"
+        msg = f"entropy {name} has values {array.min()} to {array.max()}, must be {lowest} to {highest}"
         raise WeightsError(msg)
 
 
 def check_sums(tensors: EntropyTensors) -> None:
-    """Check the largest sum that each output channel of each layer can make.
+    """Check the largest possible sum of each output channel of each layer.
 
     Raises:
-        WeightsError: One could leave its bound.
+        WeightsError: A sum could exceed its bound.
     """
-    hidden = np.tile(_reach(tensors.feature_weight, 3), (*tensors.feature_bias.shape[:2], 1))
-    hidden[:, 1:] += _reach(tensors.context_weight, 3)
-    state = KNOWN_BIT * (_reach(tensors.state_in_weight, 3) + _reach(tensors.state_weight, 1))
-    state += TALLY_MAX * _reach(tensors.tally_input_weight, 1)
-    output = FEATURE_MAX * _reach(tensors.output_weight, 1)
-    output[1:] += TALLY_MAX * _reach(tensors.tally_output_weight, 1)
-    # After all iterations: in each, a tally moves by one table or the other.
-    tally = _reach(tensors.tally_weight, 1).max(axis=1).sum(axis=0)
+    hidden = np.tile(_absolute_sums(tensors.feature_weight, 3), (*tensors.feature_bias.shape[:2], 1))
+    hidden[:, 1:] += _absolute_sums(tensors.context_weight, 3)
+    state = KNOWN_BIT * (_absolute_sums(tensors.state_in_weight, 3) + _absolute_sums(tensors.state_weight, 1))
+    state += ACCUMULATOR_MAX * _absolute_sums(tensors.accumulator_input_weight, 1)
+    output = FEATURE_MAX * _absolute_sums(tensors.output_weight, 1)
+    output[1:] += ACCUMULATOR_MAX * _absolute_sums(tensors.accumulator_output_weight, 1)
+    # Over all iterations: each adds to an accumulator by one table or the other.
+    accumulator = _absolute_sums(tensors.accumulator_weight, 1).max(axis=1).sum(axis=0)
     for name, largest in (
-        ("state", _reach(tensors.state_in_bias, 0) + state),
-        ("hidden", _reach(tensors.feature_bias, 0) + KNOWN_BIT * hidden),
-        ("output", _reach(tensors.output_bias, 0) + output),
-        ("tally", tally),
+        ("state", _absolute_sums(tensors.state_in_bias, 0) + state),
+        ("hidden", _absolute_sums(tensors.feature_bias, 0) + KNOWN_BIT * hidden),
+        ("output", _absolute_sums(tensors.output_bias, 0) + output),
+        ("accumulator", accumulator),
     ):
         if largest.size and largest.max() > LARGEST_SUM:
-            msg = f"entropy {name} sums reach {largest.max()}, allowed are {LARGEST_SUM}"
+            msg = f"entropy {name} sums can reach {largest.max()}, must be at most {LARGEST_SUM}"
             raise WeightsError(msg)
 
 
-def _reach(terms: NDArray[np.signedinteger[Any]], axes: int) -> NDArray[np.int64]:
-    """Return the sums of absolute values over the last axes: the largest sum that inputs of 1 can make."""
-    wider = np.abs(terms.astype(np.int16 if terms.dtype == np.int8 else np.int64))
-    sums: NDArray[np.int64] = wider.sum(axis=tuple(range(-axes, 0)), dtype=np.int64)
+def _absolute_sums(terms: NDArray[np.signedinteger[Any]], axes: int) -> NDArray[np.int64]:
+    """Return the sums of absolute values over the last axes, the largest sums for inputs of magnitude 1."""
+    magnitudes = np.abs(terms.astype(np.int16 if terms.dtype == np.int8 else np.int64))
+    sums: NDArray[np.int64] = magnitudes.sum(axis=tuple(range(-axes, 0)), dtype=np.int64)
     return sums

@@ -1,7 +1,7 @@
 """Codes of a tile <-> segments: entropy network and range coder, pass by pass.
 
-Both directions run the same loop, so that the decoder asks for each probability with exactly the bits
-known that the encoder had. This module knows tiles only by number, and no file and no picture.
+Encoder and decoder run the same loop, so that both compute each probability from exactly the same known bits.
+This module knows tiles by index only, and neither files nor images.
 
 Source: spec, sections "Units" and "Entropy network".
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.container.records import CodeShape, Coding, Segment
-from pillow_rnc.container.validation import segment_faults, wrong_codes
+from pillow_rnc.container.validation import codes_crc_mismatch, segment_violations
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
-from pillow_rnc.entropy.significance import untold
+from pillow_rnc.entropy.significance import count_set_inferred
 from pillow_rnc.entropy.tensors import cells_of
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 
@@ -26,54 +26,54 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pillow_rnc.entropy.model import EntropyModel, EntropyState
-    from pillow_rnc.entropy.significance import Told
+    from pillow_rnc.entropy.significance import CodedBits
     from pillow_rnc.entropy.tensors import Pass
 
-EVEN_ODDS = np.uint16(1 << 15)
-"""Probability of a sign, in 1/65536."""
+BYPASS_P1_Q16 = np.uint16(1 << 15)
+"""Probability of a bypass-coded bit, one half, in 1/65536."""
 
 
 def code_plane(
     passes: tuple[Pass, ...],
     state: EntropyState,
-    told: Told,
+    coded_bits: CodedBits,
     plane: NDArray[np.uint8],
     code: Callable[[NDArray[np.uint16], NDArray[np.uint8]], NDArray[np.uint8]],
 ) -> None:
-    """Run over the bits of a plane that are told, in coding order, and write back what ``code`` makes of them.
+    """Pass the coded bits of a plane to `code`, in coding order, and replace them by its results.
 
     Args:
-        passes: Those of the model.
-        state: The network at work on the tile, the iteration begun.
-        told: Which bits of the iteration are told.
-        plane: uint8 [C, h, w], contiguous; bits that are not told are 0 in it.
-        code: Given probabilities k, uint16 [n], and the n bits of the plane, returns n bits.
+        passes: Passes of the model.
+        state: State of the network for the tile; the iteration has been started.
+        coded_bits: Which bits of the iteration are coded.
+        plane: uint8 [C, h, w], contiguous; inferred bits are 0. Modified in place.
+        code: Maps p1_q16, uint16 [n], and the n bits of the plane to n bits.
     """
     flat = plane.reshape(len(plane), -1)
     for index, one in enumerate(passes):
-        cells, k = cells_of(one.lattice, *plane.shape[1:]), state.probabilities(index)
+        cells, p1_q16 = cells_of(one.lattice, *plane.shape[1:]), state.probabilities(index)
         bits = flat[one.first : one.stop, cells]
-        for channels in told.rounds(len(bits)):
-            some, mask = bits[channels], told.magnitudes(bits, channels, cells)
+        for channels in coded_bits.rounds(len(bits)):
+            some, mask = bits[channels], coded_bits.magnitudes(bits, channels, cells)
             chosen = some[mask]
-            some[mask] = code(k[channels][mask].ravel(), chosen.ravel()).reshape(chosen.shape)
+            some[mask] = code(p1_q16[channels][mask].ravel(), chosen.ravel()).reshape(chosen.shape)
             bits[channels] = some
         flat[one.first : one.stop, cells] = bits
-        state.reveal(index, told.values(bits, cells))
-    first, mask = told.signs(flat)
+        state.update(index, coded_bits.values(bits, cells))
+    first, mask = coded_bits.signs(flat)
     signs, at = flat[first:].reshape(-1), np.flatnonzero(mask)
-    signs[at] = code(np.full(len(at), EVEN_ODDS), signs[at])
+    signs[at] = code(np.full(len(at), BYPASS_P1_Q16), signs[at])
 
 
 def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:
-    """Return one segment per iteration.
+    """Return the segment of each iteration.
 
     Args:
         codes: uint8 [iterations, C, h, w], values 0 or 1.
-        model: Network of C code channels and at least so many iterations.
+        model: Network of C code channels and at least as many iterations.
 
     Returns:
-        Entropy-coded segments, raw ones where those would be longer.
+        Entropy-coded segments, or raw segments where these are shorter.
 
     Raises:
         ValueError: A code is not 0 or 1, or the model does not fit.
@@ -85,19 +85,19 @@ def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:
 def decode_tile(
     segments: Iterable[Segment], model: EntropyModel, grid: tuple[int, int], *, tile: int = 0
 ) -> NDArray[np.uint8]:
-    """Return the codes of the segments, up to the one that stops the tile.
+    """Return the codes of the segments up to the one that stops the tile.
 
     Args:
         segments: The tile's segments from iteration 0 on.
         model: Network that encoded them.
         grid: Rows and columns of code cells.
-        tile: Number of the tile, for messages.
+        tile: Index of the tile, for messages.
 
     Returns:
         uint8 [k, C, h, w], values 0 or 1; k is less than the number of segments if the tile stopped.
 
     Raises:
-        CorruptError: A segment is invalid, or its codes do not have the stored CRC.
+        CorruptError: A segment is invalid, or the CRC of its codes differs.
         UnsupportedError: There are more iterations than the model can code.
     """
     decoder = TileDecoder(model, *grid, tile=tile)
@@ -106,7 +106,7 @@ def decode_tile(
 
 
 class TileEncoder:
-    """Encodes the iterations of one tile, one after another.
+    """Encodes the iterations of one tile in order.
 
     Args:
         model: Network of the file.
@@ -119,7 +119,7 @@ class TileEncoder:
         self._shape = CodeShape(model.code_channels, grid_h, grid_w)
         self._state = model.start(grid_h, grid_w)
         self._iteration = 0
-        self._told = model.told(grid_h, grid_w)
+        self._coded_bits = model.coded_bits(grid_h, grid_w)
         self._previous: NDArray[np.int8] | None = None
 
     def encode_next(self, plane: NDArray[np.uint8]) -> Segment:
@@ -129,27 +129,26 @@ class TileEncoder:
             plane: uint8 [C, h, w], values 0 or 1.
 
         Raises:
-            ValueError: A code is not 0 or 1, or is 1 where nothing is told, or the model has no such channels or
-                iteration.
-            RncError: The range decoder does not give the codes back.
+            ValueError: A code is not 0 or 1, an inferred bit is set, or the plane does not fit the model.
+            RncError: Decoding the payload again does not give the same codes.
         """
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
-        plane, told = np.array(plane, order="C"), self._told  # a copy, as `code_plane` writes to it
-        if spare := untold(told, plane):
-            msg = f"{spare} codes of iteration {self._iteration} are 1 and tell nothing"
+        plane, coded_bits = np.array(plane, order="C"), self._coded_bits  # a copy, as `code_plane` modifies it
+        if count := count_set_inferred(coded_bits, plane):
+            msg = f"iteration {self._iteration}: {count} inferred bits are set, must be 0"
             raise ValueError(msg)
         encoder = SegmentEncoder()
-        coded = []
+        coded: list[tuple[NDArray[np.uint8], NDArray[np.uint16]]] = []
 
-        def encode(k: NDArray[np.uint16], bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            encoder.encode(bits, k)
-            coded.append((bits, k))
+        def encode(p1_q16: NDArray[np.uint16], bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            encoder.encode(bits, p1_q16)
+            coded.append((bits, p1_q16))
             return bits
 
-        self._state.begin(self._iteration, self._previous)
-        code_plane(self._model.passes, self._state, told, plane, encode)
+        self._state.start_iteration(self._iteration, self._previous)
+        code_plane(self._model.passes, self._state, coded_bits, plane, encode)
         payload, raw = encoder.finish(), np.packbits(plane).tobytes()
         if len(payload) > len(raw):
             segment = Segment(Coding.RAW, raw, zlib.crc32(raw))
@@ -157,32 +156,32 @@ class TileEncoder:
             segment = Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
             _check_payload(payload, coded, f"iteration {self._iteration}")
         self._iteration += 1
-        self._previous = told.finish(plane)
+        self._previous = coded_bits.finish(plane)
         return segment
 
 
 def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
-    """Raise unless a payload decodes to the bits that were coded under the same probabilities."""
+    """Raise unless a payload decodes to the bits that were encoded into it."""
     decoder = SegmentDecoder(payload)
     try:
-        decoded = [decoder.decode(k) for _, k in coded]
+        decoded = [decoder.decode(p1_q16) for _, p1_q16 in coded]
         decoder.finish()
     except CorruptError as error:
-        msg = f"{place}: the payload just written cannot be read, nothing is saved"
+        msg = f"{place}: the encoded payload cannot be decoded, nothing is saved"
         raise RncError(msg) from error
     if not all(np.array_equal(back, bits) for back, (bits, _) in zip(decoded, coded, strict=True)):
-        msg = f"{place}: the payload just written gives other codes, nothing is saved"
+        msg = f"{place}: the encoded payload decodes to other codes, nothing is saved"
         raise RncError(msg)
 
 
 class TileDecoder:
-    """Decodes the iterations of one tile, one after another; of no use after an error.
+    """Decodes the iterations of one tile in order; not usable after an error.
 
     Args:
         model: Network of the file.
         grid_h: Rows of code cells.
         grid_w: Columns of code cells.
-        tile: Number of the tile, for messages.
+        tile: Index of the tile, for messages.
 
     Attributes:
         shape: Shape of a code plane.
@@ -195,85 +194,84 @@ class TileDecoder:
         self._tile = tile
         self._iteration = 0
         self._stopped = False
-        self._told = model.told(grid_h, grid_w)
-        # Planes eight codes to a byte; and the values that the network begins its next iterations with, as raw segments
-        # do not need it. Nothing comes before the first.
+        self._coded_bits = model.coded_bits(grid_h, grid_w)
+        # Packed code planes decoded so far, in case the network has to start again in float64.
         self._planes: list[NDArray[np.uint8]] = []
-        self._unseen: list[NDArray[np.int8] | None] = [None]
-        self._begun = 0
+        # Values of previous iterations that the network has not taken in yet: raw segments do not need it.
+        self._pending: list[NDArray[np.int8] | None] = [None]
+        self._started = 0
 
     def decode_next(self, segment: Segment) -> NDArray[np.uint8] | None:
         """Return the codes of the next iteration.
 
         Args:
-            segment: Its segment; the CRC of the payload is taken as checked.
+            segment: Its segment; the CRC of the payload has been checked.
 
         Returns:
             uint8 [C, h, w], values 0 or 1, or None once the tile has stopped.
 
         Raises:
-            CorruptError: The segment is invalid, or its codes do not have the stored CRC.
-            UnsupportedError: The model cannot code so many iterations.
+            CorruptError: The segment is invalid, or the CRC of its codes differs.
+            UnsupportedError: The model cannot code as many iterations.
         """
         place = f"tile {self._tile}, iteration {self._iteration}"
-        for fault, message in segment_faults(
+        for error, message in segment_violations(
             segment, self.shape, may_stop=self._iteration > 0, may_run=not self._stopped
         ):
             msg = f"{place}: {message}"
-            raise fault(msg)
+            raise error(msg)
         if segment.coding is Coding.STOPPED:
             self._stopped = True
             self._iteration += 1
             return None
         if self._iteration >= self._model.iterations:
-            msg = f"{place}: the model codes {self._model.iterations} iterations"
+            msg = f"{place}: the model can code {self._model.iterations} iterations"
             raise UnsupportedError(msg)
         try:
             plane = self._decode(segment)
-        except CorruptError as error:
-            msg = f"{place}: {error}"
-            raise CorruptError(msg) from error
+        except CorruptError as cause:
+            msg = f"{place}: {cause}"
+            raise CorruptError(msg) from cause
         self._iteration += 1
         self._planes.append(np.packbits(plane))
-        self._unseen.append(self._told.finish(plane))
+        self._pending.append(self._coded_bits.finish(plane))
         return plane
 
     def _decode(self, segment: Segment) -> NDArray[np.uint8]:
-        """Return the plane of a running tile's segment, checked."""
+        """Return the checked plane of a segment that is not stopped."""
         if segment.coding is Coding.RAW:
             plane = self._unpacked(np.frombuffer(segment.payload, dtype=np.uint8))
-            if spare := untold(self._told, plane):
-                msg = f"{spare} raw codes are 1 and tell nothing"
+            if count := count_set_inferred(self._coded_bits, plane):
+                msg = f"{count} inferred bits of a raw payload are set, must be 0"
                 raise CorruptError(msg)
             return plane
         try:
             return self._decode_entropy(segment)
         except CorruptError:
-            # The payload is as it was written, so either its writer or our arithmetic is at fault: the latter can be
-            # asked again, once.
-            state = self._model.second_opinion(*self.shape[1:])
+            # The payload passed its own CRC, so its encoder or our arithmetic is at fault: repeat the latter once.
+            state = self._model.float64_state(*self.shape[1:])
             if state is None:
                 raise
-            self._state, self._begun = state, 0
-            told = self._model.told(*self.shape[1:])
-            self._unseen = [None, *(told.finish(self._unpacked(packed)) for packed in self._planes)]
+            self._state, self._started = state, 0
+            coded_bits = self._model.coded_bits(*self.shape[1:])
+            self._pending = [None, *(coded_bits.finish(self._unpacked(packed)) for packed in self._planes)]
         plane = self._decode_entropy(segment)
-        self._model.distrust_float32()
+        self._model.use_float64()
         return plane
 
     def _decode_entropy(self, segment: Segment) -> NDArray[np.uint8]:
-        """Return the plane of an entropy-coded segment, the CRC of its codes compared."""
-        for values in self._unseen:
-            self._state.begin(self._begun, values)
-            self._begun += 1
-        self._unseen = []
+        """Return the plane of an entropy-coded segment after checking the CRC of its codes."""
+        for values in self._pending:
+            self._state.start_iteration(self._started, values)
+            self._started += 1
+        self._pending = []
         plane = np.zeros(self.shape, dtype=np.uint8)
         decoder = SegmentDecoder(segment.payload)
-        code_plane(self._model.passes, self._state, self._told, plane, lambda k, _: decoder.decode(k))
+        code_plane(self._model.passes, self._state, self._coded_bits, plane, lambda p1_q16, _: decoder.decode(p1_q16))
         decoder.finish()
         found = zlib.crc32(np.packbits(plane).tobytes())
         if found != segment.codes_crc:
-            raise CorruptError(wrong_codes(found, segment.codes_crc))
+            raise CorruptError(codes_crc_mismatch(found, segment.codes_crc))
         return plane
 
     def _unpacked(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:

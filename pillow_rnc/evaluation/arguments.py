@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-_MAX_ITERATIONS = 16
+from pillow_rnc.container.records import MAX_ITERATIONS
 
 
 def iteration_counts(text: str) -> tuple[int, ...]:
@@ -17,8 +17,8 @@ def iteration_counts(text: str) -> tuple[int, ...]:
         except ValueError as error:
             msg = f"{part!r} is not an iteration count"
             raise argparse.ArgumentTypeError(msg) from error
-    if not counts or not 1 <= min(counts) <= max(counts) <= _MAX_ITERATIONS:
-        msg = f"{text!r} is not within 1 to {_MAX_ITERATIONS}"
+    if not counts or not 1 <= min(counts) <= max(counts) <= MAX_ITERATIONS:
+        msg = f"{text!r} is not within 1 to {MAX_ITERATIONS}"
         raise argparse.ArgumentTypeError(msg)
     return tuple(sorted(counts))
 

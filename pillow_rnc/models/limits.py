@@ -9,5 +9,3 @@ SOFTSIGN_LIMIT = 4.0
 """Where the inputs of the networks saturate, see `layers.activations.softsign`."""
 MAX_HALF_WIDTH = 4.0
 """Wider intervals are seen as having this half width; so are those of coefficients that were never coded."""
-UNBOUNDED = 1e9
-"""Half width of the interval of a coefficient that was never coded, in weighted 8-bit levels."""

@@ -1,4 +1,4 @@
-"""Bytes of .rnc files put together by hand, so that every field can be made wrong; used by `generate.py` only."""
+"""Bytes of .rnc files assembled field by field, so that every field can be made wrong; used by `generate.py` only."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 
 
 class Plan:
-    """How the codes of a file are chosen and stored; the rule is asked for told bits alone.
+    """How the codes of a file are chosen and stored; the rule chooses coded bits only.
 
     Args:
         rule: "likely" draws each bit with its own probability, "noise" with one half; "surest" and "unlikely" take the
-            bit of greater and of less probability; "zeros", "ones" and "alternating" do not ask.
-        raw: Segments that are stored raw even if coding would make them shorter: "none", "all" or "odd" iterations.
+            bit of greater and of less probability; "zeros", "ones" and "alternating" ignore it.
+        raw: Iterations stored raw even if coding would be shorter: "none", "all" or "odd".
         stops: The iteration from which on a tile is stopped, by tile.
     """
 
     def __init__(self, rule: str = "likely", *, raw: str = "none", stops: dict[int, int] | None = None) -> None:
         self.rule, self.raw, self.stops = rule, raw, stops or {}
 
-    def bits(self, chances: NDArray[np.uint16], random: Random) -> NDArray[np.uint8]:
-        """Return bits that are coded one after another, of which the chances of a one are k / 65536."""
-        return np.array([self._bit(k, n, random) for n, k in enumerate(chances.tolist())], np.uint8)
+    def bits(self, p1_q16: NDArray[np.uint16], random: Random) -> NDArray[np.uint8]:
+        """Return bits that are coded in succession, with probabilities p1_q16 / 65536 of a one."""
+        return np.array([self._bit(one, n, random) for n, one in enumerate(p1_q16.tolist())], np.uint8)
 
-    def _bit(self, k: int, n: int, random: Random) -> int:
+    def _bit(self, p1_q16: int, n: int, random: Random) -> int:
         match self.rule:
             case "likely":
-                return int(random.random() * 65536 < k)
+                return int(random.random() * 65536 < p1_q16)
             case "noise":
                 return int(random.random() < 0.5)
             case "surest":
-                return int(k >= 32768)
+                return int(p1_q16 >= 32768)
             case "unlikely":
-                return int(k < 32768)
+                return int(p1_q16 < 32768)
             case "alternating":
                 return n % 2
         return int(self.rule == "ones")
@@ -63,7 +63,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the codes of a file need; unlike the package's loader it asks for no decoder network."""
+    """What decoding the codes of a file needs; unlike the package's loader, it requires no decoder network."""
 
     model_id: bytes
     code_channels: int
@@ -81,9 +81,9 @@ def read_model(weights: bytes) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One segment with everything that its table entry says; each value may be a lie.
+    """One segment with all fields of its table entry, each of which may be wrong.
 
-    In a draft `codes_crc` is that of the segment's codes alone, in its bytes that of all codes so far.
+    In a draft, `codes_crc` covers the segment's codes alone; in the bytes of the file it covers all codes so far.
     """
 
     coding: int
@@ -141,13 +141,13 @@ class Draft:
 
 
 def chunk(kind: bytes, data: bytes, *, crc_change: int = 0) -> bytes:
-    """Return a whole chunk."""
+    """Return a complete chunk."""
     start = struct.pack("<4sI", kind, len(data)) + data
     return start + struct.pack("<I", zlib.crc32(start) ^ crc_change)
 
 
 def file_bytes(head_data: bytes, chunks: tuple[bytes, ...], units: tuple[tuple[Entry, ...], ...]) -> bytes:
-    """Return a file of these parts, the units as they shall stand in it."""
+    """Return a file of these parts; the units are written as they are."""
     parts = [SIGNATURE, chunk(b"HEAD", head_data), *chunks]
     return b"".join(parts + [chunk(b"ITER", unit_data(unit)) for unit in units])
 
@@ -158,7 +158,7 @@ def unit_data(unit: tuple[Entry, ...]) -> bytes:
 
 
 def stored_zlib(data: bytes, *block_lengths: int) -> bytes:
-    """Return a zlib stream of stored blocks, the same from every library; the last block takes the rest."""
+    """Return a zlib stream of stored blocks, independent of the library; the last block has the rest."""
     out, position = b"\x78\x01", 0
     for length in (*block_lengths, None):
         block = data[position:] if length is None else data[position : position + length]
@@ -168,18 +168,18 @@ def stored_zlib(data: bytes, *block_lengths: int) -> bytes:
 
 
 def code_units(header: Header, model: EntropyModel, random: Random, plan: Plan) -> tuple[tuple[Entry, ...], ...]:
-    """Return the units of a picture of which only the codes matter."""
+    """Return the units of an image whose pixels do not matter."""
     columns = []
     for index, tile in enumerate(header.grid):
         shape = header.code_shape(tile)
         encoder = TileEncoder(model, shape.height, shape.width)
-        state, told = model.start(shape.height, shape.width), model.told(shape.height, shape.width)
+        state, coded_bits = model.start(shape.height, shape.width), model.coded_bits(shape.height, shape.width)
         values, segments = None, []
         for iteration in range(min(header.iterations, plan.stops.get(index, header.iterations))):
-            state.begin(iteration, values)
+            state.start_iteration(iteration, values)
             plane: NDArray[np.uint8] = np.zeros(shape, np.uint8)
-            code_plane(model.passes, state, told, plane, lambda k, _: plan.bits(k, random))
-            segment, values = encoder.encode_next(plane), told.finish(plane)
+            code_plane(model.passes, state, coded_bits, plane, lambda p1_q16, _: plan.bits(p1_q16, random))
+            segment, values = encoder.encode_next(plane), coded_bits.finish(plane)
             if plan.is_raw(iteration):
                 segment = Segment(Coding.RAW, np.packbits(plane).tobytes(), segment.codes_crc)
             segments.append(segment)

@@ -1,8 +1,8 @@
 """Writes the test vectors: `cd spec; python -m vectors.generate [FOLDER]`.
 
-Every file comes from here and none is edited by hand; run twice, it writes the same bytes.
-When a version is released, `python -m vectors.generate --release 1.0` copies a choice of the valid files to
-`released/1.0`, which then never changes. Until then that folder is a rehearsal, and each draft replaces it.
+Every file is written by this command and none is edited by hand; running it again writes the same bytes.
+When a version is released, `python -m vectors.generate --release 1.0` copies a selection of the valid files to
+`released/1.0`, which then never changes. Until then, `--draft 1.0` replaces that folder with each draft.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from reference_network import samples
 from vectors.assemble import read_model
 from vectors.make_invalid import Fault, invalid_cases
 from vectors.make_valid import Case, valid_cases
-from vectors.make_weights import odd_weights, whole_weights
+from vectors.make_weights import complete_weights, odd_weights
 
 if TYPE_CHECKING:
     from vectors.assemble import Entry
 
 HERE = Path(__file__).parent
 _SMALL_PIXELS = 400
-"""Pictures up to this size have their samples beside them."""
+"""Images of up to this many pixels have their samples in the sidecar."""
 
 
 def generate(folder: Path) -> None:
     """Write weights, valid and invalid files."""
-    weights = {"whole": whole_weights(), "odd": odd_weights()}
+    weights = {"complete": complete_weights(), "odd": odd_weights()}
     models = {}
     for name, data in weights.items():
         (folder / f"{name}.safetensors").write_bytes(data)
@@ -72,8 +72,8 @@ def _facts(case: Case, weights: dict[str, bytes]) -> dict[str, Any]:
         "alpha_crc": None if alpha is None else f"{zlib.crc32(alpha):08x}",
         "segments": [[_segment(entry) for entry in unit] for unit in draft.units],
     }
-    if case.weights == "whole" and draft.header.width * draft.header.height <= _SMALL_PIXELS:
-        facts["samples"] = samples(weights["whole"], data)[1].hex()
+    if case.weights == "complete" and draft.header.width * draft.header.height <= _SMALL_PIXELS:
+        facts["samples"] = samples(weights["complete"], data)[1].hex()
     return facts
 
 
@@ -88,33 +88,39 @@ def _faults(fault: Fault) -> dict[str, Any]:
         "weights": f"{fault.weights}.safetensors",
         "found_in": fault.found_in,
     }
-    return facts | ({"whole_iterations": fault.whole_iterations} if fault.expect == "truncated" else {})
+    return facts | ({"complete_iterations": fault.complete_iterations} if fault.expect == "truncated" else {})
 
 
-def release(version: str) -> None:
-    """Copy a choice of the valid files, and the models, to the folder of a released version.
+def release(version: str, *, draft: bool = False) -> None:
+    """Copy a selection of the valid files, and the models, to the folder of a released version.
+
+    Args:
+        version: Name of the folder.
+        draft: The version is not released yet: replace the folder.
 
     Raises:
-        FileExistsError: The version has been released.
+        FileExistsError: The folder exists, and the version is not a draft.
     """
     folder = HERE / "released" / version
+    if draft:
+        shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chosen = ["mode-L", "mode-RGBA", "grid-70x70-64-32", "raw-between", "stop-both-tiles", "chunk-all", "alpha-RGBA-3"]
-    chosen += ["nothing", "visits-noise", "odd-all-16", "drawn-100", "drawn-101"]
+    chosen += ["nothing", "schedule-noise", "odd-all-16", "drawn-100", "drawn-101"]
     for name in chosen:
         for suffix in ("rnc", "json"):
             shutil.copyfile(HERE / "valid" / f"{name}.{suffix}", folder / f"{name}.{suffix}")
-    for name in ("whole", "odd"):
+    for name in ("complete", "odd"):
         shutil.copyfile(HERE / f"{name}.safetensors", folder / f"{name}.safetensors")
-    # Not CRC-32: it does not see a change of a chunk that holds its own, right CRC-32.
+    # Not CRC-32, which does not change with a chunk that contains its own correct CRC-32.
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / "SHA256").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def main(arguments: list[str]) -> None:
-    """Write the vectors, or freeze them."""
-    if arguments[:1] == ["--release"]:
-        release(arguments[1])
+    """Write the vectors, or copy a selection of them to a version."""
+    if arguments[:1] in (["--release"], ["--draft"]):
+        release(arguments[1], draft=arguments[0] == "--draft")
     else:
         folder = Path(arguments[0]) if arguments else HERE
         folder.mkdir(exist_ok=True)

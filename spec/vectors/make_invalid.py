@@ -41,8 +41,8 @@ class Fault:
         comment: What is wrong.
         data: The bytes.
         expect: Class of the fault.
-        found_in: What a decoder must read to find it: "file" without the model, "codes" with it, "alpha".
-        whole_iterations: Iterations that a tolerant decoder may show; for truncated files.
+        found_in: What a decoder must check to find it: "file" (without the model), "codes" (with it) or "alpha".
+        complete_iterations: Iterations that a tolerant decoder may show; for truncated files.
         weights: The model.
     """
 
@@ -51,8 +51,8 @@ class Fault:
     data: bytes
     expect: str = "corrupt"
     found_in: str = "file"
-    whole_iterations: int = 0
-    weights: str = "whole"
+    complete_iterations: int = 0
+    weights: str = "complete"
 
 
 def invalid_cases(models: dict[str, Model]) -> list[Fault]:
@@ -65,7 +65,7 @@ def invalid_cases(models: dict[str, Model]) -> list[Fault]:
         _chunks(base, grey),
         _units(base, odd),
         _segments(base, odd),
-        _untold(models),
+        _inferred(models),
         _payloads(models, base),
         _moved(models),
         _spliced(models),
@@ -76,8 +76,8 @@ def invalid_cases(models: dict[str, Model]) -> list[Fault]:
 
 
 def _base(models: dict[str, Model], plan: Plan | None = None, seed: int = 7, **fields: object) -> Draft:
-    """Return a sound file of two tiles and three iterations, all coded, which each fault is put into."""
-    model = models["whole"]
+    """Return a valid file of two tiles and three iterations, all coded, which each fault is put into."""
+    model = models["complete"]
     header = Header(100, 48, "RGB", 3, model.code_channels, model.code_stride, 64, 16, model.model_id)
     header = replace(header, **fields)  # type: ignore[arg-type]
     units = code_units(header, model.entropy_model, Random(seed), plan or Plan())  # noqa: S311 -- repeatable
@@ -85,7 +85,7 @@ def _base(models: dict[str, Model], plan: Plan | None = None, seed: int = 7, **f
 
 
 def _odd_base(models: dict[str, Model]) -> Draft:
-    """Return a sound file of one raw plane with spare bits."""
+    """Return a valid file of one raw plane with padding bits."""
     model = models["odd"]
     header = Header(10, 10, "L", 1, model.code_channels, model.code_stride, 64, 0, model.model_id)
     return Draft(header, (), code_units(header, model.entropy_model, Random(8), Plan()))  # noqa: S311 -- repeatable
@@ -145,7 +145,7 @@ def _model(base: Draft) -> Iterator[Fault]:
         yield Fault(f"model-{name}", f"{name} not those of the model", data, "unsupported", "codes")
     stopped = Entry(2, b"", 0)
     long = Draft(replace(header, iterations=7), (), base.units + ((stopped, stopped),) * 4)
-    yield Fault("model-iterations", "seven iterations of a model of six", long.bytes(), "unsupported", "codes")
+    yield Fault("model-iterations", "seven iterations, the model has six", long.bytes(), "unsupported", "codes")
 
 
 def _raw(payload: bytes) -> Entry:
@@ -176,7 +176,7 @@ def _chunks(base: Draft, grey: Draft) -> Iterator[Fault]:
         yield Fault(f"chunk-{name}", about, replace(grey, chunks=(part,)).bytes())
     opaque = replace(grey, header=replace(grey.header, mode="RGB"))
     data = replace(opaque, chunks=(chunk(b"ALPH", b"\0" + stored_zlib(bytes(20))),)).bytes()
-    yield Fault("chunk-alph-rgb", "alpha in a picture of mode RGB", data)
+    yield Fault("chunk-alph-rgb", "alpha in an image of mode RGB", data)
     start, rest = (len(replace(base, units=base.units[:n]).bytes()) for n in (1, 3))
     data = base.bytes()
     yield Fault("chunk-late", "a comment between two units", data[:start] + comment + data[start:rest])
@@ -187,11 +187,11 @@ def _units(base: Draft, odd: Draft) -> Iterator[Fault]:
     data = unit_data(base.stored_units()[2])
     yield Fault("unit-crc", "Crc of the last unit", before + chunk(b"ITER", data, crc_change=1))
     yield Fault("unit-short", "shorter than its table", before + chunk(b"ITER", data[:25]))
-    yield Fault("unit-spare", "a byte after the payloads", before + chunk(b"ITER", data + b"\0"))
-    lying = base.with_entry(2, 1, length=len(base.units[2][1].payload) - 4)
-    yield Fault("unit-lengths", "lengths of payloads add up to less", lying.bytes())
-    lying = base.with_entry(2, 1, length=0xFFFFFFFC)
-    yield Fault("unit-lengths-huge", "lengths of payloads add up to more than 2^32", lying.bytes())
+    yield Fault("unit-padding", "a byte after the payloads", before + chunk(b"ITER", data + b"\0"))
+    wrong = base.with_entry(2, 1, length=len(base.units[2][1].payload) - 4)
+    yield Fault("unit-lengths", "lengths of payloads add up to less", wrong.bytes())
+    wrong = base.with_entry(2, 1, length=0xFFFFFFFC)
+    yield Fault("unit-lengths-huge", "lengths of payloads add up to more than 2^32", wrong.bytes())
     yield Fault("unit-extra", "one unit too many", base.bytes() + chunk(b"ITER", data))
     yield Fault("unit-trailing", "a byte after the last unit", odd.bytes() + b"\0", weights="odd")
 
@@ -219,12 +219,12 @@ def _segments(base: Draft, odd: Draft) -> Iterator[Fault]:
         data = replace(base, units=tuple(map(tuple, units))).bytes()
         yield Fault(f"segment-{name}", about, data, "unsupported" if name == "coding-3" else "corrupt")
     (entry,) = odd.units[0]
-    spare = _raw(bytes([entry.payload[0] | 1]))
-    yield Fault("segment-spare-bit", "spare bit set", replace(odd, units=((spare,),)).bytes(), weights="odd")
+    padded = _raw(bytes([entry.payload[0] | 1]))
+    yield Fault("segment-padding-bit", "padding bit set", replace(odd, units=((padded,),)).bytes(), weights="odd")
 
 
-def _untold(models: dict[str, Model]) -> Iterator[Fault]:
-    """Raw planes with a one where nothing is told; see the visits of the model."""
+def _inferred(models: dict[str, Model]) -> Iterator[Fault]:
+    """Raw planes in which an inferred bit is set; see the schedule of the model."""
     base = _base(models, Plan("noise", raw="all"), width=48, height=40, iterations=5)
     shape = base.header.code_shape(base.header.grid[0])
     planes = [np.unpackbits(np.frombuffer(entry.payload, np.uint8), count=shape.bits) for (entry,) in base.units]
@@ -233,7 +233,7 @@ def _untold(models: dict[str, Model]) -> Iterator[Fault]:
     for name, about, iteration, channel, where in (
         ("idle", "magnitude bit of an idle pair", 0, 2, anywhere),
         ("idle-sign", "sign bit of an idle pair", 0, 6, anywhere),
-        ("nothing", "magnitude bit in an iteration without visits", 3, 0, anywhere),
+        ("nothing", "magnitude bit in an iteration that codes nothing", 3, 0, anywhere),
         ("level", "the second level without the first", 0, 1, first[0] == 0),
         ("level-3", "the third level without the second", 2, 3, (third[1] == 1) & (third[2] == 0)),
         ("level-known", "the second level of a significant coefficient", 4, 1, (first[3] == 1) & (fifth[0] == 1)),
@@ -248,7 +248,7 @@ def _untold(models: dict[str, Model]) -> Iterator[Fault]:
         units = list(base.units)
         units[iteration] = (_raw(np.packbits(bits).tobytes()),)
         data = replace(base, units=tuple(units)).bytes()
-        yield Fault(f"untold-{name}", f"{about} is 1 in a raw plane", data, found_in="codes")
+        yield Fault(f"inferred-{name}", f"{about} is set in a raw plane", data, found_in="codes")
 
 
 def _payloads(models: dict[str, Model], base: Draft) -> Iterator[Fault]:
@@ -257,21 +257,21 @@ def _payloads(models: dict[str, Model], base: Draft) -> Iterator[Fault]:
     nearby = [*words[:-1], words[-1] + 1]
     for name, about, wrong, codes_crc in (
         ("codes-crc", "Codes_Crc of a coded segment", words, crc ^ 1),
-        ("spare-word", "a word 0 too many", [*words, 0], crc),
+        ("extra-word", "an additional word 0", [*words, 0], crc),
         ("missing-word", "the last word is missing", words[:-1], crc),
         ("not-canonical", "the right codes from another last word", nearby, crc),
         ("outside", "first bit outside the interval", [0xFFFFFFFF] * len(words), crc),
     ):
         data = struct.pack(f"<{len(wrong)}I", *wrong)
         if name == "not-canonical":
-            assert _first_codes(models["whole"], base, data) == _first_codes(models["whole"], base, payload)
+            assert _first_codes(models["complete"], base, data) == _first_codes(models["complete"], base, payload)
         draft = base.with_entry(0, 0, payload=data, codes_crc=codes_crc)
         yield Fault(f"payload-{name}", about, draft.bytes(), found_in="codes")
     base = _base(models, iterations=4)
     assert base.units[3][0].payload == bytes(4)
     for name, about, data in (
-        ("nothing-1", "a word 1 where nothing is told", struct.pack("<I", 1)),
-        ("nothing-0-0", "two words 0 where nothing is told", bytes(8)),
+        ("nothing-1", "a word 1 in place of the payload of no bits", struct.pack("<I", 1)),
+        ("nothing-0-0", "two words 0 in place of the payload of no bits", bytes(8)),
     ):
         yield Fault(f"payload-{name}", about, base.with_entry(3, 0, payload=data).bytes(), found_in="codes")
 
@@ -280,14 +280,14 @@ def _first_codes(model: Model, base: Draft, payload: bytes) -> bytes:
     """Return the codes of tile 0 in iteration 0, whatever the end of the payload looks like."""
     shape = base.header.code_shape(base.header.grid[0])
     network, decoder, plane = model.entropy_model, SegmentDecoder(payload), np.zeros(shape, np.uint8)
-    state, told = network.start(shape.height, shape.width), network.told(shape.height, shape.width)
-    state.begin(0, None)
-    code_plane(network.passes, state, told, plane, lambda k, _: decoder.decode(k))
+    state, coded_bits = network.start(shape.height, shape.width), network.coded_bits(shape.height, shape.width)
+    state.start_iteration(0, None)
+    code_plane(network.passes, state, coded_bits, plane, lambda p1_q16, _: decoder.decode(p1_q16))
     return plane.tobytes()
 
 
 def _moved(models: dict[str, Model]) -> Iterator[Fault]:
-    """Sound units and segments of a file in other places of the same file."""
+    """Valid units and segments of a file, moved to other positions in the same file."""
     for raw in ("none", "all"):
         base, kind, found_in = _base(models, Plan(raw=raw)), "raw" if raw == "all" else "coded", _found_in(raw)
         first, second, third = base.stored_units()
@@ -308,15 +308,15 @@ def _moved(models: dict[str, Model]) -> Iterator[Fault]:
 
 
 def _spliced(models: dict[str, Model]) -> Iterator[Fault]:
-    """Sound parts of two files of equal size in one."""
+    """Valid parts of two files of equal size, combined in one."""
     for raw in ("none", "all"):
         base, kind, found_in = _base(models, Plan(raw=raw)), "raw" if raw == "all" else "coded", _found_in(raw)
         (first, second, third), other = base.stored_units(), _base(models, Plan(raw=raw), seed=8).stored_units()
         for name, about, units in (
-            ("unit", "unit 1 of another picture of equal size", (first, other[1], third)),
-            ("first-unit", "unit 0 of another picture of equal size", (other[0], second, third)),
-            ("last-tile", "the last segment is of another picture", (first, second, (third[0], other[2][1]))),
-            ("tile", "all segments of tile 1 are of another picture", _with_tile(1, (first, second, third), other)),
+            ("unit", "unit 1 of another image of equal size", (first, other[1], third)),
+            ("first-unit", "unit 0 of another image of equal size", (other[0], second, third)),
+            ("last-tile", "the last segment is of another image", (first, second, (third[0], other[2][1]))),
+            ("tile", "all segments of tile 1 are of another image", _with_tile(1, (first, second, third), other)),
         ):
             data = file_bytes(base.head_data(), (), units)
             yield Fault(f"spliced-{name}-{kind}", f"{about}, {kind}", data, found_in=found_in)
@@ -328,8 +328,8 @@ def _spliced(models: dict[str, Model]) -> Iterator[Fault]:
     grey = _base(models, Plan(raw="all"), mode="LA", width=5, height=4)
     alpha, other_alpha = (chunk(b"ALPH", b"\0" + stored_zlib(bytes([value] * 20))) for value in (255, 254))
     head, units = grey.head_data(), replace(grey, chunks=(alpha,)).stored_units()
-    yield Fault("spliced-alpha", "ALPH of another picture of equal size", file_bytes(head, (other_alpha,), units))
-    yield Fault("spliced-no-alpha", "ALPH is left out", file_bytes(head, (), units))
+    yield Fault("spliced-alpha", "ALPH of another image of equal size", file_bytes(head, (other_alpha,), units))
+    yield Fault("spliced-no-alpha", "ALPH is missing", file_bytes(head, (), units))
 
 
 def _found_in(raw: str) -> str:
@@ -346,14 +346,14 @@ def _with_tile(tile: int, units: Units, other: Units) -> Units:
 
 
 def _alpha(grey: Draft) -> Iterator[Fault]:
-    sound = stored_zlib(bytes(20))
+    valid = stored_zlib(bytes(20))
     for name, about, value in (
-        ("predictor", "Predictor 4", b"\4" + sound),
+        ("predictor", "Predictor 4", b"\4" + valid),
         ("short", "a plane of 19 bytes", b"\0" + stored_zlib(bytes(19))),
         ("long", "a plane of 21 bytes", b"\0" + stored_zlib(bytes(21))),
-        ("cut", "the stream ends early", b"\0" + sound[:-5]),
-        ("adler", "checksum of the stream", b"\0" + sound[:-1] + bytes([sound[-1] ^ 1])),
-        ("spare", "a byte after the stream", b"\0" + sound + b"\0"),
+        ("truncated", "the stream ends early", b"\0" + valid[:-5]),
+        ("adler", "checksum of the stream", b"\0" + valid[:-1] + bytes([valid[-1] ^ 1])),
+        ("trailing", "a byte after the stream", b"\0" + valid + b"\0"),
         ("no-stream", "no stream", b"\0"),
     ):
         yield Fault(f"alpha-{name}", about, replace(grey, chunks=(chunk(b"ALPH", value),)).bytes(), found_in="alpha")
@@ -363,7 +363,7 @@ def _truncated(base: Draft) -> Iterator[Fault]:
     with_comment = replace(base, chunks=(chunk(b"comm", b"x"),)).bytes()
     lengths = [len(replace(base, units=base.units[:n]).bytes()) for n in range(4)]
     data = base.bytes()
-    for name, about, cut, whole in (
+    for name, about, truncated, complete in (
         ("signature-only", "nothing but the signature", data[:8], 0),
         ("head", "within HEAD", data[:20], 0),
         ("comment", "within a comment", with_comment[:51], 0),
@@ -375,4 +375,4 @@ def _truncated(base: Draft) -> Iterator[Fault]:
         ("crc", "within the Crc of unit 1", data[: lengths[2] - 1], 1),
         ("last-byte", "the last byte is missing", data[:-1], 2),
     ):
-        yield Fault(f"truncated-{name}", about, cut, "truncated", whole_iterations=whole)
+        yield Fault(f"truncated-{name}", about, truncated, "truncated", complete_iterations=complete)

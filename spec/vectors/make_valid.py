@@ -29,7 +29,7 @@ class Case:
     name: str
     comment: str
     draft: Draft
-    weights: str = "whole"
+    weights: str = "complete"
 
 
 def dens(*words: int) -> bytes:
@@ -56,21 +56,21 @@ def predicted(plane: bytes, width: int, predictor: int) -> bytes:
 
 
 def alph(header: Header, predictor: int = 0, *block_lengths: int) -> bytes:
-    """Return the chunk of a picture's alpha plane, in stored blocks."""
+    """Return the chunk of an image's alpha plane, in stored blocks."""
     values = predicted(alpha_plane(header.width, header.height), header.width, predictor)
     return chunk(b"ALPH", bytes([predictor]) + stored_zlib(values, *block_lengths))
 
 
 def valid_cases(models: dict[str, Model]) -> list[Case]:
     """Return every case, in the order of their numbers."""
-    makers = (_modes, _sizes, _grids, _codings, _visits, _metadata, _alpha, _odd, _extremes, _drawn)
+    makers = (_modes, _sizes, _grids, _codings, _schedule, _metadata, _alpha, _odd, _extremes, _drawn)
     return [case for maker in makers for case in maker(models)]
 
 
 class _Maker:
     """Makes headers and drafts with one model."""
 
-    def __init__(self, models: dict[str, Model], seed: int, name: str = "whole") -> None:
+    def __init__(self, models: dict[str, Model], seed: int, name: str = "complete") -> None:
         self.model, self.random = models[name], Random(seed)  # noqa: S311 -- to be repeated, not to be secret
         channels, stride = self.model.code_channels, self.model.code_stride
         self.base = Header(16, 16, "RGB", 1, channels, stride, 64, 0, self.model.model_id)
@@ -83,7 +83,7 @@ class _Maker:
 def _modes(models: dict[str, Model]) -> Iterator[Case]:
     make = _Maker(models, 10)
     for mode in ("L", "LA", "RGB", "RGBA"):
-        yield Case(f"pixel-{mode}", "1 x 1, the smallest picture", make.draft(width=1, height=1, mode=mode))
+        yield Case(f"pixel-{mode}", "1 x 1, the smallest image", make.draft(width=1, height=1, mode=mode))
         yield Case(f"mode-{mode}", "three iterations", make.draft(width=20, height=12, mode=mode, iterations=3))
 
 
@@ -102,11 +102,11 @@ def _grids(models: dict[str, Model]) -> Iterator[Case]:
         (1, 130, 64, 0, "three tiles, one above the other"),
         (70, 70, 64, 32, "four tiles, overlap of half a tile"),
         (113, 97, 64, 16, "two by two, the last column one pixel past the overlap"),
-        (160, 40, 80, 32, "tile size that is no power of two"),
-        (128, 64, 64, 0, "two whole tiles without overlap"),
+        (160, 40, 80, 32, "tile size that is not a power of two"),
+        (128, 64, 64, 0, "two full tiles without overlap"),
         (112, 64, 64, 16, "second tile exactly fills its 64 pixels"),
-        (96, 16, 4096, 240, "greatest tile and overlap, one tile"),
-        (64, 64, 64, 32, "picture as large as a tile: one tile"),
+        (96, 16, 4096, 240, "largest tile size and overlap, one tile"),
+        (64, 64, 64, 32, "image as large as a tile: one tile"),
     ):
         draft = make.draft(width=width, height=height, tile_size=tile_size, overlap=overlap, iterations=2)
         yield Case(f"grid-{width}x{height}-{tile_size}-{overlap}", comment, draft)
@@ -120,7 +120,7 @@ def _codings(models: dict[str, Model]) -> Iterator[Case]:
     yield Case(
         "all-raw", "raw where coding would be shorter", make.draft(Plan("surest", raw="all"), **square, iterations=3)
     )
-    comment = "coded after raw: the state has to see raw codes"
+    comment = "coded after raw: raw codes update the state too"
     yield Case("raw-between", comment, make.draft(Plan(raw="odd"), **square, iterations=6))
     two = {"width": 100, "height": 40, "overlap": 16}
     yield Case("stop-one-tile", "tile 1 stops after one iteration", make.draft(Plan(stops={1: 1}), **two, iterations=4))
@@ -132,28 +132,28 @@ def _codings(models: dict[str, Model]) -> Iterator[Case]:
     yield Case("all-iterations", "all six iterations of the model", make.draft(width=32, height=32, iterations=6))
 
 
-def _visits(models: dict[str, Model]) -> Iterator[Case]:
+def _schedule(models: dict[str, Model]) -> Iterator[Case]:
     make = _Maker(models, 45)
-    nothing = "the last iteration tells nothing"
+    nothing = "nothing is coded in the last iteration"
     yield Case("nothing", f"{nothing}: one word 0", make.draft(width=32, height=32, iterations=4))
     yield Case("nothing-raw", f"{nothing}, raw", make.draft(Plan(raw="odd"), width=32, height=32, iterations=4))
     for rule in ("likely", "ones", "noise"):
         draft = make.draft(Plan(rule), width=20, height=12, iterations=6)
-        yield Case(f"visits-{rule}", f"every visit, samples too, codes by the rule {rule}", draft)
+        yield Case(f"schedule-{rule}", f"all iterations of the schedule, with samples, codes by the rule {rule}", draft)
 
 
 def _metadata(models: dict[str, Model]) -> Iterator[Case]:
     make = _Maker(models, 50)
     tiff = bytes.fromhex("49492a00080000000000")
     for kind, value, comment in (
-        (b"iccp", b"opaque", "an ICC profile is not looked at"),
+        (b"iccp", b"opaque", "an ICC profile is not interpreted"),
         (b"exif", tiff, "Exif without prefix"),
         (b"exif", b"Exif\0\0" + tiff, "Exif with prefix"),
         (b"xmpp", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", "XMP"),
-        (b"comm", b"\xff", "a comment that is no UTF-8 is no fault"),
+        (b"comm", b"\xff", "a comment need not be UTF-8"),
         (b"dens", struct.pack("<4I", 1, 0xFFFFFFFF, 0xFFFFFFFF, 1), "extreme pixel density"),
         (b"abcd", b"", "unknown ancillary chunk without data"),
-        (b"zzzZ", b"text", "unknown ancillary chunk, not safe to keep in a cut"),
+        (b"zzzZ", b"text", "unknown ancillary chunk, not safe to copy when truncating"),
     ):
         name = kind.decode() + ("-prefix" if value[:4] == b"Exif" else "")
         yield Case(f"chunk-{name}", comment, make.draft(None, chunk(kind, value)))
@@ -167,8 +167,8 @@ def _metadata(models: dict[str, Model]) -> Iterator[Case]:
         known[4],
         chunk(b"cccc", b"4"),
     ]
-    yield Case("chunk-64", "as many chunks as are allowed", make.draft(None, *[chunk(b"aaaa", b"")] * 63, known[4]))
-    yield Case("unknown-between", "unknown chunks anywhere, repeated too", make.draft(None, *around))
+    yield Case("chunk-64", "the maximum number of chunks", make.draft(None, *[chunk(b"aaaa", b"")] * 63, known[4]))
+    yield Case("unknown-between", "unknown chunks anywhere, also repeated", make.draft(None, *around))
 
 
 def _alpha(models: dict[str, Model]) -> Iterator[Case]:
@@ -191,10 +191,10 @@ def _alpha(models: dict[str, Model]) -> Iterator[Case]:
 def _odd(models: dict[str, Model]) -> Iterator[Case]:
     make = _Maker(models, 70, "odd")
     for name, comment, plan, fields in (
-        ("cell", "one cell of six codes: two spare bits, an empty pass", Plan(), {"width": 7, "height": 9}),
+        ("cell", "one cell of six codes: two padding bits, an empty pass", Plan(), {"width": 7, "height": 9}),
         (
             "cells",
-            "15 cells, 90 codes: six spare bits",
+            "15 cells, 90 codes: six padding bits",
             Plan(raw="all"),
             {"width": 80, "height": 48, "tile_size": 80},
         ),
@@ -207,7 +207,7 @@ def _odd(models: dict[str, Model]) -> Iterator[Case]:
 
 
 def _extremes(models: dict[str, Model]) -> Iterator[Case]:
-    """Payloads that chance alone seldom makes; the first of many seeds that has one is taken."""
+    """Payloads that are rare by chance; the first seed that gives one is used."""
     for name, comment, width, height, wanted in (
         ("one-word", "one word, which is as long as the raw payload", 16, 16, lambda entry: len(entry.payload) == 4),
         ("zero-word", "a payload that ends with a word 0", 64, 32, lambda entry: entry.payload[-4:] == bytes(4)),
@@ -229,7 +229,7 @@ def _search(models: dict[str, Model], width: int, height: int, wanted: Callable[
 
 
 def _between(random: Random, low: int, high: int) -> int:
-    """Return an integer of low..high; `random.random` alone is promised to stay as it is."""
+    """Return an integer of low..high; only `random.random` is guaranteed not to change."""
     return low + int(random.random() * (high + 1 - low))
 
 

@@ -1,8 +1,8 @@
 """The two small random models of the vectors, as weights files; used by `generate.py` only.
 
-`whole` is a whole model: 4 pairs of codes, 6 iterations, decoder network included.
-`odd` has pairs and an entropy network alone, with numbers that do not divide well: 3 pairs at stride 16, 16 iterations.
-Every number comes from `random.Random`, whose sequence Python promises to keep.
+`complete` is a complete model: 4 pairs of codes, 6 iterations, decoder network included.
+`odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 16 iterations.
+Every number comes from `random.Random`, whose sequence Python guarantees not to change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Config: TypeAlias = "dict[str, Any]"
 
-WHOLE_CONFIG: Config = {
+COMPLETE_CONFIG: Config = {
     "cell": "gru",
     "code_channels": 8,
     "code_stride": 8,
@@ -33,7 +33,7 @@ WHOLE_CONFIG: Config = {
     "passes": [[2, 0, 4], [3, 0, 4], [1, 0, 4]],
     "separable": True,
 }
-ODD_CONFIG: Config = WHOLE_CONFIG | {
+ODD_CONFIG: Config = COMPLETE_CONFIG | {
     "code_channels": 6,
     "code_stride": 16,
     "entropy_hidden_channels": 3,
@@ -78,7 +78,7 @@ class _Tensors:
         return struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in self.entries.values())
 
 
-def _entropy(tensors: _Tensors, config: Config, tallies: int) -> None:
+def _entropy(tensors: _Tensors, config: Config, accumulators: int) -> None:
     t, g, k = config["iterations"], config["code_channels"] // 2, config["entropy_state_channels"]
     f, p = config["entropy_hidden_channels"], len(config["passes"])
     for name, kind, shape, size in (
@@ -90,24 +90,24 @@ def _entropy(tensors: _Tensors, config: Config, tallies: int) -> None:
         ("feature.weight", _INT8, (f, k, 3, 3), 60),
         ("context.weight", _INT8, (t, p - 1, f, g, 3, 3), 60),
         ("output.weight", _INT8, (t, p, g, f), 90),
-        ("tally_input.weight", _INT8, (2 * k, tallies), 60),
-        ("tally_output.weight", _INT8, (t - 1, p, g, 2 * tallies), 60),
+        ("accumulator_input.weight", _INT8, (2 * k, accumulators), 60),
+        ("accumulator_output.weight", _INT8, (t - 1, p, g, 2 * accumulators), 60),
     ):
         tensors.spread(f"entropy.{name}", kind, shape, size)
-    # Some tallies move by equal amounts, so they often stay 0 or return to it. For others, later iterations weigh less
-    # and scale more, as in a model that was trained. Some reach the clamp.
-    amounts = [round(1000 * tensors.random.random()) for _ in range(tallies)]
+    # Equal amounts are added to some accumulators, so they often stay 0 or return to it. For others, later iterations
+    # have smaller weights and greater scales, as in a trained model. Some reach the clamp.
+    amounts = [round(1000 * tensors.random.random()) for _ in range(accumulators)]
     weights: list[float] = []
     for n in range(t - 1):
         for table in range(2):
-            for s in range(tallies):
+            for s in range(accumulators):
                 steps = [tensors.random.random() for _ in range(g)]
                 if table == 1 and s % 2:
                     weights += [round(2000 * 0.8**n * (step - 0.5)) for step in steps]
                 else:
                     weights += [amounts[s] * (int(3 * step) - 1) for step in steps]
-    tensors.put("entropy.tally.weight", _INT16, (t - 1, 2, tallies, g), weights)
-    tensors.put("entropy.tally.scale", _INT32, (t - 1,), [round(30 / 0.95**n) for n in range(t - 1)])
+    tensors.put("entropy.accumulator.weight", _INT16, (t - 1, 2, accumulators, g), weights)
+    tensors.put("entropy.accumulator.scale", _INT32, (t - 1,), [round(30 / 0.95**n) for n in range(t - 1)])
 
 
 def _cell(tensors: _Tensors, name: str, n: int) -> None:
@@ -119,12 +119,12 @@ def _cell(tensors: _Tensors, name: str, n: int) -> None:
     tensors.spread(f"{name}.candidate.weight", _FLOAT, (n, n, 1, 1), 2)
 
 
-Visit: TypeAlias = "tuple[int, int, float] | None"  # coefficient, levels, step; None is one idle pair
+Entry: TypeAlias = "tuple[int, int, float] | None"  # coefficient, levels, step; None is one idle pair
 
 _IDLE = (0.0, 1e6, 0.0)
-# By iteration: coefficients that come back once they can be significant, also with a greater step; one level and
-# several, bounded and not, masked and not; idle pairs anywhere, and an iteration of nothing else.
-_VISITS: tuple[tuple[Visit, ...], ...] = (
+# By iteration: coefficients that come again once they can be significant, also with a greater step; one level and
+# several, bounded and unbounded, masked and not; idle pairs anywhere, and an iteration of nothing else.
+_SCHEDULE: tuple[tuple[Entry, ...], ...] = (
     ((0, 2, 400.0), None, (64, 1, 400.0)),
     (None, (0, 1, 500.0), (1, 2, 150.0)),
     ((1, 1, 75.0), (9, 3, 60.0)),
@@ -134,33 +134,33 @@ _VISITS: tuple[tuple[Visit, ...], ...] = (
 )
 
 
-def _drawn_visits(random: Random, iterations: int, pairs: int) -> list[list[Visit]]:
-    """Return visits of few coefficients, so that they come back often."""
-    out: list[list[Visit]] = []
+def _drawn_schedule(random: Random, iterations: int, pairs: int) -> list[list[Entry]]:
+    """Return a schedule of few coefficients, so that each comes again often."""
+    out: list[list[Entry]] = []
     for t in range(iterations):
-        visits: list[Visit] = []
-        fresh, left = [191 * n // pairs for n in range(pairs + 1)], pairs
+        entries: list[Entry] = []
+        unused, left = [191 * n // pairs for n in range(pairs + 1)], pairs
         while left:
             levels = min(left, int(4 * random.random()))
-            visits.append((fresh.pop(int(len(fresh) * random.random())), levels, 400 / 2**t) if levels else None)
+            entries.append((unused.pop(int(len(unused) * random.random())), levels, 400 / 2**t) if levels else None)
             left -= levels or 1
-        out.append(visits)
+        out.append(entries)
     return out
 
 
-def _quantiser(tensors: _Tensors, pairs: int, iterations: Sequence[Sequence[Visit]]) -> None:
+def _schedule(tensors: _Tensors, pairs: int, iterations: Sequence[Sequence[Entry]]) -> None:
     tables: tuple[list[float], ...] = ([], [], [])
-    for visits in iterations:
-        tasks = [
-            (float(visit[0]), float(level), visit[2]) if visit else _IDLE
-            for visit in visits
-            for level in range(1, visit[1] + 1 if visit else 2)
+    for entries in iterations:
+        pair_values = [
+            (float(entry[0]), float(level), entry[2]) if entry else _IDLE
+            for entry in entries
+            for level in range(1, entry[1] + 1 if entry else 2)
         ]
-        for task in tasks:
-            for table, value in zip(tables, task, strict=True):
+        for values in pair_values:
+            for table, value in zip(tables, values, strict=True):
                 table.append(value)
     for name, table in zip(("coefficient", "level", "step"), tables, strict=True):
-        tensors.put(f"network.quantiser.{name}", _FLOAT, (len(iterations), pairs), table)
+        tensors.put(f"network.quantizer.{name}", _FLOAT, (len(iterations), pairs), table)
 
 
 def _network(tensors: _Tensors, config: Config) -> None:
@@ -170,8 +170,8 @@ def _network(tensors: _Tensors, config: Config) -> None:
     tensors.put("network.log_gain", _FLOAT, (t,), steps)
     tensors.put("network.masking.exponent", _FLOAT, (), [0.25])
     tensors.put("network.masking.log_floor", _FLOAT, (), [4.5])
-    tensors.spread("network.decoder.sight.weight", _FLOAT, (d, 192, 1, 1), 0.4)
-    tensors.spread("network.decoder.width.weight", _FLOAT, (d, 192, 1, 1), 0.4)
+    tensors.spread("network.decoder.midpoint_projection.weight", _FLOAT, (d, 192, 1, 1), 0.4)
+    tensors.spread("network.decoder.half_width_projection.weight", _FLOAT, (d, 192, 1, 1), 0.4)
     tensors.spread("network.decoder.bias", _FLOAT, (t, d), 0.3)
     tensors.spread("network.decoder.shift", _FLOAT, (t, 192), 0.1)
     for name, shape in (("down", (n, 4 * d, 1, 1)), ("up", (4 * d, n, 1, 1)), ("output", (192, d, 1, 1))):
@@ -181,24 +181,24 @@ def _network(tensors: _Tensors, config: Config) -> None:
     _cell(tensors, "network.decoder.detail", d)
 
 
-def whole_weights(seed: int = 1) -> bytes:
-    """Return the file of the whole model."""
+def complete_weights(seed: int = 1) -> bytes:
+    """Return the file of the complete model."""
     tensors = _Tensors(seed)
-    _entropy(tensors, WHOLE_CONFIG, tallies=6)
-    _quantiser(tensors, WHOLE_CONFIG["code_channels"] // 2, _VISITS)
-    _network(tensors, WHOLE_CONFIG)
-    return tensors.bytes(WHOLE_CONFIG)
+    _entropy(tensors, COMPLETE_CONFIG, accumulators=6)
+    _schedule(tensors, COMPLETE_CONFIG["code_channels"] // 2, _SCHEDULE)
+    _network(tensors, COMPLETE_CONFIG)
+    return tensors.bytes(COMPLETE_CONFIG)
 
 
 def odd_weights(seed: int = 2) -> bytes:
     """Return the file of the model without a decoder network."""
-    return code_weights(ODD_CONFIG, seed, tallies=5)
+    return code_weights(ODD_CONFIG, seed, accumulators=5)
 
 
-def code_weights(config: Config, seed: int, tallies: int) -> bytes:
-    """Return the file of a model of these sizes, without a decoder network, its visits drawn too."""
+def code_weights(config: Config, seed: int, accumulators: int) -> bytes:
+    """Return the file of a model of these sizes, without a decoder network, with a random schedule."""
     tensors = _Tensors(seed)
-    _entropy(tensors, config, tallies)
+    _entropy(tensors, config, accumulators)
     pairs = config["code_channels"] // 2
-    _quantiser(tensors, pairs, _drawn_visits(tensors.random, config["iterations"], pairs))
+    _schedule(tensors, pairs, _drawn_schedule(tensors.random, config["iterations"], pairs))
     return tensors.bytes(config)

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
-from pillow_rnc.models.limits import UNBOUNDED
+from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS, UNBOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from pillow_rnc.entropy.schedule import Visits
+    from pillow_rnc.entropy.schedule import IterationSchedule
     from pillow_rnc.models.embedded.numpy_weights import Floats
 
     Codes = NDArray[np.uint8]
@@ -45,7 +44,7 @@ class IntervalMaps:
         cells = self._midpoint.shape[1]
         return (slice(start, min(start + _CELLS_AT_ONCE, cells)) for start in range(0, cells, _CELLS_AT_ONCE))
 
-    def encode(self, schedule: Visits, step_scale: Floats, target: Floats, codes: Codes) -> None:
+    def encode(self, schedule: IterationSchedule, step_scale: Floats, target: Floats, codes: Codes) -> None:
         """Write the codes of an iteration.
 
         Args:
@@ -66,7 +65,7 @@ class IntervalMaps:
             codes[schedule.pairs, part] = np.where(insignificant[of], passes, outward)
             codes[signs, part] = insignificant & passes[schedule.first] & (wanted < 0)
 
-    def refine(self, schedule: Visits, step_scale: Floats, codes: Codes) -> None:
+    def refine(self, schedule: IterationSchedule, step_scale: Floats, codes: Codes) -> None:
         """Take the codes of an iteration, uint8 [2 G, cells]; other arguments as for `encode`."""
         if not len(schedule.pairs):
             return
@@ -114,7 +113,7 @@ def _leave_zero(passed: Codes, levels: Floats, step: Floats, half_width: Floats)
     return (low + high) / 2, np.where(beyond, low - high, high - low) / 2
 
 
-def _steps(schedule: Visits, means: NDArray[np.bool_], step_scale: Floats) -> Floats:
+def _steps(schedule: IterationSchedule, means: NDArray[np.bool_], step_scale: Floats) -> Floats:
     """Return the steps of all coefficients of an iteration, [V, cells]; block means are not masked."""
     steps: Floats = schedule.steps[:, None] * step_scale
     steps[means] = schedule.steps[means, None]

@@ -23,7 +23,7 @@ from pillow_rnc.models.config import EmbeddedConfig
 from pillow_rnc.models.limits import MAX_HALF_WIDTH, SOFTSIGN_LIMIT
 
 if TYPE_CHECKING:
-    from pillow_rnc.entropy.schedule import Visits
+    from pillow_rnc.entropy.schedule import IterationSchedule
     from pillow_rnc.models.config import ModelConfig
     from pillow_rnc.models.weights import Weights
 
@@ -117,7 +117,7 @@ class IterationOperands(NamedTuple):
     """
 
     gain: float
-    schedule: Visits
+    schedule: IterationSchedule
     scheduled: NDArray[np.intp]
     bias: Floats
     shift: Floats
@@ -154,7 +154,7 @@ class NetworkWeights:
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
         self.masking_exponent = float(reader.take("masking.exponent"))
         self.masking_floor = float(np.exp(reader.take("masking.log_floor")))
-        schedule = weights.entropy_model.visits
+        schedule = weights.entropy_model.schedule
         if schedule is None:
             raise reader.misfit("quantizer")
         for name in ("coefficient", "level", "step"):  # checked by the entropy model
@@ -164,7 +164,7 @@ class NetworkWeights:
 
 
 def _iterations(
-    reader: _Reader, config: EmbeddedConfig, schedule: tuple[Visits, ...], width: Floats
+    reader: _Reader, config: EmbeddedConfig, schedule: tuple[IterationSchedule, ...], width: Floats
 ) -> list[IterationOperands]:
     """Return what belongs to each iteration; ``width`` [d, 192] are the weights of half widths."""
     d, count = config.decoder_channels, config.iterations

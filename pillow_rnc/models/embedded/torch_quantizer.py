@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.entropy.schedule import NO_LEVEL
+from pillow_rnc.entropy.schedule import NO_LEVEL, UNBOUNDED
 from pillow_rnc.models.layers.pointwise import pointwise
-from pillow_rnc.models.limits import UNBOUNDED
 from pillow_rnc.models.network import CodedValues
 
 if TYPE_CHECKING:

@@ -1,0 +1,109 @@
+"""Items are computed ahead, in a thread, and nothing is lost when that fails."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pillow_rnc.codec.prefetch import prefetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_items_come_in_order_and_from_another_thread() -> None:
+    threads = set()
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            threads.add(threading.get_ident())
+            yield number
+
+    assert list(prefetch(items())) == list(range(20))
+    assert threading.get_ident() not in threads
+    assert len(threads) == 1
+
+
+def test_the_next_items_are_made_while_one_is_used() -> None:
+    made = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.release()
+            yield number
+
+    ahead = prefetch(items())
+    next(ahead)
+
+    assert all(made.acquire(timeout=10) for _ in range(1 + 16))
+    assert not made.acquire(timeout=0.05), "17 ahead"
+    ahead.close()
+
+
+def test_without_a_thread_nothing_is_computed_ahead() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            made.append((number, threading.get_ident()))
+            yield number
+
+    ahead = prefetch(items(), threaded=False)
+
+    assert next(ahead) == 0
+    assert made == [(0, threading.get_ident())]
+    assert list(ahead) == [1, 2]
+
+
+def test_an_error_comes_in_the_place_of_its_item() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("two")
+
+    ahead = prefetch(items())
+
+    assert next(ahead) == 1
+    with pytest.raises(KeyError, match="two"):
+        next(ahead)
+
+
+def test_leaving_early_leaves_no_thread() -> None:
+    before = threading.active_count()
+    ahead = prefetch(iter(range(100)))
+    next(ahead)
+    ahead.close()
+
+    assert threading.active_count() == before
+
+
+def test_without_threads_items_come_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+
+    assert list(prefetch(iter("abc"))) == ["a", "b", "c"]
+
+
+def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        begun.set()
+        assert go_on.wait(10)
+        yield 2
+
+    ahead = prefetch(items())
+    next(ahead)
+    assert begun.wait(10)
+    ahead.close()
+
+    assert not go_on.is_set()
+    (worker,) = (thread for thread in threading.enumerate() if thread.name.startswith("pillow-rnc"))
+    go_on.set()
+    worker.join(10)
+    assert not worker.is_alive()
