@@ -201,7 +201,7 @@ def _overlapping(data: bytes) -> bytes:
     "damage",
     [
         lambda _: b"",
-        lambda _: b"\x80\x04\x95",  # how a pickle begins
+        lambda _: b"\x80\x04\x95",  # start of a pickle
         lambda data: data[:-1],
         lambda data: data[:100],
         lambda data: data + b"\0",
@@ -209,7 +209,7 @@ def _overlapping(data: bytes) -> bytes:
         _huge_shape,
         _overlapping,
     ],
-    ids=["empty", "pickle", "cut", "header cut", "spare", "huge header", "huge shape", "overlapping"],
+    ids=["empty", "pickle", "truncated", "header truncated", "extra", "huge header", "huge shape", "overlapping"],
 )
 def test_a_file_that_is_not_safetensors_is_rejected(
     damage: Callable[[bytes], bytes], tiny: Path, tmp_path: Path

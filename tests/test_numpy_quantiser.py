@@ -158,7 +158,7 @@ def test_models_with_other_tables_are_refused(
     changed = tmp_path / "changed.safetensors"
     save_file(tensors, changed, metadata={"config": CONFIG.to_json()})
 
-    with pytest.raises(WeightsError, match="iteration 2: the tables are not those of visits"):
+    with pytest.raises(WeightsError, match="iteration 2 is not a valid schedule"):
         weights.load(weights.register(changed).model_id)
 
 

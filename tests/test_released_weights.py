@@ -1,4 +1,4 @@
-"""The released models: complete, legal, and good for what they are released for, on a real photograph."""
+"""The released models: complete, valid, and as good as released, on a real photograph."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def codes_of(file: RncFile) -> list[bytes]:
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: str(entry["file"]))
-def test_a_release_is_complete_legal_and_small(entry: dict[str, str]) -> None:
+def test_a_release_is_complete_valid_and_small(entry: dict[str, str]) -> None:
     path = FOLDER / entry["file"]
     content = path.read_bytes()
 
@@ -160,7 +160,7 @@ def test_tiles_that_overlap_show_no_seams(photograph: Image.Image) -> None:
     assert seams(photograph, 0) > 1.5, "this test sees no seams at all"
 
 
-def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes) -> None:
+def test_the_entropy_network_saves_most_of_the_coded_bits(encoded: bytes) -> None:
     """A network that knows nothing would save none of them; the file is all there is, signs included."""
     file = reader.parse(encoded)
     model = weights.load(file.header.model_id).entropy_model

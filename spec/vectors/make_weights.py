@@ -2,7 +2,7 @@
 
 `complete` is a complete model: 4 pairs of codes, 6 iterations, decoder network included.
 `odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 16 iterations.
-Every number comes from `random.Random`, whose sequence Python promises to keep.
+Every number comes from `random.Random`, whose sequence Python guarantees not to change.
 """
 
 from __future__ import annotations
