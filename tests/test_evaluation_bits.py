@@ -59,8 +59,8 @@ def test_prices_are_those_of_the_integer_network(weights: Weights) -> None:
     ("withheld", "tensors"),
     [
         ("passes", ["context.weight"]),
-        ("tallies", ["tally_input.weight", "tally_output.weight"]),
-        ("earlier iterations", ["feature.weight", "tally_output.weight"]),
+        ("tallies", ["accumulator_input.weight", "accumulator_output.weight"]),
+        ("earlier iterations", ["feature.weight", "accumulator_output.weight"]),
     ],
 )
 def test_to_withhold_an_input_is_to_set_its_weights_to_zero(
