@@ -168,7 +168,7 @@ def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
         "network": watch.seconds(network),
         "entropy network": entropy_s - range_s,
         "range coder": range_s,
-        "all, side by side": watch.seconds(lambda: decoder.decode(file)),
+        "all, side by side": watch.seconds(lambda: decoder.decode(file, model)),
     }
 
 
@@ -214,7 +214,7 @@ class Scale(NamedTuple):
 
 def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watch: Stopwatch) -> Iterator[Scale]:
     """Yield time and memory against pixels; the picture is enlarged or shrunk to each size, and run once."""
-    once = Stopwatch(1, watch.processor)
+    once, model = Stopwatch(1, watch.processor), weights.load(weights.DEFAULT)
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.rnc"), Path(folder, "large.rnc")
         image.crop((0, 0, 32, 32)).save(small, iterations=1)
@@ -222,7 +222,7 @@ def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watc
             height = max(1, round((wanted * 1e6 / _ASPECT) ** 0.5))
             picture = image.resize((round(_ASPECT * height), height), Image.Resampling.BICUBIC)
             encode_s = once.seconds(lambda picture=picture: picture.save(large, iterations=iterations))  # type: ignore[misc]
-            decode_s = once.seconds(lambda: decoder.decode(reader.parse(large.read_bytes())))
+            decode_s = once.seconds(lambda: decoder.decode(reader.parse(large.read_bytes()), model))
             yield Scale(picture.width * picture.height / 1e6, encode_s, decode_s, peak_of_load(small, large))
 
 

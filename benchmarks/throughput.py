@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pillow_rnc.cli import folders
+from pillow_rnc.cli.arguments import conversion_options
 from pillow_rnc.cli.parser import argument_parser
 from pillow_rnc.cli.storage import LocalFolder
+from pillow_rnc.cli.tasks import ImageTask
 from pillow_rnc.cli.workers import THREAD_VARIABLES, Workers
 
 if TYPE_CHECKING:
@@ -77,10 +79,10 @@ class Crew:
         Raises:
             OSError: A picture failed.
         """
-        arguments = argument_parser("").parse_args([command, str(source), "-o", str(target), *options])
+        how = conversion_options(argument_parser("").parse_args([command, str(source), "-o", str(target), *options]))
         folder = LocalFolder(source)
-        outputs = folders.plan_run(folder, arguments).outputs
-        tasks = [folders.Task(arguments, folder, name, LocalFolder(target), outputs[name]) for name in outputs]
+        outputs = folders.plan_folder(folder, how).outputs
+        tasks = [ImageTask(how, folder, name, LocalFolder(target), outputs[name]) for name in outputs]
         peak = sum_in = sum_out = 0
         processor = self._processor_seconds()
         started = time.perf_counter()
@@ -106,9 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if cores and max(options.workers) > len(cores):
         parser.error(f"{max(options.workers)} workers need as many cores, this process may use {len(cores)}")
     directory = options.directory.absolute()
-    names = folders.plan_run(LocalFolder(directory), argument_parser("").parse_args(["encode", str(directory)])).outputs
+    how = conversion_options(argument_parser("").parse_args(["encode", str(directory)]))
+    names = folders.plan_folder(LocalFolder(directory), how).outputs
     if not names:
-        parser.error(f"no pictures below {directory}")
+        parser.error(f"no images below {directory}")
     pictures = [directory / name for name in names]
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"

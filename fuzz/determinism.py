@@ -35,6 +35,7 @@ import torch
 from PIL import Image
 
 from pillow_rnc.codec import batching, decoder, encoder
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader, records, writer
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.models import torch_runtime, weights
@@ -175,7 +176,8 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
     kept: list[object] = []  # so that no two networks have the same id
     largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
     with patch.object(RUNTIMES[device], "decode", noted):
-        pixels = decoder.decode(file, device=device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
+        execution = ExecutionOptions(device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
+        pixels = decoder.decode(file, weights.load(file.header.model_id), execution=execution)
     return planes, pixels
 
 
@@ -257,8 +259,11 @@ def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
 def _encoded(model_id: bytes, device: str) -> bool:
     """Return whether codes encoded with these settings decode to themselves."""
     pixels = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
-    iterations = min(4, weights.load(model_id).config.iterations)
-    header, units = encoder.encode(pixels, iterations=iterations, model=model_id.hex(), device=device, verify=True)
+    model = weights.load(model_id)
+    iterations = min(4, model.config.iterations)
+    header, units = encoder.encode(
+        pixels, model, iterations=iterations, verify=True, execution=ExecutionOptions(device)
+    )
     fp = io.BytesIO(writer.build(records.RncFile(header, units=units)))
     return Image.open(fp).tobytes() != bytes(pixels.size)
 

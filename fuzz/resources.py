@@ -142,7 +142,7 @@ def load(size: Size) -> str:
     weights, pixels, peaks = model.tiny(), [], []
     for side in size.sides:
         image = np.zeros((side, side, 3), np.uint8)
-        header, units = encoder.encode(image, iterations=2, model=weights.model_id.hex(), tile_size=128, overlap=16)
+        header, units = encoder.encode(image, weights, iterations=2, tile_size=128, overlap=16)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "image.rnc")
             path.write_bytes(writer.build(RncFile(header, units=units)))
@@ -240,7 +240,7 @@ def _load_with_little_memory(extra: str) -> None:
 
     weights = model.tiny()
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    header, units = encoder.encode(pixels, iterations=4, model=weights.model_id.hex())
+    header, units = encoder.encode(pixels, weights, iterations=4)
     data = writer.build(RncFile(header, units=units))
     del pixels, units
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -261,7 +261,7 @@ def interrupt(size: Size) -> str:
     """Ctrl-C is not delayed, and leaves a working process."""
     weights = model.tiny()
     pixels = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
-    header, units = encoder.encode(pixels, iterations=4, model=weights.model_id.hex())
+    header, units = encoder.encode(pixels, weights, iterations=4)
     data = writer.build(RncFile(header, units=units))
     expected = Image.open(io.BytesIO(data)).tobytes()
     delays = []

@@ -1,4 +1,4 @@
-"""Registers the format with Pillow; the name of this module follows Pillow's convention for plugins."""
+"""Registers the format with Pillow; the name of this module follows the convention for Pillow's plugins."""
 
 from __future__ import annotations
 

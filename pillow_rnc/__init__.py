@@ -1,6 +1,6 @@
 """Pillow plugin for `.rnc`, a learned progressive image format.
 
-`import pillow_rnc` makes `Image.open` and `Image.save` know the format; nothing heavy is loaded for that.
+`import pillow_rnc` registers the format with `Image.open` and `Image.save`; it loads neither torch nor numpy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pillow_rnc.errors import (
     WorkLimitError,
 )
 from pillow_rnc.plugin.batch import decode_batch, encode_batch
-from pillow_rnc.plugin.files import FileInfo, check, info, truncate
+from pillow_rnc.plugin.files import FileInfo, info, truncate, verify
+from pillow_rnc.plugin.model_registry import ModelInfo, models, register_model  # `models` hides the sub-package
 from pillow_rnc.plugin.opening import open_image as open  # noqa: A004 -- read as pillow_rnc.open
 from pillow_rnc.plugin.progressive import Progressive, progressive
 from pillow_rnc.plugin.registration import register_rnc_opener, use_options
@@ -30,6 +31,7 @@ __all__ = [
     "CorruptError",
     "DeviceMemoryError",
     "FileInfo",
+    "ModelInfo",
     "Progressive",
     "RncError",
     "RncFileError",
@@ -41,13 +43,15 @@ __all__ = [
     "WeightsError",
     "WorkLimitError",
     "__version__",
-    "check",
     "decode_batch",
     "encode_batch",
     "info",
+    "models",
     "open",
     "progressive",
+    "register_model",
     "register_rnc_opener",
     "truncate",
     "use_options",
+    "verify",
 ]

@@ -1,15 +1,15 @@
 """Every exception that pillow-rnc raises on purpose.
 
-This module imports nothing, so that each layer can raise from it.
-Messages are lower case without a full stop, and say what was found, what was allowed and where.
-Each class takes exactly one positional argument: `OSError` would read two of them as an error number.
+This module imports nothing, so that every layer can use it.
+Messages are lower case without a full stop, and state what was found, what is allowed and where.
+Each class takes exactly one positional argument: `OSError` would interpret the first of two as an error number.
 """
 
 from __future__ import annotations
 
 
 class RncError(Exception):
-    """Root of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class RncFileError(RncError, OSError):
@@ -17,22 +17,22 @@ class RncFileError(RncError, OSError):
 
 
 class SignatureError(RncFileError):
-    """The bytes do not start with the signature of an .rnc file."""
+    """The file does not start with the signature of an .rnc file."""
 
 
 class UnsupportedError(RncFileError):
-    """The file is sound, but needs a format version, feature or model that is not known here."""
+    """The file is valid, but uses a format version, feature or model that is not available."""
 
 
 class CorruptError(RncFileError):
-    """The file breaks a rule of the format: a checksum, a length, a range or a code stream."""
+    """The file violates the format: a checksum, a length, a range or a codestream is wrong."""
 
 
 class TruncatedError(RncFileError):
     """The file ends before its last iteration.
 
     Attributes:
-        decodable_iterations: How many iterations are whole and have correct checksums.
+        decodable_iterations: Number of iterations that are complete and have correct checksums.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TruncatedError(RncFileError):
 
 
 class WorkLimitError(RncFileError):
-    """The file is sound as far as it was read, but decoding it would take more work than is allowed."""
+    """The file is valid as far as it was read, but decoding it would take more work than is allowed."""
 
 
 class RncOptionError(RncError, ValueError):
@@ -58,4 +58,4 @@ class WeightsError(RncError, RuntimeError):
 
 
 class DeviceMemoryError(RncError, MemoryError):
-    """A device, or the processor by way of torch, has not enough memory."""
+    """A device, or the CPU when torch computes, has too little memory."""

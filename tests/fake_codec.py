@@ -1,7 +1,7 @@
 """A codec without a network, for tests of what surrounds it.
 
 Iteration k holds bit k of every sample, most significant first, as raw segments: eight iterations are lossless.
-It keeps the signatures of `encoder` and `decoder` of `pillow_rnc.codec`, and counts its calls.
+It has the signatures of `encoder` and `decoder` of `pillow_rnc.codec`, and counts its calls.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import sys
 import zlib
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pillow_rnc import codec
-from pillow_rnc.codec.batching import MAX_MEMORY
 from pillow_rnc.codec.blending import split
+from pillow_rnc.codec.execution import DEFAULT_MAX_MEMORY, ExecutionOptions, StepCounter
 from pillow_rnc.container.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import ModelConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pytest
     from numpy.typing import NDArray
 
-    from pillow_rnc.codec.progress import OnProgress
+    from pillow_rnc.codec.execution import OnProgress
     from pillow_rnc.container.records import Unit
 
     Pixels = NDArray[np.uint8]
@@ -39,100 +39,102 @@ CHANNELS = 3 * STRIDE * STRIDE
 class FakeCodec:
     """Stands in for the modules `encoder` and `decoder` of `pillow_rnc.codec`."""
 
-    MAX_MEMORY = MAX_MEMORY
+    MAX_MEMORY = DEFAULT_MAX_MEMORY
 
     def __init__(self) -> None:
         self.encoded = 0
         self.decoded_iterations: list[int] = []
-        self.limits = 0, 0
+        self.execution = ExecutionOptions()
+        """What the last call was given."""
+        self.model = SimpleNamespace(config=ModelConfig(iterations=MAX_ITERATIONS))
+
+    @property
+    def limits(self) -> tuple[int, int]:
         """Memory and threads that the last call was given."""
+        return self.execution.max_memory, self.execution.max_threads
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the codec and its weights."""
         for name in ("decoder", "encoder"):
             monkeypatch.setitem(sys.modules, f"pillow_rnc.codec.{name}", self)
             monkeypatch.setattr(codec, name, self, raising=False)
-        model = SimpleNamespace(config=ModelConfig(iterations=MAX_ITERATIONS))
-        monkeypatch.setattr(weights, "load", lambda _model: model)
+        monkeypatch.setattr(weights, "load", self._load)
+        monkeypatch.setattr(weights, "weights_for", lambda _header: self.model)
 
-    def encode(
+    def _load(self, name: str) -> SimpleNamespace:
+        assert name == "auto"
+        return self.model
+
+    def encode_many(
         self,
-        pixels: Pixels,
+        images: Sequence[Pixels],
+        model: SimpleNamespace,
         *,
         iterations: int,
-        model: str = "auto",
-        tile_size: int = 768,
-        overlap: int = 32,
-        device: str = "cpu",
-        verify: bool = False,
-        max_threads: int = 0,
-        on_progress: OnProgress | None = None,  # noqa: ARG002 -- it is done at once
-    ) -> tuple[Header, tuple[Unit, ...]]:
-        assert (model, device.partition(":")[0], verify) == ("auto", "cpu", False)
+        tile_size: int,
+        overlap: int,
+        verify: bool,
+        execution: ExecutionOptions,
+    ) -> list[tuple[Header, tuple[Unit, ...]]]:
+        assert model is self.model
+        assert not verify
+        self._note(execution)
+        return [self._encode(pixels, iterations, tile_size, overlap) for pixels in images]
+
+    def _encode(self, pixels: Pixels, iterations: int, tile_size: int, overlap: int) -> tuple[Header, tuple[Unit, ...]]:
         assert pixels.dtype == np.uint8
         self.encoded += 1
-        self.limits = self.limits[0], max_threads
         height, width, _ = pixels.shape
         header = Header(width, height, "RGB", iterations, CHANNELS, STRIDE, tile_size, overlap, MODEL_ID)
         tiles = [_to_cells(tile) for tile in split(header.grid, pixels)]
         return header, tuple(tuple(_segment(cells, k) for cells in tiles) for k in range(iterations))
 
-    def encode_batch(
-        self,
-        pictures: Sequence[Pixels],
-        *,
-        max_memory: int = MAX_MEMORY,
-        **options: Any,  # noqa: ANN401 -- those of encode
-    ) -> list[tuple[Header, tuple[Unit, ...]]]:
-        assert max_memory >= 1
-        self.limits = max_memory, 0
-        return [self.encode(pixels, **options) for pixels in pictures]
-
-    def decode_batch(
-        self,
-        files: Sequence[RncFile],
-        **options: Any,  # noqa: ANN401 -- those of decode
+    def decode_many(
+        self, files: Sequence[RncFile], models: Sequence[SimpleNamespace], *, execution: ExecutionOptions
     ) -> list[Pixels]:
-        return [self.decode(file, **options) for file in files]
+        return [self.decode(file, model, execution=execution) for file, model in zip(files, models, strict=True)]
 
     def decode(
         self,
         file: RncFile,
+        model: SimpleNamespace,
         *,
-        iterations: int | None = None,
         region: tuple[int, int, int, int] | None = None,
-        device: str = "cpu",
-        on_iteration: Callable[[int, int, Pixels], None] | None = None,
-        max_memory: int = MAX_MEMORY,
-        max_threads: int = 0,
-        on_progress: OnProgress | None = None,  # noqa: ARG002 -- it is done at once
+        execution: ExecutionOptions,
     ) -> Pixels:
-        self.limits = max_memory, max_threads
-        assert device.partition(":")[0] == "cpu"
-        assert max_memory >= 1
-        total = iterations or len(file.units)
-        self.decoded_iterations.append(total)
-        if on_iteration:
-            for done in range(1, total + 1):
-                on_iteration(done, total, _decode(file, done, region))
-        return _decode(file, total, region)
+        assert model is self.model
+        self._note(execution)
+        self.decoded_iterations.append(len(file.units))
+        return _decode(file, len(file.units), region)
 
-    def pictures(
+    def iter_images(
         self,
         header: Header,
         units: Iterable[Unit],
+        model: SimpleNamespace,
         *,
         region: tuple[int, int, int, int] | None = None,
-        device: str = "cpu",
-        max_threads: int = 0,
+        execution: ExecutionOptions,
+        progress: StepCounter | None = None,
     ) -> Iterator[Pixels]:
-        self.limits = MAX_MEMORY, max_threads
-        assert device.partition(":")[0] == "cpu"
+        assert model is self.model
+        self._note(execution)
         so_far: list[Unit] = []
         for unit in units:
             so_far.append(unit)
             self.decoded_iterations.append(len(so_far))
+            if progress is not None:
+                progress.add(len(unit))
             yield _decode(RncFile(header, {}, None, tuple(so_far)), len(so_far), region)
+
+    @staticmethod
+    def step_counter(file: RncFile, _region: object, on_progress: OnProgress | None) -> StepCounter:
+        return StepCounter(sum(map(len, file.units)), on_progress)
+
+    def _note(self, execution: ExecutionOptions) -> None:
+        assert execution.device.partition(":")[0] == "cpu"
+        assert execution.max_memory >= 1
+        self.execution = execution
 
 
 def _decode(file: RncFile, iterations: int, region: tuple[int, int, int, int] | None) -> Pixels:

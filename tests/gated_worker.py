@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pillow_rnc.cli import commands
+from pillow_rnc.cli import conversion
 
 FREE = 2
 PATIENCE_S = 240
@@ -19,10 +19,10 @@ PATIENCE_S = 240
 def dask_setup(_worker: object) -> None:
     """Put the gate before the work; called once in each worker."""
     gate = Path(os.environ["GATE"])
-    encoded = commands.encoded
+    encode = conversion.encode
     begun = 0
 
-    def encoded_after_the_gate(*arguments: Any) -> Any:  # noqa: ANN401 -- whatever they are
+    def encode_after_the_gate(*arguments: Any) -> Any:  # noqa: ANN401 -- whatever they are
         nonlocal begun
         begun += 1
         if begun > FREE:
@@ -30,6 +30,6 @@ def dask_setup(_worker: object) -> None:
             end = time.monotonic() + PATIENCE_S
             while not (gate / "open").exists() and time.monotonic() < end:
                 time.sleep(0.05)
-        return encoded(*arguments)
+        return encode(*arguments)
 
-    commands.encoded = encoded_after_the_gate  # type: ignore[assignment]
+    conversion.encode = encode_after_the_gate  # type: ignore[assignment]

@@ -46,7 +46,7 @@ def small_file(tmp_path: Path) -> Path:
         "im = Image.open(path); im.size, im.mode, im.info; im.draft(None, (1, 1)); im.iterations = 1",
         "Image.open(path).verify()",
         "pillow_rnc.open(path, iterations=1, region=(0, 0, 2, 2))",
-        "pillow_rnc.info(path); pillow_rnc.check(path)",
+        "pillow_rnc.info(path); pillow_rnc.verify(path)",
         "pillow_rnc.truncate(path, path + '.short', iterations=1)",
         "from pillow_rnc.cli.main import main; main(['info', path]); main(['verify', '--json', path])",
         "from pillow_rnc.cli.main import main; main(['doctor'])",

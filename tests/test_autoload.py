@@ -177,7 +177,7 @@ def test_the_package_is_loaded_when_the_first_file_needs_it(enabled: Environment
         "try: Image.new('I', (1, 1)).save(sys.argv[1] + '.rnc', save_all=True)\nexcept OSError: pass",
     ):
         assert enabled.run("-c", f"{program}{action}\n{loaded}", path).endswith(
-            "True <class 'pillow_rnc.RncImagePlugin.RncImageFile'>\n"
+            "True <class 'pillow_rnc.plugin.image_file.RncImageFile'>\n"
         )
     assert "image/x-rnc" in enabled.run("-c", "from PIL import Image; print(Image.MIME, Image.EXTENSION)")
 

@@ -15,7 +15,7 @@ from fake_codec import FakeCodec
 from PIL import ExifTags, Image
 
 import pillow_rnc
-from pillow_rnc.cli import commands
+from pillow_rnc.cli import commands, conversion
 from pillow_rnc.cli.main import main
 from pillow_rnc.container import writer
 from pillow_rnc.models import weights
@@ -158,7 +158,7 @@ def test_files_that_would_share_an_output_are_refused_before_anything_is_written
 
     assert status == 1
     assert [record.get("error_type") for record in records] == ["RncOptionError", None, "RncOptionError"]
-    assert records[0]["error"] == f"output {out / 'photo.rnc'} is that of another input too"
+    assert records[0]["error"] == f"output {out / 'photo.rnc'} is also that of another input"
     assert [entry.name for entry in out.iterdir()] == ["third.rnc"]
     beside = photo.with_suffix(".jpg")
     beside.write_bytes(photo.read_bytes())
@@ -219,11 +219,11 @@ def test_an_output_that_is_a_pipe_or_a_link_stays_one(
 def test_a_format_that_cannot_be_written_is_told_before_the_work(
     name: str, stored: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "open_image", None)
+    monkeypatch.setattr(conversion, "open_image", None)
     status, (record,) = run(capsys, "decode", "-o", stored.with_name(name), stored)
 
     assert (status, record["error_type"]) == (1, "RncOptionError")
-    assert f"{name} is named like no format that this Pillow can write" in record["error"]
+    assert f"{name} has no suffix of a format that this Pillow can write" in record["error"]
 
 
 def test_a_cut_file_is_decoded_only_when_asked(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,7 +311,7 @@ def test_a_fault_of_another_plugin_does_not_stop_the_others(
     def fail(*_arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(commands, "encoded", fail)
+    monkeypatch.setattr(conversion, "encode", fail)
     assert run(capsys, "encode", photo)[1][0]["error"] == "MemoryError"
 
 
@@ -481,7 +481,7 @@ def test_quiet_says_nothing_but_errors(photos: list[Path], capsys: pytest.Captur
 
 
 def test_an_interrupt_has_its_own_status(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_arguments: object) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "encode", interrupt)

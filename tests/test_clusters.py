@@ -23,6 +23,8 @@ from pillow_rnc.cli.main import main
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 PATIENCE_S = 240
 COUNT = 10
@@ -136,7 +138,7 @@ def check(programs: Programs, name: str, target: Path, expected: dict[str, bytes
     assert {record["file"]: record["error_type"] for record in records[:-1]} == BAD
     assert contents(target) == expected
     for output in expected:
-        pillow_rnc.check(target / output)
+        pillow_rnc.verify(target / output)
     told = [json.loads(line) for line in (target / "manifest.jsonl").read_text().splitlines()]
     assert len(told) == len({line["input"] for line in told}) == len(expected) + len(BAD)
     assert {line["output"]: line["bytes"] for line in told if line["error"] is None} == {
@@ -183,7 +185,7 @@ def test_the_client_is_killed_and_started_again(
     loads = (
         "import sys; from distributed import Client\n"
         "def loads():\n"
-        "    from pillow_rnc import weights\n"
+        "    from pillow_rnc.models import weights\n"
         "    return weights._load.cache_info().misses\n"
         "print(sorted(Client(sys.argv[1]).run(loads).values()))"
     )

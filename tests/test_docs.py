@@ -1,4 +1,4 @@
-"""The pages are built without a warning, name everything that is public, and lead nowhere that is not there."""
+"""The site builds strictly, holds every page and every public name, and all links have a target."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import pillow_rnc
 from pillow_rnc.training.recipe import Recipe
 
 REPOSITORY = Path(pillow_rnc.__file__).parents[1]
-PAGES = sorted(
-    page
-    for folder in (".", ".github", "docs", "fuzz", "pillow_rnc", "spec", "weights")
-    for page in (REPOSITORY / folder).glob("*.md")
-)
+FOLDERS = (".", ".github", "docs", "fuzz", "spec", "spec/vectors", "weights")
+PAGES = sorted(page for folder in FOLDERS for page in (REPOSITORY / folder).glob("*.md"))
+NO_SITE_PAGES = {".github/PULL_REQUEST_TEMPLATE.md", "RELEASING.md"}
+"""Pages for maintainers or for GitHub, not for readers of the site."""
 
 
 def anchors(page: Path) -> set[str]:
@@ -29,7 +28,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_a_target(page: Path) -> None:
     text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"\w+:", link):
@@ -40,21 +39,68 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site; a warning fails."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-
     assert result.returncode == 0, result.stderr
-    reference = (tmp_path / "api.html").read_text(encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly_and_documents_every_public_name(site: Path) -> None:
+    reference = (site / "api.html").read_text(encoding="utf-8")
     for name in pillow_rnc.__all__:
         assert name == "__version__" or f'id="pillow_rnc.{name}"' in reference, name
 
 
-def test_every_page_is_in_the_menu() -> None:
-    menu = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+def test_commands_and_paths_on_the_pages_exist() -> None:
+    missing = set()
+    for page in PAGES:
+        if page.name in ("CHANGELOG.md", "release-tests.md"):  # these also name what was renamed since
+            continue
+        text = page.read_text(encoding="utf-8")
+        for module in re.findall(r"python -m ((?:pillow_rnc|research|benchmarks)[\w.]*)", text):
+            path = REPOSITORY / module.replace(".", "/")
+            if not path.with_suffix(".py").exists() and not (path / "__main__.py").exists():
+                missing.add((page.name, module))
+        for name in re.findall(r"`((?:pillow_rnc|research|benchmarks|fuzz|spec|tests|weights)/[\w./-]*)`", text):
+            if not (REPOSITORY / name).exists():
+                missing.add((page.name, name))
 
-    listed = re.findall(r"^  - .*: (\S+\.md)$", menu, re.MULTILINE)
-    assert set(listed) == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+    assert not missing
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    hook = (REPOSITORY / "docs" / "_hooks.py").read_text(encoding="utf-8")
+    outside = dict(re.findall(r'^    "(\S+\.md)": "(\S+\.md)",$', hook, re.MULTILINE))
+    pages = {str(page.relative_to(REPOSITORY)) for page in PAGES} - NO_SITE_PAGES
+
+    listed = re.findall(r"^ +- .*: (\S+\.md)$", navigation, re.MULTILINE)
+    assert sorted(listed) == sorted(outside.get(page, page.removeprefix("docs/")) for page in pages)
+    assert set(outside) <= pages
+
+
+@pytest.mark.slow
+def test_the_site_has_no_link_to_a_file_outside(site: Path) -> None:
+    links = {link for page in site.glob("*.html") for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())}
+
+    assert not links
+
+
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_tests_that_the_contributing_page_names_exist() -> None:
+    page = (REPOSITORY / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    named = set(re.findall(r"`(test_\w+\.py)`", page))
+    assert named
+    assert named <= {path.name for path in (REPOSITORY / "tests").glob("test_*.py")}
 
 
 def test_the_recipe_has_the_keys_that_the_page_explains() -> None:
@@ -66,5 +112,5 @@ def test_the_recipe_has_the_keys_that_the_page_explains() -> None:
     assert explained <= {field.name for field in dataclasses.fields(Recipe)}
 
 
-def test_the_picture_of_the_first_screen_is_small() -> None:
+def test_the_image_of_the_readme_is_small() -> None:
     assert (REPOSITORY / "docs" / "one-file.webp").stat().st_size < 300_000

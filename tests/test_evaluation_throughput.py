@@ -58,7 +58,7 @@ def test_workers_of_each_kind_are_measured(kind: list[str], tmp_path: Path) -> N
 
 
 def test_what_cannot_be_measured_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for bad, fault in (("0", "invalid"), ("1,x", "invalid"), ("100000", "as many cores"), ("1", "no pictures below")):
+    for bad, fault in (("0", "invalid"), ("1,x", "invalid"), ("100000", "as many cores"), ("1", "no images below")):
         with pytest.raises(SystemExit) as caught:
             main([str(tmp_path), "--workers", bad])
         assert caught.value.code == 2

@@ -13,6 +13,7 @@ from tiny_codec import NAME, register_tiny_codec
 
 import pillow_rnc
 from pillow_rnc.codec import encoder
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.errors import DeviceMemoryError, RncError
 from pillow_rnc.models import torch_runtime
 from pillow_rnc.models.runtime import CPU, FallBackTiles, runtime
@@ -132,12 +133,13 @@ def test_a_device_falls_back_and_the_processor_does_not(
     monkeypatch.setattr(torch_runtime, "TorchTiles", on_processor)
     Small.calls_left = 0
     with pytest.raises(DeviceMemoryError):
-        encoder.encode(picture, iterations=ITERATIONS, model=NAME, device="cpu:0")
+        encoder.encode(picture, model, iterations=ITERATIONS, execution=ExecutionOptions("cpu:0"))
 
     monkeypatch.setattr(torch_runtime, "torch_device", torch.device)
     pictures = [picture, picture[::-1]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        coded = encoder.encode_batch(pictures, iterations=ITERATIONS, model=NAME, device="cuda", max_memory=1)
-    assert coded == encoder.encode_batch(pictures, iterations=ITERATIONS, model=NAME)
+        execution = ExecutionOptions("cuda", max_memory=1)
+        coded = encoder.encode_many(pictures, model, iterations=ITERATIONS, execution=execution)
+    assert coded == encoder.encode_many(pictures, model, iterations=ITERATIONS)
     assert len(caught) == 1, "one warning, though each picture was tried"

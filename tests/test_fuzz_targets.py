@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -244,7 +243,3 @@ def test_threads_and_processes_agree() -> None:
 
     assert not result.returncode, result.stderr
     assert "threads: 4 threads, 24 loads and saves, 3 images shared, all as in one thread" in result.stdout
-
-
-def test_only_running_needs_atheris() -> None:
-    assert callable(import_module("engine").run)

@@ -195,9 +195,9 @@ def test_django_takes_uploads(path: Path, tmp_path: Path) -> None:
 def test_django_sets_the_defaults_of_the_site(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     script = (
         "import mimetypes, pillow_rnc, test_hosts, pathlib, sys\n"
-        "from pillow_rnc import _defaults\n"
+        "from pillow_rnc.plugin import defaults\n"
         "test_hosts.django_site(pathlib.Path(sys.argv[1]))\n"
-        "assert _defaults.current().iterations == 3\n"
+        "assert defaults.current_defaults().iterations == 3\n"
         "assert mimetypes.guess_type('a.rnc')[0] == 'image/x-rnc'\n"
     )
     paths = [str(Path(__file__).parent), str(Path(pillow_rnc.__file__).parents[1])]
@@ -234,7 +234,7 @@ settings.configure(
 )
 import django
 django.setup()
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 weights.register(picture.replace("a.rnc", "tiny.safetensors"))
 from sorl.thumbnail import get_thumbnail
 thumbnail = get_thumbnail(picture, "20x20", quality=90)
@@ -354,7 +354,7 @@ IN_A_WINDOW = """
 import sys, tkinter
 from PIL import Image, ImageTk
 import pillow_rnc
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 weights.register(sys.argv[2])
 root = tkinter.Tk()
 photo = ImageTk.PhotoImage(Image.open(sys.argv[1]))
@@ -411,7 +411,7 @@ PRELOADED = """
 import io, sys
 from PIL import Image
 import pillow_rnc
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 weights.register({weights!r})
 
 def picture():

@@ -30,7 +30,7 @@ def cut(fp: IO[bytes], **how: int) -> bytes:
 
 READERS: dict[str, Callable[[IO[bytes]], object]] = {
     "info": pillow_rnc.info,
-    "check": pillow_rnc.check,
+    "verify": pillow_rnc.verify,
     "truncate to iterations": lambda fp: cut(fp, iterations=1),
     "truncate to a size": lambda fp: cut(fp, target_size=10_000),
     "open": lambda fp: pillow_rnc.open(fp).info,
@@ -79,7 +79,7 @@ def test_paths_may_be_of_any_kind_that_pillow_takes(path: Path) -> None:
     said = pillow_rnc.info(path)
     for kind in (str(path), os.fsencode(path)):
         assert pillow_rnc.info(kind) == said
-        pillow_rnc.check(kind)
+        pillow_rnc.verify(kind)
     other = path.with_name("b.rnc")
 
     assert pillow_rnc.truncate(os.fsencode(path), os.fsencode(other), iterations=1) == 1

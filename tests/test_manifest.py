@@ -48,7 +48,7 @@ def test_the_last_line_of_an_input_counts_and_remains(tmp_path: Path) -> None:
             manifest.add(line(name, seconds))
         assert manifest.line("b") == line("b", 4)
         assert len(stored(path)) == 5
-        manifest.tidy()
+        manifest.compact()
 
     assert stored(path) == [line("a", 2), line("c", 3), line("b", 4)]
     with Manifest(path) as manifest:
@@ -88,7 +88,7 @@ def test_a_line_that_was_cut_short_is_dropped(kept: int, tmp_path: Path) -> None
 def test_a_file_that_is_no_manifest_is_left_as_it_is(foreign: bytes, number: int, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(foreign)
-    with pytest.raises(RncOptionError, match=rf"notes\.txt is no manifest .* line {number}"):
+    with pytest.raises(RncOptionError, match=rf"notes\.txt is not a manifest .* line {number}"):
         Manifest(path)
 
     assert path.read_bytes() == foreign
@@ -107,7 +107,7 @@ def test_a_manifest_is_closed_when_it_is_replaced(tmp_path: Path, monkeypatch: p
     with Manifest(tmp_path / "link") as manifest:
         for seconds in range(2):
             manifest.add(line("a", seconds))
-        manifest.tidy()
+        manifest.compact()
 
     assert stored(tmp_path / "manifest.jsonl") == [line("a", 1)]
     assert (tmp_path / "link").is_symlink()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SETUP = """
 import pillow_rnc
-from pillow_rnc import weights
+from pillow_rnc.models import weights
 from PIL import Image
 weights.register({weights!r})
 im = Image.open({path!r})

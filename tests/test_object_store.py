@@ -25,6 +25,8 @@ from pillow_rnc.cli.main import main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 PATIENCE_S = 240
 

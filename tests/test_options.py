@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pillow_rnc import RncOptionError
-from pillow_rnc.plugin.options import DEFAULT_ITERATIONS, SaveOptions, quality_to_iterations
+from pillow_rnc.plugin.defaults import DEFAULT_ITERATIONS
+from pillow_rnc.plugin.options import SaveOptions, quality_to_iterations
 from pillow_rnc.plugin.validation import check_region
 
 

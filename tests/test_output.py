@@ -14,7 +14,7 @@ from PIL import Image
 
 import pillow_rnc
 from pillow_rnc.plugin import file_io
-from pillow_rnc.plugin.file_io import write_path, write_stream
+from pillow_rnc.plugin.file_io import atomic_write, write_stream
 
 DATA = bytes(range(256)) * 5
 
@@ -65,7 +65,7 @@ def test_a_stream_may_take_a_part_at_a_time() -> None:
 
 @pytest.mark.parametrize("room", [0, 1, 700, len(DATA) - 1])
 def test_a_full_stream_is_an_error(room: int) -> None:
-    with pytest.raises(OSError, match=f"takes no more, {len(DATA) - room} bytes are left"):
+    with pytest.raises(OSError, match=f"incomplete write: {room} of {len(DATA)} bytes"):
         write_stream(Sluggish(room), DATA)  # type: ignore[arg-type]
 
 
@@ -85,9 +85,9 @@ def test_a_stream_that_says_nothing_is_trusted() -> None:
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.rnc"
-    write_path(path, b"old")
+    atomic_write(path, b"old")
     path.chmod(0o640)
-    write_path(path, b"new")
+    atomic_write(path, b"new")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
 
     def full(temporary: Path, data: bytes) -> int:
@@ -98,7 +98,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "write_bytes", full)
     for target in (path, tmp_path / "b.rnc"):
         with pytest.raises(OSError, match="no space"):
-            write_path(target, b"newer")
+            atomic_write(target, b"newer")
 
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.rnc"]
@@ -106,7 +106,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    write_path(tmp_path / "link", DATA)
+    atomic_write(tmp_path / "link", DATA)
 
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == DATA
@@ -114,7 +114,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 251 + ".rnc")
-    write_path(path, DATA)
+    atomic_write(path, DATA)
 
     assert path.read_bytes() == DATA
 
@@ -122,16 +122,16 @@ def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device is one of Linux")
 def test_a_device_is_written_to_and_not_replaced() -> None:
     with pytest.raises(OSError, match=r"[Nn]o space"):
-        write_path(Path("/dev/full"), DATA)
+        atomic_write(Path("/dev/full"), DATA)
     assert Path("/dev/full").is_char_device()
-    write_path(Path(os.devnull), DATA)
+    atomic_write(Path(os.devnull), DATA)
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the names are those of Unix")
 def test_a_pipe_that_is_no_file_is_written_to() -> None:
     end, start = os.pipe()
     try:
-        write_path(Path(f"/dev/fd/{start}"), DATA)
+        atomic_write(Path(f"/dev/fd/{start}"), DATA)
         assert os.read(end, 2 * len(DATA)) == DATA
     finally:
         os.close(end)
@@ -147,7 +147,7 @@ def test_saving_to_a_bad_stream_is_an_oserror(again: bool) -> None:
         im.save(good, "RNC")
         im = pillow_rnc.open(good)
     for fp in (Failing(), Sluggish(200)):
-        with pytest.raises(OSError, match=r"input/output|takes no more"):
+        with pytest.raises(OSError, match=r"input/output|incomplete write"):
             im.save(fp, "RNC")  # type: ignore[arg-type]
 
 
@@ -178,6 +178,6 @@ def test_an_old_file_outlives_a_failed_save_of_a_stored_picture_but_not_of_anoth
 def test_names_that_differ_in_case_are_one_file_where_case_does_not_count(
     counts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_io, "CASE_COUNTS", counts)
+    monkeypatch.setattr(file_io, "CASE_SENSITIVE", counts)
 
-    assert (file_io.one_file("Cat.rnc") == file_io.one_file("cat.rnc")) != counts
+    assert (file_io.name_key("Cat.rnc") == file_io.name_key("cat.rnc")) != counts

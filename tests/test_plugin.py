@@ -33,7 +33,9 @@ from pillow_rnc import (
     TruncatedError,
     UnsupportedError,
 )
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader, records, writer
+from pillow_rnc.models import weights
 from pillow_rnc.plugin import rate_control
 
 SRGB = ImageCms.createProfile("sRGB")
@@ -535,7 +537,9 @@ def test_a_psnr_is_reached_by_the_first_iteration_that_can(mode: str) -> None:
         assert opened(saved(original, target_psnr=target)).iterations == wanted
     file = reader.parse(saved(original, iterations=2))
     with pytest.raises(RncOptionError, match="target_psnr 99 dB is not reached, the best of 2 iterations"):
-        rate_control.cut_to_psnr(file, np.atleast_3d(np.asarray(original)), 99, device="cpu")
+        rate_control.truncated_to_psnr(
+            file, np.atleast_3d(np.asarray(original)), 99, weights.load("auto"), ExecutionOptions()
+        )
 
 
 def test_nothing_is_written_when_an_option_is_wrong() -> None:

@@ -13,6 +13,8 @@ from tiny_codec import register_tiny_codec
 
 import pillow_rnc
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 PACKAGE_FOLDER = Path(pillow_rnc.__file__).parents[1]
 

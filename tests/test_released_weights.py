@@ -19,6 +19,7 @@ from skimage import data
 
 import pillow_rnc
 from pillow_rnc.codec import decoder
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader
 from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.evaluation.metrics import score
@@ -112,7 +113,8 @@ def test_every_iteration_makes_the_photograph_better(photograph: Image.Image, en
 def test_samples_are_those_of_the_reference_network_within_one(path: Path, device: str) -> None:
     """The image beside the file is what spec/reference_network.py makes of it, which takes a minute."""
     expected = np.asarray(Image.open(path.with_suffix(".png"))).astype(int)
-    found = decoder.decode(reader.parse(path.read_bytes()), device=device).astype(int)
+    file = reader.parse(path.read_bytes())
+    found = decoder.decode(file, weights.weights_for(file.header), execution=ExecutionOptions(device)).astype(int)
 
     assert np.abs(found - expected).max() <= 1
 

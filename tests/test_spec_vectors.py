@@ -145,7 +145,8 @@ def test_a_valid_file_without_unknown_chunks_is_canonical(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in VALID if "samples" in facts_of(path)], ids=lambda path: path.stem)
 def test_samples_are_within_the_tolerance(path: Path) -> None:
-    found = decoder.decode(reader.parse(path.read_bytes())).astype(int)
+    file = reader.parse(path.read_bytes())
+    found = decoder.decode(file, weights.weights_for(file.header)).astype(int)
     expected = np.frombuffer(bytes.fromhex(facts_of(path)["samples"]), np.uint8)
 
     assert np.abs(found.reshape(-1) - expected).max() <= 1
@@ -191,7 +192,7 @@ def test_the_package_rejects_an_invalid_file(path: Path) -> None:
 def decode_all(data: bytes) -> None:
     """Decode pixels and alpha, as `Image.load` does."""
     file = reader.parse(data)
-    decoder.decode(file)
+    decoder.decode(file, weights.weights_for(file.header))
     if file.alpha is not None:
         decode_alpha(file.alpha, file.header.width, file.header.height)
 

@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc.codec import decoder
 from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder
 from pillow_rnc.models import torch_runtime
+from pillow_rnc.models import weights as model_weights
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.threads import at_most
 
@@ -120,7 +120,7 @@ def test_an_error_gives_the_threads_back(monkeypatch: pytest.MonkeyPatch) -> Non
     def fail(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(decoder, "weights_for", fail)
+    monkeypatch.setattr(model_weights, "weights_for", fail)
     with pytest.raises(KeyboardInterrupt):
         pillow_rnc.open(io.BytesIO(saved()), max_threads=1).load()
     with pytest.raises(KeyboardInterrupt), at_most(1):
@@ -179,7 +179,7 @@ FORK = """
 import os
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
-from pillow_rnc.thread_limit import at_most
+from pillow_rnc.models.threads import at_most
 def products():
     return next(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
 from threading import Thread

@@ -18,8 +18,10 @@ from tiny_training import tiny_recipe, write_photographs
 import pillow_rnc
 from pillow_rnc.training.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 STEPS = 40
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 
 @pytest.fixture

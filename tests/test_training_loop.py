@@ -35,6 +35,8 @@ from research.seams import losses
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FRAMEWORKS = get_args(Framework)
 
@@ -42,7 +44,7 @@ FRAMEWORKS = get_args(Framework)
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Find the visits on a few crops: that is the slowest part of a start."""
-    monkeypatch.setattr(loop, "_START_CROPS", 24)
+    monkeypatch.setattr(loop, "_START_CROPS", 4)
 
 
 def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = False, speed: Speed | None = None) -> Run:
@@ -244,9 +246,9 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
     path = export(tmp_path / "run", tmp_path / "weights", "mine")
     loaded = weights.load(path.stem)
     pixels = photograph(5, 64, 48)
-    encoded = encoder.encode(pixels, iterations=4, model=path.stem, tile_size=64, overlap=16)
+    encoded = encoder.encode(pixels, loaded, iterations=4, tile_size=64, overlap=16)
     header, units = encoded
-    shown = decoder.decode(RncFile(header, {}, None, tuple(units)))
+    shown = decoder.decode(RncFile(header, {}, None, tuple(units)), loaded)
     model = TrainedModel(run.recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -32,6 +32,8 @@ from research.seams import losses
 if TYPE_CHECKING:
     from pillow_rnc.models.config import CellName, Framework
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(loop.__file__).parents[2] / "weights" / "recipes"
 CPU = torch.device("cpu")
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+pytestmark = pytest.mark.slow
+
 T, C, H, W = 3, 4, 5, 6
 CELLS = [(t, y, x) for t in range(T) for y in range(H) for x in range(W)]
 

@@ -18,6 +18,8 @@ from pillow_rnc.training.schedule import greedy_schedule
 if TYPE_CHECKING:
     from pillow_rnc.training.initialise import Start
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS, PAIRS, FIRST_STEP, LAST_STEP = 6, 10, 120.0, 10.0
 MOST_LEVELS, FEWEST_BLOCKS = 8, 4
 COLOURS = MEANS[1:]

@@ -20,6 +20,8 @@ from research.seams import Seams, compare, main, markdown
 if TYPE_CHECKING:
     from pillow_rnc.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(loop.__file__).parents[2] / "weights" / "recipes"
 PHOTOGRAPHS = Photographs([photograph(i) for i in range(3)], [], [])
 STEPS = 13
@@ -28,7 +30,7 @@ BLOCK_ITERATIONS = (STEPS - 0.5) * 2 * 4 * 4  # in the middle of the last step
 
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_START_CROPS", 24)
+    monkeypatch.setattr(loop, "_START_CROPS", 4)
 
 
 def test_five_resumptions_leave_no_seam(tmp_path: Path) -> None:

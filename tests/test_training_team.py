@@ -22,6 +22,8 @@ from pillow_rnc.training.team import Team
 if TYPE_CHECKING:
     from pillow_rnc.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 
 
@@ -57,7 +59,7 @@ def test_the_command_under_torchrun_equals_one_process_with_twice_the_batch(tmp_
         "--device", "cpu", "--threads", "1",
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 0, result.stderr
     alone = Run(
         dataclasses.replace(recipe, batch=4),

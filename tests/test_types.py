@@ -50,6 +50,7 @@ def check(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_user_program_is_fully_typed(tmp_path: Path) -> None:
     result = check(PROGRAM, tmp_path)
 
@@ -71,6 +72,7 @@ def test_pyright_says_the_same(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_wrong_use_is_found(tmp_path: Path) -> None:
     program = tmp_path / "wrong.py"
     program.write_text(WRONG)

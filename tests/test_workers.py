@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pillow_rnc.cli.workers import SturdyProcesses, open_workers
+from pillow_rnc.cli.workers import ResilientProcessPool, open_workers
 from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_cores_are_shared_out_unless_the_user_did(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "so that it is put back")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS")
-    with SturdyProcesses(3):
+    with ResilientProcessPool(3):
         assert os.environ["OMP_NUM_THREADS"] == "5"
         assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def show(done: int, total: int, picture: Image.Image) -> None:
-    print(done, total, picture.size)
+def show(done: int, total: int, image: Image.Image) -> None:
+    print(done, total, image.size)
 
 
 def convert(source: Path, target: Path) -> int:
@@ -25,9 +25,9 @@ def convert(source: Path, target: Path) -> int:
         assert_type(im.iterations, int)
         im.iterations = 2
         im.load()
-    pictures = pillow_rnc.progressive(target, device="cpu", allow_truncated=True)
-    assert_type(pictures, pillow_rnc.Progressive)
-    assert_type(iter(pictures), Iterator[Image.Image])
+    images_so_far = pillow_rnc.progressive(target, device="cpu", allow_truncated=True)
+    assert_type(images_so_far, pillow_rnc.Progressive)
+    assert_type(iter(images_so_far), Iterator[Image.Image])
     streams = [io.BytesIO(target.read_bytes())]
     images = pillow_rnc.decode_batch([target, *streams], iterations=1, max_memory=1 << 28, on_progress=print)
     assert_type(images, list[pillow_rnc.RncImageFile])
@@ -35,7 +35,9 @@ def convert(source: Path, target: Path) -> int:
     said = pillow_rnc.info(target)
     assert_type(said, pillow_rnc.FileInfo)
     assert_type(said["bytes_per_iteration"], list[int])
-    pillow_rnc.check(io.BytesIO(target.read_bytes()))
+    assert_type(pillow_rnc.models(), list[pillow_rnc.ModelInfo])
+    assert_type(pillow_rnc.register_model("mine.safetensors").is_default, bool)
+    pillow_rnc.verify(io.BytesIO(target.read_bytes()))
     return pillow_rnc.truncate(target, io.BytesIO(), target_size=1000)
 
 

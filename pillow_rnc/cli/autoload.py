@@ -1,6 +1,6 @@
-"""Turn automatic registration on and off for a Python environment; see `_autoload_hook` for what then happens.
+"""Turns automatic registration on and off for a Python environment; `autoload_hook` describes what it does.
 
-Never done on its own: files that run code at every start of Python are for the owner of the environment to decide on.
+Only on request: whether a file runs code at every start of Python is for the owner of the environment to decide.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 from typing import TypedDict
 
-from pillow_rnc.plugin.file_io import write_path
+from pillow_rnc.plugin.file_io import atomic_write
 
 _NAME = "pillow_rnc_autoload"
 _MODULE = f"{_NAME}.py"
@@ -20,18 +20,18 @@ _STARTERS = {
     f"{_NAME}.start": f"{_NAME}:install\n",
 }
 _PROBE = "import sys\nfrom PIL import Image\nknown = 'RNC' in Image.OPEN\nimport pillow_rnc\nsys.exit(not known)"
-_PATIENCE_S = 60
+_TIMEOUT_S = 60
 
 
 class AutoloadStatus(TypedDict):
-    """What `status` found.
+    """State of automatic registration, returned by `status`.
 
     Attributes:
-        enabled: All files are there.
-        works: A new Python process that imports only Pillow knows the format.
+        enabled: All files exist.
+        works: In a new Python process that imports only Pillow, the format is registered.
         current: The files are those of this version.
-        folder: Where they are, or would be.
-        files: Which are there.
+        folder: Where the files are, or would be.
+        files: Names of the files that exist.
     """
 
     enabled: bool
@@ -47,14 +47,14 @@ def enable() -> AutoloadStatus:
     Raises:
         OSError: The folder cannot be written.
     """
-    # The module before what calls it, so that Python can start at any moment.
+    # The module before the files that call it, so that Python can be started at any moment.
     for name, content in _files().items():
-        write_path(_folder() / name, content.encode())
+        atomic_write(_folder() / name, content.encode())
     return status()
 
 
 def disable() -> AutoloadStatus:
-    """Remove the files; nothing happens if there are none.
+    """Remove the files, if there are any.
 
     Raises:
         OSError: The folder cannot be written.
@@ -65,7 +65,7 @@ def disable() -> AutoloadStatus:
 
 
 def status() -> AutoloadStatus:
-    """Return which files are there, and whether they do what they should."""
+    """Return which files exist, and whether they work."""
     files = _files()
     present = [name for name in files if (_folder() / name).is_file()]
     return AutoloadStatus(
@@ -88,6 +88,6 @@ def _folder() -> Path:
 
 
 def _works() -> bool:
-    """Whether a Python that starts now knows the format, without any import of ours."""
+    """Whether a Python process that starts now registers the format without importing this package."""
     command = [sys.executable, "-I", "-c", _PROBE]
-    return not subprocess.run(command, check=False, timeout=_PATIENCE_S, stderr=subprocess.DEVNULL).returncode  # noqa: S603 -- our own interpreter
+    return not subprocess.run(command, check=False, timeout=_TIMEOUT_S, stderr=subprocess.DEVNULL).returncode  # noqa: S603 -- our own interpreter

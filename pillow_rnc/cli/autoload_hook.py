@@ -1,9 +1,9 @@
-"""Makes Pillow know `.rnc` the moment a program imports it, though the program never heard of us.
+"""Registers `.rnc` when a program imports Pillow, without a line in that program.
 
 ``rnc autoload enable`` copies this file into site-packages as ``pillow_rnc_autoload.py``, beside two files through
 which Python calls `install` at every start: a ``.pth`` file, and a ``.start`` file for Python 3.15 and later (PEP 829).
-So it is quick, needs only what Python has loaded anyway, and never keeps a program from starting or importing Pillow.
-``PILLOW_RNC_AUTOLOAD=0`` in the environment turns it off.
+Therefore it is fast, imports only what Python has loaded anyway, and never prevents a program from starting or from
+importing Pillow. ``PILLOW_RNC_AUTOLOAD=0`` in the environment turns it off.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sys
 
 TYPE_CHECKING = False
-"""As that of `typing`, which takes longer to import than all of this."""
+"""Like that of `typing`, which takes longer to import than this module."""
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
@@ -23,7 +23,7 @@ _TARGET = "PIL.Image"
 _PACKAGE = "pillow_rnc"
 _SWITCH = "PILLOW_RNC_AUTOLOAD"
 
-# As in the plugin, which is imported when the first file needs it: most programs that import Pillow meet none of ours.
+# Copied from the plugin, which is imported only when a file needs it: most programs never open an `.rnc` file.
 FORMAT = "RNC"
 EXTENSION = ".rnc"
 MIME_TYPE = "image/x-rnc"
@@ -31,23 +31,23 @@ SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 
 
 def install() -> None:
-    """Wait for the import of Pillow, or register at once if that has happened."""
+    """Register when Pillow is imported, or at once if it has been already."""
     if os.environ.get(_SWITCH) == "0":
         return
     if _TARGET in sys.modules:
         _register()
     else:
-        # It stays there, idle: if it were removed while another thread walks the list, that thread would miss a finder.
+        # It is never removed: another thread that iterates over the list at that moment would skip a finder.
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Finds one module only, by asking the finders that come after it."""
+    """Finds a single module, by asking the finders after it."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of `PIL.Image` with a loader that registers; of any other module nothing."""
+        """Return the spec of `PIL.Image` with a loader that registers the format; None for any other module."""
         if name != _TARGET or self not in sys.meta_path:
             return None
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
@@ -61,7 +61,7 @@ class _Finder:
 
 
 class _Loader:
-    """Another loader that registers the format once it has done its work."""
+    """Wraps a loader, and registers the format once the module is loaded."""
 
     def __init__(self, loader: Any) -> None:  # noqa: ANN401 -- any loader
         self._loader = loader
@@ -78,7 +78,7 @@ class _Loader:
 
 
 def _register() -> None:
-    """Make Pillow know what brings the plugin, if that is still installed."""
+    """Register functions that import the plugin when they are called, if it is still installed."""
     register = getattr(sys.modules.get(f"{_PACKAGE}.RncImagePlugin"), "register", None)
     if register is not None:
         register()
@@ -110,7 +110,7 @@ def _save_all(im: Any, fp: Any, filename: Any) -> None:  # noqa: ANN401 -- as ab
 
 
 def _plugin_entry(table: str) -> Any:  # noqa: ANN401 -- a class or a function
-    """Return what the plugin puts into a table of Pillow, in place of ours."""
+    """Return the entry that the plugin makes in a table of Pillow, in place of ours."""
     from pillow_rnc.RncImagePlugin import register
 
     register()

@@ -1,4 +1,4 @@
-"""``rnc doctor``: what is installed, what is registered, and what is wrong with it."""
+"""``rnc doctor``: what is installed and registered, and which problems there are."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, RncImageFile
 from pillow_rnc.plugin.opening import open_image
 
 if TYPE_CHECKING:
-    from pillow_rnc.cli.commands import Record
+    from pillow_rnc.cli.reporting import Record
 
 _LIBRARIES = ("pillow-rnc", "pillow", "numpy", "constriction", "construct", "safetensors", "threadpoolctl")
 _OPTIONAL_LIBRARIES = ("torch",)
-_PICTURE_SIZE = (96, 64)
+_IMAGE_SIZE = (96, 64)
 
 
 def examine(*, run: bool = False) -> Record:
-    """Return versions, models, registration, autoload, and a list of problems, which is empty when all is well.
+    """Return versions, models, registration, autoload, and a list of problems, which is empty if there are none.
 
     Args:
-        run: Also encode and decode a small picture on each device, which loads torch if it is installed.
+        run: Also encode and decode a small image on each device, which loads torch if it is installed.
     """
     problems: list[str] = []
     record: Record = {
@@ -83,9 +83,9 @@ def _autoload_state(problems: list[str]) -> str:
     if not status["files"]:
         return "disabled"
     if not status["works"]:
-        problems.append(f"autoload in {status['folder']} does not work, renew it with: rnc autoload enable")
+        problems.append(f"autoload in {status['folder']} does not work, repair it with: rnc autoload enable")
     elif not (status["current"] and status["enabled"]):
-        problems.append(f"autoload in {status['folder']} is of another version, renew it with: rnc autoload enable")
+        problems.append(f"autoload in {status['folder']} is of another version, update it with: rnc autoload enable")
     return "enabled"
 
 
@@ -99,14 +99,14 @@ def _devices_of_torch() -> list[str]:
 
 
 def _seconds_by_device(problems: list[str]) -> dict[str, float]:
-    """Return how long a small picture takes there and back, by device; its codes must be the same on all."""
-    picture = Image.linear_gradient("L").resize(_PICTURE_SIZE).convert("RGB")
+    """Return the seconds to encode and decode a small image, by device."""
+    image = Image.linear_gradient("L").resize(_IMAGE_SIZE).convert("RGB")
     seconds: dict[str, Any] = {}
     for device in ("cpu", *_devices_of_torch()):
         start = time.perf_counter()
         encoded = BytesIO()
         try:
-            picture.save(encoded, FORMAT, device=device)
+            image.save(encoded, FORMAT, device=device)
             open_image(encoded, device=device).load()
         except (RncError, RuntimeError, ImportError) as error:
             problems.append(f"device {device}: {error}")

@@ -1,34 +1,50 @@
-"""One command over many files: some at the same time, in order, with a bar on a terminal.
+"""One command over several files: concurrently, reported in order, with a progress bar on a terminal.
 
-Threads, because torch and the weights are loaded once: in processes, six small pictures took 1.7 times the processor
-time. What takes long, the network and its matrix products, runs beside Python's lock.
+Threads rather than processes, because they share torch and the weights: with processes, six small images took 1.7
+times the CPU time. Most time is spent in the network and its matrix products, which release Python's lock.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pillow_rnc.cli import commands
-from pillow_rnc.cli.progress_bar import open_bar
+from pillow_rnc.cli.reporting import FILE_ERRORS, error_record, open_bar
 from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
-    from pillow_rnc.cli.commands import Record
+    from pillow_rnc.cli.reporting import Record
 
 
-def run_batch(arguments: argparse.Namespace, report: Callable[[Record], None]) -> bool:
-    """Run a command on its files, report each in their order, and return whether all went well.
+@dataclass(frozen=True, slots=True)
+class FilesRun:
+    """A command over several files.
 
-    Without ``--keep-going``, commands that write start no further file after an error.
+    Attributes:
+        files: The inputs.
+        command: What to do with each.
+        shared_outputs: The outputs that several inputs would have, by input; these inputs fail.
+        jobs: How many files to work on concurrently; 0 for one on each core.
+        keep_going: Begin further files after an error.
+        quiet: Show no progress bar.
     """
-    stops = not getattr(arguments, "keep_going", True)
-    records = _records(arguments)
-    bar = open_bar(len(arguments.files), quiet=arguments.quiet)
+
+    files: Sequence[Path]
+    command: Callable[[Path], Record]
+    shared_outputs: Mapping[Path, Path]
+    jobs: int = 1
+    keep_going: bool = True
+    quiet: bool = False
+
+
+def run_files(run: FilesRun, report: Callable[[Record], None]) -> bool:
+    """Run a command on its files, report each in their order, and return whether all succeeded."""
+    records = _records(run)
+    bar = open_bar(len(run.files), quiet=run.quiet)
     succeeded = True
     try:
         for record in records:
@@ -37,7 +53,7 @@ def run_batch(arguments: argparse.Namespace, report: Callable[[Record], None]) -
             bar.update()
             if "error" in record:
                 succeeded = False
-                if stops:
+                if not run.keep_going:
                     break
     finally:
         records.close()
@@ -45,13 +61,11 @@ def run_batch(arguments: argparse.Namespace, report: Callable[[Record], None]) -
     return succeeded
 
 
-def _records(arguments: argparse.Namespace) -> Generator[Record, None, None]:
-    files: Sequence[Path] = arguments.files
-    shared = commands.shared_outputs(arguments)  # before anything is written
-    jobs = min(getattr(arguments, "jobs", 1) or os.cpu_count() or 1, len(files))
+def _records(run: FilesRun) -> Generator[Record, None, None]:
+    jobs = min(run.jobs or os.cpu_count() or 1, len(run.files))
     if jobs == 1:
-        for path in files:
-            yield _attempt(path, shared, arguments)
+        for path in run.files:
+            yield _attempt(path, run)
         return
     from concurrent.futures import ThreadPoolExecutor
 
@@ -60,20 +74,19 @@ def _records(arguments: argparse.Namespace) -> Generator[Record, None, None]:
     share_cores(jobs)
     pool = ThreadPoolExecutor(jobs)
     try:
-        futures = [pool.submit(_attempt, path, shared, arguments) for path in files]
+        futures = [pool.submit(_attempt, path, run) for path in run.files]
         for future in futures:
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _attempt(path: Path, shared: Mapping[Path, Path], arguments: argparse.Namespace) -> Record:
-    if path in shared:
-        error = RncOptionError(f"output {shared[path]} is that of another input too")
-        return {"file": str(path)} | commands.error_record(error)
-    command: Callable[[Path, argparse.Namespace], Record] = getattr(commands, arguments.command)
+def _attempt(path: Path, run: FilesRun) -> Record:
+    """Return the record of a file, whether the command succeeds or fails."""
     try:
-        record = command(path, arguments)
-    except commands.FILE_ERRORS as error:
-        record = commands.error_record(error)
+        if path in run.shared_outputs:
+            raise RncOptionError(f"output {run.shared_outputs[path]} is also that of another input")
+        record = run.command(path)
+    except FILE_ERRORS as error:
+        record = error_record(error)
     return {"file": str(path)} | record

@@ -1,4 +1,4 @@
-"""The arguments of ``rnc``: commands, options, and what their values look like."""
+"""The command line of ``rnc``: commands, options, and the syntax of their values."""
 
 from __future__ import annotations
 
@@ -16,54 +16,66 @@ _SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
 
 def argument_parser(version: str) -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser("rnc", description="Read and write .rnc pictures; FILE may be - everywhere.")
+    parser = argparse.ArgumentParser("rnc", description="Read and write .rnc images. FILE may be - for standard input.")
     parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    _add(commands, "info", "show the header and the bytes of each iteration")
-    _add(commands, "verify", "compare every checksum, without decoding")
+    _add(commands, "info", "show the header and the length of each iteration")
+    _add(commands, "verify", "check every length and checksum, without decoding")
     _add_truncate(commands)
     _add_encode(commands)
     _add_decode(commands)
 
     _add_compare(commands)
 
-    doctor = commands.add_parser("doctor", help="show versions, models, registration, and what is wrong with them")
-    doctor.add_argument("--run", action="store_true", help="also encode and decode a small picture on each device")
+    doctor = commands.add_parser("doctor", help="show versions, models and registration, and report problems")
+    doctor.add_argument("--run", action="store_true", help="also encode and decode a small image on each device")
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
-    autoload = commands.add_parser("autoload", help="let every program of this Python know the format, or no longer")
+    autoload = commands.add_parser(
+        "autoload", help="register the format in every program of this Python environment, or stop doing so"
+    )
     autoload.add_argument("action", choices=["enable", "disable", "status"])
     autoload.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def _add_truncate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    truncate = _add(commands, "truncate", "cut files to fewer iterations, without decoding")
+    truncate = _add(commands, "truncate", "truncate files to fewer iterations, without decoding")
     _add_output(truncate)
     rate = truncate.add_mutually_exclusive_group(required=True)
-    rate.add_argument("-i", "--iterations", type=int, metavar="N", help="iterations to keep")
-    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
+    rate.add_argument("-i", "--iterations", type=int, metavar="N", help="number of iterations to keep")
+    rate.add_argument(
+        "--target-size", type=_size, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
+    )
 
 
 def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    encode = _add(commands, "encode", "write pictures of any format as .rnc", path_or_url)
+    encode = _add(commands, "encode", "write images of any format as .rnc", path_or_url)
     _add_output(encode, path_or_url)
     _add_work(encode)
     _add_folder(encode)
     rate = encode.add_mutually_exclusive_group()
-    rate.add_argument("-i", "--iterations", type=_count_or_keep, metavar="N", help="1 to 16, or keep")
-    rate.add_argument("-q", "--quality", type=float, help="0 to 100")
-    rate.add_argument("--target-size", type=_size, metavar="BYTES", help="largest file, such as 50000 or 50k")
-    rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest file in bits per pixel")
+    rate.add_argument(
+        "-i",
+        "--iterations",
+        type=_count_or_keep,
+        metavar="N",
+        help="iterations to store, 1 to 16; or keep those of an .rnc input",
+    )
+    rate.add_argument("-q", "--quality", type=float, help="0 to 100, mapped to iterations")
+    rate.add_argument(
+        "--target-size", type=_size, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
+    )
+    rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest size of the file in bits per pixel")
     rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
-    encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which loses nothing (default)")
+    encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which is lossless (default)")
     encode.add_argument(
         "--strip",
         action="append",
         default=[],
         choices=["exif", "xmp", "icc", "comment", "all"],
-        help="leave out metadata",
+        help="omit metadata of this kind; may be repeated",
     )
 
 
@@ -72,26 +84,32 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_output(decode, path_or_url)
     _add_work(decode)
     _add_folder(decode)
-    decode.add_argument("-f", "--format", type=str.upper, help="such as PNG; by default what the output's name says")
-    decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
-    decode.add_argument("--region", type=_region, metavar="L,U,R,B", help="decode this box only, in pixels; or WxH+X+Y")
     decode.add_argument(
-        "--size", type=_pair, metavar="WxH", help="scale down to fit, from no more iterations than that needs"
+        "-f", "--format", type=str.upper, help="output format, such as PNG; by default that of the suffix of the output"
     )
-    decode.add_argument("--allow-truncated", action="store_true", help="show what is whole of a cut file")
+    decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
     decode.add_argument(
-        "--steps", action="store_true", help="write the picture after each iteration, the number added to the name"
+        "--region", type=_region, metavar="L,U,R,B", help="decode only this box, in pixels; also as WxH+X+Y"
+    )
+    decode.add_argument(
+        "--size", type=_pair, metavar="WxH", help="scale down to fit; decodes no more iterations than that needs"
+    )
+    decode.add_argument(
+        "--allow-truncated", action="store_true", help="decode the complete iterations of a truncated file"
+    )
+    decode.add_argument(
+        "--steps", action="store_true", help="write the image after each iteration, with the number added to the name"
     )
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compare = commands.add_parser(
         "compare",
-        help="write a page that shows pictures at every rate beside JPEG, WebP and AVIF of the same bytes",
-        description="Needs the extra 'eval'. The page is one file that works without a network. "
-        "It takes some minutes for each megapixel, most of them to find the AVIF of the same bytes.",
+        help="write a page that compares images at every rate with JPEG, WebP and AVIF of the same size",
+        description="Needs the extra 'eval'. The page is a single file that works offline. "
+        "This takes some minutes per megapixel, most of them to find the AVIF file of the same size.",
     )
-    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures of any format")
+    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="images of any format")
     compare.add_argument("-o", "--page", type=Path, default=Path("compare.html"), help="default: %(default)s")
     compare.add_argument(
         "-i",
@@ -112,13 +130,13 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         default=1_000_000,
         metavar="N",
-        help="larger pictures are scaled down before anything is measured (default: %(default)s)",
+        help="scale larger images down before anything is measured (default: %(default)s)",
     )
     compare.add_argument(
         "--cache",
         type=Path,
         metavar="DIR",
-        help="keep what was measured of other codecs, for another run",
+        help="store the measurements of other codecs here for later runs",
     )
     compare.add_argument("--model", help="name, id, or .safetensors file of a model")
     compare.add_argument("--json", action="store_true", help="print JSON")
@@ -129,32 +147,36 @@ def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     text: str,
-    place: Callable[[str], Path | str] = Path,
+    type_of_file: Callable[[str], Path | str] = Path,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text)
-    told = "- is standard input" if place is Path else "- is standard input; or one folder, or its URL as for fsspec"
-    command.add_argument("files", nargs="+", type=place, metavar="FILE", help=told)
+    files_help = (
+        "- is standard input" if type_of_file is Path else "- is standard input; or one folder, or its fsspec URL"
+    )
+    command.add_argument("files", nargs="+", type=type_of_file, metavar="FILE", help=files_help)
     command.add_argument("--json", action="store_true", help="print one JSON object per file")
     command.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
     return command
 
 
-def _add_output(command: argparse.ArgumentParser, place: Callable[[str], Path | str] = Path) -> None:
+def _add_output(command: argparse.ArgumentParser, type_of_file: Callable[[str], Path | str] = Path) -> None:
     command.add_argument(
-        "-o", "--output", type=place, help="file, folder, or - for standard output; beside the input by default"
+        "-o", "--output", type=type_of_file, help="file, folder, or - for standard output; by default beside the input"
     )
-    command.add_argument("--no-overwrite", action="store_true", help="refuse to replace files")
-    command.add_argument("-k", "--keep-going", action="store_true", help="go on with the next file after an error")
+    command.add_argument("--no-overwrite", action="store_true", help="never replace a file")
+    command.add_argument("-k", "--keep-going", action="store_true", help="continue with the next file after an error")
 
 
 def _add_work(command: argparse.ArgumentParser) -> None:
     workers = command.add_mutually_exclusive_group()
     workers.add_argument(
-        "-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at the same time; 0 is one for each core"
+        "-j", "--jobs", type=_jobs, default=1, metavar="N", help="work on N files concurrently; 0 is one for each core"
     )
-    workers.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work, such as tcp://host:8786")
+    workers.add_argument(
+        "--dask", metavar="ADDRESS", help="use the Dask cluster of this scheduler, such as tcp://host:8786"
+    )
     command.add_argument("--model", help="name, id, or .safetensors file of a model")
-    command.add_argument("--device", help="cpu, or a device of torch such as cuda")
+    command.add_argument("--device", help="cpu (default), or a device of torch such as cuda")
 
 
 def _add_folder(command: argparse.ArgumentParser) -> None:
@@ -162,12 +184,12 @@ def _add_folder(command: argparse.ArgumentParser) -> None:
         "--manifest",
         type=Path,
         metavar="FILE",
-        help="of a folder: JSON lines, one for each input; manifest.jsonl in a local folder of outputs by default",
+        help="for a folder: JSON lines, one per input; by default manifest.jsonl in a local folder of outputs",
     )
 
 
 def path_or_url(text: str) -> Path | str:
-    """Return a local path, or a URL as it is, whose slashes a path would not keep."""
+    """Return a local path, or a URL unchanged, because a path would merge its slashes."""
     return text if "://" in text else Path(text)
 
 

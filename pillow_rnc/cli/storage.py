@@ -1,6 +1,6 @@
-"""Folders of pictures: where a run over many files reads and writes, on a local disk or behind an fsspec URL.
+"""Folders of images: where a run over a folder reads and writes, on a local disk or behind an fsspec URL.
 
-A folder is a value that can be sent to another process or machine; nothing stays open between two calls.
+A folder is a value that can be sent to another process or machine; nothing stays open between calls.
 Must not load Pillow, torch or numpy; fsspec is imported for URLs only.
 """
 
@@ -13,20 +13,20 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.file_io import write_path
+from pillow_rnc.plugin.file_io import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 URL_MARK = "://"
-"""What tells a URL from a path."""
+"""Distinguishes a URL from a path."""
 
-# In these an object appears when all of it is there.
+# In these an object becomes visible only when it is complete.
 _OBJECT_STORES = frozenset({"abfs", "abfss", "az", "gcs", "gs", "memory", "s3", "s3a"})
 
 
 class Entry(NamedTuple):
-    """What was found below a folder: its name, with slashes; a folder has the error that kept it from being listed."""
+    """An entry below a folder: its name, with slashes, and for a folder the error if it could not be listed."""
 
     name: str
     is_folder: bool = False
@@ -34,13 +34,13 @@ class Entry(NamedTuple):
 
 
 class Folder(Protocol):
-    """Where pictures come from or go to; names are relative, with slashes."""
+    """A folder of inputs or outputs; names are relative, with slashes."""
 
     def __str__(self) -> str:
         """Return the path or URL."""
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all files and folders below this one; the order is always the same."""
+        """Yield all files and folders below this one, always in the same order."""
 
     def open(self, name: str) -> IO[bytes]:
         """Return a file for reading, at its start.
@@ -57,21 +57,21 @@ class Folder(Protocol):
         """
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole, or leave what was there before.
+        """Write a file completely, or leave an old one unchanged.
 
         Raises:
             OSError: It cannot be written.
         """
 
 
-def find_folder(place: Path | str) -> Folder:
+def find_folder(location: Path | str) -> Folder:
     """Return the folder of a local path, or of a URL.
 
     Raises:
         RncOptionError: The URL needs a package that is not installed, or has an unknown protocol.
     """
-    # Absolute, because who does the work may be elsewhere.
-    return LocalFolder(place.absolute()) if isinstance(place, Path) else UrlFolder(place)
+    # Absolute, because workers may have another working directory.
+    return LocalFolder(location.absolute()) if isinstance(location, Path) else UrlFolder(location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,14 @@ class LocalFolder:
         return (self.path / name).open("rb")
 
     def size(self, name: str) -> int:
-        """Return what the file system says."""
+        """Return the length according to the file system."""
         return (self.path / name).stat().st_size
 
     def write(self, name: str, data: bytes) -> None:
         """Write beside the target, then rename."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_path(target, data)
+        atomic_write(target, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class UrlFolder:
 
     @property
     def protocol(self) -> str:
-        """What the URL begins with."""
+        """Protocol of the URL."""
         return self.url.partition(URL_MARK)[0]
 
     def entries(self) -> Iterator[Entry]:
@@ -145,12 +145,12 @@ class UrlFolder:
         return BytesIO(fs.cat_file(_joined(root, name)))
 
     def size(self, name: str) -> int:
-        """Return what the store says."""
+        """Return the length according to the store."""
         fs, root = _file_system(self.url)
         return int(fs.size(_joined(root, name)))
 
     def write(self, name: str, data: bytes) -> None:
-        """Put the object; where objects grow visibly, put it beside the target and rename it."""
+        """Put the object; if incomplete objects would be visible, put it beside the target and rename it."""
         fs, root = _file_system(self.url)
         target = _joined(root, name)
         if self.protocol in _OBJECT_STORES:
@@ -172,13 +172,13 @@ def _joined(folder: str, name: str) -> str:
 
 
 def _file_system(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, which fsspec keeps for the process, and the path in it."""
+    """Return the file system of a URL, which fsspec caches for the process, and the path in it."""
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError as error:
         raise RncOptionError(f"{url} needs fsspec: pip install fsspec") from error
     try:
         fs, path = url_to_fs(url)
-    except (ImportError, ValueError) as error:  # the package of the protocol is missing, or there is no such protocol
+    except (ImportError, ValueError) as error:  # the package for the protocol is missing, or the protocol is unknown
         raise RncOptionError(f"{url}: {error}") from error
     return fs, path.rstrip("/")

@@ -1,6 +1,6 @@
-"""Who does the work of a run over a folder: this process, processes of this machine, or a Dask cluster.
+"""Who executes the tasks of a run over a folder: this process, processes of this machine, or a Dask cluster.
 
-All three are executors of `concurrent.futures`, and know nothing of pictures.
+All three are executors of `concurrent.futures`, and know nothing of images.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Say how many threads torch and numpy use in a process; read when they are loaded."""
-_TASKS_AHEAD = 2
-_TASKS_ON_CLUSTER = 10_000  # enough for a cluster to see how much there is to do, and grow
+"""Set how many threads torch and numpy use in a process; they are read when these are loaded."""
+_TASKS_PER_JOB = 2
+_TASKS_ON_CLUSTER = 10_000  # enough for an adaptive cluster to see the amount of work, and grow
 
 
 class Workers(NamedTuple):
-    """An executor, and how many tasks it should hold at a time."""
+    """An executor, and how many tasks should be in flight at a time."""
 
     executor: Executor
     tasks: int
@@ -33,14 +33,14 @@ class Workers(NamedTuple):
 
 @contextmanager
 def open_workers(jobs: int, dask: str | None = None) -> Iterator[Workers]:
-    """Give the workers of a run, and end them with the block; tasks that have not begun by then never do.
+    """Provide the workers of a run and end them with the block; tasks that have not begun by then are cancelled.
 
     Args:
-        jobs: Processes of this machine, 0 for one on each core; a single one is a thread of this process.
+        jobs: Processes of this machine; 0 for one on each core; 1 for a thread of this process.
         dask: Address of a Dask scheduler, to use its cluster instead.
 
     Raises:
-        RncOptionError: Dask is not installed, or the address cannot be one.
+        RncOptionError: Dask is not installed, or the address is malformed.
         OSError: No scheduler answers.
     """
     if dask is not None:
@@ -48,34 +48,34 @@ def open_workers(jobs: int, dask: str | None = None) -> Iterator[Workers]:
             yield Workers(executor, _TASKS_ON_CLUSTER)
         return
     jobs = jobs or os.cpu_count() or 1
-    executor = ThreadPoolExecutor(1) if jobs == 1 else SturdyProcesses(jobs)
+    executor = ThreadPoolExecutor(1) if jobs == 1 else ResilientProcessPool(jobs)
     try:
-        yield Workers(executor, _TASKS_AHEAD * jobs)
+        yield Workers(executor, _TASKS_PER_JOB * jobs)
     finally:
         executor.shutdown(cancel_futures=True)
 
 
 def share_cores(jobs: int) -> None:
-    """Let each of some jobs use its share of the cores, unless the user said how many; more only wait for each other.
+    """Limit the threads of each of several jobs to its share of the cores, unless the user has set a number.
 
-    The libraries read this when they are loaded, which is later, and processes inherit it.
+    The libraries read this when they are loaded, which is later, and child processes inherit it.
     """
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // jobs)))
 
 
-class SturdyProcesses(Executor):
-    """Processes of this machine, of which any may die: for want of memory, or of a fault in a library.
+class ResilientProcessPool(Executor):
+    """Processes of this machine, any of which may die: of a lack of memory, or a fault in a library.
 
-    A pool of `concurrent.futures` is broken then, with all tasks that it holds. Each of them is done again, alone in
-    a process of its own, so that only the one which is to blame fails, with a `BrokenExecutor`.
+    That breaks a pool of `concurrent.futures`, with all its tasks. Each of these is then executed again, alone in a
+    process of its own, so that only the task at fault fails, with a `BrokenExecutor`.
     """
 
     def __init__(self, jobs: int) -> None:
         share_cores(jobs)
         self._jobs = jobs
         self._pool = _processes(jobs)
-        self._again = ThreadPoolExecutor(1)
+        self._retries = ThreadPoolExecutor(1)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 -- of any task
         """Start a task as soon as a process is free."""
@@ -83,14 +83,14 @@ class SturdyProcesses(Executor):
 
         def finish(attempt: Future[Any]) -> None:
             if not attempt.cancelled() and isinstance(attempt.exception(), BrokenExecutor):
-                self._again.submit(alone)
+                self._retries.submit(retry)
             else:
-                _hand_on(attempt, outcome)
+                _copy_outcome(attempt, outcome)
 
-        def alone() -> None:
+        def retry() -> None:
             with _processes(1) as pool:
                 attempt = pool.submit(fn, *args, **kwargs)
-            _hand_on(attempt, outcome)
+            _copy_outcome(attempt, outcome)
 
         try:
             attempt = self._pool.submit(fn, *args, **kwargs)
@@ -103,16 +103,16 @@ class SturdyProcesses(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- as its base
         """Wait for the tasks that have begun."""
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
-        self._again.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self._retries.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
 def _processes(jobs: int) -> ProcessPoolExecutor:
-    # Spawned, because a fork copies threads' locks as they happen to be.
+    # Spawned, because a fork copies locks that other threads may hold.
     return ProcessPoolExecutor(jobs, get_context("spawn"), _follow_parent)
 
 
 def _follow_parent() -> None:
-    """Leave an interrupt to the parent, and end with it, also if it was killed: the pool alone would wait for ever."""
+    """Leave interrupts to the parent, and end with it even if it is killed: the pool alone would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
@@ -124,7 +124,7 @@ def _follow_parent() -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-def _hand_on(attempt: Future[Any], outcome: Future[Any]) -> None:
+def _copy_outcome(attempt: Future[Any], outcome: Future[Any]) -> None:
     if attempt.cancelled():
         outcome.cancel()
     elif (error := attempt.exception()) is not None:

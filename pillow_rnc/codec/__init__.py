@@ -1,1 +1,1 @@
-"""Pixels <-> units of an iteration: tiles, batches, blending."""
+"""Pixels <-> units of codes: tiles, batches, network and entropy coding, blending."""

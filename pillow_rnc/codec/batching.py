@@ -1,4 +1,4 @@
-"""Which tiles work together: those that are alike, as many as memory allows, also of several pictures."""
+"""Which tiles run through the network together: tiles of one kind, as many as memory allows, of one or more images."""
 
 from __future__ import annotations
 
@@ -8,34 +8,31 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MAX_MEMORY = 128 << 20
-"""Bytes that tiles at work may take together unless told otherwise."""
-
-_BYTES_PER_PIXEL = 216  # of a tile at work: all its maps, in either runtime, and codes that wait for it
+_BYTES_PER_PIXEL = 216  # of a tile in a batch: all its feature maps, in either runtime, and the codes that wait for it
 
 _Kind = TypeVar("_Kind", tuple[int, int], tuple[int, int, bytes, int])
 
 
-class Place(NamedTuple):
-    """Where a tile stands: in which of the pictures, and its number there."""
+class TileRef(NamedTuple):
+    """A tile, by the index of its image and its own index in the grid of that image."""
 
-    picture: int
+    image: int
     tile: int
 
 
-def groups(sizes: Mapping[Place, _Kind], max_memory: int) -> Iterator[tuple[list[Place], _Kind]]:
-    """Yield tiles of one kind that can work together; those of one picture in their order.
+def batches(kinds: Mapping[TileRef, _Kind], max_memory: int) -> Iterator[tuple[list[TileRef], _Kind]]:
+    """Yield the tiles in batches of one kind; tiles of one kind and one image come in the order of the mapping.
 
     Args:
-        sizes: Height and width of each tile, and what else must be the same.
-        max_memory: Bytes that they may take.
+        kinds: Padded height and width of each tile in pixels, and what else the tiles of a batch have in common.
+        max_memory: Bytes that a batch may take; a single tile may take more.
     """
     first: dict[int, _Kind] = {}
-    for at, size in sizes.items():
-        first.setdefault(at.picture, size)
-    # Pictures alike stand side by side.
-    order = sorted(sizes, key=lambda at: (first[at.picture], at.picture))
-    for size, alike in groupby(order, key=sizes.__getitem__):
-        at_once = max(1, max_memory // (size[0] * size[1] * _BYTES_PER_PIXEL))
-        while group := list(islice(alike, at_once)):
-            yield group, size
+    for ref, kind in kinds.items():
+        first.setdefault(ref.image, kind)
+    # Images with tiles of the same kind come one after the other.
+    order = sorted(kinds, key=lambda ref: (first[ref.image], ref.image))
+    for kind, alike in groupby(order, key=kinds.__getitem__):
+        length = max(1, max_memory // (kind[0] * kind[1] * _BYTES_PER_PIXEL))
+        while batch := list(islice(alike, length)):
+            yield batch, kind

@@ -1,4 +1,4 @@
-"""Pixels -> tiles, and tiles -> the pixels of an image, joined smoothly where they overlap.
+"""Pixels -> tiles, and tiles -> pixels, blended where they overlap.
 
 Source: spec, section "Overlap and blending".
 """
@@ -24,27 +24,27 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def split(grid: TileGrid, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return every tile, uint8 [padded_height, padded_width, channels] each; see `cut`."""
-    return [cut(grid, pixels, index) for index in range(len(grid))]
+    """Return every tile, uint8 [padded_height, padded_width, channels] each; see `padded_tile`."""
+    return [padded_tile(grid, pixels, index) for index in range(len(grid))]
 
 
-def cut(grid: TileGrid, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+def padded_tile(grid: TileGrid, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
     """Return one tile, padded by repeating its last column and row.
 
     Args:
         grid: The grid of the image.
         pixels: [height, width] or [height, width, channels], of any type.
-        index: Which tile, from 0.
+        index: Index of the tile in the grid.
 
     Returns:
         [padded_height, padded_width] or [padded_height, padded_width, channels].
 
     Raises:
-        RncOptionError: The pixels are not those of an image of the grid's size.
+        RncOptionError: The grid is for an image of another size.
     """
     if pixels.shape[:2] != (grid.height, grid.width):
         raise RncOptionError(
-            f"pixels of shape {pixels.shape}, the grid is for {grid.height} rows of {grid.width} pixels"
+            f"pixels of shape {pixels.shape}, the grid needs {grid.height} rows of {grid.width} pixels"
         )
     x, y, width, height, padded_width, padded_height = grid[index]
     padding = [(0, padded_height - height), (0, padded_width - width)] + [(0, 0)] * (pixels.ndim - 2)
@@ -52,17 +52,17 @@ def cut(grid: TileGrid, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uin
 
 
 def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the image of which `tiles` are the tiles.
+    """Return the image that the tiles make up.
 
     Args:
         grid: The grid of the image.
-        tiles: float32 [h, w, channels] each, padded or not, in order.
+        tiles: float32 [h, w, channels] each, padded or not, in row-major order.
 
     Returns:
         float32 [height, width, channels].
 
     Raises:
-        RncOptionError: There are more or fewer tiles than in the grid, or one is too small.
+        RncOptionError: The number of tiles is not that of the grid, or a tile is too small.
     """
     if len(tiles) != len(grid):
         raise RncOptionError(f"{len(tiles)} tiles, the grid has {len(grid)}")
@@ -71,10 +71,10 @@ def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
 
 
 class Canvas:
-    """A picture, or a region of it, that is put together of tiles.
+    """An image, or a region of it, assembled from tiles.
 
     Attributes:
-        pixels: uint8 [height, width, 3], or [height, width] for modes L and LA; filled from the top.
+        pixels: uint8 [height, width, 3], or [height, width] for modes L and LA; filled from the top down.
     """
 
     def __init__(self, header: Header, region: Region | None) -> None:
@@ -88,7 +88,7 @@ class Canvas:
 
     @property
     def pending(self) -> tuple[int, ...]:
-        """The tiles still to come, in the order in which to add them."""
+        """Indices of the tiles still to be added, in the order in which `add` expects them."""
         return self._blender.pending
 
     @np.errstate(all="ignore")
@@ -96,10 +96,10 @@ class Canvas:
         """Add the next tile, float32 [h, w, 3].
 
         Raises:
-            WeightsError: It holds numbers that are not finite.
+            WeightsError: It contains numbers that are not finite.
         """
         if not np.isfinite(tile).all():
-            raise WeightsError("the model's samples are not finite numbers")
+            raise WeightsError("the model yields samples that are not finite")
         rows = self._blender.add(tile)
         if self._grey:
             rows = rows @ _LUMA
@@ -109,20 +109,20 @@ class Canvas:
 
 
 class Blender:
-    """Joins tiles one at a time and hands out the rows that no later tile can change.
+    """Blends tiles one at a time, and returns the rows that no later tile can change.
 
-    Holds one row of tiles, whatever the height of the image.
-    Across an overlap of n pixels the weight of the later tile is (2 i + 1) / (2 n) at pixel i, that of the earlier
-    tile the rest to 1; a corner takes the products.
+    Keeps one row of tiles in memory, whatever the height of the image.
+    Across an overlap of n pixels, the weight of the later tile at pixel i is (2 i + 1) / (2 n), and that of the earlier
+    tile its complement; where four tiles meet, the weights are the products of both directions.
     """
 
     def __init__(self, grid: TileGrid, region: Region | None = None) -> None:
-        """Start with the first tile of `region`.
+        """Begin with the first tile of `region`.
 
         Args:
             grid: The grid of the image.
-            region: Left, top, right, bottom of the pixels wanted; the whole image by default.
-                Only the tiles of `grid.tiles_touching(region)` are then added.
+            region: Left, top, right, bottom of the wanted pixels; the whole image by default.
+                Only the tiles of `grid.tiles_touching(region)` are to be added.
         """
         self.grid = grid
         self.region = checked_region(grid, region or (0, 0, grid.width, grid.height))
@@ -137,17 +137,17 @@ class Blender:
             pixels: float32 [h, w, channels], padded or not.
 
         Returns:
-            float32 [rows, region width, channels]: the rows that became final, from top to bottom, often none.
+            float32 [rows, region width, channels]: the rows that have become final, from top to bottom, often none.
 
         Raises:
-            RncOptionError: All tiles were added before, or this one is too small.
+            RncOptionError: All tiles have been added already, or this one is too small.
         """
         if not self.pending:
-            raise RncOptionError("all tiles of the region have been added")
+            raise RncOptionError("all tiles of the region have been added already")
         index, self.pending = self.pending[0], self.pending[1:]
         tile = self.grid[index]
         if pixels.shape[0] < tile.height or pixels.shape[1] < tile.width:
-            raise RncOptionError(f"tile {index} of shape {pixels.shape}, at least {tile.height} x {tile.width} needed")
+            raise RncOptionError(f"tile {index} of shape {pixels.shape}, must be at least {tile.height} x {tile.width}")
         left, _, right, bottom = self.region
         x, x_end = max(tile.x, left), min(tile.x + tile.width, right)
         y, y_end = max(tile.y, self._top), min(tile.y + tile.height, bottom)
@@ -165,7 +165,7 @@ class Blender:
         return self._take_final()
 
     def _take_final(self) -> NDArray[np.float32]:
-        """Remove and return the rows above the next tile to come."""
+        """Remove and return the rows above the next tile."""
         assert self._rows is not None
         next_top = max(self.grid[self.pending[0]].y, self._top) if self.pending else self.region[3]
         final, self._rows = self._rows[: next_top - self._top], self._rows[next_top - self._top :]
@@ -173,7 +173,7 @@ class Blender:
         return final
 
     def _ramp(self, start: int, length: int, extent: int) -> NDArray[np.float32]:
-        """Weights of a tile along one axis: float32 [length]."""
+        """Return the weights of a tile along one axis, float32 [length]."""
         weights = np.ones(length, np.float32)
         overlap = self.grid.overlap
         rise = (2 * np.arange(overlap, dtype=np.float32) + 1) / np.float32(max(2 * overlap, 1))

@@ -1,7 +1,7 @@
-"""An iterator that works ahead: while one item is used, a thread makes the next ones.
+"""An iterator whose next items are computed in a thread while the current one is used.
 
-The network and the entropy network of a tile need each other's results in one direction only, and both spend their
-time in matrix products, beside Python's lock: so one of them runs here and the other where the items are used.
+Network and entropy coder of a tile depend on each other in one direction only, and both spend their time in matrix
+products, which release Python's lock: so one of them runs in the thread, and the other where the items are used.
 """
 
 from __future__ import annotations
@@ -15,33 +15,35 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _END = object()
-_AHEAD = 16  # items: all iterations of a tile, as the network takes its time for the last of the tile before
-_PATIENCE_S = 0.1  # for the item that is being made when nobody wants it any more, as after Ctrl-C
+_ITEMS_AHEAD = 16  # all iterations of a tile, because the network takes its time for the last ones of the tile before
+_MAX_WAIT_S = 0.1  # for an item in the making that nobody wants any more, as after Ctrl-C
 
 
-def work_ahead(items: Iterator[_Item], *, alone: bool = False) -> Generator[_Item]:
-    """Yield the items, made while those before are used, so many ahead; what making one raises is raised for it.
+def prefetch(items: Iterator[_Item], *, threaded: bool = True) -> Generator[_Item]:
+    """Yield the items of an iterator, computed ahead in a thread; an error is raised where its item is due.
 
-    Alone, without a thread, each is made when it is asked for.
+    Close the generator when leaving it early: the thread then ends with the item that it is computing.
 
-    Close the generator when it is left early. The thread then ends with the item that it is making.
+    Args:
+        items: The iterator; only one thread at a time asks it for an item.
+        threaded: Whether to use a thread; without one, each item is computed when it is asked for.
     """
-    if alone:
+    if not threaded:
         yield from items
         return
     worker = ThreadPoolExecutor(1, "pillow-rnc")
-    coming: deque[Future[object]] = deque()
+    pending: deque[Future[object]] = deque()
     try:
         try:
-            coming.append(worker.submit(next, items, _END))
-        except RuntimeError:  # there are no threads here, or no more of them
+            pending.append(worker.submit(next, items, _END))
+        except RuntimeError:  # this system has no threads, or no more of them
             yield from items
             return
-        coming.extend(worker.submit(next, items, _END) for _ in range(_AHEAD - 1))
-        while (item := coming.popleft().result()) is not _END:
-            coming.append(worker.submit(next, items, _END))
+        pending.extend(worker.submit(next, items, _END) for _ in range(_ITEMS_AHEAD - 1))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(worker.submit(next, items, _END))
             yield cast("_Item", item)
     finally:
         worker.shutdown(wait=False, cancel_futures=True)
-        if not wait([future for future in coming if not future.cancelled()], _PATIENCE_S).not_done:
+        if not wait([future for future in pending if not future.cancelled()], _MAX_WAIT_S).not_done:
             worker.shutdown()

@@ -1,5 +1,5 @@
-"""Host programs that keep their own list of formats, one module each.
+"""Integration with programs that have a list of formats of their own, one module each.
 
-Programs that ask Pillow need nothing from here: importing `pillow_rnc` is enough.
-Each module needs its host, and nothing else in the package needs any of them.
+Programs that rely on Pillow need none of this: importing `pillow_rnc` is enough.
+Each module imports its host program, and nothing else in the package imports any of them.
 """

@@ -1,4 +1,4 @@
-"""`load_dataset("imagefolder")` of Hugging Face takes only the extensions of a list of its own."""
+"""Hugging Face Datasets: `load_dataset("imagefolder")` accepts only the file extensions in a list of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pillow_rnc.plugin.registration import register
 
 
 def register_extension() -> None:
-    """Make image folders hold `.rnc` files too; a second time changes nothing."""
+    """Make image folders accept `.rnc` files; calling it again changes nothing."""
     register()
     if EXTENSION not in ImageFolder.EXTENSIONS:
         ImageFolder.EXTENSIONS.append(EXTENSION)

@@ -1,4 +1,4 @@
-"""imageio finds a plugin by the extension when it writes to bytes or streams, in a list of its own."""
+"""imageio: when writing to bytes or streams, it looks up the plugin for an extension in a list of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pillow_rnc.plugin.registration import register
 
 
 def register_extension() -> None:
-    """Make imageio leave `.rnc` to Pillow; a second time changes nothing."""
+    """Make imageio use Pillow for `.rnc`; calling it again changes nothing."""
     register()
     if EXTENSION not in known_extensions:
         known_extensions[EXTENSION] = [

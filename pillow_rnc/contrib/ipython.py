@@ -1,6 +1,6 @@
-"""The format in every notebook and IPython session, without a line in them.
+"""IPython: registers the format in every notebook and session, without a line in them.
 
-``%load_ext pillow_rnc.contrib.ipython`` does what ``import pillow_rnc`` does; a configuration can ask for it always:
+``%load_ext pillow_rnc.contrib.ipython`` does what ``import pillow_rnc`` does; in a configuration it applies to all:
 ``c.InteractiveShellApp.extensions = ["pillow_rnc.contrib.ipython"]`` in ``ipython_config.py``.
 """
 
@@ -10,5 +10,5 @@ from pillow_rnc.plugin.registration import register
 
 
 def load_ipython_extension(_shell: object) -> None:
-    """Make Pillow know the format; IPython calls this."""
+    """Register the format; IPython calls this."""
     register()

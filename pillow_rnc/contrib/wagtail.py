@@ -1,13 +1,12 @@
-"""Wagtail takes uploads whose extension is in its settings, and recognises them through Willow.
+"""Wagtail: it accepts uploads whose extension is in its settings, and identifies them through Willow.
 
-Put ``"pillow_rnc.contrib.wagtail.RncWagtailConfig"`` into ``INSTALLED_APPS``, and say what Wagtail cannot be told
-otherwise::
+Add ``"pillow_rnc.contrib.wagtail.RncWagtailConfig"`` to ``INSTALLED_APPS``, and set what can only be set there::
 
     WAGTAILIMAGES_EXTENSIONS = ["avif", "gif", "jpg", "jpeg", "png", "webp", "rnc"]
     WAGTAILIMAGES_FORMAT_CONVERSIONS = {"rnc": "webp"}
 
-Editors can then upload `.rnc` pictures, and pages show them as WebP. Renditions in `.rnc` are not possible: the formats
-that Wagtail writes are branches of one function. Browsers could not show them either.
+Editors can then upload `.rnc` images, and pages show them as WebP. Renditions in `.rnc` are not possible, because the
+formats that Wagtail writes are hard-coded in one function; nor could browsers show them.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from pillow_rnc.contrib.willow import register_format
 
 
 class RncWagtailConfig(RncConfig):
-    """Does what `contrib.django.RncConfig` does, which it stands in for, and makes Willow know the format."""
+    """Replaces `contrib.django.RncConfig`, and also registers the format with Willow."""
 
     def ready(self) -> None:
-        """Register with Pillow, with the options of the settings, and with Willow."""
+        """Register with Pillow, using the options of the settings, and with Willow."""
         super().ready()
         register_format()

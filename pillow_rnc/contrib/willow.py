@@ -1,7 +1,7 @@
-"""Willow, which Wagtail uses, recognises files by a list of its own.
+"""Willow, which Wagtail uses: it identifies files by a list of its own.
 
-Opening is all that its door takes: `Image.save` of Willow knows ten names and no others, so files are written by
-`image.save_as_rnc(f)`. Wagtail keeps further lists, see `contrib.wagtail`.
+Only opening is extensible: Willow's `Image.save` has a fixed list of formats, so files are written by
+`image.save_as_rnc(f)`. Wagtail has further lists, see `contrib.wagtail`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class RncWillowFile(ImageFile):  # type: ignore[misc]  # Willow has no types
     mime_type = MIME_TYPE
 
 
-class _Signature(filetype.Type):  # type: ignore[misc]  # neither has filetype
-    """How the library that Willow asks recognises the format."""
+class _Signature(filetype.Type):  # type: ignore[misc]  # nor has filetype
+    """How `filetype`, the library that Willow uses, identifies the format."""
 
     MIME = MIME_TYPE
     EXTENSION = _NAME
@@ -38,12 +38,12 @@ class _Signature(filetype.Type):  # type: ignore[misc]  # neither has filetype
         super().__init__(mime=self.MIME, extension=self.EXTENSION)
 
     def match(self, buf: bytearray) -> bool:
-        """Whether a file begins as ours do."""
+        """Return whether a file begins with the signature."""
         return bytes(buf[: len(SIGNATURE)]) == SIGNATURE
 
 
 def register_format() -> None:
-    """Make Willow open `.rnc` files; a second time changes nothing."""
+    """Make Willow open `.rnc` files; calling it again changes nothing."""
     register()
     if _NAME in INITIAL_IMAGE_CLASSES:
         return

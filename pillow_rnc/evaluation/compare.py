@@ -25,7 +25,7 @@ from pillow_rnc.evaluation.photographs import load_photograph, plain
 from pillow_rnc.evaluation.rate_distortion import RncCodec, point_of
 from pillow_rnc.evaluation.report import DIGITS, METRIC_LABELS, point_record
 from pillow_rnc.plugin.data_uri import data_uri, lossless_data_uri, within_pixels
-from pillow_rnc.plugin.file_io import replacing
+from pillow_rnc.plugin.file_io import atomic_replace
 
 if TYPE_CHECKING:
     import argparse
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> Record:
     plan = ComparisonPlan(codec, arguments.iterations, shown, arguments.max_pixels, cache_folder=arguments.cache)
     # `disable=None` draws the bar on a terminal only.
     bar = tqdm(total=len(arguments.files) * (1 + len(shown)), leave=False, disable=arguments.quiet or None)
-    with bar, replacing(arguments.page.resolve()) as temporary, temporary.open("wb") as out:
+    with bar, atomic_replace(arguments.page.resolve()) as temporary, temporary.open("wb") as out:
         page_bytes = write_page(arguments.files, plan, out, bar.update)
     record = {"page": str(arguments.page), "pictures": len(arguments.files), "page_bytes": page_bytes}
     if missing:

@@ -32,11 +32,12 @@ _MANIFEST = "MANIFEST.json"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A weights file that can be named: its name, its path, its SHA-256 in hexadecimal."""
+    """A weights file that can be named: its name, its path, its SHA-256 in hexadecimal, and its date if known."""
 
     name: str
     path: Path
     sha256: str
+    date: str | None = None
 
     @property
     def model_id(self) -> bytes:
@@ -185,7 +186,7 @@ def _manifest() -> tuple[Release, ...]:
         return ()
     try:
         entries = json.loads(_read(folder / _MANIFEST))
-        return tuple(Release(e["name"], folder / e["file"], e["sha256"]) for e in entries["models"])
+        return tuple(Release(e["name"], folder / e["file"], e["sha256"], e.get("date")) for e in entries["models"])
     except (ValueError, KeyError, TypeError) as error:
         msg = f"{folder / _MANIFEST} is damaged: {error}"
         raise WeightsError(msg) from error

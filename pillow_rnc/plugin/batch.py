@@ -1,6 +1,7 @@
-"""`pillow_rnc.encode_batch` and `decode_batch`: many small pictures at once.
+"""`pillow_rnc.encode_batch` and `decode_batch`: many small images at once.
 
-Pictures of one size share the products of the network, which small ones alone are too small for.
+Images of one size run through the network together, because the matrix products of a single small one are too small to
+be efficient.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from PIL import Image
     from PIL._typing import StrOrBytesPath
 
-    from pillow_rnc.codec.progress import OnProgress
+    from pillow_rnc.codec.execution import OnProgress
 
 
 def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  # noqa: ANN401 -- as Image.save
-    """Return the bytes of a file for each image, as ``save`` would write it.
+    """Return the contents of a file for each image, as ``save`` would write it.
 
     Args:
-        images: Of any modes and sizes; those of one size are encoded together.
-        params: The keywords of ``save``, for all of them; `max_memory` limits how many are at work at once.
+        images: Images of any modes and sizes; those of one size are encoded together.
+        params: The keywords of ``save``, for all of them; `max_memory` limits how many are encoded at a time.
 
     Raises:
         RncOptionError: A keyword is not allowed, or a target cannot be reached.
@@ -47,20 +48,20 @@ def decode_batch(
     max_threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[RncImageFile]:
-    """Return the loaded picture of each file.
+    """Return the loaded image of each file.
 
     Args:
         files: Paths or binary file objects; those of one size are decoded together.
-        iterations: As in `pillow_rnc.open`, for all of them, and so the others.
+        iterations: Decode at most this many of each file; like the other options, as for `pillow_rnc.open`.
         device: What runs the network: "cpu", or a device of torch.
-        allow_truncated: Show the whole iterations of files that end too early.
+        allow_truncated: Decode the complete iterations of truncated files.
         max_work: Most pixels times iterations to decode of one file.
-        max_memory: Bytes that tiles at work may take together; one alone may take more.
-        max_threads: Threads that compute at a time, 0 for as many as are of use.
-        on_progress: As in `pillow_rnc.open`, over all of them.
+        max_memory: Bytes that the tiles of a batch may take together; a single tile may take more.
+        max_threads: Threads that compute at a time; 0 chooses as many as are useful.
+        on_progress: Called with the number of steps done and their total, over all files.
 
     Raises:
-        RncFileError: A file is damaged; a note says which.
+        RncFileError: A file is damaged; a note names it.
         RncOptionError: An argument is not allowed.
     """
     with ExitStack() as unless_returned:
@@ -80,7 +81,7 @@ def decode_batch(
             if im._exclusive_fp:  # noqa: SLF001 -- of our own class
                 unless_returned.callback(im.close)
             try:
-                im.read_ahead()  # one file is open at a time
+                im.read_ahead()  # so that only one file is open at a time
             except RncFileError as error:
                 error.add_note(f"in file {index} of the batch, counted from 0")
                 raise

@@ -1,17 +1,17 @@
-"""From the units of a file to samples and images of its mode: colours decoded, alpha beside them.
+"""From the units of a file to the samples of an image of its mode: colours decoded, alpha beside them.
 
-The codec is imported when the first picture is asked for.
+The codec is imported when the first image is decoded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from pillow_rnc.container import alpha
 from pillow_rnc.errors import WorkLimitError
-from pillow_rnc.plugin.defaults import current_defaults, default_max_work
+from pillow_rnc.plugin.defaults import default_max_work
 from pillow_rnc.plugin.modes import from_pixels
 
 if TYPE_CHECKING:
@@ -20,81 +20,77 @@ if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
 
+    from pillow_rnc.codec.execution import ExecutionOptions
     from pillow_rnc.container.records import Header, RncFile, Unit
+    from pillow_rnc.models.weights import Weights
     from pillow_rnc.plugin.options import LoadOptions
 
 
 def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
-    """Return the samples of a picture, uint8 [height, width, bands], and show it on the way if that is wanted."""
+    """Return the samples of an image, uint8 [height, width, bands], and call `on_iteration` on the way if it is set."""
     from pillow_rnc.codec import decoder
+    from pillow_rnc.models import weights
 
-    header = file.header
-    _check_work(header, len(file.units), options)
-    plane = _alpha_plane(header, file.alpha, options)
-
-    def show(done: int, total: int, pixels: NDArray[uint8]) -> None:
-        assert options.on_iteration is not None
-        options.on_iteration(done, total, _image(header.mode, pixels, plane))
-
-    pixels = decoder.decode(
-        file,
-        region=options.region,
-        on_iteration=show if options.on_iteration else None,
-        on_progress=options.on_progress,
-        max_memory=options.max_memory or current_defaults().max_memory,
-        **_ways(options),
-    )
-    return from_pixels(pixels, plane, header.mode)
+    _check_work(file.header, len(file.units), options)
+    execution = options.resolved_execution()
+    plane = _alpha_plane(file.header, file.alpha, options)
+    model = weights.weights_for(file.header)
+    if options.on_iteration is not None:
+        return _decode_stepwise(file, plane, model, options, execution)
+    pixels = decoder.decode(file, model, region=options.region, execution=execution)
+    return from_pixels(pixels, plane, file.header.mode)
 
 
 def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDArray[uint8]]:
-    """Return the samples of several pictures, each as `decode_samples` does; regions and `on_iteration` are ignored."""
+    """Return the samples of several images, each as `decode_samples` does; `region` and `on_iteration` are ignored."""
     from pillow_rnc.codec import decoder
+    from pillow_rnc.models import weights
 
     for file in files:
         _check_work(file.header, len(file.units), options)
     planes = [_alpha_plane(file.header, file.alpha, options) for file in files]
-    pictures = decoder.decode_batch(
-        files,
-        on_progress=options.on_progress,
-        max_memory=options.max_memory or current_defaults().max_memory,
-        **_ways(options),
-    )
+    models = [weights.weights_for(file.header) for file in files]
+    images = decoder.decode_many(files, models, execution=options.resolved_execution())
     return [
-        from_pixels(pixels, plane, file.header.mode)
-        for file, plane, pixels in zip(files, planes, pictures, strict=True)
+        from_pixels(pixels, plane, file.header.mode) for file, plane, pixels in zip(files, planes, images, strict=True)
     ]
 
 
-def iterate_images(
+def iter_images(
     header: Header, blob: bytes | None, units: Iterable[Unit], options: LoadOptions
 ) -> Iterator[Image.Image]:
-    """Yield the picture after each unit; a unit is asked for when its picture is."""
+    """Yield the image after each unit; a unit is asked for when its image is."""
     from pillow_rnc.codec import decoder
+    from pillow_rnc.models import weights
 
     _check_work(header, min(header.iterations, options.iterations or header.iterations), options)
+    execution = options.resolved_execution()
     plane = _alpha_plane(header, blob, options)
-    for pixels in decoder.pictures(header, units, region=options.region, **_ways(options)):
-        yield _image(header.mode, pixels, plane)
+    model = weights.weights_for(header)
+    for pixels in decoder.iter_images(header, units, model, region=options.region, execution=execution):
+        yield _image(header.mode, from_pixels(pixels, plane, header.mode))
 
 
-class _Ways(TypedDict):
-    """The options of the codec that change no pixel, or by rounding alone."""
+def _decode_stepwise(
+    file: RncFile, plane: NDArray[uint8] | None, model: Weights, options: LoadOptions, execution: ExecutionOptions
+) -> NDArray[uint8]:
+    """Return the samples of an image after its last unit, and call `on_iteration` after each."""
+    from pillow_rnc.codec import decoder
 
-    device: str
-    max_threads: int
-
-
-def _ways(options: LoadOptions) -> _Ways:
-    defaults = current_defaults()
-    return {
-        "device": options.device or defaults.device,
-        "max_threads": defaults.max_threads if options.max_threads is None else options.max_threads,
-    }
+    assert options.on_iteration is not None
+    header = file.header
+    progress = decoder.step_counter(file, options.region, execution.on_progress)
+    images = decoder.iter_images(
+        header, file.units, model, region=options.region, execution=execution, progress=progress
+    )
+    for done, pixels in enumerate(images, 1):
+        samples = from_pixels(pixels, plane, header.mode)
+        options.on_iteration(done, len(file.units), _image(header.mode, samples))
+    return samples
 
 
 def _check_work(header: Header, iterations: int, options: LoadOptions) -> None:
-    """Raise unless decoding stays within the limit; known before anything is allocated for it."""
+    """Raise unless decoding stays within the limit; checked before anything is allocated for it."""
     pixels = header.grid.padded_pixels(options.region)
     limit = default_max_work() if options.max_work is None else options.max_work
     if pixels * iterations > limit:
@@ -106,7 +102,7 @@ def _check_work(header: Header, iterations: int, options: LoadOptions) -> None:
 
 
 def _alpha_plane(header: Header, blob: bytes | None, options: LoadOptions) -> NDArray[uint8] | None:
-    """Return the alpha of the picture or of its region, uint8 [height, width]."""
+    """Return the alpha of the image or of its region, uint8 [height, width], or None if it is opaque."""
     if blob is None:
         return None
     plane = alpha.decode_alpha(blob, header.width, header.height)
@@ -116,6 +112,6 @@ def _alpha_plane(header: Header, blob: bytes | None, options: LoadOptions) -> ND
     return plane[upper:lower, left:right]
 
 
-def _image(mode: str, pixels: NDArray[uint8], plane: NDArray[uint8] | None) -> Image.Image:
-    height, width = pixels.shape[:2]
-    return Image.frombytes(mode, (width, height), from_pixels(pixels, plane, mode).tobytes())
+def _image(mode: str, samples: NDArray[uint8]) -> Image.Image:
+    height, width = samples.shape[:2]
+    return Image.frombytes(mode, (width, height), samples.tobytes())

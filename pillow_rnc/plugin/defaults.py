@@ -1,6 +1,6 @@
-"""What holds where neither ``save`` nor ``open`` says otherwise: for the process, or for a block of code.
+"""Options that apply where neither ``save`` nor ``open`` sets them: for the process, or for a block of code.
 
-The block's settings live in a context variable, so threads and tasks do not see each other's.
+The settings of a block live in a context variable, so threads and tasks do not see each other's.
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from pillow_rnc.codec.batching import MAX_MEMORY
+from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container.records import MAX_ITERATIONS
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models.threads import ForkLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+DEFAULT_ITERATIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +27,27 @@ class Defaults:
     """Defaults of ``save`` and ``open``.
 
     Attributes:
-        iterations: Iterations to store, or None for the format's own default.
-        device: What runs the network: "cpu", or a device of torch.
-        keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile is always.
-        max_work: Most pixels times iterations to decode, or None for `max_work` below.
-        max_memory: Bytes that tiles at work may take together.
-        max_threads: Threads that compute at a time, 0 for as many as are of use.
+        iterations: Iterations to store when no rate is given.
+        keep_metadata: Carry over EXIF, XMP, comment and resolution of an image; its colour profile always is.
+        max_work: Most pixels times iterations to decode, or None for the environment variable or `MAX_WORK`.
+        execution: How the codec computes.
     """
 
-    iterations: int | None = None
-    device: str = "cpu"
+    iterations: int = DEFAULT_ITERATIONS
     keep_metadata: bool = True
     max_work: int | None = None
-    max_memory: int = MAX_MEMORY
-    max_threads: int = 0
+    execution: ExecutionOptions = field(default_factory=ExecutionOptions)
 
+    def changed(self, options: Mapping[str, Any]) -> Defaults:
+        """Return these defaults with some validated options, by name, in place of what they were."""
+        own = {name: value for name, value in options.items() if name not in EXECUTION_OPTIONS}
+        return replace(self, **own, execution=changed_execution(self.execution, options))
+
+
+EXECUTION_OPTIONS = frozenset(each.name for each in fields(ExecutionOptions))
 
 MAX_WORK = MAX_ITERATIONS * 89_478_485
-"""All iterations of the largest picture that Pillow opens without a warning."""
+"""All iterations of the largest image that Pillow opens without a warning."""
 MAX_WORK_VARIABLE = "PILLOW_RNC_MAX_WORK"
 """Name of the environment variable that sets another limit."""
 
@@ -52,35 +57,40 @@ _block: ContextVar[Defaults | None] = ContextVar("pillow_rnc_defaults", default=
 
 
 def current_defaults() -> Defaults:
-    """Return what holds here and now."""
+    """Return the defaults that apply in this thread or task now."""
     return _block.get() or _process[0]
+
+
+def changed_execution(execution: ExecutionOptions, options: Mapping[str, Any]) -> ExecutionOptions:
+    """Return execution options with those among some validated options, by name, in place of what they were."""
+    return replace(execution, **{name: options[name] for name in EXECUTION_OPTIONS & options.keys()})
 
 
 def default_max_work() -> int:
     """Return the most pixels times iterations that may be decoded: of the defaults, the environment, or `MAX_WORK`.
 
     Raises:
-        RncOptionError: The environment variable is no number of at least 1.
+        RncOptionError: The environment variable is not an integer of at least 1.
     """
     limit = current_defaults().max_work
     if limit is not None:
         return limit
     text = os.environ.get(MAX_WORK_VARIABLE, str(MAX_WORK))
     if not (text.isascii() and text.isdigit() and int(text)):
-        msg = f"environment variable {MAX_WORK_VARIABLE} is {text!r}, allowed are integers of at least 1"
+        msg = f"environment variable {MAX_WORK_VARIABLE} is {text!r}, give an integer of at least 1"
         raise RncOptionError(msg)
     return int(text)
 
 
 def set_for_process(defaults: Defaults) -> None:
-    """Replace what holds wherever no block says otherwise."""
+    """Replace the defaults that apply wherever a block does not set its own."""
     with _lock:
         _process[0] = defaults
 
 
 @contextmanager
 def set_for_block(defaults: Defaults) -> Iterator[None]:
-    """Replace what holds in this thread or task until the block ends."""
+    """Replace the defaults of this thread or task until the block ends."""
     token = _block.set(defaults)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Images -> the bytes of `.rnc` files, one or many at once, with the keywords of ``save``."""
+"""Images -> the bytes of `.rnc` files, one or several at once, with the keywords of ``save``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pillow_rnc.container import alpha, writer
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.defaults import current_defaults
 from pillow_rnc.plugin.metadata import metadata_for_save
 from pillow_rnc.plugin.modes import keeps_colour_space, native_mode, to_pixels
 from pillow_rnc.plugin.options import SaveOptions
-from pillow_rnc.plugin.rate_control import cut_to_psnr, cut_to_size
+from pillow_rnc.plugin.rate_control import truncated_to_psnr, truncated_to_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,9 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from pillow_rnc.codec.encoder import EncodedImage
+    from pillow_rnc.models.weights import Weights
+
 
 class _Source(NamedTuple):
-    """What a file holds of an image, before its colours are encoded."""
+    """What a file takes from an image: native mode, metadata, colours [h, w, 3] and alpha [h, w] unless opaque."""
 
     mode: str
     metadata: Mapping[str, bytes]
@@ -44,40 +46,39 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
     """
     options = SaveOptions.from_encoderinfo(params)
     if options.iterations == "keep":
-        # What could be kept never comes here, see RncImageFile.save.
-        raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, whole and unchanged")
+        # What can be kept is written by RncImageFile.save, and does not come here.
+        raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, complete and unchanged")
     sources = [_source(im, params) for im in images]
 
     from pillow_rnc.codec import encoder
     from pillow_rnc.models import weights
 
-    defaults = current_defaults()
-    device = options.device or defaults.device
-    max_threads = defaults.max_threads if options.max_threads is None else options.max_threads
-    encoded = encoder.encode_batch(
+    model = weights.load(options.model)
+    encoded = encoder.encode_many(
         [source.pixels for source in sources],
-        iterations=options.encoded_iterations(weights.load(options.model).config.iterations),
-        model=options.model,
+        model,
+        iterations=options.encoded_iterations(model.config.iterations),
         tile_size=options.tile_size,
         overlap=options.overlap,
-        device=device,
         verify=options.verify,
-        max_memory=options.max_memory or defaults.max_memory,
-        max_threads=max_threads,
-        on_progress=options.on_progress,
+        execution=options.execution,
     )
-    files = []
-    for source, (header, units) in zip(sources, encoded, strict=True):
-        blob = None if source.alpha is None else alpha.encode_alpha(source.alpha, options.alpha_quality)
-        file = cut_to_size(RncFile(replace(header, mode=source.mode), source.metadata, blob, units), options)
-        if options.target_psnr is not None:
-            file = cut_to_psnr(file, source.pixels, options.target_psnr, device=device, max_threads=max_threads)
-        files.append(writer.build(file))
-    return files
+    return [_file(*pair, options, model) for pair in zip(sources, encoded, strict=True)]
 
 
 def _source(im: Image.Image, params: Mapping[str, Any]) -> _Source:
-    im.load()  # which for some formats gives metadata, and the mode
+    im.load()  # some formats know metadata and mode only then
     mode = native_mode(im)
     metadata = metadata_for_save(im, params, keep_icc=keeps_colour_space(im))
     return _Source(mode, metadata, *to_pixels(im, mode))
+
+
+def _file(source: _Source, encoded: EncodedImage, options: SaveOptions, model: Weights) -> bytes:
+    """Return the bytes of a file, truncated to the target that the options set, if they set one."""
+    header, units = encoded
+    blob = None if source.alpha is None else alpha.encode_alpha(source.alpha, options.alpha_quality)
+    file = RncFile(replace(header, mode=source.mode), source.metadata, blob, units)
+    file = truncated_to_size(file, options)
+    if options.target_psnr is not None:
+        file = truncated_to_psnr(file, source.pixels, options.target_psnr, model, options.execution)
+    return writer.build(file)

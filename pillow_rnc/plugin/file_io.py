@@ -1,4 +1,4 @@
-"""Reading and writing files: input from its start, output complete or an error.
+"""Reading files from their start, and writing them completely or not at all.
 
 Must not load torch, numpy, construct or Pillow.
 """
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-CASE_COUNTS = sys.platform not in ("win32", "darwin")
-"""Whether names that differ in case alone are two files, as far as one can tell without trying."""
+CASE_SENSITIVE = sys.platform not in ("win32", "darwin")
+"""Whether names that differ in case alone usually are two files on this system."""
 
 
 @contextmanager
 def opened(source: FilePath | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Give a file object at its start; one that was opened here is closed afterwards, any other is left open.
+    """Provide a file object at its start; one that was opened here is closed afterwards, any other is left open.
 
     Raises:
         OSError: The file cannot be opened.
@@ -36,7 +36,7 @@ def opened(source: FilePath | IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def rewound(fp: IO[bytes]) -> IO[bytes]:
-    """Return a file object at its start; one that cannot seek is read to its end, and stands for what was left of it.
+    """Return a file object at its start; one that cannot seek is replaced by its remaining contents.
 
     Raises:
         OSError: The file object failed.
@@ -48,50 +48,51 @@ def rewound(fp: IO[bytes]) -> IO[bytes]:
     return fp
 
 
-def one_file(name: str) -> str:
-    """Return what is the same for all names of one file in a folder."""
-    return name if CASE_COUNTS else name.casefold()
+def name_key(name: str) -> str:
+    """Return a key that is equal for all names of one file."""
+    return name if CASE_SENSITIVE else name.casefold()
 
 
 def write_stream(fp: IO[bytes], data: bytes) -> None:
-    """Write all of `data`, also to a raw stream that takes only a part at a time.
+    """Write all of `data`, also to a raw stream that accepts only a part at a time.
 
     Args:
-        fp: Stream opened for writing; standard output stands for its bytes, as with Pillow.
-        data: What is to be written.
+        fp: Stream opened for writing; for `sys.stdout` its binary buffer is used, as by Pillow.
+        data: What to write.
 
     Raises:
-        OSError: The stream failed, or takes no more.
+        OSError: The stream failed or does not accept all data.
     """
     if cast("object", fp) is sys.stdout:
         fp = cast("IO[bytes]", getattr(fp, "buffer", fp))
-    written = cast("object", fp.write(data))
-    # What is no count, such as None of a stream written for Pillow, means that there is nothing to complain about.
-    while isinstance(written, int) and written < len(data):
-        if written <= 0:
-            msg = f"stream takes no more, {len(data)} bytes are left to write"
+    written = 0
+    while written < len(data):
+        count = cast("object", fp.write(data[written:]))
+        if not isinstance(count, int):
+            return  # such as None: streams made for Pillow need not return a count
+        if count <= 0:
+            msg = f"incomplete write: {written} of {len(data)} bytes"
             raise OSError(msg)
-        data = data[written:]
-        written = cast("object", fp.write(data))
+        written += count
 
 
-def write_path(path: Path, data: bytes) -> None:
-    """Make `data` the content of a file; if that fails, an old file is as it was and no new one is there.
+def atomic_write(path: Path, data: bytes) -> None:
+    """Replace the contents of a file; on failure an old file is left unchanged, and no new one is created.
 
     Raises:
         OSError: The file cannot be written.
     """
     if path.exists() and not path.is_file():
-        path.write_bytes(data)  # a device or a pipe cannot be replaced; /dev/stdout may resolve to no path at all
+        path.write_bytes(data)  # a device or a pipe cannot be replaced; /dev/stdout may not resolve to a path
         return
-    with replacing(path.resolve()) as temporary:
+    with atomic_replace(path.resolve()) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder that takes the place of `path` when all went well."""
-    # Made by open, so that the umask holds without being read, which would change it for other threads for a moment.
+def atomic_replace(path: Path) -> Iterator[Path]:
+    """Provide a temporary file in the same folder, which replaces `path` if the block ends without an exception."""
+    # Created by open, so that the umask applies without being read, which would change it for other threads briefly.
     temporary = path.with_name(f".rnc-{os.urandom(8).hex()}{path.suffix}")
     temporary.open("xb").close()
     try:

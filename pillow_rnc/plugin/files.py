@@ -1,4 +1,4 @@
-"""What can be said and done about a file without decoding it: describe, check, cut.
+"""Operations on a file without decoding it: describe, verify, truncate.
 
 Must not load torch, numpy, construct or Pillow.
 """
@@ -11,16 +11,16 @@ from typing import IO, TYPE_CHECKING, TypedDict
 
 from pillow_rnc.container import reader, writer
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.file_io import opened, write_path, write_stream
+from pillow_rnc.plugin.file_io import atomic_write, opened, write_stream
 from pillow_rnc.plugin.rate_control import file_sizes, iterations_within
-from pillow_rnc.plugin.validation import check_iterations, check_target_size
+from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
     from pillow_rnc.plugin.file_io import FilePath
 
 
 class FileInfo(TypedDict):
-    """What `info` says about a file.
+    """Description of a file, returned by `info`.
 
     Attributes:
         version: Version of the format, major and minor.
@@ -28,17 +28,17 @@ class FileInfo(TypedDict):
         width: Width in pixels.
         height: Height in pixels.
         model: Id of the model in hexadecimal.
-        iterations: Iterations that the header promises.
-        iterations_stored: Iterations that are there in full length; fewer if the file was cut by accident.
+        iterations: Iterations according to the header.
+        iterations_stored: Iterations that are stored in full length; fewer if the file was truncated by accident.
         tiles: Columns and rows of tiles.
         tile_size: Side of a tile in pixels.
         overlap: Overlap of tiles in pixels.
-        file_bytes: Length of the file.
-        bytes_before_iterations: Header, metadata and alpha.
-        bytes_per_iteration: Length of each iteration that is there.
-        bpp: Bits per pixel, the whole file counted.
+        file_bytes: Length of the file in bytes.
+        bytes_before_iterations: Length of header, metadata and alpha together.
+        bytes_per_iteration: Length of each stored iteration.
+        bpp: Bits per pixel of the whole file.
         metadata_bytes: Length of each kind of metadata.
-        alpha_bytes: Length of the alpha plane.
+        alpha_bytes: Length of the compressed alpha plane.
     """
 
     version: tuple[int, int]
@@ -60,12 +60,12 @@ class FileInfo(TypedDict):
 
 
 def info(fp: FilePath | IO[bytes]) -> FileInfo:
-    """Return what the header of a file says, and how many bytes each iteration takes.
+    """Return the contents of a file's header and the length of each iteration.
 
-    Reads the header and the lengths only; `check` compares the checksums.
+    Reads the header and the lengths only; `verify` compares the checksums.
 
     Args:
-        fp: Path or binary file object; as with `Image.open`, a file object is read from its start, wherever it stands.
+        fp: Path or binary file object; as with `Image.open`, a file object is read from its start, not its position.
 
     Raises:
         OSError: The file cannot be read.
@@ -96,8 +96,8 @@ def info(fp: FilePath | IO[bytes]) -> FileInfo:
     )
 
 
-def check(fp: FilePath | IO[bytes]) -> None:
-    """Check every length and checksum of a file, as `Image.verify` does.
+def verify(fp: FilePath | IO[bytes]) -> None:
+    """Check every length and checksum of a file without decoding it, as `Image.verify` does.
 
     Args:
         fp: Path or binary file object, which is read from its start as with `info`.
@@ -117,22 +117,22 @@ def truncate(
     iterations: int | None = None,
     target_size: int | None = None,
 ) -> int:
-    """Cut a file to fewer iterations without decoding it.
+    """Truncate a file to fewer iterations without decoding it.
 
     Args:
         src: Path or binary file object, which is read from its start as with `info`.
-        dst: Path or binary file object, which is written to where it stands; a path is replaced at once at the end,
-            and may be that of `src`.
-        iterations: How many to keep, at most what the file holds.
+        dst: Path or binary file object, which is written at its position; a path is replaced atomically at the end, and
+            may be that of `src`.
+        iterations: Number of iterations to keep, at most those that the file has.
         target_size: Largest length of the whole file in bytes.
 
     Returns:
-        How many iterations were kept.
+        The number of iterations that were kept.
 
     Raises:
         OSError: A file cannot be read or written.
         RncFileError: The part that is kept is damaged.
-        RncOptionError: Not exactly one of the two is given, or it is out of range.
+        RncOptionError: Not exactly one of `iterations` and `target_size` is given, or it is out of range.
     """
     if (iterations is None) == (target_size is None):
         msg = "give one of iterations and target_size"
@@ -140,14 +140,14 @@ def truncate(
     with opened(src) as source:
         if iterations is None:
             head = reader.read_head(source)
-            limit, sizes = check_target_size(target_size), file_sizes(source, head)
-            kept = iterations_within(sizes, "target_size", limit) if sizes else 1  # which is not there; said below
+            limit, sizes = check_option("target_size", target_size), file_sizes(source, head)
+            kept = iterations_within(sizes, "target_size", limit) if sizes else 1  # which `writer.truncate` then misses
             source.seek(0)
         else:
-            kept = check_iterations(iterations)
+            kept = check_option("iterations", iterations)
         data = writer.truncate(source.read(), kept)
     if isinstance(dst, (str, bytes, os.PathLike)):
-        write_path(Path(os.fsdecode(dst)), data)
+        atomic_write(Path(os.fsdecode(dst)), data)
     else:
         write_stream(dst, data)
     return kept

@@ -1,7 +1,7 @@
-"""The glue between Pillow and the codec: open, load, verify, save; importing it registers the format.
+"""The image class of the format: open, load, verify, save.
 
 Opening reads the header and the metadata only.
-Everything that needs torch or numpy is imported inside the functions that decode or encode.
+Whatever needs torch or numpy is imported inside the functions that decode or encode.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from PIL import Image, ImageFile
 from pillow_rnc.container import alpha, reader, writer
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.errors import SignatureError
-from pillow_rnc.plugin.decoding import decode_samples, decode_together, iterate_images
-from pillow_rnc.plugin.file_io import write_path, write_stream
+from pillow_rnc.plugin.decoding import decode_samples, decode_together, iter_images
+from pillow_rnc.plugin.file_io import atomic_write, write_stream
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
-from pillow_rnc.plugin.rate_control import cut, cut_to_size
-from pillow_rnc.plugin.validation import check_iterations
+from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
+from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,13 +39,13 @@ EXTENSION: Final = ".rnc"
 MIME_TYPE: Final = "image/x-rnc"
 
 _DRAFT_ITERATIONS = ((8, 2), (4, 4), (2, 8))
-"""Shrinking by at least the first number needs no more than the second of iterations."""
+"""Shrinking by at least the first number needs no more iterations than the second."""
 
 
 class RncImageFile(ImageFile.ImageFile):
     """An image of the `.rnc` format, decoded when its pixels are asked for."""
 
-    # Types as in Pillow, so that no checker has to guess which of two holds.
+    # Annotated as in Pillow, so that type checkers see no conflict.
     format: str | None = FORMAT
     format_description: str | None = "Learned progressive image"
     fp: IO[bytes] | None
@@ -53,7 +53,7 @@ class RncImageFile(ImageFile.ImageFile):
     n_frames = 1
     is_animated = False
 
-    # On the class, because copies that pickle makes have no file behind them.
+    # On the class, because copies made by pickle have no file and never run `_open`.
     _head: FileHead | None = None
     _source: RncFile | None = None
     _digest: bytes | None = None
@@ -66,7 +66,7 @@ class RncImageFile(ImageFile.ImageFile):
         try:
             self._head = reader.read_head(self.fp)
         except SignatureError as error:
-            # Tells Pillow to try its other formats.
+            # Pillow then tries its other formats.
             raise SyntaxError(str(error)) from error
         header = self._head.header
         self._mode = header.mode
@@ -84,23 +84,23 @@ class RncImageFile(ImageFile.ImageFile):
 
     @property
     def iterations(self) -> int:
-        """How many iterations `load` decodes, or has decoded; set it before loading.
+        """Number of iterations that `load` decodes, or has decoded; set it before loading.
 
-        Values above what the file holds stand for all of them.
+        Values above what the file has mean all of them.
         """
         stored = self._head.header.iterations if self._head else 0
         return min(stored, self._options.iterations or stored)
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        iterations = check_iterations(value)
+        iterations = check_option("iterations", value)
         if self.tile:
             self._options = replace(self._options, iterations=iterations)
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Decode fewer iterations where a much smaller picture is wanted, as `thumbnail` does.
+        """Decode fewer iterations if a much smaller image is wanted, as by `thumbnail`.
 
-        The size stays as it is; a mode that differs from the image's is left to `convert`.
+        The size stays the same; conversion to another mode is left to `convert`.
         """
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
@@ -112,9 +112,9 @@ class RncImageFile(ImageFile.ImageFile):
         return None
 
     def verify(self) -> None:
-        """Check lengths and checksums of the whole file, without decoding.
+        """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.
 
-        As with any format, open the file again to use it afterwards.
+        As with any format, open the file again to use the image afterwards.
 
         Raises:
             RncFileError: The file is damaged.
@@ -126,30 +126,31 @@ class RncImageFile(ImageFile.ImageFile):
         super().verify()
 
     def load(self) -> PixelAccess | None:
-        """Decode the picture at the first call; threads that share the image wait for each other."""
+        """Decode the image at the first call; threads that share it wait for each other."""
         with self._loading:
             if self.tile and self._head is not None and self._digest is None:
-                self._take(decode_samples(self._read(), self._options).tobytes())
+                file = self._read()
+                self._set_samples(decode_samples(file, self._options).tobytes())
             return super().load()
 
-    def _take(self, samples: bytes) -> None:
-        """Let the samples be what is behind the image, instead of the file."""
+    def _set_samples(self, samples: bytes) -> None:
+        """Make the decoded samples what the image is read from, in place of the file."""
         self._digest = _digest(samples)
         self._release()
         self.fp = BytesIO(samples)
 
     def _release(self) -> None:
-        """Close the file, if it was opened for this image alone."""
+        """Close the file if it was opened for this image alone."""
         if self._exclusive_fp and self.fp is not None:
             self.fp.close()
             self.fp = None
 
     def load_seek(self, pos: int) -> None:
-        """Do nothing: there is one descriptor, at the start; makes `ImageFile.Parser` wait for the whole file."""
+        """Do nothing: the only tile starts at 0. That this method exists makes `ImageFile.Parser` wait for all data."""
 
     def save(self, fp: StrOrBytesPath | IO[bytes], format: str | None = None, **params: Any) -> None:  # noqa: A002, ANN401
-        """Save as `Image.save` does; into `.rnc`, an unchanged picture is copied or cut, not encoded again."""
-        # What is set on the image comes before the keywords, as with Pillow.
+        """Save as `Image.save` does; into `.rnc`, an unchanged image is copied or truncated, not encoded again."""
+        # Options set on the image take precedence over the keywords, as with Pillow.
         wanted = {**params, **getattr(self, "encoderinfo", {})}
         file = self._copied_file(wanted) if _is_rnc(fp, format) and not wanted.get("append_images") else None
         if file is None:
@@ -158,7 +159,7 @@ class RncImageFile(ImageFile.ImageFile):
         # Complete before the target is opened, which may be the file that this image came from.
         data = writer.build(file)
         if isinstance(fp, (str, bytes, os.PathLike)):
-            write_path(Path(os.fsdecode(fp)), data)
+            atomic_write(Path(os.fsdecode(fp)), data)
         else:
             write_stream(fp, data)
 
@@ -166,7 +167,7 @@ class RncImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
 
     def restrict(self, options: LoadOptions) -> None:
-        """Set how the picture will be decoded; a region becomes the size of the image."""
+        """Set how the image will be decoded; a region determines the size of the image."""
         self._options = options
         if options.region is not None:
             left, upper, right, lower = options.region
@@ -174,39 +175,39 @@ class RncImageFile(ImageFile.ImageFile):
             self._describe_pixels()
 
     def progressive(self) -> Iterator[Image.Image]:
-        """Yield the picture after each iteration, reading the file no further; see `pillow_rnc.progressive`.
+        """Yield the image after each iteration, reading the file no further; see `pillow_rnc.progressive`.
 
-        The image may be loaded, saved and gone through once more in between.
+        The image may be loaded, saved, and iterated over again in between.
 
         Raises:
-            RncFileError: The file is damaged, needs something that is not known here, or too much work.
+            RncFileError: The file is damaged, uses a feature or model that is not available, or takes too much work.
             ValueError: The image was closed, or never had a file.
         """
         if self._head is None:
-            msg = "image has no file behind it"
+            msg = "image was not read from a file"
             raise ValueError(msg)
         units: Iterable[Unit]
         if self._source is not None and len(self._source.units) >= self.iterations:
-            units = self._source.units[: self.iterations]  # read before; `fp` may hold pixels now
+            units = self._source.units[: self.iterations]  # read already; `fp` may hold pixels now
         elif self.fp is not None:
             units = self._units(self.fp, self._head, self.iterations)
         else:
             msg = "operation on closed image"
             raise ValueError(msg)
-        for image in iterate_images(self._head.header, self._head.alpha, units, self._options):
+        for image in iter_images(self._head.header, self._head.alpha, units, self._options):
             image.info = dict(self.info)
             yield image
 
     def _units(self, fp: IO[bytes], head: FileHead, iterations: int) -> Iterator[Unit]:
-        """Yield units, each read from the file when it is asked for, whatever else reads it in between."""
+        """Yield units, each read from the file when it is asked for, whatever else is read from it in between."""
         units = reader.iter_units(fp, head, iterations, allow_truncated=self._allows_truncated())
-        place = head.units_offset
+        position = head.units_offset
         for index in range(iterations):
             with self._loading:
                 if self.fp is fp:
-                    fp.seek(place)
+                    fp.seek(position)
                     unit = next(units, None)
-                    place = fp.tell()
+                    position = fp.tell()
                 elif self._source is not None:
                     unit = self._source.units[index] if index < len(self._source.units) else None
                 else:
@@ -220,7 +221,7 @@ class RncImageFile(ImageFile.ImageFile):
         return self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES
 
     def _read(self) -> RncFile:
-        """Return the file with the iterations that are wanted, reading no further."""
+        """Return the file with the wanted iterations, reading no further."""
         if self._source is None or len(self._source.units) < self.iterations:
             if self.fp is None or self._head is None:
                 msg = "operation on closed image"
@@ -230,11 +231,11 @@ class RncImageFile(ImageFile.ImageFile):
             header = replace(self._head.header, iterations=len(units))
             self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
             if len(units) == self._head.header.iterations:
-                self._release()  # there is no more to read, and the file may be what is saved into next
-        return cut(self._source, self.iterations)
+                self._release()  # nothing is left to read, and the file may be the target of the next save
+        return truncated(self._source, self.iterations)
 
     def read_ahead(self) -> None:
-        """Read what `load` will decode, and close the file; more iterations can then not be asked for.
+        """Read what `load` will decode, and close the file; more iterations are then not available.
 
         Raises:
             RncFileError: The file is damaged.
@@ -243,7 +244,7 @@ class RncImageFile(ImageFile.ImageFile):
         self._release()
 
     def _copied_file(self, params: dict[str, Any]) -> RncFile | None:
-        """Return the file to write without encoding, or None if that is not possible."""
+        """Return the file to write without encoding, or None if the image must be encoded."""
         options = SaveOptions.from_encoderinfo(params)
         iterations = options.copied_iterations(self.iterations)
         if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
@@ -253,7 +254,7 @@ class RncImageFile(ImageFile.ImageFile):
         file = replace(file, metadata=metadata_for_save(self, params))
         if file.alpha is not None:
             file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
-        return cut_to_size(cut(file, min(iterations, len(file.units))), options)
+        return truncated_to_size(truncated(file, min(iterations, len(file.units))), options)
 
     def _is_unchanged(self) -> bool:
         """Whether the pixels are still those of the file."""
@@ -265,7 +266,7 @@ class RncImageFile(ImageFile.ImageFile):
 
 
 def load_together(images: Sequence[RncImageFile]) -> None:
-    """Load images that were opened with the same options, were read ahead, and have not been loaded or shared yet.
+    """Load images that were opened with the same options, have been read ahead, and are neither loaded nor shared.
 
     Raises:
         RncFileError: Codes of a file are damaged.
@@ -273,7 +274,7 @@ def load_together(images: Sequence[RncImageFile]) -> None:
     files = [im._read() for im in images]  # noqa: SLF001 -- of our own class
     if images:
         for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
-            im._take(samples.tobytes())  # noqa: SLF001
+            im._set_samples(samples.tobytes())  # noqa: SLF001
             im.load()
 
 
@@ -282,7 +283,7 @@ def _digest(samples: bytes) -> bytes:
 
 
 def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
-    """Whether `Image.save` would write our format."""
+    """Whether `Image.save` would write this format."""
     if format_name:
         return format_name.upper() == FORMAT
     name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")

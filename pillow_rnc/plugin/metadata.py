@@ -1,7 +1,7 @@
-"""Between `Image.info` with the keywords of ``save``, and the metadata that a file carries.
+"""Conversion between the metadata of a file, and `Image.info` with the keywords of ``save``.
 
-Every kind is carried over from the image by default and stripped by an empty value or None.
-Contents are opaque: only Pillow parses them, and only when asked, so damaged EXIF never stops decoding.
+Each kind is copied from the image by default, and left out if its keyword is empty or None.
+Contents are opaque: only Pillow parses them, and only on request, so damaged EXIF never prevents decoding.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _LAYOUT_TAGS = frozenset(
     {*range(254, 260), 262, 266, 273, *range(277, 281), 284, 292, 293, 301, 317, *range(320, 326), 330, 332}
     | {*range(336, 344), 347, *range(512, 522), *range(529, 533), 700, 34675}
 )
-"""Tags of TIFF 6.0 that tell of the samples of that file alone; XMP and ICC profile, which have their own places."""
+"""Tags of TIFF 6.0 that describe how that file stores its samples; XMP and ICC profile, which are stored apart."""
 _NESTED_TAGS = frozenset({0x8769, 0x8825})
-"""Directories of EXIF and GPS."""
+"""Pointers to the EXIF and GPS directories."""
 
 
 def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: bool = True) -> dict[str, bytes]:
@@ -34,15 +34,15 @@ def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: b
 
     Args:
         im: The image, which is not changed.
-        params: The keywords of ``save``; one that is present overrides the image.
-        keep_icc: Whether the image's own colour profile describes the stored colours.
+        params: The keywords of ``save``; a keyword that is present overrides the image.
+        keep_icc: Whether the colour profile of the image describes the stored colours.
 
     Raises:
         RncOptionError: A value has the wrong type or is too long.
     """
     carried = {**im.info, "exif": _current_exif(im)}
     if not current_defaults().keep_metadata:
-        # Without its profile a picture would change its colours.
+        # The image would look different without its profile.
         carried = {"icc_profile": carried.get("icc_profile")}
     if not keep_icc:
         carried.pop("icc_profile", None)
@@ -50,7 +50,7 @@ def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: b
     for key, to_bytes in _TO_BYTES.items():
         value = to_bytes(key, params[key]) if key in params else _carried_bytes(key, carried.get(key))
         if len(value) > MAX_METADATA_BYTES:
-            msg = f"{key} of {len(value)} bytes is not allowed, at most {MAX_METADATA_BYTES}; {key}=None leaves it out"
+            msg = f"{key} of {len(value)} bytes is not allowed, at most {MAX_METADATA_BYTES}; {key}=None omits it"
             raise RncOptionError(msg)
         if value:
             metadata[key] = value
@@ -65,7 +65,7 @@ def info_from_metadata(metadata: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the entries of `Image.info` for the metadata of a file."""
     info: dict[str, Any] = dict(metadata)
     if "exif" in info:
-        # As JPEG has it, whether the file has the prefix or not, so that programs can pass it on to any format.
+        # With the prefix, as in JPEG, so that programs can pass it on to any format.
         info["exif"] = _EXIF_PREFIX + info["exif"].removeprefix(_EXIF_PREFIX)
     if "dpi" in info:
         info["dpi"] = unpack_dpi(info["dpi"])
@@ -75,7 +75,7 @@ def info_from_metadata(metadata: Mapping[str, bytes]) -> dict[str, Any]:
 def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
     """Return the EXIF of an image with the changes that were made through `getexif`."""
     stored = im.info.get("exif")
-    edited = im._exif  # noqa: SLF001 -- getexif() would parse what nobody has asked for
+    edited = im._exif  # noqa: SLF001 -- getexif() would parse it
     if edited is None:
         return stored
     source = edited._loaded_exif  # noqa: SLF001
@@ -87,7 +87,7 @@ def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
             edited = _without_layout(edited)
         if stored:
             original.load(stored)
-        # The original bytes are kept where they can be: they hold maker notes that Pillow cannot write.
+        # The original bytes are kept where possible: they contain maker notes, which Pillow cannot write.
         changed = original.tobytes() != edited.tobytes()
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
         return stored
@@ -95,7 +95,7 @@ def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
 
 
 def _without_layout(tags: Image.Exif) -> Image.Exif:
-    """Return the tags of a TIFF file but those that tell how its samples are stored, or are kept elsewhere."""
+    """Return the tags of a TIFF file except those that describe its samples or are stored elsewhere."""
     kept = Image.Exif()
     for tag in tags:
         if tag not in _LAYOUT_TAGS:
@@ -104,7 +104,7 @@ def _without_layout(tags: Image.Exif) -> Image.Exif:
 
 
 def _carried_bytes(key: str, value: object) -> bytes:
-    """Return what the image itself has of a kind, or nothing if another plugin left something odd there."""
+    """Return the image's own metadata of a kind, or nothing if another plugin left a value of the wrong type."""
     try:
         return _TO_BYTES[key](key, value)
     except RncOptionError:

@@ -1,8 +1,8 @@
-"""Between Pillow's modes and the codec's pixels: conversion, refusal, alpha.
+"""Conversion between Pillow's modes and the pixels of the codec, with alpha.
 
 The four native modes are L, LA, RGB and RGBA.
-Others are converted where no value is lost that 8 bits can hold, or refused by name.
-numpy is loaded inside the functions that need it, so opening a file stays light.
+Others are converted if no value is lost that 8 bits can represent; the rest is rejected by name.
+numpy is imported inside the functions that need it, so that opening a file does not load it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CONVERTED_TO = {
 }
 # A palette entry or a colour may stand for "transparent" in these.
 _MAY_HAVE_TRANSPARENCY = ("1", "L", "P", "RGB")
-# Their ICC profile describes other colours than those that are stored.
+# Their ICC profile describes another colour space than that of the stored colours.
 _OTHER_COLOUR_SPACES = ("CMYK", "YCbCr", "HSV", "LAB")
 
 
@@ -44,7 +44,7 @@ def native_mode(im: Image.Image) -> str:
     Raises:
         OSError: The mode has no 8-bit equivalent, such as I;16.
         ValueError: The image is empty.
-        RncOptionError: A side is longer than the format can hold.
+        RncOptionError: A side exceeds the limit of the format.
     """
     mode = im.mode if im.mode in MODES else _CONVERTED_TO.get(im.mode)
     if mode is None:
@@ -67,7 +67,7 @@ def keeps_colour_space(im: Image.Image) -> bool:
 
 
 def to_pixels(im: Image.Image, mode: str) -> tuple[NDArray[uint8], NDArray[uint8] | None]:
-    """Return what the codec stores of an image, and what the alpha plane stores.
+    """Return the colours of an image for the codec, and its alpha plane.
 
     Args:
         im: A loaded image.
@@ -83,7 +83,7 @@ def to_pixels(im: Image.Image, mode: str) -> tuple[NDArray[uint8], NDArray[uint8
     alpha = np.asarray(native.getchannel("A")) if mode in _WITHOUT_ALPHA else None
     if alpha is not None and bool((alpha == _OPAQUE).all()):
         alpha = None
-    # Channel by channel: the colour under transparent pixels is stored as it is.
+    # Channel by channel, so that the colours of transparent pixels are stored unchanged.
     colours = [np.asarray(native.getchannel(band)) for band in _WITHOUT_ALPHA.get(mode, mode)]
     return np.ascontiguousarray(np.stack(colours * (3 // len(colours)), axis=-1)), alpha
 

@@ -13,24 +13,15 @@ from pillow_rnc.errors import SignatureError
 from pillow_rnc.plugin.file_io import rewound
 from pillow_rnc.plugin.image_file import RncImageFile
 from pillow_rnc.plugin.options import LoadOptions
-from pillow_rnc.plugin.validation import (
-    check_boolean,
-    check_callback,
-    check_integer,
-    check_iterations,
-    check_max_memory,
-    check_max_threads,
-    check_max_work,
-    check_region,
-)
+from pillow_rnc.plugin.validation import check_region, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from PIL._typing import StrOrBytesPath
 
-    from pillow_rnc.codec.progress import OnProgress
-    from pillow_rnc.plugin.validation import Region
+    from pillow_rnc.codec.execution import OnProgress
+    from pillow_rnc.container.tile_grid import Region
 
 
 def open_image(  # noqa: PLR0913 -- all but one are options
@@ -53,31 +44,32 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         fp: Path or binary file object, which is read from its start wherever it stands.
         iterations: Decode at most this many, 1 to 16, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
-        device: What runs the network: "cpu", or a device of torch such as "cuda"; "cpu" by default.
-        allow_truncated: Show the whole iterations of a file that ends too early.
-        max_pixels: Largest image to open; `Image.MAX_IMAGE_PIXELS` with its warning when None.
+        device: What runs the network: "cpu", which is the default, or a device of torch such as "cuda".
+        allow_truncated: Decode the complete iterations of a truncated file.
+        max_pixels: Largest image to open, in pixels; if None, `Image.MAX_IMAGE_PIXELS` with its warning.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
-        max_memory: Bytes that tiles at work may take together; one alone may take more.
-        max_threads: Threads that compute at a time, 0 for as many as are of use; see `register_rnc_opener`.
-        on_iteration: Called during `load` with the number of iterations done, their total, and the picture so far.
-        on_progress: Called during `load` with the number of steps done and their total, from the thread that loads; a
-            step is an iteration of a tile. What a callback raises ends `load`, which can be called again.
+        max_memory: Bytes that the tiles of a batch may take together; a single tile may take more.
+        max_threads: Threads that compute at a time; 0 chooses as many as are useful; see `register_rnc_opener`.
+        on_iteration: Called during `load` with the number of iterations done, their total, and the image so far.
+        on_progress: Called during `load` with the number of steps done and their total, in the thread that loads; a
+            step is one iteration of one tile. An exception of a callback ends `load`, which can be called again.
 
     Raises:
-        RncFileError: The file is damaged, needs something that is not known here, or too much work.
+        RncFileError: The file is damaged, uses a feature or model that is not available, or takes too much work.
         RncOptionError: An argument is not allowed.
     """
-    check_boolean("allow_truncated", allow_truncated)
-    if max_pixels is not None:
-        check_integer("max_pixels", max_pixels, 1, None)
-    if iterations is not None:
-        check_iterations(iterations)
-    if max_work is not None:
-        check_max_work(max_work)
-    if max_memory is not None:
-        check_max_memory(max_memory)
-    if max_threads is not None:
-        check_max_threads(max_threads)
+    options = validated(
+        iterations=iterations,
+        device=device,
+        allow_truncated=allow_truncated,
+        max_pixels=max_pixels,
+        max_work=max_work,
+        max_memory=max_memory,
+        max_threads=max_threads,
+        on_iteration=on_iteration,
+        on_progress=on_progress,
+    )
+    max_pixels = options.pop("max_pixels", None)
     try:
         im = RncImageFile(fp if isinstance(fp, (str, bytes, os.PathLike)) else rewound(fp))
     except SyntaxError as error:
@@ -86,25 +78,15 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         if im._exclusive_fp:  # noqa: SLF001 -- of our own class
             unless_returned.callback(im.close)
         _check_size(im.size, max_pixels)
-        im.restrict(
-            LoadOptions(
-                iterations=iterations,
-                region=None if region is None else check_region(region, im.size),
-                device=device,
-                allow_truncated=allow_truncated,
-                on_iteration=check_callback("on_iteration", on_iteration),
-                on_progress=check_callback("on_progress", on_progress),
-                max_work=max_work,
-                max_memory=max_memory,
-                max_threads=max_threads,
-            )
-        )
+        if region is not None:
+            options["region"] = check_region(region, im.size)
+        im.restrict(LoadOptions.from_validated(options))
         unless_returned.pop_all()
     return im
 
 
 def _check_size(size: tuple[int, int], max_pixels: int | None) -> None:
-    """Raise or warn as `Image.open` does for pictures of unreasonable size."""
+    """Raise or warn as `Image.open` does for images of unreasonable size."""
     pixels = size[0] * size[1]
     limit = max_pixels
     if limit is None:

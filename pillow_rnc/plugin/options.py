@@ -1,7 +1,7 @@
-"""The keywords of ``save(...)`` and ``open(...)``: what there is, defaults, precedence.
+"""The keywords of ``save(...)`` and ``open(...)``: their defaults and their precedence.
 
-Everything is checked here, by `_checks`, before the first byte is read or written.
-Unknown keywords are ignored, as Pillow's contract says; known ones with a bad value raise
+Options are validated before the first byte is read or written.
+Unknown keywords are ignored, as Pillow expects of its plugins; known ones with a value that is not allowed raise
 `RncOptionError`, which names the option and what is allowed.
 Must not load torch or numpy.
 """
@@ -9,56 +9,42 @@ Must not load torch or numpy.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pillow_rnc.container import alpha
-from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, MAX_ITERATIONS, MAX_OVERLAP, TILE_SIZES
-from pillow_rnc.container.tile_grid import TILE_ALIGNMENT
+from pillow_rnc.codec.execution import ExecutionOptions
+from pillow_rnc.container.alpha import LOSSLESS
+from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, MAX_ITERATIONS
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.defaults import current_defaults
-from pillow_rnc.plugin.validation import (
-    check_boolean,
-    check_callback,
-    check_device,
-    check_integer,
-    check_iterations,
-    check_number,
-    check_text,
-)
+from pillow_rnc.plugin.defaults import DEFAULT_ITERATIONS, EXECUTION_OPTIONS, changed_execution, current_defaults
+from pillow_rnc.plugin.validation import MAX_QUALITY, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from PIL import Image
 
-    from pillow_rnc.codec.progress import OnProgress
-    from pillow_rnc.plugin.validation import Region
-
-DEFAULT_ITERATIONS = 8
-MAX_QUALITY = 100
+    from pillow_rnc.container.tile_grid import Region
 
 
 @dataclass(frozen=True, slots=True)
 class SaveOptions:
-    """The rate and coding options of one ``save`` call; at most one rate option is not None.
+    """The rate and coding options of one call of ``save``; at most one rate option is not None.
 
     Attributes:
         iterations: Iterations to store, or "keep" to copy the stream of the opened file.
         target_size: Largest allowed size of the whole file in bytes.
         target_bpp: Largest allowed size of the whole file in bits per pixel.
-        target_psnr: Store the first iteration that reaches this PSNR in dB, alpha left aside.
+        target_psnr: Store the first iterations that reach this PSNR in dB; alpha is not counted.
         quality: 0 to 100; see `quality_to_iterations`.
-        alpha_quality: 0 to 100, which loses nothing; see `alpha.encode_alpha`.
-        model: Name or id of a bundled model.
+        default_iterations: Iterations to store if no rate option is given.
+        alpha_quality: 0 to 100, which is lossless; see `alpha.encode_alpha`.
+        model: Name or id of a model.
         tile_size: Side of a tile in pixels.
         overlap: Overlap of neighbouring tiles in pixels.
-        device: What runs the network: "cpu", or a device of torch, or None for the default.
         verify: Decode all codes before anything is written.
-        max_memory: Bytes that tiles at work may take together, or None for the default.
-        max_threads: Threads that compute at a time, 0 for as many as are of use, or None for the default.
-        on_progress: Called with the steps of encoding that are done, and their total.
         recode: A coding option was given, so a stored stream must not be copied.
+        execution: How to compute.
     """
 
     iterations: int | Literal["keep"] | None = None
@@ -66,76 +52,67 @@ class SaveOptions:
     target_bpp: float | None = None
     target_psnr: float | None = None
     quality: float | None = None
-    alpha_quality: float = alpha.LOSSLESS
+    default_iterations: int = DEFAULT_ITERATIONS
+    alpha_quality: float = LOSSLESS
     model: str = "auto"
     tile_size: int = DEFAULT_TILE_SIZE
     overlap: int = DEFAULT_OVERLAP
-    device: str | None = None
     verify: bool = False
-    max_memory: int | None = None
-    max_threads: int | None = None
-    on_progress: OnProgress | None = None
     recode: bool = False
+    execution: ExecutionOptions = field(default_factory=ExecutionOptions)
 
     @classmethod
     def from_encoderinfo(cls, encoderinfo: Mapping[str, Any]) -> SaveOptions:
-        """Return the checked options among the keywords of ``save``.
+        """Return the validated options among the keywords of ``save``.
 
         Raises:
             RncOptionError: A value has the wrong type or range, or two rate options are given.
         """
-        # None stands for "not given", so that programs can pass their own unset options on.
-        given = {name: value for name, value in encoderinfo.items() if value is not None}
-        rates = [name for name in ("iterations", "target_size", "target_bpp", "target_psnr") if name in given]
+        # None means "not given", so that programs can pass their own unset options on.
+        given = {name: encoderinfo[name] for name in _SAVE_KEYWORDS if encoderinfo.get(name) is not None}
+        rates = [name for name in _RATES if name in given]
         if len(rates) > 1:
             msg = f"{' and '.join(rates)} cannot be given together, give one of them"
             raise RncOptionError(msg)
-        if given.get("lossless"):
-            msg = "lossless=True is not possible, the codec is lossy; allowed is False"
-            raise RncOptionError(msg)
-        if given.get("preview"):
-            msg = "preview is not possible, the first iteration of a file is one; allowed is False"
-            raise RncOptionError(msg)
-        quality = given.get("quality")
-        if quality == "keep" and not rates:
-            given["iterations"], quality = "keep", None
-        tile_size = _tile_size(given.get("tile_size", DEFAULT_TILE_SIZE))
+        for name, reason in _IMPOSSIBLE.items():
+            if given.pop(name, False):
+                msg = f"{name} is not possible, {reason}; allowed is False"
+                raise RncOptionError(msg)
+        if rates:
+            given.pop("quality", None)
+        elif given.get("quality") == "keep":
+            given["iterations"] = given.pop("quality")
+        keep = isinstance(given.get("iterations"), str) and _is_keep(given.pop("iterations"))
+        options = validated(**given)
+        if keep:
+            options["iterations"] = "keep"
+        _check_overlap(options.get("overlap", 0), options.get("tile_size", DEFAULT_TILE_SIZE))
+        defaults = current_defaults()
         return cls(
-            iterations=_iterations(given.get("iterations")),
-            target_size=_optional_integer("target_size", given.get("target_size"), 1, None),
-            target_bpp=_optional_number("target_bpp", given.get("target_bpp"), 0, None),
-            target_psnr=_optional_number("target_psnr", given.get("target_psnr"), 0, None),
-            quality=None if rates else _optional_number("quality", quality, 0, MAX_QUALITY),
-            alpha_quality=check_number("alpha_quality", given.get("alpha_quality", alpha.LOSSLESS), 0, alpha.LOSSLESS),
-            model=check_text("model", given.get("model", "auto")),
-            tile_size=tile_size,
-            overlap=_overlap(given.get("overlap"), tile_size),
-            device=None if "device" not in given else check_device(given["device"]),
-            verify=check_boolean("verify", given.get("verify", False)),
-            max_memory=_optional_integer("max_memory", given.get("max_memory"), 1, None),
-            max_threads=_optional_integer("max_threads", given.get("max_threads"), 0, None),
-            on_progress=check_callback("on_progress", given.get("on_progress")),
+            **{name: value for name, value in options.items() if name not in EXECUTION_OPTIONS},
+            default_iterations=defaults.iterations,
             recode=any(name in given for name in ("model", "tile_size", "overlap")),
+            execution=changed_execution(defaults.execution, options),
         )
 
     def encoded_iterations(self, most: int) -> int:
-        """Return how many iterations to encode; a target encodes all and cuts.
+        """Return how many iterations to encode; a target encodes all, and the file is truncated to it afterwards.
 
         Args:
-            most: What the model can code; only an explicit ``iterations`` may ask for more, and is refused then.
+            most: Iterations of the model; only an explicit ``iterations`` may exceed them, and is rejected later.
         """
         if isinstance(self.iterations, int):
             return self.iterations
         if self.quality is not None:
             return min(most, quality_to_iterations(self.quality))
         if self.target_size is self.target_bpp is self.target_psnr is None:
-            return min(most, current_defaults().iterations or DEFAULT_ITERATIONS)
+            return min(most, self.default_iterations)
         return most
 
     def copied_iterations(self, stored: int) -> int | None:
         """Return how many of the stored iterations to copy, or None to encode anew.
 
-        Encoding decoded pixels again only loses, so every option that does not force it copies.
+        Encoding decoded pixels again can only lose, so whatever option does not require it copies.
         """
         if self.recode or self.target_psnr is not None:
             return None
@@ -146,7 +123,7 @@ class SaveOptions:
         return stored
 
     def size_limit(self, width: int, height: int) -> tuple[str, int] | None:
-        """Return the option that limits the file and the limit in bytes, if there is one."""
+        """Return the option that limits the size of the file, and the limit in bytes, if there is one."""
         if self.target_size is not None:
             return "target_size", self.target_size
         if self.target_bpp is not None:
@@ -161,24 +138,28 @@ class LoadOptions:
     Attributes:
         iterations: Decode at most this many, or None for all.
         region: Decode this box only.
-        device: What runs the network: "cpu", or a device of torch, or None for the default.
-        allow_truncated: Decode the whole iterations of a cut file.
-        on_iteration: Called with the count so far, the count in all, and the picture.
-        on_progress: Called with the steps of decoding that are done, and their total.
+        allow_truncated: Decode the complete iterations of a truncated file.
+        on_iteration: Called with the iterations done, their total, and the image so far.
         max_work: Most pixels times iterations to decode, or None for the default.
-        max_memory: Bytes that tiles at work may take together, or None for the default.
-        max_threads: Threads that compute at a time, 0 for as many as are of use, or None for the default.
+        execution: Options of `ExecutionOptions` that were given for this file; see `resolved_execution`.
     """
 
     iterations: int | None = None
     region: Region | None = None
-    device: str | None = None
     allow_truncated: bool = False
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
-    on_progress: OnProgress | None = None
     max_work: int | None = None
-    max_memory: int | None = None
-    max_threads: int | None = None
+    execution: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_validated(cls, options: Mapping[str, Any]) -> LoadOptions:
+        """Return the options with these values, by name; see `validation.validated`."""
+        own = {name: value for name, value in options.items() if name not in EXECUTION_OPTIONS}
+        return cls(**own, execution={name: options[name] for name in EXECUTION_OPTIONS & options.keys()})
+
+    def resolved_execution(self) -> ExecutionOptions:
+        """Return how to compute: as given for the file, else by the defaults that apply now, when it is decoded."""
+        return changed_execution(current_defaults().execution, self.execution)
 
 
 def quality_to_iterations(quality: float) -> int:
@@ -186,37 +167,27 @@ def quality_to_iterations(quality: float) -> int:
     return max(1, math.ceil(quality * MAX_ITERATIONS / MAX_QUALITY))
 
 
-def _iterations(value: object) -> int | Literal["keep"] | None:
-    if value is None or value == "keep":
-        return "keep" if value == "keep" else None
-    if isinstance(value, str):
-        msg = f"iterations {value!r} is not allowed, give 1 to {MAX_ITERATIONS} or 'keep'"
+_RATES = ("iterations", "target_size", "target_bpp", "target_psnr")
+_IMPOSSIBLE = {
+    "lossless": "the codec is lossy",
+    "preview": "the first iteration of a file is one",
+}
+_SAVE_KEYWORDS = (
+    *_RATES,
+    *_IMPOSSIBLE,
+    *("quality", "alpha_quality", "model", "tile_size", "overlap", "verify"),
+    *EXECUTION_OPTIONS,
+)
+
+
+def _is_keep(iterations: str) -> bool:
+    if iterations != "keep":
+        msg = f"iterations {iterations!r} is not allowed, give 1 to {MAX_ITERATIONS} or 'keep'"
         raise RncOptionError(msg)
-    return check_iterations(value)
+    return True
 
 
-def _tile_size(value: object) -> int:
-    tile_size = check_integer("tile_size", value, TILE_SIZES[0], TILE_SIZES[-1])
-    return _multiple("tile_size", tile_size)
-
-
-def _overlap(value: object, tile_size: int) -> int:
-    limit = min(tile_size // 2, MAX_OVERLAP)
-    if value is None:
-        return min(DEFAULT_OVERLAP, limit)
-    return _multiple("overlap", check_integer("overlap", value, 0, limit))
-
-
-def _multiple(name: str, value: int) -> int:
-    if value % TILE_ALIGNMENT:
-        msg = f"{name} {value} is not allowed, give a multiple of {TILE_ALIGNMENT}"
+def _check_overlap(overlap: int, tile_size: int) -> None:
+    if overlap > tile_size // 2:
+        msg = f"overlap {overlap} is not allowed, give an integer from 0 to {tile_size // 2}"
         raise RncOptionError(msg)
-    return value
-
-
-def _optional_integer(name: str, value: object, low: int, high: int | None) -> int | None:
-    return None if value is None else check_integer(name, value, low, high)
-
-
-def _optional_number(name: str, value: object, low: float, high: float | None) -> float | None:
-    return None if value is None else check_number(name, value, low, high)

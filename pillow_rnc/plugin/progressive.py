@@ -1,4 +1,4 @@
-"""`pillow_rnc.progressive`: the picture after each iteration, to go through or to look at in a notebook."""
+"""`pillow_rnc.progressive`: the image after each iteration, to iterate over or to view in a notebook."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from PIL._typing import StrOrBytesPath
 
-    from pillow_rnc.plugin.validation import Region
+    from pillow_rnc.container.tile_grid import Region
 
 _SHOWN_PIXELS = 500_000
-"""Larger pictures are scaled down in notebooks, which keep every one of them."""
+"""Larger images are scaled down in notebooks, which store each of them."""
 
 _STYLE = """
 .NAME img { display: none; max-width: 100%; margin-top: 0.4em; }
@@ -33,10 +33,10 @@ _STYLE = """
 
 
 class Progressive:
-    """The pictures after 1, 2, ... iterations: iterate over them, or let a notebook show them.
+    """The images after 1, 2, ... iterations: iterate over them, or let a notebook display them.
 
-    An iteration is read from the file when its picture is asked for, so a slow file shows early.
-    Of a file that ends too early the whole iterations come first, and then the error.
+    An iteration is read from the file when its image is asked for, so the first images of a slow file appear early.
+    Of a truncated file the complete iterations come first, and then the error.
     """
 
     def __init__(self, source: RncImageFile | StrOrBytesPath | IO[bytes], options: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ class Progressive:
         """Yield a new image each time, with the metadata of the file.
 
         Raises:
-            RncFileError: The file is damaged, needs something that is not known here, or too much work.
+            RncFileError: The file is damaged, uses a feature or model that is not available, or takes too much work.
             RncOptionError: An option is not allowed.
         """
         if isinstance(self._source, RncImageFile):
@@ -57,25 +57,25 @@ class Progressive:
             yield from im.progressive()
 
     def _repr_html_(self) -> str:
-        """Return all pictures, one of which shows; a notebook asks for this."""
+        """Return HTML with all images, one of which is visible; notebooks call this."""
         name = f"rnc-{os.urandom(6).hex()}"
-        pictures = [
+        images = [
             f'<img src="{lossless_data_uri(within_pixels(im, _SHOWN_PIXELS))}" alt="after {done}">'
             for done, im in enumerate(self, 1)
         ]
-        count = len(pictures)
+        count = len(images)
         buttons = [
             f'<input type="radio" name="{name}" id="{name}-{done}"{" checked" * (done == count)}>'
             f'<label for="{name}-{done}">{done}</label>'
             for done in range(1, count + 1)
         ]
-        # No script, which many programs that show notebooks do not run.
+        # Without a script, which many notebook viewers do not run.
         chosen = "".join(
             f".{name} input:nth-of-type({done}):checked ~ img:nth-of-type({done}) {{ display: block; }}\n"
             for done in range(1, count + 1)
         )
         style = _STYLE.replace("NAME", name) + chosen
-        return f'<div class="{name}"><style>{style}</style>iterations {"".join(buttons)}{"".join(pictures)}</div>'
+        return f'<div class="{name}"><style>{style}</style>iterations {"".join(buttons)}{"".join(images)}</div>'
 
 
 def progressive(
@@ -89,22 +89,22 @@ def progressive(
     max_work: int | None = None,
     max_threads: int | None = None,
 ) -> Progressive:
-    """Return the pictures after 1, 2, ... iterations, each refined from the one before.
+    """Return the images after 1, 2, ... iterations, each refined from the one before.
 
-    Go through them with ``for``; a Jupyter notebook shows them with a button for each.
+    Iterate over them with ``for``; a Jupyter notebook displays them with a button for each.
 
     Args:
         source: Path or binary file object; or an opened image, which takes no further arguments.
-        iterations: As for `open`, and so are the other arguments: stop after this many.
-        region: Show only this part.
+        iterations: Stop after this many; like the other options, as for `open`.
+        region: Decode only this part.
         device: What runs the network: "cpu", or a device of torch.
-        allow_truncated: End quietly where a cut file ends.
-        max_pixels: Largest image to open.
+        allow_truncated: End without an error where a truncated file ends.
+        max_pixels: Largest image to open, in pixels.
         max_work: Most pixels times iterations to decode.
-        max_threads: Threads that compute at a time, 0 for as many as are of use.
+        max_threads: Threads that compute at a time; 0 chooses as many as are useful.
 
     Raises:
-        RncOptionError: The source is an image of another format, or an opened one with arguments beside it.
+        RncOptionError: The source is an image of another format, or an opened image combined with options.
     """
     options = {
         "iterations": iterations,
@@ -118,7 +118,7 @@ def progressive(
     if isinstance(source, RncImageFile):
         for name, value in options.items():
             if value not in (None, False):
-                raise RncOptionError(f"{name} is given to pillow_rnc.open, not beside an opened image")
+                raise RncOptionError(f"{name} is given to pillow_rnc.open, not together with an opened image")
     elif isinstance(source, Image.Image):
         raise RncOptionError(f"image of format {source.format} has no iterations, open an .rnc file")
     return Progressive(source, options)

@@ -1,15 +1,13 @@
-"""Explicit registration with Pillow, and the defaults that a program sets once.
+"""Registration with Pillow, and the defaults that a program sets once.
 
-Importing `pillow_rnc` registers the format already; a call says so in a way that no linter deletes.
+Importing `pillow_rnc` registers the format already; an explicit call is one that no linter removes as unused.
 """
 
 from __future__ import annotations
 
 import mimetypes as mimetypes_of_python
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -19,22 +17,15 @@ from pillow_rnc.plugin.defaults import Defaults, current_defaults, set_for_block
 from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.file_io import write_stream
 from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, MIME_TYPE, RncImageFile
-from pillow_rnc.plugin.validation import (
-    check_boolean,
-    check_device,
-    check_iterations,
-    check_max_memory,
-    check_max_threads,
-    check_max_work,
-)
+from pillow_rnc.plugin.validation import validated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import IO
 
 
 def register() -> None:
-    """Make Pillow know the format; a second time changes nothing."""
+    """Register the format with Pillow; calling it again changes nothing."""
     Image.register_open(FORMAT, RncImageFile, _accept)
     Image.register_save(FORMAT, _save)
     Image.register_save_all(FORMAT, _save_all)
@@ -52,24 +43,23 @@ def register_rnc_opener(
     max_threads: int | None = None,
     mimetypes: bool = False,
 ) -> None:
-    """Make Pillow know the format, and set the defaults of this process; may be called again at any time.
+    """Register the format with Pillow and set the defaults of this process; may be called again at any time.
 
     Args:
         iterations: What ``save`` stores when no rate is given, 1 to 16; 8 when None.
-        device: Torch device that runs the network.
-        keep_metadata: Carry EXIF, XMP, comment and resolution of an image over; its colour profile always is.
-        max_work: Most pixels times iterations that a file may take to decode; when None, what the environment
-            variable PILLOW_RNC_MAX_WORK says, or all iterations of the largest picture that Pillow opens unwarned.
-        max_memory: Bytes that tiles at work may take together, 128 MiB when None; one alone may take more.
-        max_threads: Threads that compute at a time, for all of the process while one file is worked on; when None
-            or 0, two, and as many as torch takes by itself; a large number leaves NumPy's products as they are.
-        mimetypes: Tell Python's own `mimetypes` about the extension, which it may know as RELAX NG.
+        device: What runs the network: "cpu", or a device of torch such as "cuda".
+        keep_metadata: Carry over EXIF, XMP, comment and resolution of an image; its colour profile always is.
+        max_work: Most pixels times iterations to decode of one file; if None, the value of the environment variable
+            PILLOW_RNC_MAX_WORK, or all iterations of the largest image that Pillow opens without a warning.
+        max_memory: Bytes that the tiles of a batch may take together, 128 MiB if None; a single tile may take more.
+        max_threads: Threads that compute at a time, process-wide while a file is encoded or decoded. If None or 0, two
+            for NumPy, and for torch its own default. A large number leaves NumPy's BLAS threads as they are.
+        mimetypes: Register the media type with Python's `mimetypes` too, which may know the extension as RELAX NG.
 
     Raises:
         RncOptionError: A value is not allowed.
     """
-    defaults = _changed(
-        Defaults(),
+    options = validated(
         keep_metadata=keep_metadata,
         iterations=iterations,
         device=device,
@@ -80,7 +70,7 @@ def register_rnc_opener(
     register()
     if mimetypes:
         mimetypes_of_python.add_type(MIME_TYPE, EXTENSION)
-    set_for_process(defaults)
+    set_for_process(Defaults().changed(options))
 
 
 @contextmanager
@@ -93,7 +83,7 @@ def use_options(
     max_memory: int | None = None,
     max_threads: int | None = None,
 ) -> Iterator[None]:
-    """Within this block, in this thread or task, use other defaults; what is None stays as it is.
+    """Use other defaults within this block, in this thread or task; None leaves a default as it is.
 
     Args:
         iterations: As for `register_rnc_opener`.
@@ -106,8 +96,7 @@ def use_options(
     Raises:
         RncOptionError: A value is not allowed.
     """
-    defaults = _changed(
-        current_defaults(),
+    options = validated(
         keep_metadata=keep_metadata,
         iterations=iterations,
         device=device,
@@ -115,24 +104,8 @@ def use_options(
         max_memory=max_memory,
         max_threads=max_threads,
     )
-    with set_for_block(defaults):
+    with set_for_block(current_defaults().changed(options)):
         yield
-
-
-_CHECKS: dict[str, Callable[[object], object]] = {
-    "keep_metadata": partial(check_boolean, "keep_metadata"),
-    "iterations": check_iterations,
-    "device": check_device,
-    "max_work": check_max_work,
-    "max_memory": check_max_memory,
-    "max_threads": check_max_threads,
-}
-
-
-def _changed(base: Defaults, **values: object) -> Defaults:
-    """Return other defaults in which what is not None replaces what was there."""
-    checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in values.items() if value is not None}
-    return replace(base, **checked)
 
 
 def _accept(prefix: bytes) -> bool:
@@ -140,7 +113,7 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature
-    # Once, so that an error leaves nothing behind in the stream.
+    # In one call, so that an error leaves nothing behind in the stream.
     write_stream(fp, encode_images([im], im.encoderinfo)[0])
 
 

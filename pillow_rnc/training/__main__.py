@@ -1,6 +1,6 @@
 """``python -m pillow_rnc.training RECIPE --data DATA --out DIR``: train, or go on where the last run stopped.
 
-The same command serves two cores, one GPU and, behind ``torchrun``, many; see .github/TRAINING.md.
+The same command serves two cores, one GPU and, behind ``torchrun``, many; see docs/training-reference.md.
 """
 
 from __future__ import annotations

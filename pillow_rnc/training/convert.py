@@ -17,7 +17,7 @@ from typing import Any
 
 from safetensors.numpy import load, save
 
-from pillow_rnc.plugin.file_io import write_path
+from pillow_rnc.plugin.file_io import atomic_write
 
 _MANIFEST = "MANIFEST.json"
 _DIGEST_LETTERS = 12
@@ -76,7 +76,7 @@ def convert(source: Path, folder: Path, name: str, date: dt.date) -> Path:
     replaced = [source, record, card, source.parent / crops] if source.parent.resolve() == folder.resolve() else []
     for old in replaced:
         old.unlink(missing_ok=True)
-    write_path(path, data)
+    atomic_write(path, data)
     for companion, text in companions.items():
         companion.parent.mkdir(exist_ok=True)
         companion.write_text(text, encoding="utf-8", newline="\n")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 
 from pillow_rnc.models.weights import load, register
-from pillow_rnc.plugin.file_io import write_path
+from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.objective import TrainedModel
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
@@ -56,6 +56,6 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{name or recipe.name}-{digest[:_DIGEST_LETTERS]}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    write_path(path, data)
+    atomic_write(path, data)
     load(register(path).model_id)
     return path

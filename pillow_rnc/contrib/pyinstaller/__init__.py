@@ -1,8 +1,8 @@
-"""PyInstaller finds its hooks for this package here, by an entry point; nothing has to be asked for.
+"""PyInstaller: finds its hooks for this package here, by an entry point, without any option.
 
-The weights go into the frozen program, and the modules that are imported where they are used.
-torch goes in too where it is installed, and is by far the largest part: `--exclude-module torch` leaves it out of
-programs that decode on the processor.
+The frozen program includes the weights, and the modules that are imported inside functions.
+It also includes torch if that is installed, by far the largest part: `--exclude-module torch` omits it from programs
+that decode on the CPU without it.
 """
 
 from __future__ import annotations

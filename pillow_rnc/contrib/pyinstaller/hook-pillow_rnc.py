@@ -1,10 +1,10 @@
-"""What a frozen program needs beside the modules that its analysis finds: the weights."""
+"""The data files of a frozen program: the weights, which the analysis of imports does not find."""
 
 from __future__ import annotations
 
 from pillow_rnc.models.weights import releases
 
-# Named one by one, as an editable install has them in the checkout.
+# Listed one by one, because in an editable install they are in the checkout.
 datas = [
     (str(path), "pillow_rnc/_weights")
     for release in releases()

@@ -1,4 +1,4 @@
-"""Items are made ahead, in a thread, and nothing is lost when that goes wrong."""
+"""Items are computed ahead, in a thread, and nothing is lost when that fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pillow_rnc.codec.prefetch import work_ahead
+from pillow_rnc.codec.prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def test_items_come_in_order_and_from_another_thread() -> None:
             threads.add(threading.get_ident())
             yield number
 
-    assert list(work_ahead(items())) == list(range(20))
+    assert list(prefetch(items())) == list(range(20))
     assert threading.get_ident() not in threads
     assert len(threads) == 1
 
@@ -35,7 +35,7 @@ def test_the_next_items_are_made_while_one_is_used() -> None:
             made.release()
             yield number
 
-    ahead = work_ahead(items())
+    ahead = prefetch(items())
     next(ahead)
 
     assert all(made.acquire(timeout=10) for _ in range(1 + 16))
@@ -43,7 +43,7 @@ def test_the_next_items_are_made_while_one_is_used() -> None:
     ahead.close()
 
 
-def test_alone_nothing_is_made_ahead_and_no_thread_is_there() -> None:
+def test_without_a_thread_nothing_is_computed_ahead() -> None:
     made = []
 
     def items() -> Iterator[int]:
@@ -51,7 +51,7 @@ def test_alone_nothing_is_made_ahead_and_no_thread_is_there() -> None:
             made.append((number, threading.get_ident()))
             yield number
 
-    ahead = work_ahead(items(), alone=True)
+    ahead = prefetch(items(), threaded=False)
 
     assert next(ahead) == 0
     assert made == [(0, threading.get_ident())]
@@ -63,7 +63,7 @@ def test_an_error_comes_in_the_place_of_its_item() -> None:
         yield 1
         raise KeyError("two")
 
-    ahead = work_ahead(items())
+    ahead = prefetch(items())
 
     assert next(ahead) == 1
     with pytest.raises(KeyError, match="two"):
@@ -72,7 +72,7 @@ def test_an_error_comes_in_the_place_of_its_item() -> None:
 
 def test_leaving_early_leaves_no_thread() -> None:
     before = threading.active_count()
-    ahead = work_ahead(iter(range(100)))
+    ahead = prefetch(iter(range(100)))
     next(ahead)
     ahead.close()
 
@@ -85,7 +85,7 @@ def test_without_threads_items_come_all_the_same(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
 
-    assert list(work_ahead(iter("abc"))) == ["a", "b", "c"]
+    assert list(prefetch(iter("abc"))) == ["a", "b", "c"]
 
 
 def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
@@ -97,7 +97,7 @@ def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
         assert go_on.wait(10)
         yield 2
 
-    ahead = work_ahead(items())
+    ahead = prefetch(items())
     next(ahead)
     assert begun.wait(10)
     ahead.close()

@@ -1,0 +1,114 @@
+"""Parsed arguments of ``rnc`` -> options of its commands; and the combinations that are wrong usage."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pillow_rnc.cli import commands
+from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions
+from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination
+from pillow_rnc.errors import RncOptionError
+from pillow_rnc.plugin.image_file import EXTENSION
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pillow_rnc.cli.conversion import ConversionOptions
+    from pillow_rnc.cli.reporting import Record
+
+_SAVE_PARAMS = ("iterations", "quality", "target_size", "target_bpp", "target_psnr", "alpha_quality", "device")
+
+
+def conversion_options(arguments: argparse.Namespace) -> ConversionOptions:
+    """Return the options of ``encode`` or ``decode`` for every image."""
+    if arguments.command == "encode":
+        params = {name: getattr(arguments, name) for name in _SAVE_PARAMS if getattr(arguments, name) is not None}
+        return EncodeOptions(arguments.model, tuple(arguments.strip), params)
+    return DecodeOptions(
+        arguments.model,
+        arguments.format,
+        arguments.iterations,
+        arguments.region,
+        arguments.size,
+        arguments.device,
+        arguments.allow_truncated,
+    )
+
+
+def file_command(arguments: argparse.Namespace) -> Callable[[Path], Record]:
+    """Return the command for a single file."""
+    if arguments.command in ("info", "verify"):
+        plain: Callable[[Path], Record] = getattr(commands, arguments.command)
+        return plain
+    destination = _destination(arguments)
+    if arguments.command == "truncate":
+        rate = commands.TruncateOptions(arguments.iterations, arguments.target_size)
+        return partial(commands.truncate, destination=destination, options=rate)
+    options = conversion_options(arguments)
+    if isinstance(options, EncodeOptions):
+        return partial(commands.encode, destination=destination, options=options)
+    command = commands.decode_steps if arguments.steps else commands.decode
+    return partial(command, destination=destination, options=options)
+
+
+def shared_outputs(arguments: argparse.Namespace) -> Mapping[Path, Path]:
+    """Return the outputs that several of the files would have, by file."""
+    if not hasattr(arguments, "output"):
+        return {}
+    try:
+        suffix = EXTENSION if arguments.command == "truncate" else conversion_options(arguments).suffix
+    except RncOptionError:  # which the command itself reports
+        return {}
+    return _destination(arguments).shared(arguments.files, suffix)
+
+
+def is_for_folder(arguments: argparse.Namespace) -> bool:
+    """Return whether the command is to work on a folder or a URL."""
+    return arguments.command in ("encode", "decode") and any(
+        isinstance(file, str) or file.is_dir() for file in arguments.files
+    )
+
+
+def usage_error(arguments: argparse.Namespace) -> str | None:
+    """Return what is wrong with the combination of arguments, if anything."""
+    if not hasattr(arguments, "output"):
+        return None
+    return _folder_error(arguments) if is_for_folder(arguments) else _files_error(arguments)
+
+
+def writes_to_stdout(arguments: argparse.Namespace) -> bool:
+    """Return whether standard output receives an image."""
+    if not hasattr(arguments, "output"):
+        return False
+    target: Path | str = arguments.files[0] if arguments.output is None else arguments.output
+    return target == STANDARD_STREAM
+
+
+def _destination(arguments: argparse.Namespace) -> Destination:
+    return Destination(arguments.output, arguments.no_overwrite, only_if_named=arguments.command == "decode")
+
+
+def _files_error(arguments: argparse.Namespace) -> str | None:
+    output: Path | str | None = arguments.output
+    if isinstance(output, str) or getattr(arguments, "dask", None) or getattr(arguments, "manifest", None):
+        return "--output with a URL, --dask and --manifest are for one folder, or its URL"
+    if len(arguments.files) > 1:
+        if output is not None and not output.is_dir():
+            return "--output must be an existing folder if there are several files"
+        if output is None and STANDARD_STREAM in arguments.files:
+            return "- is written to standard output, which takes one file"
+    return None
+
+
+def _folder_error(arguments: argparse.Namespace) -> str | None:
+    output: Path | str | None = arguments.output
+    if len(arguments.files) > 1:
+        return "a folder, or a URL, must be the only FILE"
+    if output is None or output == STANDARD_STREAM or (not isinstance(output, str) and output.is_file()):
+        return "a folder, or a URL, needs another folder or URL as --output"
+    if getattr(arguments, "steps", False):
+        return "--steps is for single files"
+    return None

@@ -1,0 +1,62 @@
+"""`pillow_rnc.models` and `pillow_rnc.register_model`: which models ``save`` can use, and how to add one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from pillow_rnc.models.weights import Release
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Description of a model, returned by `models`.
+
+    Attributes:
+        name: Name, as for ``save(model=...)``.
+        model_id: Id in 16 hexadecimal digits, by which files refer to their model; as in `FileInfo`.
+        date: Date of release, such as "2026-11-23"; None if unknown.
+        is_default: Whether ``save`` uses this model unless another is named.
+    """
+
+    name: str
+    model_id: str
+    date: str | None
+    is_default: bool
+
+
+def models() -> list[ModelInfo]:
+    """Return the available models: those of this installation, the default first, then registered ones.
+
+    Raises:
+        WeightsError: The list of installed models is damaged.
+    """
+    from pillow_rnc.models import weights
+
+    return [_described(release, is_default=index == 0) for index, release in enumerate(weights.releases())]
+
+
+def register_model(path: str | os.PathLike[str]) -> ModelInfo:
+    """Make the model of a weights file available in this process, under the name of the file without its suffix.
+
+    From then on, ``save`` can use it, and files that were encoded with it can be decoded.
+    Of several models with one name, ``save`` uses the one registered last; ids tell them apart.
+
+    Args:
+        path: A .safetensors file, as exported by `pillow_rnc.training`. Its contents are checked on first use.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    from pillow_rnc.models import weights
+
+    release = weights.register(Path(path))
+    return _described(release, is_default=release == weights.releases()[0])
+
+
+def _described(release: Release, *, is_default: bool) -> ModelInfo:
+    return ModelInfo(release.name, release.model_id.hex(), release.date, is_default)

@@ -1,0 +1,56 @@
+"""Programs can list the models and add their own, with public names alone."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from tiny_codec import register_tiny_codec
+
+import pillow_rnc
+from pillow_rnc.models import weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a model under a name that no other test registers."""
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(register_tiny_codec(tmp_path).read_bytes())
+    return path
+
+
+def test_the_default_model_is_listed_first() -> None:
+    models = pillow_rnc.models()
+    default = weights.find(weights.DEFAULT)
+
+    assert [model.is_default for model in models] == [True] + [False] * (len(models) - 1)
+    assert (models[0].name, models[0].model_id) == (default.name, default.model_id.hex())
+
+
+def test_a_registered_model_is_listed_and_can_be_named(own: Path) -> None:
+    model = pillow_rnc.register_model(own)
+    fp = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(fp, "RNC", model="own", iterations=1)
+
+    assert (model.name, model.is_default, model.date) == ("own", False, None)
+    assert model.model_id in {known.model_id for known in pillow_rnc.models()}
+    assert pillow_rnc.info(fp)["model"] == model.model_id
+    assert pillow_rnc.register_model(str(own)) == model
+
+
+def test_a_weights_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(pillow_rnc.WeightsError, match=r"nowhere\.safetensors"):
+        pillow_rnc.register_model(tmp_path / "nowhere.safetensors")
+
+
+def test_the_sub_package_behind_the_function_can_be_imported() -> None:
+    """`pillow_rnc.models` is a function, whichever module was imported first."""
+    from pillow_rnc.models.weights import Release
+
+    assert callable(pillow_rnc.models)
+    assert Release.__module__ == "pillow_rnc.models.weights"
