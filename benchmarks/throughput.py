@@ -206,7 +206,7 @@ def _children() -> list[Process]:
 
 
 def _link(pictures: Sequence[Path], target: Path, count: int) -> None:
-    """Make a folder of so many links to images, repeating them if there are fewer."""
+    """Make a folder of ``count`` links to images, repeating them if there are fewer."""
     target.mkdir()
     for number in range(count):
         picture = pictures[number % len(pictures)]

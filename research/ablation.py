@@ -81,7 +81,7 @@ class VariantRun(Run):
             super().start(model)
 
     def train(self, minutes: float) -> None:
-        """Take steps for so many minutes of CPU time."""
+        """Take steps for this many minutes of CPU time."""
         pace = Pace.of_cpu(minutes)
         while pace.seconds_left > 0:
             self.train_step()
@@ -114,7 +114,7 @@ def _copy_parameters(model: TrainableModel, before: TrainableModel) -> None:
 
 
 def trained(variant: Variant, photographs: Photographs, minutes: float) -> Result:
-    """Train a variant for so many minutes of CPU time and measure it; making its start is not counted."""
+    """Train a variant for this many minutes of CPU time and measure it; its initialisation is not counted."""
     recipes = (*variant.before, variant.recipe)
     model = None
     for recipe in recipes:

@@ -81,7 +81,7 @@ def own_code_lengths(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[n
 
 
 def compare(weights: Weights, training: list[Pixels], held_out: list[Pixels], minutes: float) -> CoderComparison:
-    """Train the published coder for so many minutes of CPU time; return the code lengths of both coders.
+    """Train the published coder for this many minutes of CPU time; return the code lengths of both coders.
 
     Args:
         weights: The model whose codes they are.

@@ -1,4 +1,4 @@
-"""Which crops of an image to look at: chosen by what they contain, the same ones every time."""
+"""Crops of an image to inspect: selected by their content, the same ones every time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
-_BLACK, _WHITE = 8, 247  # levels beyond which a flat area tells nothing
+_BLACK, _WHITE = 8, 247  # beyond these levels a flat area shows nothing
 
 
 class Crop(NamedTuple):

@@ -1,4 +1,4 @@
-"""``python -m research.crop_sheet DIR -o SHEET``: crops to look at, beside JPEG and WebP of the same bytes.
+"""``python -m research.crop_sheet DIR -o SHEET``: crops to inspect, beside JPEG and WebP of the same bytes.
 
 Each image is shown where it is flat, where it has sharp edges, fine texture and strong colours, and where tiles meet.
 Beside the sheet goes a JSON file with numbers of each crop, which a later release is compared with.
@@ -46,7 +46,7 @@ class SheetCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CropPlan:
-    """What is shown of every image."""
+    """What the sheet shows of every image."""
 
     codec: RncCodec
     iterations: tuple[int, ...]

@@ -35,7 +35,7 @@ def chosen_weights(options: argparse.Namespace) -> Weights:
     """Return the chosen model.
 
     Raises:
-        RncError: No model has that name, or the file is no model.
+        RncError: No model has that name, or the file is not a model.
     """
     return load(register(options.weights).model_id if options.weights else options.model)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pillow_rnc.evaluation.rate_distortion import Codec
 
 SHOWN_PEERS = ("jpeg420", "webp", "avif")
-"""Codecs whose files browsers show; those that this Pillow lacks are left out."""
+"""Codecs whose files browsers display; those that this Pillow lacks are omitted."""
 
 MAX_PIXELS = 1_000_000
 MAX_PAGE_BYTES = 256 * 1024 * 1024
@@ -128,7 +128,7 @@ def write_page(
 
 
 def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[[], object] = lambda: None) -> Record:
-    """Return all that the page shows of an RGB image without metadata, ready for JSON.
+    """Return everything that the page shows of an RGB image without metadata, ready for JSON.
 
     ``steps`` has one entry per iteration count: for each codec its point, and the key of its file in ``files``; or for
     a peer that cannot make a file as small as ours, the bytes of its smallest. ``curves`` has the points of each

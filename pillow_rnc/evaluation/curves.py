@@ -71,7 +71,7 @@ def area_under_curve(
     """Return the trapezoid area of a metric over ``low_bpp`` to ``high_bpp``.
 
     Between points the curve is linear in bpp. A curve that ends early is held at its
-    last value: whoever may spend more bytes may also spend fewer, so this is a lower bound.
+    last value: with more bytes allowed, the same file can still be used, so this is a lower bound.
     A curve that starts late is continued by the line through its first two points, not
     below 0; as such curves bend downwards there, this favours the codec, so the
     width is returned for the reader to judge. nan for a curve of fewer than two rates.

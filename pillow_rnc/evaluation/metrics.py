@@ -28,7 +28,7 @@ _hvs_and_hvsm = HVS_BACKENDS.get("cpp", HVS_BACKENDS["numpy"])["psnr_hvs_hvsm"]
 
 
 class Scores(NamedTuple):
-    """How near one image is to its original; greater is nearer."""
+    """How close an image is to its original; greater is closer."""
 
     psnr: float  # dB, mean squared error over all pixels and the three channels
     ms_ssim: float  # unitless, at most 1; nan when a side is below MS_SSIM_MIN_SIDE_PX

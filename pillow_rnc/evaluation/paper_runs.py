@@ -121,7 +121,7 @@ def recipe_of(base: Recipe, combination: Combination) -> Recipe:
 
 
 def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, minutes: float) -> Checkpoint:
-    """Train until so many minutes of CPU time are spent in all, including what was spent before.
+    """Train until this many minutes of CPU time are spent in all, including what was spent before.
 
     Args:
         recipe: That of the combination.

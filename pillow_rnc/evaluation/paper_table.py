@@ -1,4 +1,4 @@
-"""``python -m pillow_rnc.evaluation table``: the paper's comparison, trained and measured anew.
+"""``python -m pillow_rnc.evaluation table``: the paper's comparison, trained and measured again.
 
 Four cells and three frameworks from one recipe, each for the same CPU time, on the same images, beside JPEG measured in
 the same way. Complete runs are not trained again; a run that was killed resumes from its checkpoint, and so does every

@@ -1,4 +1,4 @@
-"""One image that explains the format: the first bytes of a file, more of them, and what each shows."""
+"""A drawing that explains the format: prefixes of a file, and the image that each of them shows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PANEL_PX = (400, 300)
 _GAP_PX = 20
 _BAR_PX = 22
 _FONT_PX = 24
-_QUALITY = 92  # of the WebP; what it loses cannot be seen beside what the iterations show
+_QUALITY = 92  # of the WebP; its losses are invisible beside the differences between iterations
 _BACKGROUND, _INK, _FAINT = "white", "#1c1d1f", "#63666b"
 _REST, _THERE = "#dcdde0", "#0b62c4"
 
@@ -98,7 +98,7 @@ def explain(file: bytes, iterations: Sequence[int]) -> Image.Image:
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], ends: Sequence[int], filled: int) -> None:
-    """Draw the file as a bar with a notch at the end of each iteration, filled as far as so many bytes go."""
+    """Draw the file as a bar with a notch at the end of each iteration, filled up to a number of bytes."""
     left, top = corner
     scale = _PANEL_PX[0] / ends[-1]
     draw.rectangle((left, top, left + _PANEL_PX[0] - 1, top + _BAR_PX), fill=_REST)
@@ -126,7 +126,7 @@ def _cat() -> Image.Image:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pillow_rnc.evaluation prefixes",
-        description="Draw what the first bytes of a file show, and what more of them do.",
+        description="Draw the images that growing prefixes of a file show.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the drawing, such as docs/one-file.webp")
     parser.add_argument(

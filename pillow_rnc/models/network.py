@@ -24,7 +24,7 @@ MemoryT = TypeVar("MemoryT")
 
 
 class Transform(nn.Module, ABC):
-    """RGB pixels in 0..255 <-> what a network codes."""
+    """RGB pixels in 0..255 <-> the target that a network codes."""
 
     @abstractmethod
     def forward(self, pixels: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class CodecNetwork(nn.Module, ABC, Generic[StateT, WeightsT, MemoryT]):
         """Return the binarizer's input for the next iteration, [N, C, h, w], and the encoder's next memory.
 
         Args:
-            target: What ``transform`` made of the pixels.
+            target: Output of ``transform``.
             weights: Those of the iteration.
             state: State before it.
             memory: The encoder's own memory, None before the first iteration.

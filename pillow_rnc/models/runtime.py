@@ -100,7 +100,7 @@ def _operands_of(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
 class FallBackTiles:
     """The network at work on n tiles of one size; see `TileNetwork`.
 
-    Codes that were encoded before stay as they are: whoever takes over reads them, as a decoder does.
+    Codes that were encoded before are kept: the network that takes over reads them, as a decoder does.
 
     Args:
         on_device: Makes the network.

@@ -1,4 +1,4 @@
-"""How many threads compute at a time: a limit on NumPy's matrix products, for as long as somebody needs it.
+"""How many threads compute at a time: a limit on NumPy's matrix products, for as long as it is needed.
 
 Products are small here, and network and entropy coder run side by side anyway: more threads for each product occupy
 more of the CPU and, measured, take more time as well. So by default there is one for each. The number belongs to the
@@ -61,6 +61,6 @@ def threads_per_product(max_threads: int) -> int:
 
 @contextmanager
 def limit_threads(max_threads: int) -> Iterator[None]:
-    """Within this block, compute with so many threads in all; 0 for as many as are useful, which are two."""
+    """Within this block, compute with at most this many threads in all; 0 stands for two, the most that are useful."""
     with _blas_threads.override(threads_per_product(max_threads)):
         yield

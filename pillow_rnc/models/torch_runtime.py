@@ -85,7 +85,7 @@ _process = os.getpid()
 
 @contextmanager
 def _limited_threads(threads: int) -> Iterator[None]:
-    """Within this block torch computes with so many threads, 0 for no limit.
+    """Within this block torch computes with at most this many threads, 0 for no limit.
 
     In a forked child it has one: those that its parent had started do not exist there, and would be waited for forever.
     """

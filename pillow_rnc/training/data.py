@@ -53,7 +53,7 @@ def source_files(source: Path) -> Iterator[SourceFile]:
 
     Raises:
         FileNotFoundError: There is no such folder or file.
-        zipfile.BadZipFile: The file is no pack.
+        zipfile.BadZipFile: The file is not a pack.
     """
     if not source.is_dir():
         with zipfile.ZipFile(source) as pack:
@@ -66,7 +66,7 @@ def source_files(source: Path) -> Iterator[SourceFile]:
 
 
 def read_pixels(file: SourceFile) -> NDArray[np.uint8] | None:
-    """Return the pixels uint8 [H, W, 3] of a file; None, and a warning that names it, if it is no valid image."""
+    """Return the pixels uint8 [H, W, 3] of a file; None, and a warning that names it, if it is not a valid image."""
     try:
         with file.open() as data, Image.open(data) as image:
             if image.mode.startswith(_DEEP_MODES):
@@ -82,7 +82,7 @@ def load_photographs(source: Path, *, smallest_px: int, held_out_share: float = 
     """Read every image of a folder or pack.
 
     Args:
-        source: A folder, searched recursively, or a pack. Files that are no images are named in a warning and
+        source: A folder, searched recursively, or a pack. Files that are not images are named in a warning and
             counted.
         smallest_px: Images with a shorter side are skipped.
         held_out_share: Part of the files kept for validation, by name.

@@ -1,4 +1,4 @@
-"""The interface of what a run can train: a codec network, what learns beside it, and its loss."""
+"""The interface of a model that a run can train: a codec network, its entropy model, and its loss."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainableModel(nn.Module, ABC):
         network: The codec.
 
     Attributes:
-        entropy: What learns to predict the codes; may have no parameters.
+        entropy: Learns to predict the codes; may have no parameters.
         codec_learns: False while ``entropy`` learns alone.
         autocast: Precision of the codec's convolutions and matrix products; None for float32.
         draws_codes: Whether codes are drawn at random in training, so that a step needs a seed of its own.
@@ -88,7 +88,7 @@ class TrainableModel(nn.Module, ABC):
         """Initialise the parameters from training images, float32 [N, 3, H, W] in 0..255."""
 
     def compile_parts(self, compiler: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Replace the functions that do the arithmetic by what ``compiler`` makes of them."""
+        """Replace the functions that do the arithmetic by those that ``compiler`` returns for them."""
 
     def macs_per_pixel(self) -> float | None:
         """Return multiply-accumulates per pixel of a forward pass; None if they are not counted."""

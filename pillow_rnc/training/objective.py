@@ -59,7 +59,7 @@ def codec_iteration(
 
     Args:
         network: The codec.
-        target: What its transform made of the images.
+        target: Output of its transform.
         weights: Those of the iteration.
         state: State of the codec before the iteration.
         memory: The encoder's memory before the iteration.
@@ -138,7 +138,7 @@ class RateDistortionModel(TrainableModel, Generic[StateT, WeightsT, MemoryT]):
         self._rate_iteration: Callable[..., RateOutput] = rate_iteration
 
     def compile_parts(self, compiler: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Replace the functions of an iteration by what ``compiler`` makes of them."""
+        """Replace the functions of an iteration by those that ``compiler`` returns for them."""
         self._codec_iteration = compiler(codec_iteration)
         self._reconstruction_error = compiler(reconstruction_error)
         self._rate_iteration = compiler(rate_iteration)

@@ -1,6 +1,6 @@
 """``python -m pillow_rnc.training.pack FOLDER FILE``: one file of photographs, to carry to another machine.
 
-The files go in as they are (they are compressed already) and are decoded where they are used. Files that are no valid
+The files go in as they are (they are compressed already) and are decoded where they are used. Files that are not valid
 images are named and left out.
 """
 

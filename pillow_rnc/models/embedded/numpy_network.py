@@ -42,7 +42,7 @@ def _neighbours(length: int) -> Floats:
 
 
 class _Codes:
-    """What the codes of n tiles say so far: intervals of coefficients, and the masking derived from them.
+    """The state after the codes of n tiles so far: intervals of coefficients, and the masking derived from them.
 
     Args:
         weights: Of the network.
@@ -99,7 +99,7 @@ class _Decoder:
 
     Args:
         weights: Of the network.
-        codes: What the codes say.
+        codes: The intervals and their masking.
         shape: n, rows, columns.
     """
 

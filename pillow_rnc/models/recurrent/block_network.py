@@ -108,7 +108,7 @@ class Encoder(nn.Module):
 class Decoder(RecurrentCore):
     """Bits [N, code_channels, h, w] -> update of the coefficients, in units of the gain, [N, 192, h, w].
 
-    The update comes in two parts: the direct path carries what the bits say, and the recurrent path predicts the rest.
+    The update comes in two parts: the direct path carries what the bits mean, and the recurrent path predicts the rest.
     The step that a bit stands for depends on whether its coefficient is significant.
     """
 

@@ -126,5 +126,5 @@ class PaperModel(TrainableModel):
 
 
 def nominal_bpp(iterations: int) -> float:
-    """Return the bits per pixel of so many iterations before entropy coding: 1/8 each."""
+    """Return the bits per pixel of a number of iterations before entropy coding: 1/8 each."""
     return iterations * CODE_CHANNELS / CODE_STRIDE**2

@@ -1,7 +1,7 @@
 """Where training of the `BlockNetwork` starts: an embedded dead-zone quantizer of the coefficients, found greedily.
 
 Code channels come in pairs: "above" and "below" of one coefficient at one level. While a coefficient is not yet
-significant, a pair fires outside a dead zone; once it is, the first pair says in which half of its interval the
+significant, a pair fires outside a dead zone; once it is, the first pair selects the half of its interval in which the
 coefficient lies, as bit-plane coders do. Further levels of a coefficient form a thermometer code for large values.
 Each iteration assigns its pairs where they reduce squared error + lambda * bits most, with a Lagrange multiplier that
 falls from iteration to iteration. Most codes are then zeros, which the entropy network codes almost for nothing: the
@@ -57,7 +57,7 @@ class _Sample:
         self.residual, self.significant, self.steps = residual, significant, steps
 
     def fires(self, one: _Level) -> tuple[Tensor, Tensor]:
-        """Return where a pair fires, bool [blocks] each: among blocks not yet significant, and among the others."""
+        """Return where a pair has a one, bool [blocks] each: among blocks not yet significant, and among the others."""
         significant = self.significant[:, one.coefficient]
         dead_zone = torch.where(significant, 0.0, _DEAD_ZONE)
         fires = self.residual[:, one.coefficient].abs() > (one.level - 1 + dead_zone) * one.step
@@ -70,7 +70,7 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def _event_bits(event: Tensor, among: Tensor, significant: Tensor) -> Tensor:
-    """Return the bits per block that say where an event happens, significance being known."""
+    """Return the bits per block that code where an event happens, given significance."""
     bits = torch.zeros(())
     for group in (among & significant, among & ~significant):
         share = group.float().mean()
