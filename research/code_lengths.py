@@ -72,8 +72,8 @@ class CodeLengths:
                 own["context.weight"][t],
                 own["output.weight"][t],
                 own["output.bias"][t],
-                own["tally_output.weight"][t - 1] if t else None,
-                AccumulatorWeights(own["tally.weight"][t - 1], own["tally.scale"][t - 1]) if t else None,
+                own["accumulator_output.weight"][t - 1] if t else None,
+                AccumulatorWeights(own["accumulator.weight"][t - 1], own["accumulator.scale"][t - 1]) if t else None,
             )
             for t in range(weights.config.iterations)
         ]

@@ -205,14 +205,14 @@ def test_other_weights_are_unsupported() -> None:
         reference_decoder.decode(DAMAGED, odd_weights())
 
 
-def test_a_model_of_another_framework_is_unsupported() -> None:
+def test_a_model_of_another_family_is_unsupported() -> None:
     (size,) = struct.unpack("<Q", WEIGHTS[:8])
-    config = json.loads(json.loads(WEIGHTS[8 : 8 + size])["__metadata__"]["config"]) | {"framework": "additive"}
+    config = json.loads(json.loads(WEIGHTS[8 : 8 + size])["__metadata__"]["config"]) | {"family": "recurrent"}
     weights = save(load(WEIGHTS), metadata={"config": json.dumps(config)})
     header = replace(BASE, model_id=read_model(weights).model_id)
     data = Draft(header, (), code_units(header, MODEL, Random(1), Plan())).bytes()  # noqa: S311 -- to be repeated
 
-    with pytest.raises(reference_decoder.UnsupportedError, match="framework"):
+    with pytest.raises(reference_decoder.UnsupportedError, match="family"):
         reference_decoder.decode(data, weights)
 
 

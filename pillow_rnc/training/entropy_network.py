@@ -245,8 +245,8 @@ class EntropyNetwork(nn.Module):
             "entropy.feature.weight": self.feature_weight,
             "entropy.context.weight": self.context_weight,
             "entropy.output.weight": self.output_weight,
-            "entropy.tally_input.weight": self.accumulator_input,
-            "entropy.tally_output.weight": self.accumulator_output,
+            "entropy.accumulator_input.weight": self.accumulator_input,
+            "entropy.accumulator_output.weight": self.accumulator_output,
         }
         biases = {
             "entropy.state_in.bias": self.state_in_bias * BIAS,
@@ -256,6 +256,10 @@ class EntropyNetwork(nn.Module):
         out = {name: integer_weight(p).to(torch.int8).cpu().contiguous() for name, p in weights.items()}
         out.update({name: torch.round(p).to(torch.int32).cpu().contiguous() for name, p in biases.items()})
         accumulators = accumulator_weights(network)
-        out["entropy.tally.weight"] = torch.stack([a.weight for a in accumulators]).to(torch.int16).cpu().contiguous()
-        out["entropy.tally.scale"] = torch.stack([a.scale for a in accumulators]).to(torch.int32).cpu().contiguous()
+        out["entropy.accumulator.weight"] = (
+            torch.stack([a.weight for a in accumulators]).to(torch.int16).cpu().contiguous()
+        )
+        out["entropy.accumulator.scale"] = (
+            torch.stack([a.scale for a in accumulators]).to(torch.int32).cpu().contiguous()
+        )
         return out
