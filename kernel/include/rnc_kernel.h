@@ -1,0 +1,96 @@
+/* rnc_kernel.h -- the hot parts of pillow-rnc in C11: entropy coding, intervals, decoder network, pixels.
+
+   Every object lives in memory that the caller provides and keeps; the library allocates nothing and has no global
+   state. Objects of different memory may be used by different threads at once; an entropy model and a network are only
+   read once they are made, and may be shared. Every length is checked before it is used. Memory need not be aligned.
+
+   The twin of each function is NumPy code of the package, named beside it. What is integer there is the same here bit
+   by bit, on every instruction set.
+
+   Lines between the two marks below are also read by cffi. */
+
+#ifndef RNC_KERNEL_H
+#define RNC_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cffi begin */
+enum rnc_status {
+    RNC_OK = 0,
+    RNC_ERROR_ARGUMENT = -1, /* a length or an option does not fit */
+    RNC_ERROR_MODEL = -2,    /* the tensors are not those of a legal model */
+    RNC_ERROR_MEMORY = -3,   /* less memory was given than was asked for */
+    RNC_ERROR_PAYLOAD = -4,  /* the payload is not the one of its bits */
+    RNC_ERROR_INFERRED = -5, /* an inferred bit is 1 */
+    RNC_ERROR_ITERATION = -6, /* the model codes no further iteration */
+    RNC_ERROR_SELF_CHECK = -7 /* the payload just written does not decode to its bits */
+};
+
+enum rnc_isa { RNC_ISA_AUTO = -1, RNC_ISA_PLAIN = 0, RNC_ISA_AVX2 = 1, RNC_ISA_AVXVNNI = 2, RNC_ISA_AVX512 = 3, RNC_ISA_COUNT = 4 };
+
+/* Bit i is set if this machine can run the instruction set i of rnc_isa. */
+unsigned rnc_isa_supported(void);
+
+/* Sizes of an entropy network; spec, "Sizes and passes". */
+typedef struct {
+    int32_t iterations, pairs, state_channels, hidden_channels, tallies, passes;
+    int32_t lattice[3]; /* of each pass, in coding order */
+} rnc_entropy_shape;
+
+/* Tensors of the weights file, row-major; lengths in elements. */
+typedef struct {
+    const int8_t *state_in_weight;
+    size_t state_in_weight_length;
+    const int32_t *state_in_bias;
+    size_t state_in_bias_length;
+    const int8_t *state_weight;
+    size_t state_weight_length;
+    const int8_t *feature_weight;
+    size_t feature_weight_length;
+    const int32_t *feature_bias;
+    size_t feature_bias_length;
+    const int8_t *context_weight;
+    size_t context_weight_length;
+    const int8_t *output_weight;
+    size_t output_weight_length;
+    const int32_t *output_bias;
+    size_t output_bias_length;
+    const int16_t *tally_weight;
+    size_t tally_weight_length;
+    const int32_t *tally_scale;
+    size_t tally_scale_length;
+    const int8_t *tally_input_weight;
+    size_t tally_input_weight_length;
+    const int8_t *tally_output_weight;
+    size_t tally_output_weight_length;
+    const float *coefficient; /* of each pair of each iteration; spec, "Visits" */
+    size_t coefficient_length;
+    const float *level;
+    size_t level_length;
+} rnc_entropy_tensors;
+
+/* Twin: pillow_rnc.entropy.model.EntropyModel. `size` receives the bytes that a model takes. */
+int rnc_entropy_model_size(const rnc_entropy_shape *shape, size_t *size);
+int rnc_entropy_model_init(void *model, size_t size, const rnc_entropy_shape *shape, const rnc_entropy_tensors *tensors, int isa);
+
+/* Twins: pillow_rnc.entropy.tile_coder.TileDecoder and TileEncoder. One tile of rows x columns cells, from iteration 0
+   on; the model must outlive it. Planes are uint8 [2 * pairs][rows][columns], each 0 or 1. A tile is of no use after an
+   error, but for RNC_ERROR_INFERRED, RNC_ERROR_ITERATION and RNC_ERROR_ARGUMENT, which leave it as it was. */
+int rnc_entropy_tile_size(const void *model, int32_t rows, int32_t columns, size_t *size);
+int rnc_entropy_tile_init(void *tile, size_t size, const void *model, int32_t rows, int32_t columns);
+/* Decodes the next iteration. */
+int rnc_entropy_tile_decode(void *tile, const uint8_t *payload, size_t payload_length, uint8_t *plane, size_t plane_length);
+/* Encodes the next iteration. `length` receives the length of the payload, or SIZE_MAX if it exceeds the capacity; the
+   plane is taken in either way. RNC_ERROR_INFERRED: `inferred` receives how many inferred bits are 1. */
+int rnc_entropy_tile_encode(void *tile, const uint8_t *plane, size_t plane_length, uint8_t *payload, size_t capacity, size_t *length, size_t *inferred);
+/* Takes in the codes of the next iteration, which were stored raw. */
+int rnc_entropy_tile_take(void *tile, const uint8_t *plane, size_t plane_length, size_t *inferred);
+
+/* Twins: pillow_rnc.entropy.range_coder.SegmentEncoder and SegmentDecoder, for tests. Probabilities k / 65536 of a one,
+   k in 1..65535. */
+int rnc_range_encode(const uint8_t *bits, const uint16_t *k, size_t count, uint8_t *payload, size_t capacity, size_t *length);
+int rnc_range_decode(const uint8_t *payload, size_t payload_length, const uint16_t *k, size_t count, uint8_t *bits);
+/* cffi end */
+
+#endif
