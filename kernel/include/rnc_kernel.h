@@ -91,6 +91,91 @@ int rnc_entropy_tile_take(void *tile, const uint8_t *plane, size_t plane_length,
    k in 1..65535. */
 int rnc_range_encode(const uint8_t *bits, const uint16_t *k, size_t count, uint8_t *payload, size_t capacity, size_t *length);
 int rnc_range_decode(const uint8_t *payload, size_t payload_length, const uint16_t *k, size_t count, uint8_t *bits);
+/* Sizes of a decoder network; spec, "Weights file". */
+typedef struct {
+    int32_t iterations, pairs, decoder_channels, context_channels, decoder_steps;
+} rnc_network_shape;
+
+/* Operands of pillow_rnc.models.embedded.numpy_weights, row-major; lengths in elements. T, G, d and c are the sizes
+   above; n is c for the context and d for the detail. */
+typedef struct {
+    const float *input_kernel; /* [3, 3, n] */
+    size_t input_kernel_length;
+    const float *hidden_kernel; /* [3, 3, n] */
+    size_t hidden_kernel_length;
+    const float *hidden_shift; /* [n] */
+    size_t hidden_shift_length;
+    const float *gates; /* [2 n + 1, 2 n] */
+    size_t gates_length;
+    const float *candidate; /* [2 n + 1, n] */
+    size_t candidate_length;
+} rnc_cell_tensors;
+
+typedef struct {
+    const float *sight; /* [384, d] */
+    size_t sight_length;
+    const float *down; /* [4 d + 1, c] */
+    size_t down_length;
+    const float *up; /* [c + 1, 4 d] */
+    size_t up_length;
+    const float *output; /* [d + 1, 192] */
+    size_t output_length;
+    rnc_cell_tensors context, detail;
+    const float *gain; /* [T] */
+    size_t gain_length;
+    const float *bias; /* [T, d] */
+    size_t bias_length;
+    const float *shift; /* [T, 192] */
+    size_t shift_length;
+    const float *coefficient; /* [T, G], as are the next two */
+    size_t coefficient_length;
+    const float *level;
+    size_t level_length;
+    const float *step;
+    size_t step_length;
+    float masking_exponent, masking_floor;
+    /* The block transform: cosines [8][8] by frequency, weights of the coefficients, R, G, B to Y, Cb, Cr and back,
+       what becomes of the differences around a border before blocks are transformed and afterwards, lifting steps and
+       gain of the wavelet. */
+    const float *cosines;
+    size_t cosines_length;
+    const float *weights;
+    size_t weights_length;
+    const float *colours;
+    size_t colours_length;
+    const float *colours_back;
+    size_t colours_back_length;
+    const float *overlap;
+    size_t overlap_length;
+    const float *overlap_back;
+    size_t overlap_back_length;
+    const float *lifting;
+    size_t lifting_length;
+} rnc_network_tensors;
+
+/* Twin: pillow_rnc.models.embedded.numpy_weights.NetworkWeights. */
+int rnc_network_size(const rnc_network_shape *shape, size_t *size);
+int rnc_network_init(void *network, size_t size, const rnc_network_shape *shape, const rnc_network_tensors *tensors, int isa);
+
+/* Twin: pillow_rnc.models.embedded.numpy_network.NumpyTiles, for one tile of rows x columns cells of 8 by 8 pixels, both
+   even; the network must outlive it. `encodes` is 1 for a tile that gets a target, otherwise 0. */
+int rnc_network_tile_size(const void *network, int32_t rows, int32_t columns, int encodes, size_t *size);
+int rnc_network_tile_init(void *tile, size_t size, const void *network, int32_t rows, int32_t columns, int encodes);
+/* pixels [8 rows][8 columns][3] */
+int rnc_network_tile_set_target(void *tile, const uint8_t *pixels, size_t length);
+/* Writes the codes of the next iteration, which are taken in. */
+int rnc_network_tile_encode(void *tile, uint8_t *plane, size_t plane_length);
+/* Takes the codes of the next iteration; any byte but 0 is a one. */
+int rnc_network_tile_decode(void *tile, const uint8_t *plane, size_t plane_length);
+/* Writes the samples [8 rows][8 columns][3], a part of the work at each call until `done` is 1. */
+int rnc_network_tile_pixels(void *tile, float *pixels, size_t length, int *done);
+
+/* Twin: pillow_rnc.codec.blending. Adds a part of a tile to the rows of an image, three values to a pixel: rows +=
+   across * down * tile. Row lengths in values. Any network tells the instruction set. `finite` receives whether all samples are finite numbers. */
+int rnc_blend(const void *network, float *rows, size_t rows_length, size_t rows_stride, const float *tile, size_t tile_length, size_t tile_stride,
+              const float *across, size_t columns, const float *down, size_t count, int *finite);
+/* Rounds and limits to 0..255; to one value a pixel if grey. */
+int rnc_round(const void *network, uint8_t *out, size_t out_length, const float *values, size_t length, int grey);
 /* cffi end */
 
 #endif

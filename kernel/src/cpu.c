@@ -1,6 +1,7 @@
 /* Which instruction sets this machine has. */
 
 #include "compute.h"
+#include "network_compute.h"
 #include "rnc_kernel.h"
 
 #ifdef RNC_X86
@@ -42,17 +43,27 @@ unsigned rnc_isa_supported(void) {
 unsigned rnc_isa_supported(void) { return 1u << RNC_ISA_PLAIN; }
 #endif
 
-const rnc_compute *rnc_compute_for(int isa) {
+/* The instruction set to use, -1 if there is none such. */
+static int settle(int isa) {
     unsigned supported = rnc_isa_supported();
     if (isa == RNC_ISA_AUTO)
         for (isa = RNC_ISA_COUNT - 1; !(supported >> isa & 1); isa--) {}
-    if (isa < 0 || isa >= RNC_ISA_COUNT || !(supported >> isa & 1)) return NULL;
-    switch (isa) {
-#ifdef RNC_X86
-    case RNC_ISA_AVX2: return &rnc_compute_avx2;
-    case RNC_ISA_AVXVNNI: return &rnc_compute_avxvnni;
-    case RNC_ISA_AVX512: return &rnc_compute_avx512;
-#endif
-    default: return &rnc_compute_plain;
-    }
+    return isa >= 0 && isa < RNC_ISA_COUNT && supported >> isa & 1 ? isa : -1;
 }
+
+#ifdef RNC_X86
+#define CHOOSE(isa, table) \
+    switch (settle(isa)) { \
+    case RNC_ISA_PLAIN: return &table##plain; \
+    case RNC_ISA_AVX2: return &table##avx2; \
+    case RNC_ISA_AVXVNNI: return &table##avxvnni; \
+    case RNC_ISA_AVX512: return &table##avx512; \
+    default: return NULL; \
+    }
+#else
+#define CHOOSE(isa, table) return settle(isa) == RNC_ISA_PLAIN ? &table##plain : NULL;
+#endif
+
+const rnc_compute *rnc_compute_for(int isa) { CHOOSE(isa, rnc_compute_) }
+const rnc_network_compute *rnc_network_compute_for(int isa) { CHOOSE(isa, rnc_network_) }
+const rnc_intervals_compute *rnc_intervals_compute_for(int isa) { CHOOSE(isa, rnc_intervals_) }

@@ -1,0 +1,310 @@
+/* Compiled once for each instruction set, with RNC_SUFFIX as its name; see network_compute.h. Additions and
+   multiplications may fuse here. */
+
+#include "network_compute.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(RNC_USE_AVX512) || defined(RNC_USE_AVXVNNI) || defined(RNC_USE_AVX2) || defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#define RNC_PASTE_(a, b) a##b
+#define RNC_PASTE(a, b) RNC_PASTE_(a, b)
+#define SQUASH 4.0f
+#define WIDEST 4.0f
+
+/* ---- Sums of products ---- */
+
+#if defined(RNC_USE_AVX512)
+
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    __m512 a[RNC_ROWS][3];
+    for (int r = 0; r < RNC_ROWS; r++) a[r][0] = a[r][1] = a[r][2] = _mm512_set1_ps(bias[r]);
+    for (int s = 0; s < count; s++) {
+        const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS, *b = terms[s].inputs;
+        for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+            __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16), b2 = _mm512_loadu_ps(b + 32);
+#pragma GCC unroll 8
+            for (int r = 0; r < RNC_ROWS; r++) {
+                __m512 weight = _mm512_set1_ps(w[r]);
+                a[r][0] = _mm512_fmadd_ps(weight, b0, a[r][0]);
+                a[r][1] = _mm512_fmadd_ps(weight, b1, a[r][1]);
+                a[r][2] = _mm512_fmadd_ps(weight, b2, a[r][2]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < RNC_ROWS; r++)
+        for (int v = 0; v < 3; v++) _mm512_storeu_ps(out + r * RNC_LANES + 16 * v, a[r][v]);
+}
+
+#elif defined(RNC_USE_AVX2) || defined(RNC_USE_AVXVNNI)
+
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int half = 0; half < RNC_ROWS; half += 4)
+        for (int part = 0; part < RNC_LANES; part += 24) {
+            __m256 a[4][3];
+            for (int r = 0; r < 4; r++) a[r][0] = a[r][1] = a[r][2] = _mm256_set1_ps(bias[half + r]);
+            for (int s = 0; s < count; s++) {
+                const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS + half, *b = terms[s].inputs + part;
+                for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+                    __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8), b2 = _mm256_loadu_ps(b + 16);
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        __m256 weight = _mm256_set1_ps(w[r]);
+                        a[r][0] = _mm256_fmadd_ps(weight, b0, a[r][0]);
+                        a[r][1] = _mm256_fmadd_ps(weight, b1, a[r][1]);
+                        a[r][2] = _mm256_fmadd_ps(weight, b2, a[r][2]);
+                    }
+                }
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 3; v++) _mm256_storeu_ps(out + (half + r) * RNC_LANES + part + 8 * v, a[r][v]);
+        }
+}
+
+#elif defined(__ARM_NEON)
+
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int half = 0; half < RNC_ROWS; half += 4)
+        for (int part = 0; part < RNC_LANES; part += 16) {
+            float32x4_t a[4][4];
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 4; v++) a[r][v] = vdupq_n_f32(bias[half + r]);
+            for (int s = 0; s < count; s++) {
+                const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS + half, *b = terms[s].inputs + part;
+                for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+                    float32x4_t b0 = vld1q_f32(b), b1 = vld1q_f32(b + 4), b2 = vld1q_f32(b + 8), b3 = vld1q_f32(b + 12);
+                    for (int r = 0; r < 4; r++) {
+                        a[r][0] = vfmaq_n_f32(a[r][0], b0, w[r]);
+                        a[r][1] = vfmaq_n_f32(a[r][1], b1, w[r]);
+                        a[r][2] = vfmaq_n_f32(a[r][2], b2, w[r]);
+                        a[r][3] = vfmaq_n_f32(a[r][3], b3, w[r]);
+                    }
+                }
+            }
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 4; v++) vst1q_f32(out + (half + r) * RNC_LANES + part + 4 * v, a[r][v]);
+        }
+}
+
+#else
+
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int r = 0; r < RNC_ROWS; r++)
+        for (int i = 0; i < RNC_LANES; i++) out[r * RNC_LANES + i] = bias[r];
+    for (int s = 0; s < count; s++) {
+        const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS, *b = terms[s].inputs;
+        for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES)
+            for (int r = 0; r < RNC_ROWS; r++)
+                for (int i = 0; i < RNC_LANES; i++) out[r * RNC_LANES + i] += w[r] * b[i];
+    }
+}
+
+#endif
+
+/* ---- Cells ---- */
+
+static void convolve(float *restrict out, const float *restrict map, ptrdiff_t stride, const float *kernel, float shift) {
+    const float *a = map - stride - 1, *b = map - 1, *c = map + stride - 1;
+    const float k0 = kernel[0], k1 = kernel[1], k2 = kernel[2], k3 = kernel[3], k4 = kernel[4], k5 = kernel[5], k6 = kernel[6], k7 = kernel[7], k8 = kernel[8];
+    for (int i = 0; i < RNC_LANES; i++)
+        out[i] = shift + k0 * a[i] + k1 * a[i + 1] + k2 * a[i + 2] + k3 * b[i] + k4 * b[i + 1] + k5 * b[i + 2] + k6 * c[i] + k7 * c[i + 1] + k8 * c[i + 2];
+}
+
+/* A quotient of polynomials, as in Eigen; within 4 units in the last place. Beyond 7.9 it is 1. */
+static void hyperbolic_tangent(float *values, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float x = values[i], s, p, q;
+        x = x > 7.90531110763549805f ? 7.90531110763549805f : x;
+        x = x < -7.90531110763549805f ? -7.90531110763549805f : x;
+        s = x * x;
+        p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
+        p = s * p + -8.60467152213735e-11f;
+        p = s * p + 5.12229709037114e-08f;
+        p = s * p + 1.48572235717979e-05f;
+        p = s * p + 6.37261928875436e-04f;
+        p = s * p + 4.89352455891786e-03f;
+        q = s * 1.19825839466702e-06f + 1.18534705686654e-04f;
+        q = s * q + 2.26843463243900e-03f;
+        q = s * q + 4.89352518554385e-03f;
+        values[i] = x * p / q;
+    }
+}
+
+static void open_gate(float *restrict a, const float *restrict b, size_t count) {
+    for (size_t i = 0; i < count; i++) a[i] = (1.0f + a[i]) * b[i];
+}
+
+static void step(float *restrict out, const float *hidden, const float *restrict update, const float *restrict candidate) {
+    if (!hidden)
+        for (int i = 0; i < RNC_LANES; i++) out[i] = 0.5f * (1.0f + update[i]) * candidate[i];
+    else
+        for (int i = 0; i < RNC_LANES; i++) out[i] = hidden[i] + 0.5f * (1.0f + update[i]) * (candidate[i] - hidden[i]);
+}
+
+/* ---- Coefficients ---- */
+
+static inline float width_of(float reach, float gain) {
+    float width = fabsf(reach) * gain;
+    return width < WIDEST ? width : WIDEST;
+}
+
+static void see(float *restrict seen, float *restrict width, const float *restrict middle, const float *restrict reach, const float *restrict gain) {
+    for (int i = 0; i < RNC_LANES; i++) {
+        float k = middle[i] * gain[i];
+        seen[i] = k / (SQUASH + fabsf(k));
+        width[i] = width_of(reach[i], gain[i]);
+    }
+}
+
+static void place(float *restrict out, const float *restrict inside, const float *restrict middle, const float *restrict reach, const float *restrict gain, float shift) {
+    for (int i = 0; i < RNC_LANES; i++) {
+        float sign = (middle[i] > 0.0f ? shift : 0.0f) - (middle[i] < 0.0f ? shift : 0.0f);
+        out[i] = middle[i] + (inside[i] + sign) * width_of(reach[i], gain[i]) / gain[i];
+    }
+}
+
+static void place_unseen(float *restrict out, const float *restrict inside, const float *restrict gain) {
+    for (int i = 0; i < RNC_LANES; i++) out[i] = inside[i] * WIDEST / gain[i];
+}
+
+static void gain(float *restrict out, const float *restrict wider, float factor) {
+    for (int i = 0; i < RNC_LANES; i++) out[i] = factor / wider[i];
+}
+
+static void fold(float *restrict even, float *restrict odd, const float *restrict from, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        even[i] = from[2 * i];
+        odd[i] = from[2 * i + 1];
+    }
+}
+
+static void unfold(float *restrict out, const float *restrict from, const float *restrict even, const float *restrict odd, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        out[2 * i] = from[2 * i] + even[i];
+        out[2 * i + 1] = from[2 * i + 1] + odd[i];
+    }
+}
+
+/* ---- Transform ---- */
+
+static void transform(float *restrict out, size_t out_stride, const float *restrict in, size_t in_stride, const float *restrict m, size_t count) {
+    for (int j = 0; j < 8; j++, m += 8) {
+        float *to = out + (size_t)j * out_stride;
+        for (size_t i = 0; i < count; i++)
+            to[i] = m[0] * in[i] + m[1] * in[i + in_stride] + m[2] * in[i + 2 * in_stride] + m[3] * in[i + 3 * in_stride]
+                    + m[4] * in[i + 4 * in_stride] + m[5] * in[i + 5 * in_stride] + m[6] * in[i + 6 * in_stride] + m[7] * in[i + 7 * in_stride];
+    }
+}
+
+static void filter(float *restrict before, float *restrict after, size_t stride, const float *restrict m, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float l[8], d[4];
+        for (int k = 0; k < 4; k++) {
+            l[k] = before[(size_t)k * stride + i];
+            l[4 + k] = after[(size_t)k * stride + i];
+        }
+        for (int k = 0; k < 4; k++) d[k] = l[k] - l[7 - k];
+        for (int k = 0; k < 4; k++) {
+            float s = l[k] + l[7 - k], t = m[4 * k] * d[0] + m[4 * k + 1] * d[1] + m[4 * k + 2] * d[2] + m[4 * k + 3] * d[3];
+            before[(size_t)k * stride + i] = 0.5f * (s + t);
+            after[(size_t)(3 - k) * stride + i] = 0.5f * (s - t);
+        }
+    }
+}
+
+/* Lines [24][16] of some of 16 blocks -> [blocks][24]. */
+static void write_blocks(float *restrict out, float lines[24][16], size_t count) {
+#if defined(__SSE2__)
+    for (size_t x = 0; x < count; x += 4)
+        for (int k = 0; k < 24; k += 4) {
+            __m128 a = _mm_loadu_ps(lines[k] + x), b = _mm_loadu_ps(lines[k + 1] + x), c = _mm_loadu_ps(lines[k + 2] + x), d = _mm_loadu_ps(lines[k + 3] + x);
+            _MM_TRANSPOSE4_PS(a, b, c, d);
+            _mm_storeu_ps(out + 24 * x + k, a);
+            if (x + 1 < count) _mm_storeu_ps(out + 24 * (x + 1) + k, b);
+            if (x + 2 < count) _mm_storeu_ps(out + 24 * (x + 2) + k, c);
+            if (x + 3 < count) _mm_storeu_ps(out + 24 * (x + 3) + k, d);
+        }
+#else
+    for (size_t x = 0; x < count; x++)
+        for (int k = 0; k < 24; k++) out[24 * x + k] = lines[k][x];
+#endif
+}
+
+static void write_pixels(float *restrict out, const float *restrict planes, size_t plane, size_t line, const float *restrict m, size_t count) {
+    for (size_t start = 0; start < count; start += 16) {
+        float lines[24][16];
+        for (int j = 0; j < 8; j++) {
+            const float *y = planes + (size_t)j * line + start, *cb = y + plane, *cr = cb + plane;
+            for (int i = 0; i < 16; i++) { /* planes have room for them */
+                lines[3 * j][i] = 128.0f + m[0] * y[i] + m[1] * cb[i] + m[2] * cr[i];
+                lines[3 * j + 1][i] = 128.0f + m[3] * y[i] + m[4] * cb[i] + m[5] * cr[i];
+                lines[3 * j + 2][i] = 128.0f + m[6] * y[i] + m[7] * cb[i] + m[8] * cr[i];
+            }
+        }
+        write_blocks(out + 24 * start, lines, count - start < 16 ? count - start : 16);
+    }
+}
+
+static void read_pixels(float *restrict planes, size_t plane, size_t line, const uint8_t *restrict pixels, const float *restrict m, size_t count) {
+    for (size_t x = 0; x < count; x++)
+        for (int j = 0; j < 8; j++) {
+            const uint8_t *p = pixels + 24 * x + 3 * (size_t)j;
+            float r = (float)p[0] - 128.0f, g = (float)p[1] - 128.0f, b = (float)p[2] - 128.0f;
+            float *to = planes + (size_t)j * line + x;
+            to[0] = m[0] * r + m[1] * g + m[2] * b;
+            to[plane] = m[3] * r + m[4] * g + m[5] * b;
+            to[2 * plane] = m[6] * r + m[7] * g + m[8] * b;
+        }
+}
+
+/* ---- Pixels ---- */
+
+static int is_finite(const float *values, size_t count) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, 4);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+static int blend(float *restrict row, const float *restrict tile, const float *restrict weights, float weight, size_t count) {
+    for (size_t x = 0; x < count; x++) {
+        float w = weight * weights[x];
+        row[3 * x] += w * tile[3 * x];
+        row[3 * x + 1] += w * tile[3 * x + 1];
+        row[3 * x + 2] += w * tile[3 * x + 2];
+    }
+    return is_finite(tile, 3 * count);
+}
+
+/* Halves go to the even neighbour, as in NumPy: 2^23 + x has no room for a fraction. */
+static inline uint8_t rounded(float value) {
+    value = value > 0.0f ? value : 0.0f;
+    value = value < 255.0f ? value : 255.0f;
+    value += 8388608.0f;
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return (uint8_t)bits;
+}
+
+static void round_to(uint8_t *restrict out, const float *restrict values, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = rounded(values[i]);
+}
+
+static void round_grey(uint8_t *restrict out, const float *restrict values, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = rounded(0.299f * values[3 * i] + 0.587f * values[3 * i + 1] + 0.114f * values[3 * i + 2]);
+}
+
+const rnc_network_compute RNC_PASTE(rnc_network_, RNC_SUFFIX) = {
+    products, convolve, hyperbolic_tangent, open_gate, step, see, place, place_unseen, gain, fold, unfold, transform, filter,
+    write_pixels, read_pixels, blend, is_finite, round_to, round_grey,
+};
