@@ -16,6 +16,7 @@ from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
 
 from pillow_rnc.entropy import schedule
 from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.kernel import library
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import CellName, Framework, ModelConfig
 from pillow_rnc.models.embedded import numpy_network
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEANS = list(schedule.MEANS)
+
+
+@pytest.fixture(autouse=True)
+def _without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, "0")
+
+
 UNEQUAL = replace(CONFIG, encoder_channels=6, decoder_channels=10, context_channels=12)
 
 

@@ -171,11 +171,11 @@ int rnc_network_tile_decode(void *tile, const uint8_t *plane, size_t plane_lengt
 int rnc_network_tile_pixels(void *tile, float *pixels, size_t length, int *done);
 
 /* Twin: pillow_rnc.codec.blending. Adds a part of a tile to the rows of an image, three values to a pixel: rows +=
-   across * down * tile. Row lengths in values. Any network tells the instruction set. `finite` receives whether all samples are finite numbers. */
-int rnc_blend(const void *network, float *rows, size_t rows_length, size_t rows_stride, const float *tile, size_t tile_length, size_t tile_stride,
-              const float *across, size_t columns, const float *down, size_t count, int *finite);
-/* Rounds and limits to 0..255; to one value a pixel if grey. */
-int rnc_round(const void *network, uint8_t *out, size_t out_length, const float *values, size_t length, int grey);
+   across * down * tile. Lengths and strides of rows in values. */
+int rnc_blend(int isa, float *rows, size_t rows_length, size_t rows_stride, const float *tile, size_t tile_length,
+              size_t tile_stride, const float *across, size_t columns, const float *down, size_t count);
+/* Rounds and limits to 0..255; to one value a pixel if grey. `finite` receives whether all values are finite numbers. */
+int rnc_round(int isa, uint8_t *out, size_t out_length, const float *values, size_t length, int grey, int *finite);
 /* cffi end */
 
 #endif

@@ -266,24 +266,19 @@ static void read_pixels(float *restrict planes, size_t plane, size_t line, const
 
 /* ---- Pixels ---- */
 
-static int is_finite(const float *values, size_t count) {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, values + i, 4);
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
+static inline uint32_t is_bad(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return (bits & 0x7f800000u) == 0x7f800000u;
 }
 
-static int blend(float *restrict row, const float *restrict tile, const float *restrict weights, float weight, size_t count) {
+static void blend(float *restrict row, const float *restrict tile, const float *restrict weights, float weight, size_t count) {
     for (size_t x = 0; x < count; x++) {
         float w = weight * weights[x];
         row[3 * x] += w * tile[3 * x];
         row[3 * x + 1] += w * tile[3 * x + 1];
         row[3 * x + 2] += w * tile[3 * x + 2];
     }
-    return is_finite(tile, 3 * count);
 }
 
 /* Halves go to the even neighbour, as in NumPy: 2^23 + x has no room for a fraction. */
@@ -296,15 +291,26 @@ static inline uint8_t rounded(float value) {
     return (uint8_t)bits;
 }
 
-static void round_to(uint8_t *restrict out, const float *restrict values, size_t count) {
-    for (size_t i = 0; i < count; i++) out[i] = rounded(values[i]);
+static int round_to(uint8_t *restrict out, const float *restrict values, size_t count) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        bad |= is_bad(values[i]);
+        out[i] = rounded(values[i]);
+    }
+    return !bad;
 }
 
-static void round_grey(uint8_t *restrict out, const float *restrict values, size_t count) {
-    for (size_t i = 0; i < count; i++) out[i] = rounded(0.299f * values[3 * i] + 0.587f * values[3 * i + 1] + 0.114f * values[3 * i + 2]);
+static int round_grey(uint8_t *restrict out, const float *restrict values, size_t count) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        float grey = 0.299f * values[3 * i] + 0.587f * values[3 * i + 1] + 0.114f * values[3 * i + 2];
+        bad |= is_bad(grey);
+        out[i] = rounded(grey);
+    }
+    return !bad;
 }
 
 const rnc_network_compute RNC_PASTE(rnc_network_, RNC_SUFFIX) = {
     products, convolve, hyperbolic_tangent, open_gate, step, see, place, place_unseen, gain, fold, unfold, transform, filter,
-    write_pixels, read_pixels, blend, is_finite, round_to, round_grey,
+    write_pixels, read_pixels, blend, round_to, round_grey,
 };

@@ -48,11 +48,11 @@ typedef struct {
     /* Colours [3][8 lines] of n values -> [n][8][3] pixels; matrix [3][3]. */
     void (*write_pixels)(float *out, const float *planes, size_t plane, size_t line, const float *matrix, size_t count);
     void (*read_pixels)(float *planes, size_t plane, size_t line, const uint8_t *pixels, const float *matrix, size_t count);
-    /* rows += weight_y * weight_x[x] * tile; returns whether all values of the tile are finite. */
-    int (*blend)(float *row, const float *tile, const float *weights, float weight, size_t count);
-    int (*is_finite)(const float *values, size_t count);
-    void (*round)(uint8_t *out, const float *values, size_t count);
-    void (*round_grey)(uint8_t *out, const float *values, size_t count);
+    /* row += weight * weights * tile, three values to a pixel */
+    void (*blend)(float *row, const float *tile, const float *weights, float weight, size_t count);
+    /* These return whether all values are finite. */
+    int (*round)(uint8_t *out, const float *values, size_t count);
+    int (*round_grey)(uint8_t *out, const float *values, size_t count);
 } rnc_network_compute;
 
 extern const rnc_network_compute rnc_network_plain;

@@ -581,21 +581,19 @@ int rnc_network_tile_pixels(void *memory, float *pixels, size_t length, int *don
     return RNC_OK;
 }
 
-int rnc_blend(const void *network_memory, float *rows, size_t rows_length, size_t rows_stride, const float *tile_values, size_t tile_length, size_t tile_stride,
-              const float *across, size_t columns, const float *down, size_t count, int *finite) {
-    const rnc_network *network = rnc_network_in(network_memory);
-    if (!network || !count || !columns || 3 * columns > rows_stride || 3 * columns > tile_stride) return RNC_ERROR_ARGUMENT;
+int rnc_blend(int isa, float *rows, size_t rows_length, size_t rows_stride, const float *tile_values, size_t tile_length,
+              size_t tile_stride, const float *across, size_t columns, const float *down, size_t count) {
+    const rnc_network_compute *compute = rnc_network_compute_for(isa);
+    if (!compute || !count || !columns || columns > SIZE_MAX / 4 || 3 * columns > rows_stride || 3 * columns > tile_stride) return RNC_ERROR_ARGUMENT;
     if (rows_length / rows_stride < count - 1 || tile_length / tile_stride < count - 1) return RNC_ERROR_ARGUMENT;
     if (rows_length - (count - 1) * rows_stride < 3 * columns || tile_length - (count - 1) * tile_stride < 3 * columns) return RNC_ERROR_ARGUMENT;
-    *finite = 1;
-    for (size_t y = 0; y < count; y++) *finite &= network->compute->blend(rows + y * rows_stride, tile_values + y * tile_stride, across, down[y], columns);
+    for (size_t y = 0; y < count; y++) compute->blend(rows + y * rows_stride, tile_values + y * tile_stride, across, down[y], columns);
     return RNC_OK;
 }
 
-int rnc_round(const void *network_memory, uint8_t *out, size_t out_length, const float *values, size_t length, int grey) {
-    const rnc_network *network = rnc_network_in(network_memory);
-    if (!network || length != (grey ? 3 * out_length : out_length)) return RNC_ERROR_ARGUMENT;
-    if (grey) network->compute->round_grey(out, values, out_length);
-    else network->compute->round(out, values, length);
+int rnc_round(int isa, uint8_t *out, size_t out_length, const float *values, size_t length, int grey, int *finite) {
+    const rnc_network_compute *compute = rnc_network_compute_for(isa);
+    if (!compute || out_length > SIZE_MAX / 4 || length != (grey ? 3 * out_length : out_length)) return RNC_ERROR_ARGUMENT;
+    *finite = grey ? compute->round_grey(out, values, out_length) : compute->round(out, values, length);
     return RNC_OK;
 }

@@ -22,6 +22,8 @@ from pillow_rnc.entropy.schedule import visits_of
 from pillow_rnc.entropy.significance import AllTold, VisitsTold
 from pillow_rnc.entropy.tensors import EntropyTensors, Pass, cells_of
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.entropy import EntropyKernel, EntropyTile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,6 +79,7 @@ class EntropyModel:
         self._fast = FastTensors(tensors)
         self._careful: FastTensors | None = None
         self._fast_is_exact: bool | None = None
+        self._kernels: dict[str, EntropyKernel | None] = {}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], passes: Iterable[Sequence[int]]) -> EntropyModel:
@@ -106,6 +109,19 @@ class EntropyModel:
             return FastState(self._fast, grid_h, grid_w)
         _warn_once("float32 matrix products are inexact here: codes are computed in slow integer arithmetic")
         return ReferenceState(self._tensors, grid_h, grid_w)
+
+    def kernel_tile(self, grid_h: int, grid_w: int) -> EntropyTile | None:
+        """Return what codes a tile of grid_h x grid_w cells in the native kernel; None if NumPy is to do it."""
+        name = library.chosen()
+        if name is None or self.visits is None:
+            return None
+        if name not in self._kernels:
+            try:
+                self._kernels[name] = EntropyKernel(self._tensors, self.visits, name)
+            except WeightsError:  # a network beyond its limits
+                self._kernels[name] = None
+        kernel = self._kernels[name]
+        return None if kernel is None else EntropyTile(kernel, grid_h, grid_w)
 
     def second_opinion(self, grid_h: int, grid_w: int) -> EntropyState | None:
         """Return what `start` does, in float64; None if `start` does not rely on products of floats."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pillow_rnc.entropy.model import EntropyModel, EntropyState
     from pillow_rnc.entropy.significance import Told
     from pillow_rnc.entropy.tensors import Pass
+    from pillow_rnc.kernel.entropy import EntropyTile
 
 EVEN_ODDS = np.uint16(1 << 15)
 """Probability of a sign, in 1/65536."""
@@ -117,8 +118,11 @@ class TileEncoder:
     def __init__(self, model: EntropyModel, grid_h: int, grid_w: int) -> None:
         self._model = model
         self._shape = CodeShape(model.code_channels, grid_h, grid_w)
-        self._state = model.start(grid_h, grid_w)
         self._iteration = 0
+        self._kernel = model.kernel_tile(grid_h, grid_w)
+        if self._kernel is not None:
+            return
+        self._state = model.start(grid_h, grid_w)
         self._told = model.told(grid_h, grid_w)
         self._previous: NDArray[np.int8] | None = None
 
@@ -136,6 +140,8 @@ class TileEncoder:
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
+        if self._kernel is not None:
+            return self._encode_by_kernel(self._kernel, plane)
         plane, told = np.array(plane, order="C"), self._told  # a copy, as `code_plane` writes to it
         if spare := untold(told, plane):
             msg = f"{spare} codes of iteration {self._iteration} are 1 and tell nothing"
@@ -159,6 +165,14 @@ class TileEncoder:
         self._iteration += 1
         self._previous = told.finish(plane)
         return segment
+
+    def _encode_by_kernel(self, kernel: EntropyTile, plane: NDArray[np.uint8]) -> Segment:
+        raw = np.packbits(plane).tobytes()
+        payload = kernel.encode(plane, len(raw))
+        self._iteration += 1
+        if payload is None:
+            return Segment(Coding.RAW, raw, zlib.crc32(raw))
+        return Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
 
 
 def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
@@ -191,10 +205,13 @@ class TileDecoder:
     def __init__(self, model: EntropyModel, grid_h: int, grid_w: int, *, tile: int = 0) -> None:
         self.shape = CodeShape(model.code_channels, grid_h, grid_w)
         self._model = model
-        self._state = model.start(grid_h, grid_w)
         self._tile = tile
         self._iteration = 0
         self._stopped = False
+        self._kernel = model.kernel_tile(grid_h, grid_w)
+        if self._kernel is not None:
+            return
+        self._state = model.start(grid_h, grid_w)
         self._told = model.told(grid_h, grid_w)
         # Planes eight codes to a byte; and the values that the network begins its next iterations with, as raw segments
         # do not need it. Nothing comes before the first.
@@ -229,13 +246,27 @@ class TileDecoder:
             msg = f"{place}: the model codes {self._model.iterations} iterations"
             raise UnsupportedError(msg)
         try:
-            plane = self._decode(segment)
+            plane = self._decode(segment) if self._kernel is None else self._decode_by_kernel(self._kernel, segment)
         except CorruptError as error:
             msg = f"{place}: {error}"
             raise CorruptError(msg) from error
         self._iteration += 1
+        if self._kernel is not None:
+            return plane
         self._planes.append(np.packbits(plane))
         self._unseen.append(self._told.finish(plane))
+        return plane
+
+    def _decode_by_kernel(self, kernel: EntropyTile, segment: Segment) -> NDArray[np.uint8]:
+        """Return the plane of a running tile's segment, checked."""
+        if segment.coding is Coding.RAW:
+            plane = self._unpacked(np.frombuffer(segment.payload, dtype=np.uint8))
+            kernel.take(plane)
+            return plane
+        plane = kernel.decode(segment.payload)
+        found = zlib.crc32(np.packbits(plane).tobytes())
+        if found != segment.codes_crc:
+            raise CorruptError(wrong_codes(found, segment.codes_crc))
         return plane
 
     def _decode(self, segment: Segment) -> NDArray[np.uint8]:

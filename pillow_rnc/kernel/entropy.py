@@ -134,6 +134,7 @@ class EntropyTile:
         ffi, self._lib = interface()
         self.shape = (2 * kernel.pairs, grid_h, grid_w)
         self._kernel = kernel  # which the tile refers to
+        self._iteration = 0  # of an encoder, for messages
         size = ffi.new("size_t *")
         check(self._lib.rnc_entropy_tile_size(kernel.address, grid_h, grid_w, size))
         self._memory = np.empty(size[0], np.uint8)
@@ -170,9 +171,10 @@ class EntropyTile:
         address, out = self._from_buffer("uint8_t[]", plane), self._from_buffer("uint8_t[]", room)
         status = self._lib.rnc_entropy_tile_encode(self._address, address, plane.size, out, capacity, length, inferred)
         if status == self._lib.RNC_ERROR_INFERRED:
-            msg = f"{inferred[0]} codes are not 0 or 1, or are inferred bits that are set"
+            msg = f"{inferred[0]} codes of iteration {self._iteration} are 1 and tell nothing, or not 0 or 1"
             raise ValueError(msg)
         check(status)
+        self._iteration += 1
         return bytes(memoryview(room)[: length[0]]) if length[0] <= capacity else None
 
     def take(self, plane: Plane) -> None:

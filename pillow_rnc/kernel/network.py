@@ -1,8 +1,7 @@
 """The codec network at work on tiles, by the kernel: pixels -> codes, and codes -> samples.
 
-Twins: `pillow_rnc.models.embedded.numpy_network.NumpyTiles`, of whose samples these differ by rounding, and
-`pillow_rnc.codec.blending`. Calls release the interpreter's lock, and none takes longer than a few milliseconds or one
-iteration of one tile.
+Twin: `pillow_rnc.models.embedded.numpy_network.NumpyTiles`, of whose samples these differ by rounding. Calls release
+the interpreter's lock, and none takes longer than a few milliseconds or one iteration of one tile.
 """
 
 from __future__ import annotations
@@ -204,62 +203,6 @@ class KernelTiles:
             tile = self._ffi.from_buffer(memory)
             check(self._lib.rnc_network_tile_init(tile, size[0], self._kernel.address, *self._grid, encodes))
             self._tiles.append((memory, tile))
-
-
-def blend(kernel: NetworkKernel, rows: Floats, tile: Floats, across: Floats, down: Floats) -> bool:
-    """Add a part of a tile to rows of an image, times its weights: rows += down * across * tile.
-
-    Args:
-        kernel: Any network, for its instruction set.
-        rows: float32 [h, w, 3], the last two dimensions contiguous.
-        tile: float32 [h, w, 3], likewise.
-        across: float32 [w], weights of the columns.
-        down: float32 [h], weights of the rows.
-
-    Returns:
-        Whether all samples are finite numbers.
-    """
-    ffi, lib = interface()
-    for array in (rows, tile):
-        if array.shape != (len(down), len(across), _COLOURS) or array.strides[1:] != (4 * _COLOURS, 4):
-            msg = f"rows of shape {array.shape} and strides {array.strides} do not fit their weights"
-            raise ValueError(msg)
-    if not rows.size:
-        return True
-    finite = ffi.new("int *")
-    own, other = _reach(rows), _reach(tile)
-    check(
-        lib.rnc_blend(
-            kernel.address,
-            ffi.cast("float *", rows.ctypes.data),
-            own,
-            rows.strides[0] // 4,
-            ffi.cast("float *", tile.ctypes.data),
-            other,
-            tile.strides[0] // 4,
-            ffi.from_buffer("float[]", np.ascontiguousarray(across, np.float32)),
-            len(across),
-            ffi.from_buffer("float[]", np.ascontiguousarray(down, np.float32)),
-            len(down),
-            finite,
-        )
-    )
-    return bool(finite[0])
-
-
-def round_samples(kernel: NetworkKernel, samples: Floats, *, grey: bool) -> Planes:
-    """Return samples float32 [h, w, 3] rounded and limited to uint8, as grey values [h, w] if asked for."""
-    ffi, lib = interface()
-    samples = np.ascontiguousarray(samples, np.float32)
-    out = np.empty(samples.shape[:2] if grey else samples.shape, np.uint8)
-    given, to = ffi.from_buffer("float[]", samples), ffi.from_buffer("uint8_t[]", out)
-    check(lib.rnc_round(kernel.address, to, out.size, given, samples.size, grey))
-    return out
-
-
-def _reach(array: Floats) -> int:
-    """Return how many values there are from the first of an array [h, w, 3] to its last."""
-    return (len(array) - 1) * (array.strides[0] // 4) + array.shape[1] * _COLOURS
 
 
 def _of_differences(overlap: Any) -> NDArray[np.float64]:  # noqa: ANN401

@@ -12,6 +12,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
+from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
 from pillow_rnc.models.threads import ForkLock
@@ -67,7 +70,10 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         WeightsError: The weights do not fit the model's configuration.
     """
     if device == CPU and can_run(weights.config):
+        instruction_set = library.chosen()
         with _lock:
+            if instruction_set is not None:
+                return partial(KernelTiles, _kernel(weights.model_id, instruction_set))
             return partial(NumpyTiles, _operands(weights.model_id))
     try:
         from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
@@ -90,6 +96,11 @@ _lock = ForkLock()
 @cache
 def _operands(model_id: bytes) -> NetworkWeights:
     return NetworkWeights(load(model_id))
+
+
+@cache
+def _kernel(model_id: bytes, instruction_set: str) -> NetworkKernel:
+    return NetworkKernel(_operands(model_id), transform_constants(), instruction_set)
 
 
 class FallBackTiles:
