@@ -152,7 +152,7 @@ def test_inferred_bits_must_be_0() -> None:
     wrong[3] = 0
 
     tile = EntropyTile(kernel, 4, 4)
-    with pytest.raises(ValueError, match="inferred"):
+    with pytest.raises(ValueError, match="tell nothing"):
         tile.encode(wrong, 100)
     with pytest.raises(CorruptError, match="raw codes"):
         tile.take(wrong)

@@ -267,7 +267,7 @@ int rnc_entropy_model_size(const rnc_entropy_shape *shape, size_t *size) {
             + 32 * ((T - 1) * K4 + T * P * (F8 + G8))                                    /* biases */
             + 4 * (size_t)shape->tallies                                                 /* their order */
             + (T - 1) * (size_t)shape->tallies * (size_t)shape->pairs * sizeof(rnc_move) /* moves */
-            + RNC_ALIGNMENT * (20 + T * (15 + P * 15));
+            + (RNC_ALIGNMENT + RNC_GAP) * (20 + T * (15 + P * 15));
     return RNC_OK;
 }
 

@@ -252,9 +252,9 @@ ALWAYS_INLINE int code_signs(enum mode mode, const tile *t, const rnc_iteration 
                 if (!eight) continue;
                 for (size_t i = x; i < x + 8 && i < columns; i++) {
                     if (!t->row[i]) continue;
-                    if (mode == DECODE) signs[i] = (uint8_t)rnc_decode_bit(d, share);
+                    if (mode == DECODE) signs[i] = (uint8_t)rnc_decode_even_bit(d, share);
                     else if (mode == ENCODE) rnc_encode_bit(e, share, signs[i]);
-                    else same &= rnc_decode_bit(d, share) == signs[i];
+                    else same &= rnc_decode_even_bit(d, share) == signs[i];
                 }
             }
         }
@@ -364,13 +364,13 @@ int rnc_entropy_tile_init(void *memory, size_t size, const void *model_memory, i
     const rnc_entropy_model *model = rnc_entropy_model_in(model_memory);
     rnc_arena arena = rnc_arena_over(memory, size);
     tile *t = rnc_take(&arena, 1, sizeof *t);
+    size_t head = arena.used;
     int status;
     if (!model) return RNC_ERROR_ARGUMENT;
     if (!t) return RNC_ERROR_MEMORY;
     status = lay_out(&arena, model, rows, columns, t);
     if (status != RNC_OK) return status;
-    memset(arena.base + ((sizeof *t + RNC_ALIGNMENT - 1) & ~(size_t)(RNC_ALIGNMENT - 1)), 0,
-           arena.used - ((sizeof *t + RNC_ALIGNMENT - 1) & ~(size_t)(RNC_ALIGNMENT - 1)));
+    rnc_clear(arena.base + head, arena.used - head);
     memset(t->state, 128, (size_t)model->state_quads * 4 * PHASES * t->positions);
     t->magic = MAGIC;
     return RNC_OK;

@@ -25,17 +25,21 @@ static void encode(uint8_t *const *codes, int levels, uint8_t *signs, const floa
         const float *want = target + start, *mid = middle + start;
         uint8_t *first = codes[0] + start, *sign = signs + start;
         float s[AT_ONCE];
+        int32_t code[AT_ONCE], minus[AT_ONCE]; /* of the width of floats, as compilers want it */
         steps(s, wider ? wider + start : NULL, step, n);
         for (size_t i = 0; i < n; i++) {
             float out = mid[i] > 0.0f ? want[i] - mid[i] : mid[i] - want[i];
-            int fresh = mid[i] == 0.0f, passes = fabsf(want[i]) >= s[i], outward = out >= 0.0f;
-            first[i] = (uint8_t)(fresh ? passes : outward);
-            sign[i] = (uint8_t)(fresh & passes & (want[i] < 0.0f));
+            int32_t fresh = mid[i] == 0.0f, passes = fabsf(want[i]) >= s[i], outward = out >= 0.0f;
+            code[i] = fresh ? passes : outward;
+            minus[i] = fresh & passes & (want[i] < 0.0f);
         }
+        for (size_t i = 0; i < n; i++) first[i] = (uint8_t)code[i];
+        for (size_t i = 0; i < n; i++) sign[i] = (uint8_t)minus[i];
         for (int level = 1; level < levels; level++) {
             uint8_t *to = codes[level] + start;
             float factor = (float)(level + 1);
-            for (size_t i = 0; i < n; i++) to[i] = (uint8_t)((mid[i] == 0.0f) & (fabsf(want[i]) >= factor * s[i]));
+            for (size_t i = 0; i < n; i++) code[i] = (mid[i] == 0.0f) & (fabsf(want[i]) >= factor * s[i]);
+            for (size_t i = 0; i < n; i++) to[i] = (uint8_t)code[i];
         }
     }
 }
@@ -88,7 +92,6 @@ static inline float log_one_plus(float x) {
     memcpy(&bits, &u, 4);
     /* m in sqrt(1/2)..sqrt(2) */
     exponent = (int32_t)((bits - 0x3f3504f3u) >> 23);
-    exponent = exponent > 200 ? 0 : exponent;
     bits -= (uint32_t)exponent << 23;
     memcpy(&m, &bits, 4);
     e = (float)exponent;

@@ -117,7 +117,7 @@ int rnc_network_size(const rnc_network_shape *shape, size_t *size) {
     d = blocks_of((size_t)shape->decoder_channels) * RNC_ROWS, c = blocks_of((size_t)shape->context_channels) * RNC_ROWS;
     floats = 2 * RNC_COEFFICIENTS * d + (4 * d + 1) * c + (c + 1) * 4 * d + (d + 1) * RNC_COEFFICIENTS + T * (d + RNC_COEFFICIENTS);
     floats += 19 * c + (2 * c + 1) * 3 * c + 19 * d + (2 * d + 1) * 3 * d;
-    *size = RNC_ALIGNMENT + sizeof(rnc_network) + 4 * floats + RNC_ALIGNMENT * (40 + 2 * T);
+    *size = RNC_ALIGNMENT + sizeof(rnc_network) + 4 * floats + (RNC_ALIGNMENT + RNC_GAP) * (40 + 2 * T);
     return RNC_OK;
 }
 

@@ -38,6 +38,8 @@ typedef struct {
     /* while pixels are made */
     enum stage stage;
     int step;
+    size_t cleared; /* bytes that are zeros from the beginning */
+    float *spare;   /* the state of the detail that shares no memory */
     size_t at;
     cell context, detail;
     float *input, *coefficients; /* [d][positions], [192][positions] */
@@ -97,6 +99,14 @@ static void clear_margin(const grid *g, float *map, size_t channels, size_t posi
 /* ---- Intervals ---- */
 
 static const float *wider_of(const tile *t, const rnc_visit *visit, size_t at) { return visit->is_mean ? NULL : t->wider + at; }
+
+/* Makes room for the coefficients that are visited for the first time. */
+static void begin_intervals(tile *t) {
+    size_t known = t->iteration ? (size_t)t->network->iteration[t->iteration - 1].visited : 0;
+    size_t start = known * t->grid.positions, stop = (size_t)t->network->iteration[t->iteration].visited * t->grid.positions;
+    memset(t->middle + start, 0, (stop - start) * sizeof *t->middle);
+    for (size_t i = start; i < stop; i++) t->reach[i] = UNBOUNDED;
+}
 
 static void refine(tile *t, const uint8_t *plane) {
     const rnc_network_iteration *now = &t->network->iteration[t->iteration];
@@ -416,6 +426,32 @@ static void turn(cell *own) {
     own->begun = 1;
 }
 
+/* Sets what lies around the tile to 0: above and below, and beside its rows. */
+static void clear_around(const grid *g, float *map, size_t channels) {
+    size_t end = row_at(g, g->rows) - 1;
+    for (size_t c = 0; c < channels; c++, map += g->positions) {
+        memset(map, 0, g->first * sizeof *map);
+        for (size_t row = 1; row < g->rows; row++) map[row_at(g, row) - 1] = 0.0f;
+        memset(map + end, 0, (g->positions - end) * sizeof *map);
+    }
+}
+
+/* Of the two states of the detail, the one that shares memory with the coefficients is not to be read in the last step. */
+static void prepare(tile *t) {
+    size_t d = (size_t)t->network->shape.decoder_channels, c = (size_t)t->network->shape.context_channels;
+    float *shared = t->coefficients + d * t->grid.positions;
+    int turns = t->network->shape.decoder_steps - 1;
+    t->detail.hidden = turns & 1 ? shared : t->spare;
+    t->detail.next = turns & 1 ? t->spare : shared;
+    t->context.begun = t->detail.begun = t->step = 0;
+    clear_around(&t->grid, t->detail.input, d);
+    clear_around(&t->grid, t->detail.hidden, d);
+    clear_around(&t->grid, t->detail.next, d);
+    clear_around(&t->context.grid, t->context.input, c);
+    clear_around(&t->context.grid, t->context.hidden, c);
+    clear_around(&t->context.grid, t->context.next, c);
+}
+
 /* Does a part of the work on pixels. */
 static void work(tile *t, float *pixels) {
     const rnc_network *network = t->network;
@@ -429,7 +465,7 @@ static void work(tile *t, float *pixels) {
             t->stage = MEANS;
             return;
         }
-        t->context.begun = t->detail.begun = t->step = 0;
+        if (!t->at) prepare(t);
         for (; t->at < stop; t->at++) see(t, first + t->at * RNC_LANES);
         break;
     case CONTEXT_INPUT:
@@ -478,7 +514,7 @@ static void take_cell(rnc_arena *arena, cell *own, const rnc_cell *weights, size
 
 static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, int32_t columns, int encodes, tile *t) {
     size_t h = (size_t)rows, w = (size_t)columns, d = (size_t)network->shape.decoder_channels, c = (size_t)network->shape.context_channels;
-    size_t visited = (size_t)network->visited, panel, most = d > c ? d : c, positions;
+    size_t visited = (size_t)network->visited, panel, most = d > c ? d : c, positions, shared;
     if (rows < 2 || columns < 2 || rows > MAX_EDGE || columns > MAX_EDGE || rows % 2 || columns % 2) return RNC_ERROR_ARGUMENT;
     memset(t, 0, sizeof *t);
     t->network = network;
@@ -486,9 +522,6 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     t->grid = grid_of(h, w);
     t->row = (w + 15) / 16 * 16 + 16;
     positions = t->grid.positions;
-    t->middle = rnc_take(arena, visited * positions, sizeof(float));
-    t->reach = rnc_take(arena, visited * positions, sizeof(float));
-    t->target = encodes ? rnc_take(arena, visited * positions, sizeof(float)) : NULL;
     t->wider = rnc_take(arena, positions, sizeof(float));
     t->energy = rnc_take(arena, positions, sizeof(float));
     t->around = rnc_take(arena, positions, sizeof(float));
@@ -500,11 +533,25 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     most = 4 * (most + RNC_ROWS) > RNC_COEFFICIENTS ? 4 * (most + RNC_ROWS) : RNC_COEFFICIENTS;
     t->sums = rnc_take(arena, most * RNC_LANES, sizeof(float));
     t->gain = rnc_take(arena, RNC_LANES, sizeof(float));
-    t->input = rnc_take(arena, d * positions, sizeof(float));
-    t->coefficients = rnc_take(arena, RNC_COEFFICIENTS * positions, sizeof(float));
+    t->cleared = arena->used;
+    /* Memory from here on is not touched before it is needed. */
+    t->middle = rnc_take(arena, visited * positions, sizeof(float));
+    t->reach = rnc_take(arena, visited * positions, sizeof(float));
+    t->target = encodes ? rnc_take(arena, visited * positions, sizeof(float)) : NULL;
     take_cell(arena, &t->context, &network->context, h / 2, w / 2);
-    take_cell(arena, &t->detail, &network->detail, h, w);
-    return arena->failed ? RNC_ERROR_MEMORY : RNC_OK;
+    t->detail.weights = &network->detail;
+    t->detail.grid = t->grid;
+    t->detail.input = rnc_take(arena, d * positions, sizeof(float));
+    t->detail.hidden = rnc_take(arena, d * positions, sizeof(float));
+    /* Coefficients come to be when neither the input of both cells nor the next state of the detail is of use. */
+    shared = 2 * d > RNC_COEFFICIENTS ? 2 * d : RNC_COEFFICIENTS;
+    t->coefficients = rnc_take(arena, shared * positions, sizeof(float));
+    if (arena->failed) return RNC_ERROR_MEMORY;
+    if (!arena->base) return RNC_OK;
+    t->input = t->coefficients;
+    t->detail.next = t->coefficients + d * positions;
+    t->spare = t->detail.hidden;
+    return RNC_OK;
 }
 
 int rnc_network_tile_size(const void *memory, int32_t rows, int32_t columns, int encodes, size_t *size) {
@@ -529,8 +576,7 @@ int rnc_network_tile_init(void *memory, size_t size, const void *network_memory,
     if (!t) return RNC_ERROR_MEMORY;
     status = lay_out(&arena, network, rows, columns, encodes, t);
     if (status != RNC_OK) return status;
-    memset(arena.base + head, 0, arena.used - head);
-    for (size_t i = 0; i < (size_t)network->visited * t->grid.positions; i++) t->reach[i] = UNBOUNDED;
+    rnc_clear(arena.base + head, t->cleared - head);
     for (size_t i = 0; i < t->grid.positions; i++) t->wider[i] = 1.0f;
     t->magic = MAGIC;
     return RNC_OK;
@@ -556,6 +602,7 @@ int rnc_network_tile_encode(void *memory, uint8_t *plane, size_t plane_length) {
     tile *t = tile_in(memory);
     if (!t || !t->encodes || plane_length != codes_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->iteration >= t->network->shape.iterations) return RNC_ERROR_ITERATION;
+    begin_intervals(t);
     encode(t, plane);
     advance(t, plane);
     return RNC_OK;
@@ -565,6 +612,7 @@ int rnc_network_tile_decode(void *memory, const uint8_t *plane, size_t plane_len
     tile *t = tile_in(memory);
     if (!t || plane_length != codes_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->iteration >= t->network->shape.iterations) return RNC_ERROR_ITERATION;
+    begin_intervals(t);
     advance(t, plane);
     return RNC_OK;
 }

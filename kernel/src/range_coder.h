@@ -69,6 +69,15 @@ static inline unsigned rnc_decode_bit(rnc_decoder *d, uint32_t share) {
     return bit;
 }
 
+/* The same for a bit that nobody can predict, a branch on which would be mispredicted half of the time. */
+static inline unsigned rnc_decode_even_bit(rnc_decoder *d, uint32_t share) {
+    uint64_t unit = d->width >> RNC_TOTAL_BITS, bound = unit * share, one = d->offset >= bound, all = 0 - one;
+    d->offset -= bound & all;
+    d->width = bound + (((unit << RNC_TOTAL_BITS) - 2 * bound) & all);
+    if (d->width >> 32 == 0) rnc_decoder_refill(d);
+    return (unsigned)one;
+}
+
 /* Whether the payload is exactly the one of the decoded bits. */
 static inline int rnc_decoder_finish(const rnc_decoder *d) {
     uint64_t low = d->point - d->offset;

@@ -122,7 +122,7 @@ def decode_batch(
                 for at in group
             ]
             for planes in zip(*readers, strict=True):
-                yield group, np.stack(planes)
+                yield group, np.stack(planes) if len(planes) > 1 else planes[0][None]
             yield group, None
 
     progress = Progress(sum(running for *_, running in sizes.values()), on_progress)
