@@ -77,8 +77,10 @@ static void count_values(tile *t, const rnc_iteration *before, const rnc_iterati
             const int32_t *four[4];
             for (int c = 0; c < 4; c++)
                 four[c] = 4 * q + c < now->moved ? t->tally + ((size_t)(4 * q + c) * PHASES + (size_t)phase) * t->positions + t->first : t->zeros;
-            memset(seen, 0, t->positions * 4);
             compute->seen(seen + 4 * t->first, four, now->scale, now->limit, t->span);
+            /* What lies around is 0, wherever the maps of the iteration before had this memory. */
+            memset(seen, 0, 4 * t->first);
+            memset(seen + 4 * (t->first + t->span), 0, 4 * (t->positions - t->first - t->span));
         }
     }
     for (int phase = 0; phase < PHASES; phase++)
@@ -225,15 +227,23 @@ ALWAYS_INLINE int code_pass(enum mode mode, const tile *t, const rnc_iteration *
     return same;
 }
 
-/* Writes which signs of a row of the tile are coded, 0 or 1 each. */
-static void coded_signs(const tile *t, const rnc_iteration *now, int a, size_t y) {
+/* Writes which signs of a row of the tile are coded, 0 or 1 each. Returns whether any is. */
+static int coded_signs(const tile *t, const rnc_iteration *now, int a, size_t y) {
+    unsigned any = 0;
     for (int x = 0; x < 2; x++) {
         int phase = (int)(y & 1) << 1 | x;
         size_t at = position(t, y / 2), count = columns_of(t, phase);
         const uint8_t *bits = plane_of(t, t->bits, a, phase) + at, *known = plane_of(t, t->significant, now->coefficient[a], phase) + at;
-        for (size_t i = 0; i < count; i++) t->mask[i] = bits[i] & (known[i] ^ 1);
-        t->model->compute->spread(t->row + x, t->mask, count);
+        uint8_t *to = t->mask + (size_t)x * t->half_columns, found = 0;
+        for (size_t i = 0; i < count; i++) {
+            to[i] = bits[i] & (known[i] ^ 1);
+            found |= to[i];
+        }
+        any |= found;
     }
+    if (any)
+        for (int x = 0; x < 2; x++) t->model->compute->spread(t->row + x, t->mask + (size_t)x * t->half_columns, columns_of(t, (int)(y & 1) << 1 | x));
+    return any != 0;
 }
 
 /* Codes the signs, which stand in a plane by rows. */
@@ -245,7 +255,7 @@ ALWAYS_INLINE int code_signs(enum mode mode, const tile *t, const rnc_iteration 
         uint8_t *signs = plane + ((size_t)t->model->shape.pairs + now->pair[a]) * cells;
         if (now->level[a] != 1) continue;
         for (size_t y = 0; y < (size_t)t->rows; y++, signs += columns) {
-            coded_signs(t, now, a, y);
+            if (!coded_signs(t, now, a, y)) continue;
             for (size_t x = 0; x < columns; x += 8) {
                 uint64_t eight;
                 memcpy(&eight, t->row + x, 8); /* there are eight bytes of 0 behind the row */

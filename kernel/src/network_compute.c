@@ -166,16 +166,37 @@ static void see(float *restrict seen, float *restrict width, const float *restri
 static void place(float *restrict out, const float *restrict inside, const float *restrict middle, const float *restrict reach, const float *restrict gain, float shift) {
     for (int i = 0; i < RNC_LANES; i++) {
         float sign = (middle[i] > 0.0f ? shift : 0.0f) - (middle[i] < 0.0f ? shift : 0.0f);
-        out[i] = middle[i] + (inside[i] + sign) * width_of(reach[i], gain[i]) / gain[i];
+        out[i] = middle[i] + (inside[i] + sign) * width_of(reach[i], gain[i]) * gain[RNC_LANES + i];
     }
 }
 
 static void place_unseen(float *restrict out, const float *restrict inside, const float *restrict gain) {
-    for (int i = 0; i < RNC_LANES; i++) out[i] = inside[i] * WIDEST / gain[i];
+    for (int i = 0; i < RNC_LANES; i++) out[i] = inside[i] * WIDEST * gain[RNC_LANES + i];
 }
 
 static void gain(float *restrict out, const float *restrict wider, float factor) {
-    for (int i = 0; i < RNC_LANES; i++) out[i] = factor / wider[i];
+    for (int i = 0; i < RNC_LANES; i++) {
+        out[i] = factor / wider[i];
+        out[RNC_LANES + i] = wider[i] / factor;
+    }
+}
+
+static void keep(float *restrict out, const float *restrict in, const uint32_t *restrict mask) {
+    uint32_t bits[RNC_LANES];
+    memcpy(bits, in, sizeof bits);
+    for (int i = 0; i < RNC_LANES; i++) bits[i] &= mask[i];
+    memcpy(out, bits, sizeof bits);
+}
+
+static void fetch(const float *values) {
+#if defined(__GNUC__)
+    __builtin_prefetch(values);
+    __builtin_prefetch(values + 16);
+    __builtin_prefetch(values + 32);
+    __builtin_prefetch(values + 47);
+#else
+    (void)values;
+#endif
 }
 
 static void fold(float *restrict even, float *restrict odd, const float *restrict from, size_t count) {
@@ -343,6 +364,6 @@ static int round_grey(uint8_t *restrict out, const float *restrict values, size_
 }
 
 const rnc_network_compute RNC_PASTE(rnc_network_, RNC_SUFFIX) = {
-    products, convolve, hyperbolic_tangent, open_gate, step, see, place, place_unseen, gain, fold, unfold, transform, filter,
+    products, convolve, hyperbolic_tangent, open_gate, step, see, place, place_unseen, gain, keep, fetch, fold, unfold, transform, filter,
     write_pixels, read_pixels, blend, round_to, round_grey,
 };

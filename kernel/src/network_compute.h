@@ -32,12 +32,17 @@ typedef struct {
     void (*step)(float *out, const float *hidden, const float *update, const float *candidate);
     /* What the network sees of one coefficient at 48 positions: seen and width. */
     void (*see)(float *seen, float *width, const float *middle, const float *reach, const float *gain);
-    /* Where a coefficient lies in its interval: out = middle + (inside + shift sign(middle)) * width / gain. */
+    /* Where a coefficient lies in its interval: out = middle + (inside + shift sign(middle)) * width / gain. `gain` has
+       48 gains, then 48 times one over them. */
     void (*place)(float *out, const float *inside, const float *middle, const float *reach, const float *gain, float shift);
     /* out = inside * widest / gain */
     void (*place_unseen)(float *out, const float *inside, const float *gain);
-    /* out = factor / wider, 48 of them */
-    void (*gain)(float *out, const float *wider, float factor);
+    /* gain = factor / wider, and one over it, 48 of each */
+    void (*gain)(float *gain, const float *wider, float factor);
+    /* Copies 48 values, but for those of which the mask is 0: these become 0. The mask has all bits of the others. */
+    void (*keep)(float *out, const float *in, const uint32_t *mask);
+    /* Fetches 48 values ahead of their use. */
+    void (*fetch)(const float *values);
     void (*fold)(float *even, float *odd, const float *from, size_t count);
     /* out[2 i] = from[2 i] + even[i], out[2 i + 1] = from[2 i + 1] + odd[i] */
     void (*unfold)(float *out, const float *from, const float *even, const float *odd, size_t count);

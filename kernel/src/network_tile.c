@@ -39,6 +39,7 @@ typedef struct {
     enum stage stage;
     int step;
     size_t cleared; /* bytes that are zeros from the beginning */
+    int prepared;
     float *spare;   /* the state of the detail that shares no memory */
     size_t at;
     cell context, detail;
@@ -85,15 +86,19 @@ static int next_segment(const grid *g, size_t position, size_t *lane, segment *f
     return 0;
 }
 
-/* Sets what a block has outside of the tile to 0, in all channels of a map. */
-static void clear_margin(const grid *g, float *map, size_t channels, size_t position) {
-    size_t lane = 0, end = 0;
+/* Fills a mask of 48 lanes with all bits where there is a cell of the tile, and with 0 elsewhere. */
+static void find_mask(const grid *g, uint32_t *mask, size_t position) {
+    size_t lane = 0;
     segment s;
-    while (next_segment(g, position, &lane, &s)) {
-        for (size_t c = 0; s.lane > end && c < channels; c++) memset(map + c * g->positions + position + end, 0, (s.lane - end) * sizeof *map);
-        end = s.lane + s.count;
-    }
-    for (size_t c = 0; end < RNC_LANES && c < channels; c++) memset(map + c * g->positions + position + end, 0, (RNC_LANES - end) * sizeof *map);
+    memset(mask, 0, RNC_LANES * sizeof *mask);
+    while (next_segment(g, position, &lane, &s)) memset(mask + s.lane, 255, s.count * sizeof *mask);
+}
+
+/* Copies what t->panel or t->sums has of all channels to a block of a map that convolutions read. */
+static void keep(const rnc_network_compute *compute, const grid *g, float *map, const float *from, size_t channels, size_t position) {
+    uint32_t mask[RNC_LANES];
+    find_mask(g, mask, position);
+    for (size_t c = 0; c < channels; c++) compute->keep(map + c * g->positions + position, from + c * RNC_LANES, mask);
 }
 
 /* ---- Intervals ---- */
@@ -341,8 +346,7 @@ static void context_input(const tile *t, size_t position) {
                 network->compute->fold(t->panel + (2 * a * d + ch) * RNC_LANES + s.lane, t->panel + ((2 * a + 1) * d + ch) * RNC_LANES + s.lane,
                                        t->input + ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column, s.count);
     products(network, t->sums, network->down, network->down_bias, 4 * d, t->panel, c);
-    for (size_t ch = 0; ch < c; ch++) memcpy(t->context.input + ch * half->positions + position, t->sums + ch * RNC_LANES, RNC_LANES * sizeof(float));
-    clear_margin(half, t->context.input, c, position);
+    keep(network->compute, half, t->context.input, t->sums, c, position);
 }
 
 /* Moves a cell on at one block. What it gives is left in t->panel, [channels][48]. */
@@ -356,6 +360,11 @@ static void move(const tile *t, const cell *own, size_t position) {
         compute->convolve(inputs + c * RNC_LANES, own->input + c * positions + position, (ptrdiff_t)own->grid.stride, weights->input_kernel + 9 * c, 0.0f);
         if (own->begun)
             compute->convolve(mixed + c * RNC_LANES, own->hidden + c * positions + position, (ptrdiff_t)own->grid.stride, weights->hidden_kernel + 9 * c, weights->hidden_shift[c]);
+    }
+    /* The row below the next block, which nobody has read yet. */
+    for (size_t c = 0; c < n; c++) {
+        compute->fetch(own->input + c * positions + position + own->grid.stride + RNC_LANES);
+        if (own->begun) compute->fetch(own->hidden + c * positions + position + own->grid.stride + RNC_LANES);
     }
     {
         rnc_terms terms = {weights->gates, k, 2 * n, inputs};
@@ -377,18 +386,22 @@ static void move(const tile *t, const cell *own, size_t position) {
         compute->step(inputs + c * RNC_LANES, own->begun ? own->hidden + c * positions + position : NULL, gates + c * RNC_LANES, candidate + c * RNC_LANES);
 }
 
-static void keep(const tile *t, const cell *own, size_t position) {
-    size_t n = (size_t)own->weights->channels;
-    for (size_t c = 0; c < n; c++) memcpy(own->next + c * own->grid.positions + position, t->panel + c * RNC_LANES, RNC_LANES * sizeof(float));
-    clear_margin(&own->grid, own->next, n, position);
-}
-
 static void move_context(const tile *t, size_t position) {
     const rnc_network *network = t->network;
     size_t d = (size_t)network->shape.decoder_channels, c = (size_t)network->shape.context_channels, lane = 0;
     segment s;
+    while (next_segment(&t->context.grid, position, &lane, &s))
+        for (size_t a = 0; a < 2; a++)
+            for (size_t ch = 0; ch < d; ch++) {
+                size_t at = ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
+                for (size_t i = 0; i < 2 * s.count; i += RNC_LANES) {
+                    network->compute->fetch(t->input + at + i);
+                    network->compute->fetch(t->detail.input + at + i);
+                }
+            }
+    lane = 0;
     move(t, &t->context, position);
-    keep(t, &t->context, position);
+    keep(network->compute, &t->context.grid, t->context.next, t->panel, c, position);
     products(network, t->sums, network->up, network->up_bias, c, t->panel, 4 * d);
     while (next_segment(&t->context.grid, position, &lane, &s))
         for (size_t a = 0; a < 2; a++)
@@ -402,9 +415,16 @@ static void move_context(const tile *t, size_t position) {
 static void move_detail(const tile *t, size_t position) {
     const rnc_network *network = t->network;
     const rnc_network_iteration *own = &network->iteration[t->iteration - 1];
+    int last = t->step + 1 == network->shape.decoder_steps;
+    for (size_t n = 0; last && n < RNC_COEFFICIENTS; n++) {
+        network->compute->fetch(t->coefficients + n * t->grid.positions + position);
+        if (n >= (size_t)own->visited) continue;
+        network->compute->fetch(t->middle + n * t->grid.positions + position);
+        network->compute->fetch(t->reach + n * t->grid.positions + position);
+    }
     move(t, &t->detail, position);
-    if (t->step + 1 < network->shape.decoder_steps) {
-        keep(t, &t->detail, position);
+    if (!last) {
+        keep(network->compute, &t->grid, t->detail.next, t->panel, (size_t)network->shape.decoder_channels, position);
         return;
     }
     products(network, t->sums, network->output, network->output_bias, (size_t)network->shape.decoder_channels, t->panel, RNC_COEFFICIENTS);
@@ -426,12 +446,12 @@ static void turn(cell *own) {
     own->begun = 1;
 }
 
-/* Sets what lies around the tile to 0: above and below, and beside its rows. */
-static void clear_around(const grid *g, float *map, size_t channels) {
-    size_t end = row_at(g, g->rows) - 1;
+/* Sets what lies above and below the blocks of a map to 0, or all that lies around the tile. */
+static void clear_around(const grid *g, float *map, size_t channels, int beside) {
+    size_t end = beside ? row_at(g, g->rows) - 1 : g->first + g->blocks * RNC_LANES;
     for (size_t c = 0; c < channels; c++, map += g->positions) {
         memset(map, 0, g->first * sizeof *map);
-        for (size_t row = 1; row < g->rows; row++) map[row_at(g, row) - 1] = 0.0f;
+        for (size_t row = 1; beside && row < g->rows; row++) map[row_at(g, row) - 1] = 0.0f;
         memset(map + end, 0, (g->positions - end) * sizeof *map);
     }
 }
@@ -444,12 +464,15 @@ static void prepare(tile *t) {
     t->detail.hidden = turns & 1 ? shared : t->spare;
     t->detail.next = turns & 1 ? t->spare : shared;
     t->context.begun = t->detail.begun = t->step = 0;
-    clear_around(&t->grid, t->detail.input, d);
-    clear_around(&t->grid, t->detail.hidden, d);
-    clear_around(&t->grid, t->detail.next, d);
-    clear_around(&t->context.grid, t->context.input, c);
-    clear_around(&t->context.grid, t->context.hidden, c);
-    clear_around(&t->context.grid, t->context.next, c);
+    if (!t->prepared) { /* nothing else is written there */
+        clear_around(&t->grid, t->detail.input, d, 1);
+        clear_around(&t->grid, t->spare, d, 0);
+        clear_around(&t->context.grid, t->context.input, c, 0);
+        clear_around(&t->context.grid, t->context.hidden, c, 0);
+        clear_around(&t->context.grid, t->context.next, c, 0);
+        t->prepared = 1;
+    }
+    clear_around(&t->grid, shared, d, 0);
 }
 
 /* Does a part of the work on pixels. */
@@ -532,7 +555,7 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     t->panel = rnc_take(arena, panel, sizeof(float));
     most = 4 * (most + RNC_ROWS) > RNC_COEFFICIENTS ? 4 * (most + RNC_ROWS) : RNC_COEFFICIENTS;
     t->sums = rnc_take(arena, most * RNC_LANES, sizeof(float));
-    t->gain = rnc_take(arena, RNC_LANES, sizeof(float));
+    t->gain = rnc_take(arena, 2 * RNC_LANES, sizeof(float));
     t->cleared = arena->used;
     /* Memory from here on is not touched before it is needed. */
     t->middle = rnc_take(arena, visited * positions, sizeof(float));

@@ -33,8 +33,11 @@ def _extension() -> Any:  # noqa: ANN401
 def supported() -> tuple[str, ...]:
     """Return the instruction sets that the kernel can use on this machine; none if there is no kernel."""
     extension = _extension()
-    if extension is None:
-        return ()
+    return () if extension is None else _sets(extension)
+
+
+@cache  # virtual machines take their time to answer
+def _sets(extension: Any) -> tuple[str, ...]:  # noqa: ANN401
     found = extension.lib.rnc_isa_supported()
     return tuple(name for index, name in enumerate(INSTRUCTION_SETS) if found >> index & 1)
 
