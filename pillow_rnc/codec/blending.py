@@ -165,12 +165,14 @@ class Blender:
             self._rows = np.zeros((0, right - left, pixels.shape[2]), np.float32)
         missing = y_end - self._top - self._rows.shape[0]
         if missing > 0:
-            self._rows = np.pad(self._rows, ((0, missing), (0, 0), (0, 0)))
+            rows = np.zeros((len(self._rows) + missing, *self._rows.shape[1:]), np.float32)
+            rows[: len(self._rows)] = self._rows
+            self._rows = rows
         down = self._ramp(tile.y, tile.height, self.grid.height)[y - tile.y : y_end - tile.y]
         across = self._ramp(tile.x, tile.width, self.grid.width)[x - tile.x : x_end - tile.x]
         rows = self._rows[y - self._top : y_end - self._top, x - left : x_end - left]
         instruction_set = library.chosen()
-        if instruction_set is not None and pixels.shape[2] == _COLOURS:
+        if instruction_set is not None and pixels.shape[2] == _COLOURS and pixels.dtype == np.float32:
             blend_samples(instruction_set, rows, part, across, down)
         else:
             rows += np.outer(down, across)[:, :, None] * part

@@ -15,6 +15,7 @@ import numpy as np
 
 from pillow_rnc.container.records import CodeShape, Coding, Segment
 from pillow_rnc.container.validation import segment_faults, wrong_codes
+from pillow_rnc.entropy.kernel_segments import decode_segment, encode_segment
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.significance import untold
 from pillow_rnc.entropy.tensors import cells_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pillow_rnc.entropy.model import EntropyModel, EntropyState
     from pillow_rnc.entropy.significance import Told
     from pillow_rnc.entropy.tensors import Pass
-    from pillow_rnc.kernel.entropy import EntropyTile
 
 EVEN_ODDS = np.uint16(1 << 15)
 """Probability of a sign, in 1/65536."""
@@ -141,7 +141,9 @@ class TileEncoder:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
         if self._kernel is not None:
-            return self._encode_by_kernel(self._kernel, plane)
+            segment = encode_segment(self._kernel, plane)
+            self._iteration += 1
+            return segment
         plane, told = np.array(plane, order="C"), self._told  # a copy, as `code_plane` writes to it
         if spare := untold(told, plane):
             msg = f"{spare} codes of iteration {self._iteration} are 1 and tell nothing"
@@ -165,14 +167,6 @@ class TileEncoder:
         self._iteration += 1
         self._previous = told.finish(plane)
         return segment
-
-    def _encode_by_kernel(self, kernel: EntropyTile, plane: NDArray[np.uint8]) -> Segment:
-        raw = np.packbits(plane).tobytes()
-        payload = kernel.encode(plane, len(raw))
-        self._iteration += 1
-        if payload is None:
-            return Segment(Coding.RAW, raw, zlib.crc32(raw))
-        return Segment(Coding.ENTROPY, payload, zlib.crc32(raw))
 
 
 def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
@@ -246,7 +240,7 @@ class TileDecoder:
             msg = f"{place}: the model codes {self._model.iterations} iterations"
             raise UnsupportedError(msg)
         try:
-            plane = self._decode(segment) if self._kernel is None else self._decode_by_kernel(self._kernel, segment)
+            plane = self._decode(segment) if self._kernel is None else decode_segment(self._kernel, segment)
         except CorruptError as error:
             msg = f"{place}: {error}"
             raise CorruptError(msg) from error
@@ -255,18 +249,6 @@ class TileDecoder:
             return plane
         self._planes.append(np.packbits(plane))
         self._unseen.append(self._told.finish(plane))
-        return plane
-
-    def _decode_by_kernel(self, kernel: EntropyTile, segment: Segment) -> NDArray[np.uint8]:
-        """Return the plane of a running tile's segment, checked."""
-        if segment.coding is Coding.RAW:
-            plane = self._unpacked(np.frombuffer(segment.payload, dtype=np.uint8))
-            kernel.take(plane)
-            return plane
-        plane = kernel.decode(segment.payload)
-        found = zlib.crc32(np.packbits(plane).tobytes())
-        if found != segment.codes_crc:
-            raise CorruptError(wrong_codes(found, segment.codes_crc))
         return plane
 
     def _decode(self, segment: Segment) -> NDArray[np.uint8]:
