@@ -7,6 +7,8 @@ output has closed it.
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pillow_rnc
@@ -21,7 +23,7 @@ from pillow_rnc.cli.arguments import (
 from pillow_rnc.cli.parser import argument_parser
 from pillow_rnc.cli.reporting import FILE_ERRORS, Reporter, error_record
 from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process
-from pillow_rnc.cli.streams import flush_out, open_missing, print_error, print_unencodable_as_escapes
+from pillow_rnc.cli.streams import open_missing, print_error, print_out, print_unencodable_as_escapes
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
@@ -58,12 +60,7 @@ def _status(argv: Sequence[str] | None) -> int:
         Stopped: The command is to end now, whatever else is being done.
     """
     parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
-    try:
-        arguments = parser.parse_args(argv)
-    except SystemExit as printed:  # the help or the version, or what is wrong
-        if printed.code == 0 and not _flush():
-            raise SystemExit(1) from printed
-        raise
+    arguments = _parse(parser, argv)
     wrong = usage_error(arguments)
     if wrong is not None:
         parser.error(wrong)
@@ -77,13 +74,20 @@ def _status(argv: Sequence[str] | None) -> int:
     return 0 if succeeded and not report.failed else 1
 
 
-def _flush() -> bool:
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; the help and the version are printed here, because argparse ignores that it cannot print."""
+    printed = StringIO()
     try:
-        flush_out()
-    except OSError as error:
-        print_error(f"rnc: standard output: {error.strerror or error}")
-        return False
-    return True
+        with redirect_stdout(printed):
+            return parser.parse_args(argv)
+    except SystemExit as wanted:
+        try:
+            if text := printed.getvalue():
+                print_out(text.rstrip())
+        except OSError as error:
+            print_error(f"rnc: standard output: {error.strerror or error}")
+            raise SystemExit(1) from wanted
+        raise
 
 
 def _run(arguments: argparse.Namespace, report: Reporter) -> bool:

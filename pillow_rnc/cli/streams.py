@@ -75,18 +75,6 @@ def write_out(data: bytes) -> None:
         raise OSError(error.errno, f"standard output: {error.strerror or error}") from error
 
 
-def flush_out() -> None:
-    """Write what standard output has not written yet; for the exceptions see `print_out`."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_output()
-        raise Stopped(BROKEN_PIPE_STATUS) from None
-    except OSError:
-        discard_output()
-        raise
-
-
 def discard_output() -> None:
     """Drop what is left in the buffer of standard output, which has nowhere to go, and all that follows."""
     with suppress(OSError, ValueError):

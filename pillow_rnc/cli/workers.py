@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.plugin.file_io import not_halved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +114,7 @@ class ResilientProcessPool(Executor):
 
 def _processes(jobs: int) -> ProcessPoolExecutor:
     # Spawned, because a fork copies locks that other threads may hold.
-    with _environment("PYTHONWARNINGS", _QUIET_TRACKER):
+    with _environment("PYTHONWARNINGS", _QUIET_TRACKER), _terminal_signals_blocked():
         resource_tracker.ensure_running()
     return ProcessPoolExecutor(jobs, get_context("spawn"), _follow_parent)
 
@@ -136,15 +137,23 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 -- of any task
-    """Start a task; a process that is started for it inherits that interrupts are blocked.
+    """Start a task, and a process for it if there is none that is free.
 
-    A process that has only begun to start would otherwise answer Ctrl-C with a traceback.
+    A process that has only begun to start would answer Ctrl-C, or the end of its parent, with a traceback.
     """
+    with not_halved(), _terminal_signals_blocked():
+        return pool.submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _terminal_signals_blocked() -> Iterator[None]:
+    """Block what a terminal sends to all processes, in this thread, and in processes that are started in the block."""
     if not hasattr(signal, "pthread_sigmask"):
-        return pool.submit(fn, *args, **kwargs)
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
-        return pool.submit(fn, *args, **kwargs)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 

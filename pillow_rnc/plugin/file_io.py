@@ -131,10 +131,21 @@ def unfinished(remove: Callable[[], object]) -> Iterator[None]:
         del _unfinished[key]
 
 
+@contextmanager
+def not_halved() -> Iterator[None]:
+    """Let `remove_unfinished` wait for the end of a block, which must be short."""
+    key = object()
+    _not_halved.add(key)
+    try:
+        yield
+    finally:
+        _not_halved.discard(key)
+
+
 def remove_unfinished() -> None:
-    """Remove what is unfinished in all threads, because the process is about to end; after files being overwritten."""
+    """Remove what is unfinished in all threads, because the process is about to end; wait for `not_halved` blocks."""
     end = time.monotonic() + _PATIENCE_S
-    while _overwriting and time.monotonic() < end:
+    while _not_halved and time.monotonic() < end:
         time.sleep(0.01)
     for remove in list(_unfinished.values()):
         with suppress(Exception):
@@ -143,9 +154,10 @@ def remove_unfinished() -> None:
 
 # No locks: a fork could copy them while they are held.
 _unfinished: dict[object, Callable[[], object]] = {}
-_overwriting: set[Path] = set()
+_not_halved: set[object] = set()
 _PATIENCE_S = 0.7
 _NO_NEW_FILE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_RENAME = _NO_NEW_FILE | {errno.EBUSY, errno.EXDEV}
 
 
@@ -205,18 +217,20 @@ def _extended_attributes(path: Path) -> list[str]:
 
 def _overwrite(path: Path, source: Path) -> None:
     """Overwrite the contents of a file; its old contents are only touched when there is room for the new ones."""
-    _overwriting.add(path)
+    with not_halved(), source.open("rb") as new, path.open("r+b") as fp:
+        _reserve(fp.fileno(), source.stat().st_size)
+        shutil.copyfileobj(new, fp)
+        fp.truncate()
+
+
+def _reserve(descriptor: int, length: int) -> None:
+    """Make room for a longer file, or raise `OSError` and leave it as it is."""
+    old_length = os.fstat(descriptor).st_size
+    if length <= old_length or not hasattr(os, "posix_fallocate"):
+        return
     try:
-        with source.open("rb") as new, path.open("r+b") as fp:
-            length, old_length = source.stat().st_size, path.stat().st_size
-            if length > old_length and hasattr(os, "posix_fallocate"):
-                try:
-                    os.posix_fallocate(fp.fileno(), 0, length)
-                except OSError as error:
-                    os.truncate(fp.fileno(), old_length)
-                    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                        raise
-            shutil.copyfileobj(new, fp)
-            fp.truncate()
-    finally:
-        _overwriting.discard(path)
+        os.posix_fallocate(descriptor, 0, length)
+    except OSError as error:
+        os.truncate(descriptor, old_length)
+        if error.errno in _NO_ROOM:  # others say that the file system cannot do that
+            raise
