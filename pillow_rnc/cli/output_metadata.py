@@ -9,16 +9,14 @@ import struct
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from pillow_rnc.errors import RncWarning
 from pillow_rnc.plugin.image_file import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from PIL import Image
 
 KINDS = ("exif", "icc_profile", "xmp", "comment", "dpi")
 """The metadata of an `.rnc` file, by the keys of `Image.info`."""
@@ -45,7 +43,6 @@ _LIMITS: Mapping[str, Mapping[str, int]] = {"JPEG": _JPEG_LIMITS, "MPO": _JPEG_L
 _LABELS = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "comment": "comment", "dpi": "resolution"}
 
 _TIFF_XMP, _TIFF_DESCRIPTION = 700, 270
-_TYPE_BYTE = 1
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
 
@@ -116,14 +113,19 @@ def _move_into_text_chunks(params: dict[str, Any]) -> None:
 
 
 def _move_into_tags(params: dict[str, Any]) -> None:
-    """Let a TIFF file hold XMP and comment in tags, where Pillow and other programs look for them."""
-    tags = ImageFileDirectory_v2()
+    """Let a TIFF file hold XMP and comment in tags, beside those of EXIF, where other programs look for them."""
+    tags = Image.Exif()
+    if "exif" in params:
+        try:
+            tags.load(params["exif"])
+        except (SyntaxError, ValueError, LookupError, struct.error):
+            _warn("EXIF is damaged, left out")
+            tags = Image.Exif()
     if "xmp" in params:
         tags[_TIFF_XMP] = params.pop("xmp")
-        tags.tagtype[_TIFF_XMP] = _TYPE_BYTE
     if "comment" in params:
-        tags[_TIFF_DESCRIPTION] = params.pop("comment").decode("utf-8", "replace")
-    params["tiffinfo"] = tags
+        tags.setdefault(_TIFF_DESCRIPTION, params.pop("comment").decode("utf-8", "replace"))
+    params["exif"] = tags
 
 
 def _listed(kinds: list[str]) -> str:

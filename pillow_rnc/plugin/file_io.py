@@ -114,7 +114,7 @@ def atomic_replace(path: Path) -> Iterator[Path]:
     if old is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     name = f".rnc-{os.urandom(8).hex()}{path.suffix}"
-    with _temporary_file(path.with_name(name), Path(tempfile.gettempdir(), name), old) as temporary:
+    with _temporary_file(path, name, old) as temporary:
         yield temporary
         if not _rename(temporary, path, old):
             _overwrite(path, temporary)
@@ -162,9 +162,9 @@ _NO_RENAME = _NO_NEW_FILE | {errno.EBUSY, errno.EXDEV}
 
 
 @contextmanager
-def _temporary_file(beside: Path, elsewhere: Path, old: os.stat_result | None) -> Iterator[Path]:
+def _temporary_file(path: Path, name: str, old: os.stat_result | None) -> Iterator[Path]:
     """Provide a new file beside the target; if that is not allowed, and an old file is there, elsewhere."""
-    temporary = beside
+    temporary = path.with_name(name)
     with unfinished(lambda: temporary.unlink(missing_ok=True)):
         try:
             # Created by open, so that the umask applies without being read, which would change it for other threads.
@@ -172,8 +172,8 @@ def _temporary_file(beside: Path, elsewhere: Path, old: os.stat_result | None) -
                 temporary.open("xb").close()
             except OSError as error:
                 if old is None or error.errno not in _NO_NEW_FILE:
-                    raise
-                temporary = elsewhere
+                    raise OSError(error.errno, error.strerror, str(path)) from error
+                temporary = Path(tempfile.gettempdir(), name)
                 temporary.open("xb").close()
             yield temporary
         finally:
