@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import pillow_rnc.command_start  # noqa: F401 -- before all others
+import pillow_rnc.plugin.command_start  # noqa: F401 -- before all others
 from pillow_rnc.errors import (
     CorruptError,
     DeviceMemoryError,
