@@ -77,7 +77,7 @@ def edited_exif(im: Image.Image, stored: bytes) -> bytes:
         # As `getexif` starts, which adds an orientation that only XMP has.
         probe = Image.Image()
         probe.info = {key: im.info[key] for key in ("XML:com.adobe.xmp", "xmp") if key in im.info}
-        if stored:
+        if source is not None:  # Pillow does not see all EXIF in text chunks
             probe.info["exif"] = EXIF_PREFIX + stored
         original = probe.getexif()
         if hasattr(im, "tag_v2"):
