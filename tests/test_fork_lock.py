@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import pillow_rnc
-from pillow_rnc.models.threads import ForkLock
+from pillow_rnc.models.fork_safety import ForkLock
 
 FORK_WHILE_HELD = """
 import os, threading
-from pillow_rnc import _defaults, inference, torch_inference, weights
-LOCKS = [weights._lock, inference._lock, _defaults._lock, torch_inference._network_lock]
+from pillow_rnc.models import runtime, torch_runtime, weights
+from pillow_rnc.plugin import defaults
+LOCKS = [weights._lock, runtime._lock, defaults._lock, torch_runtime._network_lock]
 held, done = threading.Event(), threading.Event()
 def hold():
     with LOCKS[0], LOCKS[1], LOCKS[2], LOCKS[3]:

@@ -5,7 +5,6 @@ The options are frozen values that can be sent to another process; the files of 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from pillow_rnc.cli.output_metadata import metadata_params, without_thumbnail
-from pillow_rnc.cli.reporting import FILE_ERRORS
-from pillow_rnc.errors import RncOptionError, RncWarning
+from pillow_rnc.cli.output_metadata import metadata_params
+from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models import weights
 from pillow_rnc.plugin import files
+from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
 from pillow_rnc.plugin.image_file import EXTENSION, FORMAT
 from pillow_rnc.plugin.opening import open_image
 from pillow_rnc.plugin.options import SaveOptions
@@ -35,8 +34,6 @@ DEFAULT_FORMAT = "PNG"
 
 _WEIGHTS_SUFFIX = ".safetensors"
 _STRIPPABLE = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
-_LAYERED_FORMATS = frozenset({"PSD"})
-"""The frames of these are the layers of one image, which comes first, so that nothing is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +124,8 @@ def encode(source: Path | IO[bytes], options: EncodeOptions) -> tuple[bytes, Rec
     """Return the `.rnc` file of an image of any format, and its summary."""
     fp = BytesIO()
     with Image.open(source) as im:
-        _warn_of_other_frames(im)
         im.save(fp, FORMAT, **options.save_params())
     return fp.getvalue(), summary(fp)
-
-
-def _warn_of_other_frames(im: Image.Image) -> None:
-    try:
-        frames = getattr(im, "n_frames", 1)
-    except FILE_ERRORS:  # the frames behind the first one are damaged
-        return
-    if frames > 1 and im.format not in _LAYERED_FORMATS:
-        warnings.warn(f"only the first of {frames} frames is stored", RncWarning, stacklevel=2)
 
 
 def decode(source: Path | IO[bytes], format_name: str, options: DecodeOptions) -> tuple[bytes, Record]:
@@ -187,7 +174,7 @@ def _load(im: Image.Image, options: DecodeOptions) -> None:
         im.thumbnail(options.size)
     im.load()
     if (options.size or options.region) and "exif" in im.info:
-        im.info["exif"] = without_thumbnail(im.info["exif"])
+        im.info["exif"] = EXIF_PREFIX + without_thumbnail(im.info["exif"].removeprefix(EXIF_PREFIX))
 
 
 def _in_format(im: Image.Image, format_name: str) -> bytes:

@@ -6,14 +6,13 @@ Most formats of Pillow store only what `save` is given, each kind under a keywor
 from __future__ import annotations
 
 import struct
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pillow_rnc.errors import RncWarning
 from pillow_rnc.plugin.image_file import FORMAT
+from pillow_rnc.plugin.notices import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +42,6 @@ _LIMITS: Mapping[str, Mapping[str, int]] = {"JPEG": _JPEG_LIMITS, "MPO": _JPEG_L
 _LABELS = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "comment": "comment", "dpi": "resolution"}
 
 _TIFF_XMP, _TIFF_DESCRIPTION = 700, 270
-_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
 
 def metadata_params(im: Image.Image, format_name: str) -> dict[str, Any]:
@@ -56,10 +54,10 @@ def metadata_params(im: Image.Image, format_name: str) -> dict[str, Any]:
     carried = {kind: im.info[kind] for kind in KINDS if im.info.get(kind)}
     left_out = [kind for kind in carried if kind not in KEPT_KINDS.get(format_name, ())]
     if left_out:
-        _warn(f"{format_name} files cannot hold {_listed(left_out)}, left out")
+        warn(f"{format_name} files cannot hold {_listed(left_out)}, left out")
     for kind, limit in _LIMITS.get(format_name, {}).items():
         if kind in carried and len(carried[kind]) > limit:
-            _warn(f"{_LABELS[kind]} of {len(carried[kind])} bytes left out, {format_name} files hold at most {limit}")
+            warn(f"{_LABELS[kind]} of {len(carried[kind])} bytes left out, {format_name} files hold at most {limit}")
             left_out.append(kind)
     params = {kind: value for kind, value in carried.items() if kind not in left_out}
     if format_name == "PNG":
@@ -67,39 +65,6 @@ def metadata_params(im: Image.Image, format_name: str) -> dict[str, Any]:
     elif format_name == "TIFF":
         _move_into_tags(params)
     return params
-
-
-def without_thumbnail(exif: bytes) -> bytes:
-    """Return EXIF without the small image that it may hold, which shows the picture before it was cropped.
-
-    All else stays where it is, because maker notes contain offsets.
-    """
-    start = 6 if exif.startswith(b"Exif\0\0") else 0
-    data = bytearray(exif)
-    order = {b"II": "<", b"MM": ">"}.get(bytes(data[start : start + 2]))
-    if order is None:
-        return exif
-
-    def number(code: str, offset: int) -> int:
-        return int(struct.unpack_from(order + code, data, start + offset)[0])
-
-    try:
-        directory = number("I", 4)
-        pointer = directory + 2 + 12 * number("H", directory)
-        thumbnail = number("I", pointer)
-        if not thumbnail:
-            return exif
-        tags = {}
-        for entry in range(thumbnail + 2, thumbnail + 2 + 12 * number("H", thumbnail), 12):
-            tags[number("H", entry)] = number("I", entry + 8)
-    except struct.error:  # ends too early
-        return exif
-    struct.pack_into(order + "I", data, start + pointer, 0)
-    if _THUMBNAIL_OFFSET in tags and _THUMBNAIL_LENGTH in tags:
-        first = start + tags[_THUMBNAIL_OFFSET]
-        last = min(len(data), first + tags[_THUMBNAIL_LENGTH])
-        data[first:last] = bytes(max(0, last - first))
-    return bytes(data)
 
 
 def _move_into_text_chunks(params: dict[str, Any]) -> None:
@@ -119,7 +84,7 @@ def _move_into_tags(params: dict[str, Any]) -> None:
         try:
             tags.load(params["exif"])
         except (SyntaxError, ValueError, LookupError, struct.error):
-            _warn("EXIF is damaged, left out")
+            warn("EXIF is damaged, left out")
             tags = Image.Exif()
     if "xmp" in params:
         tags[_TIFF_XMP] = params.pop("xmp")
@@ -130,7 +95,3 @@ def _move_into_tags(params: dict[str, Any]) -> None:
 
 def _listed(kinds: list[str]) -> str:
     return " and ".join(_LABELS[kind] for kind in kinds)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, RncWarning, stacklevel=3)

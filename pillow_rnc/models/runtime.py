@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
-from pillow_rnc.models.threads import ForkLock
+from pillow_rnc.models.fork_safety import ForkLock, importing
 from pillow_rnc.models.weights import Weights, load
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         with _lock:
             return partial(NumpyTiles, _operands(weights.model_id))
     try:
-        from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
+        with importing:
+            from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

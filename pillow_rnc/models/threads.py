@@ -14,29 +14,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from pillow_rnc.models.fork_safety import ForkLock, importing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-
-class ForkLock:
-    """A lock for ``with``, free again in every forked child; not to be forked while held by the same thread.
-
-    It lives as long as its process, so it is for modules, not for objects that come and go.
-    """
-
-    def __init__(self) -> None:
-        self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self._lock.release()
 
 
 class _Library(Protocol):
@@ -49,8 +30,9 @@ class _Library(Protocol):
 
 @cache
 def _libraries() -> Sequence[_Library]:
-    import numpy as np  # noqa: F401 -- its library must be there to be found
-    from threadpoolctl import ThreadpoolController
+    with importing:
+        import numpy as np  # noqa: F401 -- its library must be there to be found
+        from threadpoolctl import ThreadpoolController
 
     found: Sequence[_Library] = ThreadpoolController().select(user_api="blas").lib_controllers
     return found

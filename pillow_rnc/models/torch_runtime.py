@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
+from pillow_rnc.models.fork_safety import ForkLock
 from pillow_rnc.models.recurrent.network import CodecState, Network
-from pillow_rnc.models.threads import ForkLock, for_products
+from pillow_rnc.models.threads import for_products
 from pillow_rnc.models.weights import Weights, load
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def opened(source: FilePath | IO[bytes]) -> Iterator[IO[bytes]]:
     """
     if isinstance(source, (str, bytes, os.PathLike)):
         with Path(os.fsdecode(source)).open("rb") as fp:
-            yield fp
+            yield rewound(fp)  # the path may be that of a pipe
     else:
         yield rewound(source)
 
@@ -51,6 +51,10 @@ def rewound(fp: IO[bytes]) -> IO[bytes]:
         fp.seek(0)
     except (AttributeError, UnsupportedOperation):
         return BytesIO(fp.read())
+    except OSError as error:
+        if error.errno != errno.ESPIPE:
+            raise
+        return BytesIO(fp.read())
     return fp
 
 
@@ -59,8 +63,28 @@ def name_key(name: str) -> str:
     return name if CASE_SENSITIVE else unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
+def is_format(target: FilePath | IO[bytes], given: str | None, name: str, extension: str) -> bool:
+    """Whether `Image.save` would write the format of this name and extension, for its arguments `target`, `given`."""
+    if given:
+        return given.upper() == name
+    path = target if isinstance(target, (str, bytes, os.PathLike)) else getattr(target, "name", "")
+    return isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path).lower().endswith(extension)
+
+
+def write_target(target: FilePath | IO[bytes], data: bytes) -> None:
+    """Write all of `data` to a path, as `atomic_write` does, or to a stream, as `write_stream` does.
+
+    Raises:
+        OSError: The target cannot be written.
+    """
+    if isinstance(target, (str, bytes, os.PathLike)):
+        atomic_write(Path(os.fsdecode(target)), data)
+    else:
+        write_stream(target, data)
+
+
 def write_stream(fp: IO[bytes], data: bytes) -> None:
-    """Write all of `data`, also to a raw stream that accepts only a part at a time.
+    """Write all of `data`, also to a raw stream that accepts only a part at a time, and flush the stream.
 
     Args:
         fp: Stream opened for writing; for `sys.stdout` its binary buffer is used, as by Pillow.
@@ -71,6 +95,14 @@ def write_stream(fp: IO[bytes], data: bytes) -> None:
     """
     if cast("object", fp) is sys.stdout:
         fp = cast("IO[bytes]", getattr(fp, "buffer", fp))
+    _write_all(fp, data)
+    # As Pillow's own formats do: the file may be read by its name before it is closed.
+    flush = getattr(fp, "flush", None)
+    if callable(flush):
+        flush()
+
+
+def _write_all(fp: IO[bytes], data: bytes) -> None:
     written = 0
     while written < len(data):
         count = cast("object", fp.write(data[written:]))
