@@ -280,6 +280,10 @@ def test_a_thumbnail_does_not_outlive_what_it_shows(
         ("region (1, 2, 3, 4) is not allowed, give", "--region (1, 2, 3, 4) is not allowed, give"),
         ("max_work allows 9", "the environment variable PILLOW_RNC_MAX_WORK allows 9"),
         ("ignored; pillow_rnc.verify rejects the file", "ignored; rnc verify rejects the file"),
+        (
+            "icc_profile of the image is left out: it has 9 bytes",
+            "icc_profile of the image is left out: it has 9 bytes; --strip icc omits it without this warning",
+        ),
         ("quality of the image", "quality of the image"),
     ],
 )
