@@ -17,7 +17,7 @@ from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
 from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
-from pillow_rnc.models.process_settings import ForkLock
+from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,8 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
             return partial(KernelTiles, _kernel_of(weights, weights.config, instruction_set))
         return partial(NumpyTiles, _operands_of(weights, weights.config))
     try:
-        from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
+        with importing:
+            from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
