@@ -42,14 +42,14 @@ FORBIDDEN_METHODS = {
     *("builtins.eval", "builtins.exec", "builtins.compile", "builtins.__import__", "importlib.import_module"),
 }
 ALLOWED = {
-    "_folders.py": {"fsspec"},  # a store, where a command is given its URL
-    "_workers.py": {"distributed"},  # a cluster, where a command is given its address
-    "evaluation/throughput.py": {"distributed"},
+    "cli/stopping.py": {"socket"},  # a pair of connected sockets, by which signals wake a thread of this process
+    "cli/storage.py": {"fsspec"},  # a store, where a command is given its URL
+    "cli/workers.py": {"distributed"},  # a cluster, where a command is given its address
     "evaluation/__main__.py": {"importlib.import_module"},  # one of its own commands
 }
 """What single modules may do, and why."""
-PROGRAMS = {"_autoload.py", "evaluation/stopwatch.py"}
-"""Start programs: our own interpreter, and the one that is measured."""
+PROGRAMS = {"cli/autoload.py"}
+"""Start programs: our own interpreter."""
 
 
 def faults(source: str) -> Iterator[str]:
