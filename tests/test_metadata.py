@@ -281,3 +281,28 @@ def test_a_warning_points_at_the_line_that_saves() -> None:
     with pytest.warns(RncWarning) as caught:
         im.save(io.BytesIO(), "RNC")
     assert caught[0].filename == __file__
+
+
+@pytest.mark.filterwarnings("ignore:exif. the thumbnail:pillow_rnc.RncWarning")
+@pytest.mark.parametrize("how", ["unread", "read", "emptied"])
+def test_a_place_that_was_removed_is_not_stored(how: str) -> None:
+    im = opened()
+    exif = im.getexif()
+    if how != "unread":
+        assert exif.get_ifd(ExifTags.IFD.GPSInfo)
+    if how == "emptied":
+        exif.get_ifd(ExifTags.IFD.GPSInfo).clear()
+    else:
+        del exif[ExifTags.IFD.GPSInfo]
+    kept = files.contents(saved(im))
+
+    assert "GPS" not in kept
+    assert {"EXIF tags", "EXIF sub-IFD", "MakerNote"} <= set(kept)
+
+
+def test_exif_of_which_every_tag_was_removed_is_not_stored() -> None:
+    im = saved(Image.new("RGB", (8, 8)), exif=files.full_exif(thumbnail=False))
+    exif = im.getexif()
+    for tag in list(exif):
+        del exif[tag]
+    assert "exif" not in saved(im).info

@@ -157,7 +157,7 @@ def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) ->
         CorruptError: Another chunk stands in place of a unit.
     """
     sizes: list[int] = []
-    end = fp.seek(0, io.SEEK_END)
+    end = end_position(fp)
     position = head.units_offset
     wanted = head.header.iterations if iterations is None else iterations
     while len(sizes) < wanted and position + CHUNK_PREFIX.size <= end:
@@ -173,6 +173,12 @@ def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) ->
     return tuple(sizes)
 
 
+def end_position(fp: ByteSource) -> int:
+    """Move to the end of a file object and return its position."""
+    fp.seek(0, io.SEEK_END)
+    return fp.tell()  # `seek` of an mmap returns nothing before Python 3.13
+
+
 def trailing_bytes(fp: ByteSource, head: FileHead, sizes: tuple[int, ...]) -> int:
     """Return the number of bytes after the last unit, 0 if the file is truncated.
 
@@ -183,7 +189,7 @@ def trailing_bytes(fp: ByteSource, head: FileHead, sizes: tuple[int, ...]) -> in
     """
     if len(sizes) < head.header.iterations:
         return 0
-    return fp.seek(0, io.SEEK_END) - head.units_offset - sum(sizes)
+    return end_position(fp) - head.units_offset - sum(sizes)
 
 
 def verify(source: bytes | bytearray | memoryview | ByteSource) -> FileHead:

@@ -53,8 +53,8 @@ class _Directory:
 def serialized(exif: Image.Exif) -> bytes:
     """Return the bytes of an `Exif`, which are empty if neither it nor a directory within it has a tag."""
     pruned = copy.copy(exif)
-    # Reading a directory that does not exist leaves an empty one behind.
-    pruned._ifds = {tag: ifd for tag, ifd in exif._ifds.items() if ifd}  # noqa: SLF001
+    # Reading a directory that does not exist leaves an empty one behind. One that exists may have been emptied.
+    pruned._ifds = {tag: ifd for tag, ifd in exif._ifds.items() if ifd or tag in exif}  # noqa: SLF001
     if len(pruned) or _SUB_IFDS & pruned._ifds.keys():  # noqa: SLF001
         return pruned.tobytes().removeprefix(EXIF_PREFIX)
     return b""

@@ -79,7 +79,7 @@ def info(fp: FilePath | IO[bytes]) -> FileInfo:
         head = reader.read_head(source)
         sizes = reader.unit_sizes(source, head)
         trailing_bytes = reader.trailing_bytes(source, head, sizes)
-        file_bytes = source.seek(0, os.SEEK_END)
+        file_bytes = reader.end_position(source)
     header, grid = head.header, head.header.grid
     return FileInfo(
         version=header.version,

@@ -7,6 +7,8 @@ import os
 from typing import IO, TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import WriteableBuffer
 
 
@@ -50,6 +52,32 @@ class _PositionedFile(io.RawIOBase):
         if self._owned and not self.closed:
             self._raw.close()
         super().close()
+
+
+class CurrentFile:
+    """What a file object of an image is at the moment, which changes in a forked child."""
+
+    def __init__(self, current: Callable[[], IO[bytes] | None]) -> None:
+        self._current = current
+
+    def _file(self) -> IO[bytes]:
+        fp = self._current()
+        if fp is None:
+            msg = "operation on closed image"
+            raise ValueError(msg)
+        return fp
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        return self._file().read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> object:
+        """Move to `offset`."""
+        return self._file().seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file().tell()
 
 
 def reopened_after_fork(fp: IO[bytes], *, owned: bool) -> IO[bytes]:

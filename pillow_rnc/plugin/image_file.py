@@ -21,7 +21,7 @@ from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.plugin.decoding import decode_samples, iter_images
 from pillow_rnc.plugin.encoding import build_copy, encode_images
 from pillow_rnc.plugin.file_io import is_format, write_target
-from pillow_rnc.plugin.forked_file import reopened_after_fork
+from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
@@ -209,8 +209,7 @@ class RncImageFile(ImageFile.ImageFile):
         if self._source is not None and len(self._source.units) >= self.iterations:
             units = self._source.units[: self.iterations]  # read already; `fp` may hold pixels now
         elif self.fp is not None:
-            self._reopen_after_fork()
-            units = self._units(self.fp, self._head, self.iterations)
+            units = self._units(self._head, self.iterations)
         else:
             msg = "operation on closed image"
             raise ValueError(msg)
@@ -218,13 +217,15 @@ class RncImageFile(ImageFile.ImageFile):
             image.info = dict(self.info)
             yield image
 
-    def _units(self, fp: IO[bytes], head: FileHead, iterations: int) -> Iterator[Unit]:
+    def _units(self, head: FileHead, iterations: int) -> Iterator[Unit]:
         """Yield units, each read from the file when it is asked for, whatever else is read from it in between."""
+        fp = CurrentFile(lambda: self.fp)
         units = reader.iter_units(fp, head, iterations, allow_truncated=self._allows_truncated(), allow_trailing=True)
         position = head.units_offset
         for index in range(iterations):
             with self._loading.held():
-                if self.fp is fp:
+                if self._digest is None and self.fp is not None:
+                    self._reopen_after_fork()
                     fp.seek(position)
                     unit = next(units, None)
                     position = fp.tell()

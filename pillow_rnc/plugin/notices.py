@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from pillow_rnc.container.reader import end_position
 from pillow_rnc.errors import RncWarning
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from pillow_rnc.container.chunks import ByteSource
 
 _PACKAGES = ("pillow_rnc", "PIL")
 
@@ -28,9 +30,9 @@ def warn(message: str) -> None:
     warnings.warn(message, RncWarning, stacklevel=level - 1 if frame is None else level)
 
 
-def warn_of_trailing_bytes(fp: IO[bytes]) -> None:
+def warn_of_trailing_bytes(fp: ByteSource) -> None:
     """Warn if a file goes on at the position of `fp`, which is after its last iteration."""
     position = fp.tell()
     if fp.read(1):
-        count = fp.seek(0, os.SEEK_END) - position
+        count = end_position(fp) - position
         warn(f"{count} bytes after the last iteration are ignored; pillow_rnc.verify rejects the file")

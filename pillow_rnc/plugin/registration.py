@@ -118,8 +118,9 @@ def _accept(prefix: bytes) -> bool:
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     try:
         data = encode_images([im], im.encoderinfo)[0]
-    except KeyboardInterrupt:
-        _remove_empty(fp, filename)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # such as KeyboardInterrupt
+            _remove_empty(fp, filename)
         raise
     # In one call, so that an error leaves nothing behind in the stream.
     write_stream(fp, data)
@@ -132,6 +133,7 @@ def _remove_empty(fp: IO[bytes], filename: str | bytes) -> None:
         target = Path(os.fsdecode(filename))
         with suppress(OSError):
             if target.is_file() and not target.is_symlink() and target.stat().st_size == 0:
+                fp.close()
                 target.unlink()
 
 
