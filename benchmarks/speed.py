@@ -43,8 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--iterations", type=int, default=8, metavar="N", help="default: %(default)s")
     parser.add_argument("--threads", type=int, metavar="N", help="most threads of a product (default: all cores)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs, the best counts (default: 3)")
-    parser.add_argument("--paper-iterations", type=int, metavar="N", help="of the paper's network (default: as many)")
-    parser.add_argument("--processor-time", action="store_true", help="of all threads: for machines that are busy")
+    parser.add_argument(
+        "--paper-iterations", type=int, metavar="N", help="iterations of the paper's network (default: as many)"
+    )
+    parser.add_argument("--processor-time", action="store_true", help="CPU time of all threads: for busy machines")
     parser.add_argument(
         "--megapixels",
         type=lambda text: tuple(map(float, text.split(","))),
@@ -52,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N,...",
         help="sizes for time and memory against pixels (default: 0.1,0.4,1.6,6.3)",
     )
-    parser.add_argument("--scale-iterations", type=int, metavar="N", help="of those pictures (default: as many)")
+    parser.add_argument(
+        "--scale-iterations", type=int, metavar="N", help="iterations of those images (default: as many)"
+    )
     parser.add_argument(
         "--only",
         type=_sections,
@@ -74,7 +78,7 @@ def _sections(text: str) -> tuple[str, ...]:
 
 @dataclass
 class _Report:
-    """Sections of Markdown, and the same as data; written after each, so that no measurement is lost."""
+    """Sections of Markdown, and the same as data; written after each section, so that no measurement is lost."""
 
     folder: Path
     sections: list[str] = field(default_factory=list)
@@ -100,7 +104,7 @@ def _measure(options: argparse.Namespace) -> _Report:
 
     watch = Stopwatch(options.repeat, options.processor_time)
     image, report = _photograph(options.photo), _Report(options.out)
-    facts = {**machine(), "clock": "processor time" if watch.processor else "time on the wall"}
+    facts = {**machine(), "clock": "CPU time" if watch.cpu else "wall time"}
     report.add("machine", "Machine", ("what", "value"), facts.items(), facts)
     for name in options.only:
         _SECTIONS[name](report, options, image, watch)
@@ -115,7 +119,7 @@ def _codecs(report: _Report, options: argparse.Namespace, image: Image.Image, wa
     by_torch = parts.own_codec(image, options.iterations, "cpu:0", watch)
     rows = [own, by_torch, *parts.peers(image, own.ms_ssim, watch)]
     paper_iterations = options.paper_iterations or options.iterations
-    paper = parts.paper_network(image.size, paper_iterations, Stopwatch(1, watch.processor))
+    paper = parts.paper_network(image.size, paper_iterations, Stopwatch(1, watch.cpu))
     _add_codecs(report, options.iterations, rows)
     _add_paper(report, options.iterations, own, paper, paper_iterations)
     _add_arithmetic(report, options.iterations, own, parts.peak_macs(watch))
@@ -194,7 +198,7 @@ def _add_codecs(report: _Report, iterations: int, rows: Sequence[Coded]) -> None
 
 
 def _add_paper(report: _Report, iterations: int, own: Coded, paper: Coded, measured: int) -> None:
-    """Compare with the network of the paper; fewer iterations of it count as if the others took as long."""
+    """Compare with the network of the paper; fewer iterations of it are extrapolated linearly."""
     encode_s, decode_s = (s * iterations / measured for s in (paper.encode_s, paper.decode_s))
     cells = [
         ("encode", f"{encode_s:.2f}", f"{own.encode_s:.3f}", f"{encode_s / own.encode_s:.0f}x"),
@@ -212,9 +216,8 @@ def _add_arithmetic(report: _Report, iterations: int, own: Coded, peak: float) -
     config, pixels = weights.load("auto").config, SIZE_PX[0] * SIZE_PX[1]
     cells, data = [], {"peak": peak}
     for name, seconds, decoding in (("encode", own.encode_s, False), ("decode", own.decode_s, True)):
-        # Where encoder and decoder are separate networks, either of them runs alone.
-        alone = config.framework == "embedded"
-        macs = macs_per_pixel(config, iterations, encoder=not decoding, decoder=decoding or not alone) * pixels
+        with_decoder = decoding or config.encoder_runs_decoder
+        macs = macs_per_pixel(config, iterations, encoder=not decoding, decoder=with_decoder) * pixels
         data[name] = macs / seconds
         cells.append((name, f"{macs / _GIGA:.1f}", f"{data[name] / _GIGA:.0f}", f"{data[name] / peak:.0%}"))
     title = f"Arithmetic of the network as stated; a large product reaches {peak / _GIGA:.0f} GMAC/s here"
@@ -222,7 +225,7 @@ def _add_arithmetic(report: _Report, iterations: int, own: Coded, peak: float) -
 
 
 def _photograph(path: Path | None) -> Image.Image:
-    """Return a picture of 768 x 512 pixels."""
+    """Return an image of 768 x 512 pixels."""
     from PIL import Image, ImageOps
 
     from pillow_rnc.evaluation.photographs import load_photograph, plain

@@ -20,6 +20,7 @@ from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.evaluation.metrics import ms_ssim
 from pillow_rnc.evaluation.peers import PEERS, Peer, is_available
 from pillow_rnc.models import weights
+from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.runtime import runtime
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _LOAD_MIB, _LOAD_BYTES_PER_PIXEL = 256, 16
 
 
 class Coded(NamedTuple):
-    """What one codec makes of the picture."""
+    """Time, size and quality of one codec on the image."""
 
     name: str
     encode_s: float
@@ -48,7 +49,7 @@ class Coded(NamedTuple):
 
 
 def encoded(image: Image.Image, iterations: int, device: str = "cpu") -> bytes:
-    """Return the file of a picture."""
+    """Return the file of an image."""
     file = io.BytesIO()
     image.save(file, "RNC", iterations=iterations, device=device)
     return file.getvalue()
@@ -97,28 +98,30 @@ def peers(image: Image.Image, quality: float, watch: Stopwatch) -> Iterator[Code
 
 
 def paper_network(size: tuple[int, int], iterations: int, watch: Stopwatch) -> Coded:
-    """Return the network of the paper on a picture of noise, with random weights and no entropy coding."""
+    """Return the network of the paper on an image of noise, with random weights and no entropy coding."""
     import torch
 
-    from pillow_rnc.models.recurrent.paper_network import PaperNetwork
+    from pillow_rnc.models.config import RecurrentConfig
+    from pillow_rnc.models.families import make_network
 
-    network = PaperNetwork().eval()
+    config = RecurrentConfig(network="paper", cell="lstm", framework="additive", iterations=iterations)
+    network = make_network(config).eval()
     target = torch.rand(1, 3, size[1], size[0]) - 0.5
-
+    blocks = size[1] // BLOCK, size[0] // BLOCK
     codes: list[torch.Tensor] = []
 
     def encode() -> None:
         codes.clear()
-        state = network.initial_state(target)
-        for _ in range(iterations):
-            bits, state = network.encode_step(target, state)
-            state = network.decode_step(bits, state)
-            codes.append(bits)
+        state, memory = network.initial_state(1, *blocks), None
+        for t in range(iterations):
+            a, memory = network.encode_step(target, network.weights_of(t), state, memory)
+            codes.append(network.binarizer(a))
+            state = network.decode_step(codes[-1], network.weights_of(t), state)
 
     def decode() -> None:
-        state = network.initial_state(target)
-        for bits in codes:
-            state = network.decode_step(bits, state)
+        state = network.initial_state(1, *blocks)
+        for t, bits in enumerate(codes):
+            state = network.decode_step(bits, network.weights_of(t), state)
 
     with torch.inference_mode():
         encode_s, decode_s = watch.seconds(encode), watch.seconds(decode)
@@ -126,7 +129,7 @@ def paper_network(size: tuple[int, int], iterations: int, watch: Stopwatch) -> C
 
 
 def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
-    """Return the seconds that the parts of decoding take alone, one after another, for a picture of one tile."""
+    """Return the seconds that the parts of decoding take alone, one after another, for an image of one tile."""
     file = reader.parse(data)
     model = weights.load(file.header.model_id)
     tile = file.header.grid[0]
@@ -173,14 +176,14 @@ def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
 
 
 class Cold(NamedTuple):
-    """What a fresh process takes."""
+    """Time and memory of a fresh process."""
 
     seconds: float
     peak_mib: float
 
 
 def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, Cold]:
-    """Return what fresh processes take that load a picture of six iterations, or import a library."""
+    """Return time and memory of fresh processes that load an image of six iterations, or import a library."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "picture.rnc")
         image.save(path, iterations=_COLD_ITERATIONS)
@@ -192,14 +195,14 @@ def cold_start(image: Image.Image, watch: Stopwatch) -> dict[str, Cold]:
             "nothing": ("pass",),
         }
         best = dict.fromkeys(programs, float("inf"))
-        for _ in range(watch.repeat):  # in turns, so that what else runs touches all alike
-            once = Stopwatch(1, watch.processor)
+        for _ in range(watch.repeat):  # alternating, so that other load affects all equally
+            once = Stopwatch(1, watch.cpu)
             best = {name: min(best[name], once.program_seconds(*program)) for name, program in programs.items()}
         return {name: Cold(best[name], peak_of_program(*program)) for name, program in programs.items()}
 
 
 class Scale(NamedTuple):
-    """Time and memory of a picture of some size."""
+    """Time and memory of an image of some size."""
 
     megapixels: float
     encode_s: float
@@ -213,8 +216,8 @@ class Scale(NamedTuple):
 
 
 def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watch: Stopwatch) -> Iterator[Scale]:
-    """Yield time and memory against pixels; the picture is enlarged or shrunk to each size, and run once."""
-    once, model = Stopwatch(1, watch.processor), weights.load(weights.DEFAULT)
+    """Yield time and memory against pixels; the image is scaled to each size, and run once."""
+    once, model = Stopwatch(1, watch.cpu), weights.load(weights.DEFAULT)
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.rnc"), Path(folder, "large.rnc")
         image.crop((0, 0, 32, 32)).save(small, iterations=1)

@@ -30,25 +30,25 @@ before = peak()
 pillow_rnc.open(large, max_work=1 << 60).load()
 print(before, peak())
 """
-"""A program that prints the most bytes that it had after a small picture, and after a large one; Linux alone."""
+"""A program that prints the most bytes that it had after a small image, and after a large one; Linux only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
-    """Takes the best of some runs.
+    """Measures the best of several runs.
 
     Attributes:
         repeat: How many runs.
-        processor: Count processor time of all threads instead of time on the wall: on a machine that is busy with other
-            things it is the better measure of the work, but says nothing of what a second core wins.
+        cpu: Measure CPU time of all threads instead of wall time: on a busy machine it is the better measure of the
+            work, but it does not show the gain from a second core.
     """
 
     repeat: int = 3
-    processor: bool = False
+    cpu: bool = False
 
     def seconds(self, function: Callable[[], object]) -> float:
         """Return the seconds of the best run."""
-        clock = time.process_time if self.processor else time.perf_counter
+        clock = time.process_time if self.cpu else time.perf_counter
         best = float("inf")
         for _ in range(self.repeat):
             start = clock()
@@ -62,7 +62,7 @@ class Stopwatch:
         def run() -> None:
             subprocess.run([sys.executable, "-c", *map(str, program)], check=True)  # noqa: S603 -- our own
 
-        if not self.processor:
+        if not self.cpu:
             return self.seconds(run)
         best = float("inf")
         for _ in range(self.repeat):
@@ -80,7 +80,7 @@ print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0
 
 
 def peak_of_program(*program: str | Path) -> float:
-    """Return the MiB that a fresh Python process, which prints nothing, has at most: a program, and its arguments."""
+    """Return the peak memory in MiB of a fresh Python process that prints nothing: a program, and its arguments."""
     source, *arguments = map(str, program)
     command = [sys.executable, "-c", source + _TELL_PEAK, *arguments]
     result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own program
@@ -88,7 +88,7 @@ def peak_of_program(*program: str | Path) -> float:
 
 
 def peak_of_load(small: Path, large: Path) -> float:
-    """Return the MiB that loading a picture takes at most above what was there after loading a small one."""
+    """Return the peak memory in MiB of loading an image, above that after loading a small one."""
     command = [sys.executable, "-c", PEAK_OF_LOAD, str(small), str(large)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own program
     before, after = map(int, result.stdout.split())
@@ -96,7 +96,7 @@ def peak_of_load(small: Path, large: Path) -> float:
 
 
 def machine() -> Mapping[str, str]:
-    """Return what is measured on."""
+    """Return facts about the machine."""
     model = "unknown"
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -105,9 +105,9 @@ def machine() -> Mapping[str, str]:
         pass
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return {
-        "processor": model,
+        "CPU": model,
         "cores": str(os.cpu_count()),
         "threads of matrix products": os.environ.get("OMP_NUM_THREADS", "all"),
         "Python": sys.version.split()[0],
-        "others at work (load average)": load,
+        "load average": load,
     }

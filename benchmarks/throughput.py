@@ -1,7 +1,7 @@
-"""How many pictures a second workers do, each held on a core of its own, by the tasks of ``rnc encode DIR -o DIR``.
+"""Images per second of several workers, each pinned to a core of its own, by the tasks of ``rnc encode DIR -o DIR``.
 
-Command line: ``python -m benchmarks.throughput DIR``. Rounds alternate between the numbers of workers, so
-that what else the machine does falls on all alike.
+Command line: ``python -m benchmarks.throughput DIR``. Rounds alternate between the numbers of workers, so that other
+load on the machine affects all equally.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ if TYPE_CHECKING:
 
     from psutil import Process
 
-_WARM_UP_PICTURES = 3  # for each worker: it has loaded the model then, and taken the memory that it keeps
+_WARM_UP_PICTURES = 3  # for each worker, to load the model and allocate the memory that it keeps
 _SECONDS_PER_HOUR = 3600
 _MANY = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One pass over the pictures.
+    """One pass over the images.
 
     Attributes:
-        workers: How many did the work.
-        pictures: How many pictures.
-        seconds: Time on the clock.
-        processor_seconds: Time of all workers on processors.
+        workers: How many.
+        pictures: How many images.
+        seconds: Wall time.
+        cpu_seconds: CPU time of all workers.
         input_bytes: Of all inputs.
         output_bytes: Of all outputs.
-        peak_bytes: Memory of the largest worker, seen after each picture.
+        peak_bytes: Memory of the largest worker, read after each image.
     """
 
     workers: int
     pictures: int
     seconds: float
-    processor_seconds: float
+    cpu_seconds: float
     input_bytes: int
     output_bytes: int
     peak_bytes: int
 
 
 class Crew:
-    """Workers that have done a few pictures already, and their processes."""
+    """Workers that are warmed up, and their processes."""
 
     def __init__(self, count: int, executor: Executor, before: set[Process]) -> None:
         self.count = count
@@ -74,17 +74,17 @@ class Crew:
         return set(_children()) - self._before
 
     def run(self, command: str, source: Path, target: Path, *options: str) -> Round:
-        """Do all pictures below a folder.
+        """Process all images below a folder.
 
         Raises:
-            OSError: A picture failed.
+            OSError: An image failed.
         """
         how = conversion_options(argument_parser("").parse_args([command, str(source), "-o", str(target), *options]))
         folder = LocalFolder(source)
         outputs = folders.plan_folder(folder, how).outputs
         tasks = [ImageTask(how, folder, name, LocalFolder(target), outputs[name]) for name in outputs]
         peak = sum_in = sum_out = 0
-        processor = self._processor_seconds()
+        cpu = self._cpu_seconds()
         started = time.perf_counter()
         for line, _ in folders.run_tasks(tasks, self.workers):
             if line["error"] is not None:
@@ -93,15 +93,15 @@ class Crew:
             sum_out += line["bytes"] or 0
             peak = max(peak, *(process.memory_info().rss for process in self.processes))
         seconds = time.perf_counter() - started
-        return Round(self.count, len(tasks), seconds, self._processor_seconds() - processor, sum_in, sum_out, peak)
+        return Round(self.count, len(tasks), seconds, self._cpu_seconds() - cpu, sum_in, sum_out, peak)
 
-    def _processor_seconds(self) -> float:
+    def _cpu_seconds(self) -> float:
         times = [process.cpu_times() for process in self.processes]
         return float(sum(each.user + each.system for each in times))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 done, 1 a picture failed, 2 bad usage."""
+    """Run the command and return its exit status: 0 done, 1 an image failed, 2 bad usage."""
     parser = _parser()
     options = parser.parse_args(arguments)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -142,26 +142,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(command: str, rounds: Sequence[Round]) -> str:
-    """Return rounds as Markdown: medians, and how often the first number of workers the others are worth."""
+    """Return rounds as Markdown: medians, and the speed-up over the first number of workers."""
     first = rounds[0].workers
     alone = [each.pictures / each.seconds for each in rounds if each.workers == first]
     lines = [
-        f"\n{command}, {rounds[0].pictures} pictures, {len(alone)} rounds\n",
-        "| Workers | Pictures/s | Times the first | Processor s/picture | Core hours for 10^9 | Peak MiB/worker |",
+        f"\n{command}, {rounds[0].pictures} images, {len(alone)} rounds\n",
+        "| Workers | Images/s | Times the first | CPU s/image | Core hours for 10^9 | Peak MiB/worker |",
         "|---|---|---|---|---|---|",
     ]
     for workers in dict.fromkeys(each.workers for each in rounds):
         those = [each for each in rounds if each.workers == workers]
         speeds = [each.pictures / each.seconds for each in those]
         gain = statistics.median(speed / base for speed, base in zip(speeds, alone, strict=True))
-        cost = statistics.median(each.processor_seconds / each.pictures for each in those)
+        cost = statistics.median(each.cpu_seconds / each.pictures for each in those)
         peak = max(each.peak_bytes for each in those) / 2**20
         hours = cost * _MANY / _SECONDS_PER_HOUR
         lines.append(
             f"| {workers} | {statistics.median(speeds):.2f} | {gain:.2f} | {cost:.3f} | {hours:,.0f} | {peak:.0f} |"
         )
     sizes = [total / rounds[0].pictures for total in (rounds[0].input_bytes, rounds[0].output_bytes)]
-    lines.append(f"\nbytes of a picture: {sizes[0]:,.0f} in, {sizes[1]:,.0f} out")
+    lines.append(f"\nbytes per image: {sizes[0]:,.0f} in, {sizes[1]:,.0f} out")
     return "\n".join(lines)
 
 
@@ -206,7 +206,7 @@ def _children() -> list[Process]:
 
 
 def _link(pictures: Sequence[Path], target: Path, count: int) -> None:
-    """Make a folder of so many links to pictures, again and again to the same if they are few."""
+    """Make a folder of ``count`` links to images, repeating them if there are fewer."""
     target.mkdir()
     for number in range(count):
         picture = pictures[number % len(pictures)]
@@ -216,9 +216,9 @@ def _link(pictures: Sequence[Path], target: Path, count: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.throughput",
-        description="Measure how many pictures of a folder workers encode and decode in a second.",
+        description="Measure how many images of a folder workers encode and decode per second.",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images")
     parser.add_argument(
         "--workers", type=_counts, default=(1, 2), metavar="N,N,...", help="numbers to compare (default: 1,2)"
     )

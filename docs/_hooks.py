@@ -32,7 +32,7 @@ PAGES = {
     "spec/errata.md": "errata.md",
     "spec/vectors/README.md": "vectors.md",
     "weights/README.md": "models.md",
-    "weights/embedded-20261123-5dd2ea58799d.md": "model-card.md",
+    "weights/embedded-20261123-509919255b67.md": "model-card.md",
 }
 """Pages outside ``docs/`` by their path in the repository, and where they stand in the site."""
 

@@ -249,9 +249,9 @@ def check(paths: Sequence[Path], *, quick: bool, say: Callable[[str], object] = 
 
 
 def _lay_out(model_id: bytes, *, channels_last: bool) -> None:
-    """Set the memory format of the weights of a network where they are created, as they may be inference tensors."""
-    with torch_runtime.settled_torch(torch.device("cpu")):
-        network = torch_runtime._network(model_id, torch.device("cpu"))
+    """Order the weights of a network in memory; where they are made, as they may be tensors of inference only."""
+    with torch_runtime.inference_context(torch.device("cpu")):
+        network = torch_runtime._network(weights.load(model_id), torch.device("cpu"))
         form = torch.channels_last if channels_last else torch.contiguous_format
         network.to(memory_format=form)  # type: ignore[call-overload]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 model.tiny()
-REFUSALS = RncFileError, UnidentifiedImageError, Image.DecompressionBombError
+REJECTIONS = RncFileError, UnidentifiedImageError, Image.DecompressionBombError
 MAX_PIXELS = 1 << 15
 MAX_WORK = 1 << 16
 """Keeps a run at a millisecond; more pixels would only run the same code more often."""
@@ -32,7 +32,7 @@ def test_one_input(data: bytes) -> None:
         warnings.simplefilter("ignore", RncWarning)
         try:
             ENTRY_POINTS[options % len(ENTRY_POINTS)](data, options // len(ENTRY_POINTS))
-        except REFUSALS:
+        except REJECTIONS:
             return
 
 
@@ -41,7 +41,7 @@ def _never_rejected() -> Iterator[None]:
     """Files derived from an accepted file are accepted as well."""
     try:
         yield
-    except REFUSALS as error:
+    except REJECTIONS as error:
         raise AssertionError("a file derived from a valid file is rejected") from error
 
 
@@ -107,7 +107,7 @@ def _rejected(data: bytes) -> None:
 def _verify(data: bytes, choice: int) -> None:
     """`check` and `verify` agree; a file truncated to a size has at most that size."""
     limit, shorter = 1 + len(data) * (choice % 8) // 7, io.BytesIO()
-    with suppress(*REFUSALS, RncOptionError):  # damaged in the kept part, or longer with one iteration
+    with suppress(*REJECTIONS, RncOptionError):  # damaged in the kept part, or longer with one iteration
         kept = pillow_rnc.truncate(io.BytesIO(data), shorter, target_size=limit)
         with _never_rejected():
             assert len(shorter.getvalue()) <= limit

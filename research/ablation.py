@@ -1,7 +1,7 @@
-"""``python -m research.ablation ROW...``: compare the choices of a recipe at equal processor time.
+"""``python -m research.ablation ROW...``: compare the choices of a recipe at equal CPU time.
 
-Every variant of a row is trained from the same seed for the same processor time and measured on the same crops of the
-pictures held back. What is in the output folder already is not trained again. Rows are in `training.ablation_rows`.
+Every variant of a row is trained from the same seed for the same CPU time and measured on the same held-out crops.
+Results that the output folder holds are reused. Rows are in `ablation_rows`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 from pillow_rnc.training.data import load_photographs
 from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
-from pillow_rnc.training.objective import RateOutput, TrainedModel, look, rate_iteration
+from pillow_rnc.training.objective import RateOutput, rate_iteration, reconstruction_error
 from pillow_rnc.training.selection import mean_heights
 from research.ablation_rows import ROWS, Variant
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pillow_rnc.training.data import Photographs
-    from pillow_rnc.training.models import AnyModel
+    from pillow_rnc.training.model import TrainableModel
     from pillow_rnc.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a variant came to.
+    """The result of a variant.
 
     Attributes:
-        steps: How many it could do.
-        curve: (bpp, PSNR-HVS in dB, MS-SSIM) after each iteration, means over the crops held back.
+        steps: How many it did in its time.
+        curve: (bpp, PSNR-HVS in dB, MS-SSIM) after each iteration, means over the held-out crops.
     """
 
     steps: int
@@ -51,42 +51,43 @@ class Result:
 class VariantRun(Run):
     """A run of a variant, without checkpoints."""
 
-    def __init__(self, variant: Variant, recipe: Recipe, photographs: Photographs, before: AnyModel | None) -> None:
+    def __init__(
+        self, variant: Variant, recipe: Recipe, photographs: Photographs, before: TrainableModel | None
+    ) -> None:
         self.variant, self._before = variant, before
         super().__init__(recipe, photographs, Path(variant.name), _CPU)
-        if variant.optimiser:
+        if variant.optimizer:
             groups = [{"params": group["params"], "lr": group["lr"]} for group in self.stepper.optimizer.param_groups]
-            self.stepper.learn_by(variant.optimiser(groups))
+            self.stepper.set_optimizer(variant.optimizer(groups))
 
-    def new_model(self) -> AnyModel:
+    def new_model(self) -> TrainableModel:
         model = super().new_model()
-        if isinstance(model, TrainedModel):
-            self.variant.change(model)
-            model.compile_parts(self._part)
+        self.variant.change(model)
+        model.compile_parts(self._part)
         return model
 
     def _part(self, part: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what takes the place of one of the functions of a step."""
-        if part is look:
-            return self.variant.look(part)
+        """Return the replacement of one of the functions of a step."""
+        if part is reconstruction_error:
+            return self.variant.error(part)
         if part is not rate_iteration:
             return self.variant.iteration(part)
         return _plain_rate if self.variant.from_noise else part
 
-    def start(self, model: AnyModel) -> None:
+    def start(self, model: TrainableModel) -> None:
         if self._before is not None:
-            _take_over(model, self._before)
+            _copy_parameters(model, self._before)
         elif not self.variant.from_noise:
             super().start(model)
 
     def train(self, minutes: float) -> None:
-        """Take steps for so many minutes of processor time."""
-        pace = Pace.of_processor(minutes)
+        """Take steps for this many minutes of CPU time."""
+        pace = Pace.of_cpu(minutes)
         while pace.seconds_left > 0:
             self.train_step()
 
     def result(self) -> Result:
-        """Return what has come of it."""
+        """Return the result."""
         curve, config = self.validate(), self.recipe.model
         if self.variant.from_noise:  # bits as they are: its entropy network has learned nothing
             bpp = config.code_channels / config.code_stride**2
@@ -95,15 +96,15 @@ class VariantRun(Run):
 
 
 def _plain_rate(
-    _entropy: object, _shared: object, _values: object, bits: Tensor, _told: object, _previous: object
+    _entropy: object, _shared: object, _values: object, bits: Tensor, _coded: object, _previous: object
 ) -> RateOutput:
-    """Count bits as they are, without the time that an entropy network takes."""
+    """Count the plain bits, without the time that an entropy network takes."""
     return RateOutput(None, bits.new_full(bits.shape[:1], bits[0].numel()))
 
 
 @torch.no_grad()
-def _take_over(model: AnyModel, before: AnyModel) -> None:
-    """Copy what a model of as many iterations, or fewer, has learned."""
+def _copy_parameters(model: TrainableModel, before: TrainableModel) -> None:
+    """Copy the parameters of a model of as many iterations, or fewer."""
     learned = dict(before.named_parameters())
     for name, parameter in model.named_parameters():
         if name in learned and learned[name].shape == parameter.shape:
@@ -113,7 +114,7 @@ def _take_over(model: AnyModel, before: AnyModel) -> None:
 
 
 def trained(variant: Variant, photographs: Photographs, minutes: float) -> Result:
-    """Train a variant for so many minutes of processor time and measure it; making its start is not counted."""
+    """Train a variant for this many minutes of CPU time and measure it; its initialisation is not counted."""
     recipes = (*variant.before, variant.recipe)
     model = None
     for recipe in recipes:
@@ -124,13 +125,13 @@ def trained(variant: Variant, photographs: Photographs, minutes: float) -> Resul
 
 
 def kept_or_trained(variant: Variant, photographs: Callable[[], Photographs], folder: Path, minutes: float) -> Result:
-    """Return the result that a folder holds of a variant; train it first, and write it there, if it holds none.
+    """Return the result of a variant that a folder holds; if it holds none, train the variant and write it there.
 
     Args:
         variant: The variant.
-        photographs: Called only if it has to be trained.
+        photographs: Called only if the variant has to be trained.
         folder: Where results are.
-        minutes: Processor time.
+        minutes: CPU time.
 
     Raises:
         ValueError: The folder holds that of another recipe or time.
@@ -140,7 +141,7 @@ def kept_or_trained(variant: Variant, photographs: Callable[[], Photographs], fo
     if path.exists():
         record = json.loads(path.read_text(encoding="utf-8"))
         if {key: record[key] for key in what} != what:
-            msg = f"{path}: is of another recipe or time; take another folder, or remove it"
+            msg = f"{path}: is of another recipe or time; choose another folder, or remove it"
             raise ValueError(msg)
         return Result(record["steps"], [tuple(point) for point in record["curve"]])
     result = trained(variant, photographs(), minutes)
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; default: all")
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs, or a pack of one")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--minutes", type=float, default=1.25, help="processor time of each variant")
+    parser.add_argument("--minutes", type=float, default=1.25, help="minutes of CPU time of each variant")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args(arguments)
     unknown = sorted(set(args.rows) - ROWS.keys())
@@ -180,8 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     @cache
     def photographs() -> Photographs:
         found = load_photographs(args.data, smallest_px=VALIDATION_PX)
-        if not found.held_back:
-            parser.error(f"{args.data}: no picture of it is held back, so there is none to measure on")
+        if not found.held_out:
+            parser.error(f"{args.data}: no image of it is held out, so there is none to measure on")
         return found
 
     found = []

@@ -1,23 +1,21 @@
 """The rows of the ablation: each a choice of the recipe, and what else could have been chosen.
 
-Two recipes are varied. In ``NOISE`` the whole codec learns, from noise, 8 bits for each 8x8 block and iteration; rates
-are those bits, as they are, which is how the paper compares networks. In ``START`` it begins as the quantiser that
-`training.initialise` finds, and learns for rate and distortion together; rates are those of its entropy network.
-The default framework does not learn its codes: most choices can only be compared in those that do.
+Two recipes are varied. In ``NOISE`` the whole codec learns from noise, with 8 bits for each 8x8 block and iteration;
+rates are those plain bits, which is how the paper compares networks. In ``START`` it begins as the quantizer that
+`training.recurrent.start` finds, and learns for rate and distortion together; rates are those of its entropy network.
+The embedded family does not learn its codes: most choices can only be compared in the recurrent one.
 
-A choice that lost has no switch in the codec. Where it takes code, that code is here.
+A rejected choice has no switch in the codec. Where it takes code, that code is in `ablation_changes`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
-
-from pillow_rnc.models.config import ModelConfig
-from pillow_rnc.training.recipe import Recipe, in_framework
+from pillow_rnc.models.config import RecurrentConfig, lattice_passes
+from pillow_rnc.training.recipe import Recipe, as_embedded
+from research.ablation_changes import cut, l1, log_mse, momentum, share_heads, slow_second_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +23,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from pillow_rnc.models.config import Framework
-    from pillow_rnc.training.objective import CodecOutput, TrainedModel
-
-    CodecIteration = Callable[..., CodecOutput]
-    Look = Callable[..., tuple[Tensor, Tensor]]
-
-_T = TypeVar("_T")
+    from pillow_rnc.training.model import TrainableModel
+    from research.ablation_changes import CodecIteration, ErrorFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +32,24 @@ class Variant:
     """One choice of a row.
 
     Attributes:
-        name: Of its file; the same variant may stand in several rows.
+        name: Of its file; the same variant may be in several rows.
         recipe: What is trained.
-        from_noise: Do not begin as a quantiser.
-        before: Recipes that are trained one after another before it, each for an equal share of the time.
-        change: Done to a new model of the light network.
-        iteration: Done to the function that codes an iteration in training.
-        look: Done to the function that judges what is shown.
-        optimiser: Makes another optimiser of the parameter groups.
+        from_noise: Start from random parameters.
+        before: Recipes that are trained before it, each for an equal share of the time.
+        change: Modifies a new model.
+        iteration: Wraps the function that codes an iteration in training.
+        error: Wraps the function that measures the error of reconstructions.
+        optimizer: Makes another optimizer of the parameter groups.
     """
 
     name: str
     recipe: Recipe
     from_noise: bool = False
     before: tuple[Recipe, ...] = ()
-    change: Callable[[TrainedModel], None] = lambda _: None
+    change: Callable[[TrainableModel], None] = lambda _: None
     iteration: Callable[[CodecIteration], CodecIteration] = lambda part: part
-    look: Callable[[Look], Look] = lambda part: part
-    optimiser: Callable[[list[dict[str, Any]]], Optimizer] | None = None
+    error: Callable[[ErrorFunction], ErrorFunction] = lambda part: part
+    optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None
 
 
 class Row(NamedTuple):
@@ -63,7 +57,7 @@ class Row(NamedTuple):
 
     Attributes:
         choice: What is chosen.
-        variants: What there is to choose from, by what the table calls it; the choice of the base recipe first.
+        variants: What there is to choose from, by its name in the table; that of the base recipe first.
         bpp: The rates that curves are averaged over.
     """
 
@@ -72,17 +66,18 @@ class Row(NamedTuple):
     bpp: tuple[float, float]
 
 
-def light(framework: Framework, channels: int, iterations: int, width: int = 64, **changes: Any) -> ModelConfig:  # noqa: ANN401 -- fields
-    """Return a small model of the light network."""
-    config = ModelConfig(
+def light(framework: Framework, channels: int, iterations: int, width: int = 64) -> RecurrentConfig:
+    """Return a small model of the light network on 8x8 blocks."""
+    return RecurrentConfig(
+        framework=framework,
         iterations=iterations,
         code_channels=channels,
+        code_stride=8,
         encoder_channels=width,
         decoder_channels=width,
         context_channels=width,
-        **changes,
+        passes=lattice_passes(channels, groups=2),
     )
-    return in_framework(config, framework)
 
 
 NOISE_BPP = (0.125, 0.5)
@@ -98,8 +93,8 @@ START = Recipe(
 )  # fmt: skip
 PAPER = Recipe(
     "paper", block_iterations=1e12, batch=4, crop_px=64, learning_rate=3e-3, warmup_steps=20, average=0.99,
-    entropy_only_steps=-1, codec_ramp_steps=0, train_encoder=True, network="paper", paper_divisor=8,
-    stochastic_codes=False, model=ModelConfig(framework="additive", iterations=4),
+    entropy_only_steps=-1, codec_ramp_steps=0, train_encoder=True, stochastic_codes=False,
+    model=RecurrentConfig(framework="additive", iterations=4, network="paper", paper_divisor=8),
 )  # fmt: skip
 
 
@@ -116,69 +111,12 @@ def _start(name: str, *, model: dict[str, Any] | None = None, **recipe: Any) -> 
     return Variant(name, _varied(START, model, recipe))
 
 
-# --- what takes code -------------------------------------------------------------------------------------------------
-
-
-def share_heads(model: TrainedModel) -> None:
-    """Give all iterations the 1x1 maps of the first."""
-    for part in (model.network.encoder, model.network.decoder):
-        for name, maps in part.named_children():
-            if isinstance(maps, nn.ModuleList):
-                setattr(part, name, nn.ModuleList([maps[0]] * len(maps)))
-
-
-def cut(part: CodecIteration) -> CodecIteration:
-    """Let no gradient pass from an iteration to the ones before it."""
-
-    def iteration(network: Any, target: Tensor, weights: Any, state: Any, memory: Any, **rest: Any) -> CodecOutput:  # noqa: ANN401
-        return part(network, target, weights, _detached(state), _detached(memory), **rest)
-
-    return iteration
-
-
-def _detached(value: _T) -> _T:
-    """Return a tensor, or a tuple of such, without its history."""
-    if isinstance(value, Tensor):
-        return cast("_T", value.detach())
-    if isinstance(value, tuple):
-        parts = [_detached(part) for part in value]
-        return cast("_T", type(value)(*parts) if hasattr(value, "_fields") else tuple(parts))
-    return value
-
-
-def _of_pixels(measure: Callable[[Tensor], Tensor]) -> Callable[[Look], Look]:
-    """Return what judges by the error of the pixels, [N, 3, H, W], instead of that of the blocks."""
-
-    def wrapped(part: Look) -> Look:
-        def look(network: Any, state: Any, iteration: Tensor, target: Tensor, **named: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-            shown, _ = part(network, state, iteration, target, **named)
-            return shown, measure(network.transform.inverse(shown) - network.transform.inverse(target))
-
-        return look
-
-    return wrapped
-
-
-l1 = _of_pixels(lambda error: error.abs().mean((1, 2, 3)))
-log_mse = _of_pixels(lambda error: 10 * torch.log10(error.square().mean((1, 2, 3)) + 0.5))
-
-
-def slow_second_moment(groups: list[dict[str, Any]]) -> Optimizer:
-    """Return AdamW as torch has it, with a second moment over 1000 steps."""
-    return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
-
-
-def momentum(groups: list[dict[str, Any]]) -> Optimizer:
-    """Return gradient descent with momentum."""
-    return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
-
-
 # --- the rows --------------------------------------------------------------------------------------------------------
 
 _BASE = _noise("base")
-_L1 = replace(_noise("l1", ms_ssim_share=0.0), look=l1)
+_L1 = replace(_noise("l1", ms_ssim_share=0.0), error=l1)
 _PAPER = Variant("paper", PAPER)
-_QUANTISER = _start("quantiser")
+_QUANTIZER = _start("quantizer")
 _LEARNED = _start("learned", train_encoder=True)
 
 ROWS: dict[str, Row] = {
@@ -221,18 +159,18 @@ ROWS: dict[str, Row] = {
         },
         NOISE_BPP,
     ),
-    "quantiser": Row(
-        "Framework, codes as its quantiser has them",
+    "quantizer": Row(
+        "Codec, codes as its quantizer has them",
         {
-            "embedded": Variant("embedded", replace(START, model=in_framework(START.model, "embedded"))),
-            "residual scaling": _QUANTISER,
+            "embedded": Variant("embedded", replace(START, model=as_embedded(START.model))),
+            "residual scaling": _QUANTIZER,
             "additive": _start("additive", model={"framework": "additive"}),
         },
         START_BPP,
     ),
     "codes": Row(
-        "Codes of residual scaling, from its quantiser",
-        {"as the quantiser has them": _QUANTISER, "learning": _LEARNED},
+        "Codes of residual scaling, from its quantizer",
+        {"as the quantizer has them": _QUANTIZER, "learning": _LEARNED},
         START_BPP,
     ),
     "rate-weight": Row(
@@ -242,7 +180,7 @@ ROWS: dict[str, Row] = {
         START_BPP,
     ),
     "rate-start": Row(
-        "Steps by which the entropy network is ahead of codes that learn",
+        "Steps of the entropy network before the codes learn",
         {str(START.entropy_only_steps): _LEARNED}
         | {str(n): _start(f"ahead-{n}", train_encoder=True, entropy_only_steps=n) for n in (0, 400)},
         START_BPP,
@@ -273,7 +211,7 @@ ROWS: dict[str, Row] = {
         {
             "log PSNR-HVS + 0.5 log MS-SSIM": _BASE,
             "log PSNR-HVS": _noise("hvs", ms_ssim_share=0.0),
-            "log MSE of pixels": replace(_noise("mse", ms_ssim_share=0.0), look=log_mse),
+            "log MSE of pixels": replace(_noise("mse", ms_ssim_share=0.0), error=log_mse),
             "L1 of pixels": _L1,
         },
         NOISE_BPP,
@@ -292,17 +230,17 @@ ROWS: dict[str, Row] = {
         {"separable": _BASE, "full": _noise("full", model={"separable": False})},
         NOISE_BPP,
     ),
-    "optimiser": Row(
-        "Optimiser",
+    "optimizer": Row(
+        "Optimizer",
         {
             "AdamW, second moment over 20 steps, 3e-3": _BASE,
             "the same, 1e-3": _noise("rate-1e-3", learning_rate=1e-3),
             "the same, 1e-2": _noise("rate-1e-2", learning_rate=1e-2),
-            "second moment over 1000 steps, 3e-3": replace(_noise("slow-second-moment"), optimiser=slow_second_moment),
+            "second moment over 1000 steps, 3e-3": replace(_noise("slow-second-moment"), optimizer=slow_second_moment),
             "Muon for matrices, 1e-2": _noise("muon", matrix_learning_rate=1e-2),
-            "gradient descent with momentum, 0.1": replace(_noise("momentum", learning_rate=0.1), optimiser=momentum),
+            "gradient descent with momentum, 0.1": replace(_noise("momentum", learning_rate=0.1), optimizer=momentum),
         },
         NOISE_BPP,
     ),
 }
-"""By the word that chooses them on the command line."""
+"""By their name on the command line."""

@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.evaluation.report import number, table
+from research.bit_kinds import BitKind
 from research.code_lengths import BIT_LENGTHS, refitted_bits
-from research.code_tasks import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from research.bits import Bits
+    from research.bit_counts import Bits
 
 PAPER_BPP = 0.125
 """Code bits of an iteration of the paper's network per pixel, before entropy coding: 32 for each 16x16."""
 _RATES_BPP = (0.25, 2.0)
-"""Where the paper tells what its entropy coder saves."""
+"""Rates at which the paper reports what its entropy coder saves."""
 
 
 def markdown(bits: Bits, name: str) -> str:
-    """Return all tables with how they are to be read."""
+    """Return all tables with explanations."""
     plural = "s" * (bits.pictures != 1)
     parts = [
         f"## Bits of {name}",
-        f"{bits.pictures} picture{plural}, {bits.pixels} pixels, all together; bpp counts pixels of pictures.",
+        f"{bits.pictures} image{plural}, {bits.pixels} pixels, all together; bpp counts pixels of images.",
         "### What entropy coding saves",
         _savings_table(bits),
         (
             "Sums of all iterations so far.\n"
-            "*Nominal*: all code bits; *told*: those that do not follow from others, no other is coded.\n"
+            "*Nominal*: all code bits; *coded*: those that are not inferred from others.\n"
             "*Ideal*: code length by the entropy network, and a bit for each sign; *file*: whole files. "
             f"The paper's codes have {PAPER_BPP} bpp an iteration.\n"
         )
@@ -39,11 +39,11 @@ def markdown(bits: Bits, name: str) -> str:
         "### By pass",
         _pass_table(bits),
         "Ideal bits of each iteration alone, in bpp. Each pass codes the magnitudes of its cells; then come all signs.",
-        "### By what they say",
+        "### By meaning",
         _task_table(bits),
         (
             "Ideal bits of each iteration alone, in bpp.\n"
-            "*Leaves zero*: whether a number whose interval holds zero passes the first threshold; *larger*: further "
+            "*Leaves zero*: whether a number whose interval holds zero reaches the first threshold; *larger*: further "
             "thresholds at once; *halves*: in which half of a known interval a number lies."
         ),
     ]
@@ -55,24 +55,24 @@ def markdown(bits: Bits, name: str) -> str:
 
 
 _INPUT_TEXT = (
-    "More bits than with all inputs, after so many iterations, when the trained network is denied an input. "
-    "A network that is denied one which it was trained with is sure of what it no longer knows; so each channel's "
-    "log-odds in each pass and iteration were stretched and shifted to fit the codes again, in every row alike, the "
-    "first included. In brackets: as they came. Signs are left out: no input foresees them.\n"
-    "A network trained without the input would still do better: these are upper bounds of what it earns."
+    "More bits than with all inputs, after so many iterations, when an input is withheld from the trained network. "
+    "A network that lacks an input which it was trained with is overconfident; so each channel's log-odds in each pass "
+    "and iteration were scaled and shifted to fit the codes again, in every row including the first. "
+    "In brackets: without that. Signs are left out: no input predicts them.\n"
+    "A network trained without the input would do better: these are upper bounds of its contribution."
 )
 _GAIN_TEXT = (
-    "Fewer bits in each pass with what earlier passes of the iteration say than without it, all iterations together, "
-    "fitted again as above; the first pass sees none. An upper bound, too."
+    "Fewer bits in each pass when earlier passes of the iteration are known than when they are not, all iterations "
+    "together, fitted again as above; the first pass sees none. An upper bound, too."
 )
 
 
 def _savings(bits: Bits) -> list[tuple[float, float, float, float]]:
-    """Return nominal, told, ideal and file, in bpp, after each iteration."""
+    """Return nominal, coded, ideal and file, in bpp, after each iteration."""
     magnitudes = next(iter(bits.counts.values())).sum((1, 2, 3, 4))
     columns = (
         bits.channels * bits.cells * np.arange(1, len(magnitudes) + 1),
-        np.cumsum(magnitudes + bits.lengths[:, :, Task.SIGN].sum((1, 2))),
+        np.cumsum(magnitudes + bits.lengths[:, :, BitKind.SIGN].sum((1, 2))),
         np.cumsum(bits.lengths.sum((1, 2, 3))),
         8 * bits.file_bytes,
     )
@@ -88,12 +88,12 @@ def _savings_table(bits: Bits) -> str:
         ]
         for k, row in enumerate(_savings(bits), 1)
     ]
-    header = ["Iterations", "Nominal", "Told", "Ideal", "File", "Saved of nominal", "of told", "of the paper's"]
+    header = ["Iterations", "Nominal", "Coded", "Ideal", "File", "Saved of nominal", "of coded", "of the paper's"]
     return table(header, rows)
 
 
 def _rates_text(bits: Bits) -> str:
-    """Return what is saved at the two rates of the paper, in file bpp."""
+    """Return the savings at the two rates of the paper, in file bpp."""
     rows = _savings(bits)
     file = [row[3] for row in rows]
     shares = [
@@ -103,8 +103,8 @@ def _rates_text(bits: Bits) -> str:
     said = []
     for rate in _RATES_BPP:
         at = min(rate, file[-1])
-        told, paper = (np.interp(at, file, share) for share in shares)
-        said.append(f"at {at:.2f} bpp of file {told:.1f} % of the told bits and {paper:.1f} % of the paper's")
+        coded, paper = (np.interp(at, file, share) for share in shares)
+        said.append(f"at {at:.2f} bpp of file {coded:.1f} % of the coded bits and {paper:.1f} % of the paper's")
     return f"Saved, between iterations: {'; '.join(said)}."
 
 
@@ -121,7 +121,7 @@ def _pass_table(bits: Bits) -> str:
 def _task_table(bits: Bits) -> str:
     by_task = bits.lengths.sum((1, 3)) / bits.pixels
     chroma = bits.lengths[..., 1].sum((1, 2)) / bits.pixels
-    shown = [Task.LEAVES_ZERO, Task.SIGN, Task.LARGER, Task.HALF]
+    shown = [BitKind.LEAVES_ZERO, BitKind.SIGN, BitKind.LARGER, BitKind.HALF]
     columns = np.column_stack([by_task[:, shown], by_task.sum(1) - chroma, chroma])
     rows = [[str(t), *(number(value, 4) for value in row)] for t, row in enumerate(columns, 1)]
     total = columns.sum(0)
@@ -161,7 +161,7 @@ def _so_far(by_group: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _plain_bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return code lengths in bits as the network has them, [T, M, P]."""
+    """Return code lengths in bits by the network as it is, [T, M, P]."""
     bits: NDArray[np.float64] = (counts * BIT_LENGTHS).sum((-1, -2))
     return bits
 

@@ -1,7 +1,7 @@
-"""What each code bit of a picture costs by the entropy network of a model, also where some of its inputs are withheld.
+"""The code length of each bit of an image by the entropy network of a model, also with some of its inputs withheld.
 
-Codes are known here, so a picture is priced an iteration at a time, by the network that training simulates; its values
-are the integers of the weights file, and so are the probabilities.
+All codes are known here, so an image is evaluated an iteration at a time, by the network that training simulates; its
+values are the integers of the weights file, and the probabilities are the same.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pillow_rnc.entropy.significance import coded_mask
 from pillow_rnc.entropy.tables import PROBABILITY
 from pillow_rnc.entropy.tensors import TABLE_CENTRE
 from pillow_rnc.models.weights import find
+from pillow_rnc.training.accumulators import AccumulatorWeights
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
-from pillow_rnc.training.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     from pillow_rnc.entropy.model import EntropyModel
     from pillow_rnc.models.weights import Weights
 
-Input = Literal["passes", "memory", "tallies", "earlier iterations"]
-"""What can be withheld: earlier passes of the iteration; the recurrent state, which then begins anew with the bits of
-the iteration before; the tallies; or all that earlier iterations tell."""
+Input = Literal["passes", "memory", "accumulators", "earlier iterations"]
+"""What can be withheld: earlier passes of the iteration; the recurrent state, which then starts again from the bits of
+the previous iteration; the accumulators; or everything from earlier iterations."""
 
 ENTRIES = len(PROBABILITY)
 BIT_LENGTHS = -np.log2(np.stack([65536 - PROBABILITY.astype(np.float64), PROBABILITY]) / 65536)
 """Ideal code length of bits 0 and 1 by entry of the table of probabilities, float64 [2, 256]."""
 
 
-def told_bits(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which bits are told, bool [T, C, h, w]; all others are 0 and are not coded.
+def coded_bits(model: EntropyModel, codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which bits are coded, bool [T, C, h, w]; all others are inferred to be 0.
 
     Args:
         model: Of the codes.
         codes: Of one tile, uint8 [T, C, h, w], values 0 or 1.
     """
-    told, found = model.coded_bits(*codes.shape[2:]), []
+    tracker, found = model.coded_bits(*codes.shape[2:]), []
     for plane in codes:
-        found.append(coded_mask(told, plane))
-        told.finish(plane)
+        found.append(coded_mask(tracker, plane))
+        tracker.finish(plane)
     return np.stack(found)
 
 
-class CodePrices:
-    """The entropy network of a model, to price codes that are known.
+class CodeLengths:
+    """Code lengths of known codes by the entropy network of a model.
 
     Args:
         weights: The model.
@@ -73,7 +73,7 @@ class CodePrices:
                 own["output.weight"][t],
                 own["output.bias"][t],
                 own["accumulator_output.weight"][t - 1] if t else None,
-                Tally(own["accumulator.weight"][t - 1], own["accumulator.scale"][t - 1]) if t else None,
+                AccumulatorWeights(own["accumulator.weight"][t - 1], own["accumulator.scale"][t - 1]) if t else None,
             )
             for t in range(weights.config.iterations)
         ]
@@ -81,20 +81,20 @@ class CodePrices:
 
     @torch.inference_mode()
     def entries(self, codes: NDArray[np.uint8], withheld: Collection[Input] = ()) -> NDArray[np.uint8]:
-        """Return the entry of the table of probabilities by which each bit is coded, uint8 [T, M, h, w].
+        """Return the entry of the table of probabilities for each context-coded bit, uint8 [T, M, h, w].
 
-        There is one for each bit but signs, told or not.
+        There is one for each bit but signs, coded or inferred.
 
         Args:
             codes: Of one tile, uint8 [T, C, h, w], values 0 or 1.
-            withheld: What the network does not see; it was trained with it.
+            withheld: Inputs that the network does not see, although it was trained with them.
         """
         shared = self._shared
-        if "tallies" in withheld:
-            shared = shared._replace(tally_input=torch.zeros_like(shared.tally_input))
-        told = self._model.coded_bits(*codes.shape[2:])
+        if "accumulators" in withheld:
+            shared = shared._replace(accumulator_input=torch.zeros_like(shared.accumulator_input))
+        coded_bits = self._model.coded_bits(*codes.shape[2:])
         # What the network sees of bits once they are known.
-        known = torch.from_numpy(np.stack([told.finish(plane) for plane in codes]).astype(np.float32))
+        known = torch.from_numpy(np.stack([coded_bits.finish(plane) for plane in codes]).astype(np.float32))
         before: Hidden | None = None
         found = []
         for t, values in enumerate(self._iterations[: len(codes)]):
@@ -109,10 +109,10 @@ class CodePrices:
     def lengths(self, codes: NDArray[np.uint8], withheld: Collection[Input] = ()) -> NDArray[np.float32]:
         """Return the ideal code length of each bit in bits, float32 [T, C, h, w]; arguments as for `entries`.
 
-        It is 1 for a sign, and 0 for what is not told.
+        It is 1 for a sign, and 0 for an inferred bit.
         """
         entries = self.entries(codes, withheld)
-        lengths = told_bits(self._model, codes).astype(np.float32)
+        lengths = coded_bits(self._model, codes).astype(np.float32)
         modelled = entries.shape[1]
         lengths[:, :modelled] *= BIT_LENGTHS.astype(np.float32)[codes[:, :modelled], entries]
         return lengths
@@ -121,16 +121,16 @@ class CodePrices:
 def _without(values: IterationIntegers, withheld: Collection[Input]) -> IterationIntegers:
     if "passes" in withheld:
         values = values._replace(context_weight=torch.zeros_like(values.context_weight))
-    if "tallies" in withheld:
-        values = values._replace(tally_output=None)
+    if "accumulators" in withheld:
+        values = values._replace(accumulator_output=None)
     return values
 
 
 def refitted_bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the ideal code lengths in bits after the log-odds of each group were stretched and shifted to fit best.
+    """Return the ideal code lengths in bits after the log-odds of each group were scaled and shifted to fit best.
 
-    A network that misses an input is surer than it should be; this takes that back, as far as two numbers can. They are
-    fitted to the very bits that are then priced, by Newton's method.
+    A network that lacks an input is overconfident; this corrects it, as far as two parameters can. They are fitted by
+    Newton's method to the very bits whose length is returned.
 
     Args:
         counts: How often bits of each value met each entry of the table, [..., 2, 256].
@@ -162,7 +162,7 @@ def refitted_bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 _NEWTON_STEPS = 15
-_RIDGE = 1e-3  # keeps groups of equal bits, which any stretch fits, from running away
+_RIDGE = 1e-3  # keeps groups of equal bits, which any scale fits, from diverging
 
 
 def _lengths(n: Tensor, logits: Tensor) -> Tensor:

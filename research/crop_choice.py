@@ -1,4 +1,4 @@
-"""Which crops of a picture to look at: chosen by what they contain, the same ones every time."""
+"""Crops of an image to inspect: selected by their content, the same ones every time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
-_BLACK, _WHITE = 8, 247  # levels beyond which a flat area tells nothing
+_BLACK, _WHITE = 8, 247  # beyond these levels a flat area shows nothing
 
 
 class Crop(NamedTuple):
@@ -72,7 +72,7 @@ def choose_crops(pixels: Pixels, side: int, grid: TileGrid, kinds: Sequence[str]
 
     Args:
         pixels: uint8 [H, W, 3].
-        side: Of a crop, a multiple of 8; less where the picture is smaller.
+        side: Of a crop, a multiple of 8; less where the image is smaller.
         grid: The tiles of the file.
         kinds: Of `KINDS`.
     """

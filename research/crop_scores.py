@@ -1,4 +1,4 @@
-"""What the eye would say of a crop, as numbers, and which of them got worse since another release."""
+"""Perceptual numbers of crops, and which of them regressed since another release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CropScores(NamedTuple):
-    """Numbers of a crop of a picture beside the same crop of the original."""
+    """Numbers of a crop of an image beside the same crop of the original."""
 
     psnr_hvs: float  # dB, of luma
     ssim: float  # at one scale, averaged over R, G and B; at most 1
@@ -33,7 +33,7 @@ class CropScores(NamedTuple):
 
 _GREATER_IS_BETTER = {"psnr_hvs": True, "ssim": True, "colour": False, "blockiness": False}
 TOLERANCES = {"psnr_hvs": 0.3, "ssim": 0.01, "colour": 0.3, "blockiness": 0.1}
-"""Differences that are not worth a line: less than the eye sees."""
+"""Differences that are not reported, because they are not visible."""
 
 
 def crop_scores(original: Pixels, crop: Pixels) -> CropScores:
@@ -81,8 +81,8 @@ def means(records: Sequence[Record]) -> str:
     return table(["Iterations", "Codec", "Crops", "Bytes", "PSNR-HVS", "SSIM", "Colour", "Blockiness"], rows)
 
 
-class Worse(NamedTuple):
-    """A number that got worse: where, and what it was at as many bytes."""
+class Regression(NamedTuple):
+    """A number that regressed: where, and what it was at as many bytes."""
 
     place: str
     measure: str
@@ -90,22 +90,22 @@ class Worse(NamedTuple):
     is_: float
 
 
-class Comparison(NamedTuple):
-    """What came of a comparison: how many numbers had something to compare with, and those that got worse."""
+class CropComparison(NamedTuple):
+    """How many numbers could be compared, and those that regressed."""
 
     compared: int
-    worse: list[Worse]
+    regressions: list[Regression]
 
 
-def compare(old: Sequence[Record], new: Sequence[Record], codec: str) -> Comparison:
-    """Return what got worse at equal bytes, between the files of an older release.
+def compare(old: Sequence[Record], new: Sequence[Record], codec: str) -> CropComparison:
+    """Return what regressed at equal bytes, between the files of an older release.
 
     Args:
-        old: Records of its crops: picture, kind, box, codec, bytes and the fields of `CropScores`.
+        old: Records of its crops: image, kind, box, codec, bytes and the fields of `CropScores`.
         new: Records to compare, at any iterations.
         codec: Whose records are compared.
     """
-    compared, worse = 0, []
+    compared, regressions = 0, []
     for record in (one for one in new if one["codec"] == codec):
         same = sorted(_same_place(old, record), key=lambda one: one["bytes"])
         sizes = [math.log(one["bytes"]) for one in same]
@@ -117,8 +117,8 @@ def compare(old: Sequence[Record], new: Sequence[Record], codec: str) -> Compari
             compared += 1
             if (was - is_ if greater else is_ - was) > TOLERANCES[measure]:
                 place = f"{record['picture']} {record['kind']}, {record['iterations']} iterations"
-                worse.append(Worse(place, measure, was, is_))
-    return Comparison(compared, worse)
+                regressions.append(Regression(place, measure, was, is_))
+    return CropComparison(compared, regressions)
 
 
 def _same_place(records: Iterable[Record], wanted: Record) -> Iterator[Record]:

@@ -1,6 +1,6 @@
-"""``python -m research.crop_sheet DIR -o SHEET``: crops to look at, beside JPEG and WebP of the same bytes.
+"""``python -m research.crop_sheet DIR -o SHEET``: crops to inspect, beside JPEG and WebP of the same bytes.
 
-Each picture is shown where it is flat, where it has sharp edges, fine texture and strong colours, and where tiles meet.
+Each image is shown where it is flat, where it has sharp edges, fine texture and strong colours, and where tiles meet.
 Beside the sheet goes a JSON file with numbers of each crop, which a later release is compared with.
 """
 
@@ -37,8 +37,8 @@ _BACKGROUND, _INK, _EMPTY = "white", "black", (225, 225, 225)
 _WEBP_MAX_PX = 16383
 
 
-class Cell(NamedTuple):
-    """A crop of the sheet, or None where no file is so small, with what stands over it."""
+class SheetCell(NamedTuple):
+    """A crop of the sheet, or None where no file is that small, and its caption."""
 
     crop: Image.Image | None
     caption: str
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CropPlan:
-    """What is shown of every picture."""
+    """What the sheet shows of every image."""
 
     codec: RncCodec
     iterations: tuple[int, ...]
@@ -56,30 +56,32 @@ class CropPlan:
     cache_folder: Path | None = None
 
 
-def crops_of(paths: Sequence[Path], plan: CropPlan) -> tuple[list[list[Cell]], list[dict[str, Any]]]:
-    """Return the rows of the sheet and the records of all crops of picture files.
+def crops_of(paths: Sequence[Path], plan: CropPlan) -> tuple[list[list[SheetCell]], list[dict[str, Any]]]:
+    """Return the rows of the sheet and the records of all crops of image files.
 
     Raises:
-        OSError: A picture cannot be read.
-        ValueError: It is not 8-bit, or no picture has a crop of the wanted kinds.
+        OSError: An image cannot be read.
+        ValueError: It is not 8-bit, or no image has a crop of the wanted kinds.
     """
     rows, records = [], []
-    for path in tqdm(paths, unit="picture", disable=None):  # None draws the bar on a terminal only
+    for path in tqdm(paths, unit="image", disable=None):  # None draws the bar on a terminal only
         more_rows, more_records = rows_of(path.stem, load_photograph(path), plan)
         rows += more_rows
         records += more_records
     if not rows:
-        msg = f"no crop of {', '.join(plan.kinds)} in {len(paths)} pictures"
+        msg = f"no crop of {', '.join(plan.kinds)} in {len(paths)} images"
         raise ValueError(msg)
     return rows, records
 
 
-def rows_of(name: str, image: Image.Image, plan: CropPlan) -> tuple[list[list[Cell]], list[dict[str, Any]]]:
-    """Return the rows of the sheet for a picture, one for each crop, and the records of its crops."""
+def rows_of(name: str, image: Image.Image, plan: CropPlan) -> tuple[list[list[SheetCell]], list[dict[str, Any]]]:
+    """Return the rows of the sheet for an image, one for each crop, and the records of its crops."""
     files = plan.codec.encode(image, plan.iterations)
     pixels = np.asarray(image)
     crops = choose_crops(pixels, plan.side_px, parse(next(iter(files.values()))).header.grid, plan.kinds)
-    rows = [[Cell(image.crop(crop.box), f"{name}\n{crop.kind}\nat {crop.box[0]}, {crop.box[1]}")] for crop in crops]
+    rows = [
+        [SheetCell(image.crop(crop.box), f"{name}\n{crop.kind}\nat {crop.box[0]}, {crop.box[1]}")] for crop in crops
+    ]
     records: list[dict[str, Any]] = []
 
     def add(picture: Image.Image, codec: str, label: str, iterations: int, file_bytes: int) -> None:
@@ -87,7 +89,7 @@ def rows_of(name: str, image: Image.Image, plan: CropPlan) -> tuple[list[list[Ce
             shown = picture.crop(crop.box)
             scores = crop_scores(np.asarray(image.crop(crop.box)), np.asarray(shown))
             caption = f"{label}\n{file_bytes} bytes\n{scores.psnr_hvs:.1f} dB, SSIM {scores.ssim:.3f}"
-            row.append(Cell(shown, caption))
+            row.append(SheetCell(shown, caption))
             records.append(_record(name, crop, codec, iterations, file_bytes) | scores._asdict())
 
     measured = {peer: PeerMeasurements(image, PEERS[peer], plan.cache_folder) for peer in plan.peers}
@@ -98,7 +100,7 @@ def rows_of(name: str, image: Image.Image, plan: CropPlan) -> tuple[list[list[Ce
             if point is None:
                 smallest = f"no {PEERS[peer].label}\nso small: at least\n{measurements.smallest_bytes()} bytes"
                 for row in rows:
-                    row.append(Cell(None, smallest))
+                    row.append(SheetCell(None, smallest))
                 continue
             label = f"{PEERS[peer].label}, quality {point.setting}"
             add(_opened(measurements.encode(point.setting)), peer, label, iterations, int(point.file_bytes))
@@ -123,7 +125,7 @@ def _opened(file: bytes) -> Image.Image:
         return opened.convert("RGB")
 
 
-def compose(rows: Sequence[Sequence[Cell]]) -> Image.Image:
+def compose(rows: Sequence[Sequence[SheetCell]]) -> Image.Image:
     """Return the sheet of rows of crops."""
     crops = [cell.crop for row in rows for cell in row if cell.crop is not None]
     side = max(max(crop.size) for crop in crops)
@@ -145,13 +147,13 @@ def compose(rows: Sequence[Sequence[Cell]]) -> Image.Image:
 
 def _save(sheet: Image.Image, path: Path) -> None:
     if path.suffix.lower() == ".webp" and sheet.height > _WEBP_MAX_PX:
-        msg = f"the sheet is {sheet.height} pixels high, a WebP at most {_WEBP_MAX_PX}: fewer pictures, or a PNG"
+        msg = f"the sheet is {sheet.height} pixels high, a WebP at most {_WEBP_MAX_PX}: give fewer images, or a PNG"
         raise ValueError(msg)
     sheet.save(path, quality=95)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 done, 1 something got worse, 2 bad usage."""
+    """Run the command and return its exit status: 0 done, 1 something regressed, 2 bad usage."""
     options = _parser().parse_args(arguments)
     missing = [name for name in SHOWN_PEERS if not is_available(PEERS[name])]
     for name in missing:
@@ -170,17 +172,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, KeyError, pillow_rnc.RncError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{len(rows)} crops of {len(paths)} pictures: {options.out}, {numbers}\n\n{means(records)}")
+    print(f"{len(rows)} crops of {len(paths)} images: {options.out}, {numbers}\n\n{means(records)}")
     return 0 if old is None else _report(old, records)
 
 
 def _report(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> int:
-    """Print what got worse; return 1 if anything did."""
+    """Print the regressions; return 1 if there are any."""
     found = compare(old, new, OURS)
-    for one in found.worse:
-        print(f"worse: {one.place}: {one.measure} {one.is_:.3f}, was {one.was:.3f} at as many bytes")
-    print(f"{len(found.worse)} of {found.compared} numbers got worse")
-    return int(bool(found.worse))
+    for one in found.regressions:
+        print(f"regression: {one.place}: {one.measure} {one.is_:.3f}, was {one.was:.3f} at as many bytes")
+    print(f"{len(found.regressions)} of {found.compared} numbers regressed")
+    return int(bool(found.regressions))
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -202,20 +204,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m research.crop_sheet",
         description="Make a sheet of crops at several rates, beside JPEG and WebP of at most the same bytes of the "
-        "whole picture, and a JSON file of numbers of each crop.",
+        "whole image, and a JSON file of numbers of each crop.",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images, or one image")
     parser.add_argument("-o", "--out", type=Path, default=Path("crops.png"), metavar="SHEET", help="PNG or WebP")
     parser.add_argument("--iterations", type=iteration_counts, default=(1, 2, 4, 8), metavar="1,2,...")
     parser.add_argument("--kinds", type=_kinds, default=KINDS, metavar="NAMES", help=f"default: {','.join(KINDS)}")
     parser.add_argument("--side", type=_side, default=160, metavar="PX", help="of a crop (default: %(default)s)")
-    parser.add_argument("--tile-size", type=int, metavar="PX", help="smaller tiles show seams in small pictures, too")
-    parser.add_argument("--limit", type=positive, metavar="N", help="take the first N pictures only")
-    parser.add_argument("--against", type=Path, metavar="JSON", help="numbers to compare with: print what got worse")
+    parser.add_argument("--tile-size", type=int, metavar="PX", help="smaller tiles show seams in small images, too")
+    parser.add_argument("--limit", type=positive, metavar="N", help="take the first N images only")
+    parser.add_argument("--against", type=Path, metavar="JSON", help="numbers to compare with: print regressions")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where measurements of JPEG and WebP are kept")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
-    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
+    chosen.add_argument("--weights", type=Path, metavar="FILE", help="unreleased weights instead")
     return parser
 
 

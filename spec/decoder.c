@@ -335,9 +335,9 @@ static void read_weights(const char *path) {
     T = output_w.shape[0], P = output_w.shape[1], G = output_w.shape[2], F = output_w.shape[3];
     K = state_w.shape[1], C = 2 * G, S = accumulator_w.shape[2];
     /* The config is JSON within a string of JSON */
-    const char *framework = after(after(json, "framework"), ":"), *pass = after(after(json, "passes"), "[");
-    framework += strspn(framework, " \\\"");
-    if (strncmp(framework, "embedded", 8)) fail(UNSUPPORTED, "framework");
+    const char *family = after(after(json, "family"), ":"), *pass = after(after(json, "passes"), "[");
+    family += strspn(family, " \\\"");
+    if (strncmp(family, "embedded", 8)) fail(UNSUPPORTED, "family");
     for (int p = 0; p < P; p++) lattices[p] = (int)strtol(pass = after(pass, "["), NULL, 10);
     uint32_t stride = (uint32_t)strtol(after(after(json, "code_stride"), ":"), NULL, 10);
     if (stride != head.stride) fail(UNSUPPORTED, "Code_Stride is not that of the model");

@@ -643,7 +643,7 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
     units = read_units(source, header, alpha, tolerant=tolerant)
     require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
     tensors, config = read_weights(weights)
-    require(config["framework"] == "embedded", "framework", UnsupportedError)
+    require(config["family"] == "embedded", "family", UnsupportedError)
     same_codes = (header.code_channels, header.code_stride) == (config["code_channels"], config["code_stride"])
     require(same_codes, "code channels or stride are not those of the model", UnsupportedError)
     require(header.iterations <= config["iterations"], "more iterations than the model has", UnsupportedError)

@@ -39,9 +39,9 @@ class Model:
             start, stop = (8 + size + offset for offset in entry["data_offsets"])
             if entry["dtype"] == "F32":
                 self.tensors[name] = struct.unpack(f"<{(stop - start) // 4}f", data[start:stop])
-        kind = tuple(self.config[name] for name in ("framework", "cell", "code_stride"))
+        kind = tuple(self.config[name] for name in ("family", "cell", "code_stride"))
         if kind != ("embedded", "gru", 8):
-            raise NotImplementedError(f"model of framework, cell and stride {kind}")
+            raise NotImplementedError(f"model of family, cell and stride {kind}")
 
     def get(self, name: str) -> tuple[float, ...]:
         """Return the tensor `network.decoder.NAME`."""

@@ -18,7 +18,7 @@ from pillow_rnc.codec.blending import split
 from pillow_rnc.codec.execution import DEFAULT_MAX_MEMORY, ExecutionOptions, StepCounter
 from pillow_rnc.container.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 from pillow_rnc.models import weights
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import EmbeddedConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +46,7 @@ class FakeCodec:
         self.decoded_iterations: list[int] = []
         self.execution = ExecutionOptions()
         """What the last call was given."""
-        self.model = SimpleNamespace(config=ModelConfig(iterations=MAX_ITERATIONS))
+        self.model = SimpleNamespace(config=EmbeddedConfig(iterations=MAX_ITERATIONS))
 
     @property
     def limits(self) -> tuple[int, int]:

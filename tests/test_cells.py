@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pillow_rnc.models.config import CellName
-from pillow_rnc.models.recurrent.cells import State, make_cell
+from pillow_rnc.models.layers.cells import State, make_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

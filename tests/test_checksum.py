@@ -109,10 +109,10 @@ def test_a_stopped_segment_fits_in_no_other_place() -> None:
 @given(files(), st.integers(0, 255))
 def test_metadata_minor_version_and_number_of_iterations_are_not_covered(file: RncFile, minor: int) -> None:
     other = replace(file, metadata={"comment": b"other"}, header=replace(file.header, version=(1, minor)))
-    cut = writer.truncate(writer.build(file), 1)
+    truncated = writer.truncate(writer.build(file), 1)
 
     assert stored(writer.build(other)) == stored(writer.build(file))
-    assert stored(cut) == stored(writer.build(file))[: len(file.header.grid)]
+    assert stored(truncated) == stored(writer.build(file))[: len(file.header.grid)]
 
 
 OTHER = 100
@@ -182,6 +182,6 @@ def test_a_file_without_its_last_units_stays_valid() -> None:
     data = writer.build(file)
 
     for iterations in (1, 2, 3):
-        cut = writer.truncate(data, iterations)
-        assert reader.parse(cut).units == file.units[:iterations]
-        assert cut.endswith(b"".join(parts_of(file)[3 : 3 + iterations]))
+        truncated = writer.truncate(data, iterations)
+        assert reader.parse(truncated).units == file.units[:iterations]
+        assert truncated.endswith(b"".join(parts_of(file)[3 : 3 + iterations]))

@@ -21,7 +21,7 @@ from pillow_rnc.cli.main import main
 from pillow_rnc.evaluation.compare import ComparisonPlan, compare, write_page
 from pillow_rnc.evaluation.peers import Peer
 from pillow_rnc.evaluation.photographs import load_photograph
-from pillow_rnc.evaluation.rate_distortion import Plan, measure_image
+from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, measure_image
 from pillow_rnc.plugin.data_uri import within_pixels
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def picture_of(record: dict[str, Any], key: str) -> Image.Image:
 def test_numbers_are_those_of_the_evaluation() -> None:
     image = photograph()
     record = compare("a", image, ComparisonPlan(FlatCodec(), COUNTS, PEERS))
-    measured = measure_image("a", image, Plan(FlatCodec(), COUNTS, PEERS, None))
+    measured = measure_image("a", image, MeasurementPlan(FlatCodec(), COUNTS, PEERS, None))
 
     ours = [point._asdict() for point in measured.ours]
     assert [step["rnc"]["point"] for step in record["steps"]] == ours == record["curves"]["rnc"]

@@ -15,7 +15,7 @@ from PIL import Image
 from test_compare import photograph
 
 from pillow_rnc.evaluation.compare import ComparisonPlan, write_page
-from pillow_rnc.evaluation.rate_distortion import Plan, measure_image
+from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, measure_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -189,7 +189,7 @@ def shown_numbers(page: Page) -> dict[str, list[str]]:
 
 def test_numbers_are_those_of_the_evaluation(page: Page) -> None:
     page.locator("#next").click()
-    measured = measure_image("photograph", photograph(), Plan(FlatCodec(), COUNTS, PEERS, None))
+    measured = measure_image("photograph", photograph(), MeasurementPlan(FlatCodec(), COUNTS, PEERS, None))
     page.locator("#iterations").focus()
     page.keyboard.press("Home")
     for ours, jpeg in measured.matched:

@@ -209,30 +209,30 @@ def metadata_length_positions(data: bytes) -> set[int]:
 
 
 @pytest.mark.parametrize("file", [SMALL, TILED])
-def test_every_cut_is_found_and_keeps_the_complete_iterations(file: RncFile) -> None:
+def test_every_truncation_is_detected_and_keeps_the_complete_iterations(file: RncFile) -> None:
     data = writer.build(file)
     offset, ends = unit_ends(data)
 
     for length in range(len(data)):
-        cut = data[:length]
+        truncated = data[:length]
         complete = sum(end <= length for end in ends)
         with pytest.raises(SignatureError if length < HEAD_AT else TruncatedError) as caught:
-            reader.parse(cut)
+            reader.parse(truncated)
         assert getattr(caught.value, "decodable_iterations", 0) == complete
         with pytest.raises(RncFileError):
-            reader.verify(cut)
+            reader.verify(truncated)
         if complete:
-            assert reader.parse(cut, allow_truncated=True).units == file.units[:complete]
-            assert reader.parse(cut, iterations=complete).units == file.units[:complete]
-            assert writer.truncate(cut, complete) == writer.truncate(data, complete)
+            assert reader.parse(truncated, allow_truncated=True).units == file.units[:complete]
+            assert reader.parse(truncated, iterations=complete).units == file.units[:complete]
+            assert writer.truncate(truncated, complete) == writer.truncate(data, complete)
         else:
             with pytest.raises(RncFileError):
-                reader.parse(cut, allow_truncated=True)
+                reader.parse(truncated, allow_truncated=True)
     assert offset < ends[0]
 
 
 @given(files(), st.data())
-def test_a_cut_does_not_look_behind_what_it_keeps(file: RncFile, data: st.DataObject) -> None:
+def test_truncation_does_not_check_beyond_what_it_keeps(file: RncFile, data: st.DataObject) -> None:
     assume(len(file.units) > 1)
     kept = data.draw(st.integers(1, len(file.units) - 1))
     valid = writer.build(file)
@@ -278,7 +278,7 @@ def test_absurd_contents_with_correct_checksums_are_a_file_error(value: bytes, u
 
 
 @given(files(), st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=3))
-def test_damage_with_repaired_checksums_is_a_file_error_or_another_sound_file(
+def test_damage_with_repaired_checksums_is_a_file_error_or_another_valid_file(
     file: RncFile, flips: list[tuple[int, int]]
 ) -> None:
     damaged = bytearray(writer.build(file))
@@ -304,13 +304,13 @@ def has_unknown_chunk(data: bytes) -> bool:
 
 
 @given(files(), st.data())
-def test_a_cut_file_is_what_was_saved_with_fewer_iterations(file: RncFile, data: st.DataObject) -> None:
+def test_a_truncated_file_is_that_of_fewer_iterations(file: RncFile, data: st.DataObject) -> None:
     iterations = data.draw(st.integers(1, file.header.iterations))
     shorter = replace(file, header=replace(file.header, iterations=iterations), units=file.units[:iterations])
 
-    cut = writer.truncate(writer.build(file), iterations)
+    truncated = writer.truncate(writer.build(file), iterations)
 
-    assert cut == writer.build(shorter)
+    assert truncated == writer.build(shorter)
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])
@@ -350,19 +350,19 @@ def test_unit_sizes_are_known_without_reading_the_payloads() -> None:
     assert fp.given == 3 * 8
 
 
-@pytest.mark.parametrize(("spare", "complete"), [(0, 2), (5, 2), (7, 2), (8, 2), (-5, 1), (20, 2)])
-def test_unit_sizes_of_a_cut_file_are_those_of_its_complete_units(spare: int, complete: int) -> None:
+@pytest.mark.parametrize(("extra", "complete"), [(0, 2), (5, 2), (7, 2), (8, 2), (-5, 1), (20, 2)])
+def test_unit_sizes_of_a_truncated_file_are_those_of_its_complete_units(extra: int, complete: int) -> None:
     data = writer.build(SMALL)
     _, ends = unit_ends(data)
-    fp = io.BytesIO(data[: ends[1] + spare])
+    fp = io.BytesIO(data[: ends[1] + extra])
 
     assert len(reader.unit_sizes(fp, reader.read_head(fp))) == complete
 
 
 def test_unit_sizes_end_with_the_last_unit_whatever_follows() -> None:
     data = writer.build(SMALL)
-    for spare in (bytes(20), unit(ENTRY, payloads=b"\xa5\xf0")):
-        fp = io.BytesIO(data + spare)
+    for extra in (bytes(20), unit(ENTRY, payloads=b"\xa5\xf0")):
+        fp = io.BytesIO(data + extra)
         assert reader.unit_sizes(fp, reader.read_head(fp)) == reader.unit_sizes(
             io.BytesIO(data), reader.read_head(io.BytesIO(data))
         )
@@ -531,6 +531,19 @@ def test_there_are_at_most_64_chunks_before_the_first_unit() -> None:
         reader.parse(small_with(after_head=64 * chunk(b"abcd", b"") + struct.pack("<4sI", b"abcd", 1 << 20)))
 
 
+def test_verify_checks_the_alpha_stream() -> None:
+    data = writer.build(replace(SMALL, alpha=b"\0" + zlib.compress(bytes(20 * 17 - 1))))
+
+    assert reader.parse(data).header == HEADER
+    with pytest.raises(CorruptError, match="alpha: the stream does not end after the 340 bytes"):
+        reader.verify(data)
+
+
+@given(st.binary(min_size=4, max_size=4), st.binary(max_size=100))
+def test_a_chunk_is_packed_as_the_schema_defines_it(chunk_type: bytes, value: bytes) -> None:
+    assert chunks.pack_chunk(chunk_type, value) == schema.build_chunk(chunk_type, value)
+
+
 def test_alpha_needs_a_mode_with_alpha() -> None:
     with pytest.raises(CorruptError, match="mode RGB"):
         reader.parse(small_with(header=head(mode=2), after_head=chunk(b"ALPH", b"1")))
@@ -561,9 +574,9 @@ def test_unknown_ancillary_chunks_are_ignored_and_copied_when_safe() -> None:
     data = small_with(after_head=safe + chunk(b"exif", b"1") + unsafe)
 
     assert reader.parse(data).metadata == {"exif": b"1"}
-    cut = writer.truncate(data, 2)
-    assert safe in cut
-    assert unsafe not in cut
+    truncated = writer.truncate(data, 2)
+    assert safe in truncated
+    assert unsafe not in truncated
     assert writer.truncate(data, 3) == data
 
 
@@ -744,7 +757,7 @@ def test_a_dpi_without_meaning_is_rejected(value: float) -> None:
         records.pack_dpi((72, value))
 
 
-def test_reading_checking_and_cutting_load_no_other_library() -> None:
+def test_reading_verifying_and_truncating_load_no_other_library() -> None:
     script = (
         "import sys, io; from pillow_rnc.container import reader as c, writer as w; "
         "data = sys.stdin.buffer.read(); c.verify(data);"

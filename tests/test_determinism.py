@@ -45,7 +45,7 @@ def test_settings_of_a_host_change_no_code_and_stay_as_they_are() -> None:
     assert said[-1].startswith("85 comparisons, 0 differ")
 
 
-def test_a_difference_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check itself can fail."""
     model.tiny()
     right = determinism.codes_alone

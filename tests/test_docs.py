@@ -39,8 +39,10 @@ def test_links_have_a_target(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def _build(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site; a warning fails."""
+    folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -48,8 +50,8 @@ def _build(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_site_builds_strictly_and_documents_every_public_name(tmp_path: Path) -> None:
-    reference = (_build(tmp_path) / "api.html").read_text(encoding="utf-8")
+def test_the_site_builds_strictly_and_documents_every_public_name(site: Path) -> None:
+    reference = (site / "api.html").read_text(encoding="utf-8")
     for name in pillow_rnc.__all__:
         assert name == "__version__" or f'id="pillow_rnc.{name}"' in reference, name
 
@@ -83,8 +85,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 @pytest.mark.slow
-def test_the_site_has_no_link_to_a_file_outside(tmp_path: Path) -> None:
-    site = _build(tmp_path)
+def test_the_site_has_no_link_to_a_file_outside(site: Path) -> None:
     links = {link for page in site.glob("*.html") for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())}
 
     assert not links

@@ -155,7 +155,7 @@ def test_fast_state_equals_the_reference_at_real_size_and_over_several_blocks() 
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_fast_state_is_exact_at_the_largest_legal_sums(sign: int) -> None:
+def test_fast_state_is_exact_at_the_largest_valid_sums(sign: int) -> None:
     """All weights as far as they go and biases that fill the bound up to 2^24 - 1 exactly."""
     tensors = tiny_tensors(0)
     for name, array in tensors.items():

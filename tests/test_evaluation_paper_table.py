@@ -15,11 +15,11 @@ from tiny_training import photograph
 from pillow_rnc.evaluation import paper_runs, paper_table
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.curves import Point
-from pillow_rnc.evaluation.paper_page import Comparison, label, markdown, means, rank_correlation
-from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, recipe_of
+from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown, means, rank_correlation
+from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, paper_config, recipe_of
 from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.loop import Pace
 from pillow_rnc.training.recipe import Recipe
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 RECIPE = """
 name = "tiny-table"
-network = "paper"
-paper_divisor = 16
 block_iterations = {amount}
 batch = 1
 crop_px = 32
 train_encoder = true
 stochastic_codes = false
 [model]
+family = "recurrent"
+network = "paper"
+paper_divisor = 16
 iterations = 2
 """
 
@@ -91,13 +92,13 @@ def test_a_run_goes_on_from_its_checkpoint_and_spends_what_is_left(
     photographs = lambda: paper_table._photographs(folders / "data")  # noqa: E731
     first = paper_runs.train(recipe, photographs, folders / "run", 0.01)
     asked: list[float] = []
-    whole = Pace.of_processor
+    whole = Pace.of_cpu
 
     def noted(minutes: float, save_seconds: float) -> Pace:
         asked.append(minutes)
         return whole(minutes, save_seconds)
 
-    monkeypatch.setattr(Pace, "of_processor", noted)
+    monkeypatch.setattr(Pace, "of_cpu", noted)
     again = paper_runs.train(recipe, photographs, folders / "run", 0.01)
     assert again.state == first.state
     assert not asked
@@ -156,16 +157,17 @@ def test_a_recipe_of_the_light_network_is_refused(folders: Path, capsys: pytest.
     (folders / "recipe.toml").write_text('name = "light"\n')
 
     assert main(arguments(folders)) == 2
-    assert "network is 'light', the comparison is of 'paper'" in capsys.readouterr().err
+    assert "recipe 'light': the network is not the paper's" in capsys.readouterr().err
 
 
 def test_the_switch_changes_nothing_else() -> None:
-    base = Recipe("base", network="paper", model=ModelConfig(iterations=8))
+    base = Recipe("base", model=RecurrentConfig(network="paper", iterations=8))
     for one in combinations(0):
         recipe = recipe_of(base, one)
         rest = {name: getattr(recipe, name) for name in recipe.__slots__ if name not in {"name", "seed", "model"}}
         assert rest == {name: getattr(base, name) for name in rest}
-        assert (recipe.model.cell, recipe.model.framework, recipe.model.iterations) == (one.cell, one.framework, 8)
+        model = paper_config(recipe)
+        assert (model.cell, model.framework, model.iterations) == (one.cell, one.framework, 8)
     assert len({one[:2] for one in combinations(0)}) == 12
 
 
@@ -173,15 +175,15 @@ def flat(height: float) -> list[Point]:
     return [Point(count, 1.0, 0.125 * count, 20.0, height, 30 * height) for count in (1, 8)]
 
 
-def comparison() -> Comparison:
+def comparison() -> PaperComparison:
     """Return one in which our order is that of the tiles by MS-SSIM."""
-    recipe = Recipe("paper-table", network="paper", paper_divisor=8, model=ModelConfig(iterations=8))
+    recipe = Recipe("paper-table", model=RecurrentConfig(network="paper", paper_divisor=8, iterations=8))
     runs = {}
     for one in combinations(0):
         published = HIGH_ENTROPY.get(one[:2])
         height = 0.5 if published is None else published.ms_ssim / 2 + 0.00001
         runs[one] = Measured(flat(height + one.seed / 100), flat(height + 0.01), 100, 2e6, 59.0)
-    return Comparison(recipe, 1.0, runs, {"jpeg420": flat(0.9), "jpeg444": flat(0.8)}, 24)
+    return PaperComparison(recipe, 1.0, runs, {"jpeg420": flat(0.9), "jpeg444": flat(0.8)}, 24)
 
 
 def test_the_page_has_every_figure_in_its_place() -> None:
@@ -198,10 +200,10 @@ def test_the_page_has_every_figure_in_its_place() -> None:
     assert "over 0.125 to 1 bpp" in text
     assert "100 to 100 steps" in text
     assert "2.00 to 2.00 million block-iterations" in text
-    assert "had 1 minutes of processor time and its coder 15 seconds" in text
+    assert "had 1 minutes of CPU time and its coder 15 seconds" in text
     assert "GRU, one-shot with another seed: MS-SSIM 0.9170 instead of 0.9070" in text
     assert f"- high-entropy tiles, {len(HIGH_ENTROPY)} combinations: MS-SSIM +1.00" in text
-    assert f"- 32x32 pictures, {len(SMALL)} combinations" in text
+    assert f"- 32x32 images, {len(SMALL)} combinations" in text
 
 
 def test_without_a_second_seed_the_page_says_so() -> None:
@@ -212,7 +214,7 @@ def test_without_a_second_seed_the_page_says_so() -> None:
 
 
 def test_means_are_areas_by_their_width() -> None:
-    recipe = Recipe("x", network="paper", model=ModelConfig(iterations=16))
+    recipe = Recipe("x", model=RecurrentConfig(network="paper", iterations=16))
 
     assert area_range(recipe) == (0.125, 2.0)
     assert list(means(flat(0.9), recipe)) == pytest.approx([0.9, 27.0])

@@ -25,8 +25,8 @@ from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import (
     Evaluation,
     Matched,
+    MeasurementPlan,
     PictureResult,
-    Plan,
     Skipped,
     evaluation_of,
     matched_means,
@@ -77,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluation(folder: Path) -> Evaluation:
-    plan = Plan(StandIn(), COUNTS, ("jpeg420", "webp"), None)
+    plan = MeasurementPlan(StandIn(), COUNTS, ("jpeg420", "webp"), None)
     return evaluation_of("Stand-in", list(measure_all(find_photographs(folder), plan)))
 
 
@@ -244,7 +244,7 @@ def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert __main__.main([str(tmp_path / "absent")]) == 2
     assert "no such file or folder" in capsys.readouterr().err
     assert __main__.main([str(tmp_path)]) == 2
-    assert "no picture in" in capsys.readouterr().err
+    assert "no image in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_command_refuses_bad_options_by_name(
 
 
 def test_worker_processes_measure_the_same(folder: Path, evaluation: Evaluation) -> None:
-    plan = Plan(StandIn(), COUNTS, (), None)
+    plan = MeasurementPlan(StandIn(), COUNTS, (), None)
     (result,) = measure_all([folder / "good1.png"], plan, jobs=2)
 
     assert not isinstance(result, Skipped)

@@ -16,7 +16,7 @@ pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 from typing import TYPE_CHECKING
 
 from pillow_rnc.evaluation import __main__
-from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, measure_image
+from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, RncCodec, measure_image
 from pillow_rnc.models.weights import releases
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_each_file_is_the_one_saved_at_its_iterations_but_encoded_once(codec: Fa
 
 
 def test_measurements_go_through_files(codec: FakeCodec, image: Image.Image) -> None:
-    result = measure_image("noise", image, Plan(RncCodec(), (1, 7, 8), (), None))
+    result = measure_image("noise", image, MeasurementPlan(RncCodec(), (1, 7, 8), (), None))
     first, close, exact = result.ours
 
     assert codec.decoded_iterations == [1, 7, 8]

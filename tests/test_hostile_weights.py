@@ -138,7 +138,11 @@ def test_tensors_that_are_not_those_of_the_model_are_rejected(
     [
         {"cell": "other"},
         {"cell": "lstm"},
-        {"framework": 3},
+        {"framework": "embedded"},
+        {"family": 3},
+        {"family": "other"},
+        {"family": "recurrent"},
+        {"family": "recurrent", "decoder_steps": 2},
         {"iterations": 0},
         {"iterations": 3},
         {"iterations": 17},
@@ -148,8 +152,8 @@ def test_tensors_that_are_not_those_of_the_model_are_rejected(
         {"code_channels": 4096},
         {"code_stride": 16},
         {"code_stride": 0},
-        {"encoder_channels": 0},
-        {"encoder_channels": 4096, "decoder_channels": 4096, "context_channels": 4096},
+        {"encoder_channels": 8},
+        {"decoder_channels": 4096, "context_channels": 4096},
         {"context_channels": -8},
         {"context_channels": 8.0},
         {"separable": False},
@@ -201,7 +205,7 @@ def _overlapping(data: bytes) -> bytes:
     "damage",
     [
         lambda _: b"",
-        lambda _: b"\x80\x04\x95",  # how a pickle begins
+        lambda _: b"\x80\x04\x95",  # start of a pickle
         lambda data: data[:-1],
         lambda data: data[:100],
         lambda data: data + b"\0",
@@ -209,7 +213,7 @@ def _overlapping(data: bytes) -> bytes:
         _huge_shape,
         _overlapping,
     ],
-    ids=["empty", "pickle", "cut", "header cut", "spare", "huge header", "huge shape", "overlapping"],
+    ids=["empty", "pickle", "truncated", "header truncated", "extra", "huge header", "huge shape", "overlapping"],
 )
 def test_a_file_that_is_not_safetensors_is_rejected(
     damage: Callable[[bytes], bytes], tiny: Path, tmp_path: Path

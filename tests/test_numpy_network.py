@@ -12,12 +12,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
+from tiny_codec import CONFIG, recurrent, register_random_codec, register_tiny_codec
 
 from pillow_rnc.entropy import schedule
 from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.kernel import library
 from pillow_rnc.models import weights
-from pillow_rnc.models.config import CellName, Framework, ModelConfig
+from pillow_rnc.models.config import CellName, Framework
 from pillow_rnc.models.embedded import numpy_network
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import can_run
@@ -31,8 +32,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pillow_rnc.models.config import ModelConfig
+
 MEANS = list(schedule.MEANS)
-UNEQUAL = replace(CONFIG, encoder_channels=6, decoder_channels=10, context_channels=12)
+
+
+@pytest.fixture(autouse=True)
+def _without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, "0")
+
+
+UNEQUAL = replace(CONFIG, decoder_channels=10, context_channels=12)
 
 
 def model_of(config: ModelConfig, folder: Path, seed: int = 1) -> weights.Weights:
@@ -67,13 +77,6 @@ def test_codes_and_pixels_are_those_of_torch(sizes: ModelConfig, tmp_path: Path)
         assert codes.any()
         np.testing.assert_array_equal(codes, theirs.encode())
         np.testing.assert_allclose(ours.pixels(), theirs.pixels(), atol=2e-3)
-
-
-PLAIN_PASSES = ((0, 0, 8), (1, 0, 8))
-
-
-def _mapping(config: ModelConfig) -> dict[str, object]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
 
 
 @pytest.mark.parametrize("entry", weights.releases(), ids=lambda release: release.path.stem)
@@ -208,14 +211,14 @@ def test_an_error_in_any_coefficient_of_the_wavelet_weighs_about_alike(height: i
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"cell": name} for name in get_args(CellName) if name != "gru"]
-    + [{"separable": False}]
-    + [{"framework": name, "passes": PLAIN_PASSES} for name in get_args(Framework) if name != "embedded"],
-    ids=str,
+    "config",
+    [replace(CONFIG, cell=name) for name in get_args(CellName) if name != "gru"]
+    + [replace(CONFIG, separable=False)]
+    + [recurrent(framework) for framework in get_args(Framework)],
+    ids=lambda config: f"{config.family} {getattr(config, 'framework', '')} {config.cell} {config.separable}",
 )
-def test_other_models_are_left_to_torch(change: dict[str, object], tmp_path: Path) -> None:
-    model = model_of(ModelConfig.from_mapping({**_mapping(CONFIG), **change}), tmp_path)
+def test_other_models_are_left_to_torch(config: ModelConfig, tmp_path: Path) -> None:
+    model = model_of(config, tmp_path)
 
     assert not can_run(model.config)
     assert isinstance(runtime(model, "cpu")(1, 16, 16), TorchTiles)
@@ -224,7 +227,7 @@ def test_other_models_are_left_to_torch(change: dict[str, object], tmp_path: Pat
 def test_a_picture_is_loaded_and_saved_without_torch(tmp_path: Path) -> None:
     path = register_tiny_codec(tmp_path)
     program = (
-        "import io, sys; from PIL import Image; import pillow_rnc; from pillow_rnc import weights\n"
+        "import io, sys; from PIL import Image; import pillow_rnc; from pillow_rnc.models import weights\n"
         f"weights.register({str(path)!r}); fp = io.BytesIO()\n"
         "Image.linear_gradient('L').save(fp, 'RNC', model='tiny', iterations=2); Image.open(fp).load()\n"
         "sys.exit('torch' in sys.modules)"

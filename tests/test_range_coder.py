@@ -69,9 +69,9 @@ def test_decoder_returns_the_encoded_bits(coded: Coded) -> None:
 
 
 @given(coded_bits(), st.lists(st.integers(0, 2000), max_size=4))
-def test_bits_may_come_in_any_number_of_calls(coded: Coded, cuts: list[int]) -> None:
+def test_bits_may_come_in_any_number_of_calls(coded: Coded, ends: list[int]) -> None:
     bits, p1_q16 = coded
-    bounds = [0, *sorted(min(cut, bits.size) for cut in cuts), bits.size]
+    bounds = [0, *sorted(min(end, bits.size) for end in ends), bits.size]
     parts = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
     encoder = SegmentEncoder()
     for part in parts:
@@ -129,10 +129,10 @@ def test_a_flipped_bit_never_passes_as_the_same_message(coded: Coded, data: st.D
 def test_a_truncated_payload_is_rejected_or_another_message(coded: Coded, data: st.DataObject) -> None:
     bits, p1_q16 = coded
     payload = _encode(bits, p1_q16)
-    cut = payload[: data.draw(st.integers(0, len(payload) - 1))]
+    truncated = payload[: data.draw(st.integers(0, len(payload) - 1))]
 
     try:
-        decoder = SegmentDecoder(cut)
+        decoder = SegmentDecoder(truncated)
         decoded = decoder.decode(p1_q16)
         decoder.finish()
     except CorruptError:

@@ -126,7 +126,7 @@ def test_both_reject_a_flipped_bit_alike(position: int) -> None:
     assert not _both_accept(bytes(data))
 
 
-def test_both_reject_every_cut_alike() -> None:
+def test_both_reject_every_truncation_alike() -> None:
     for length in range(len(DAMAGED)):
         assert not _both_accept(DAMAGED[:length])
     assert not _both_accept(DAMAGED + b"\0")
@@ -134,10 +134,10 @@ def test_both_reject_every_cut_alike() -> None:
 
 @settings(max_examples=60)
 @given(st.integers(0, 21), st.integers(0, 255))
-def test_both_judge_a_changed_header_alike(position: int, value: int) -> None:
+def test_both_treat_a_changed_header_alike(position: int, value: int) -> None:
     """With the CRC repaired, so that the rules of the fields are reached."""
     data = bytearray(DAMAGED)
-    if position < 14:  # the model is asked for later than the package's container can know
+    if position < 14:  # the model id is checked later than in the package
         data[16 + position] = value
     data[38:42] = zlib.crc32(data[8:38]).to_bytes(4, "little")
 
@@ -146,7 +146,7 @@ def test_both_judge_a_changed_header_alike(position: int, value: int) -> None:
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.booleans())
-def test_both_judge_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: bool) -> None:
+def test_both_treat_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: bool) -> None:
     """All checksums repaired, so that the range coder itself must decide."""
     file = reader.parse(DAMAGED)
     first = file.units[0][0]
@@ -162,8 +162,8 @@ def test_both_judge_a_forged_payload_alike(payload: bytes, seed: int, keep_crc: 
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 8 * 36 - 1))
-def test_both_judge_a_changed_raw_bit_alike(seed: int, position: int) -> None:
-    """All checksums right; it may be a bit that is not coded, and both see whether it is."""
+def test_both_treat_a_changed_raw_bit_alike(seed: int, position: int) -> None:
+    """All checksums right; the bit may be inferred, which both detect."""
     file = reader.parse(_file(seed % 5, 48, 40, iterations=1 + seed % 6, plan=Plan("noise", raw="all")))
     (last,) = file.units[-1]
     payload = bytearray(last.payload)
@@ -174,19 +174,19 @@ def test_both_judge_a_changed_raw_bit_alike(seed: int, position: int) -> None:
 
 
 @given(st.lists(st.integers(1, 65535), min_size=1, max_size=200), st.binary(max_size=40))
-def test_both_range_coders_accept_the_same_payloads(k: list[int], payload: bytes) -> None:
+def test_both_range_coders_accept_the_same_payloads(p1_q16: list[int], payload: bytes) -> None:
     from pillow_rnc.entropy.range_coder import SegmentDecoder
 
     payload = payload[: len(payload) // 4 * 4]
     try:
         decoder = SegmentDecoder(payload)
-        expected = decoder.decode(np.array(k, dtype=np.uint16)).tolist()
+        expected = decoder.decode(np.array(p1_q16, dtype=np.uint16)).tolist()
         decoder.finish()
     except RncFileError:
         expected = None
     try:
         reference = reference_decoder.RangeDecoder(payload)
-        bits: list[int] | None = [reference.bit(one) for one in k]
+        bits: list[int] | None = [reference.bit(one) for one in p1_q16]
         reference.finish()
     except reference_decoder.Rejected:
         bits = None
@@ -205,14 +205,14 @@ def test_other_weights_are_unsupported() -> None:
         reference_decoder.decode(DAMAGED, odd_weights())
 
 
-def test_a_model_of_another_framework_is_unsupported() -> None:
+def test_a_model_of_another_family_is_unsupported() -> None:
     (size,) = struct.unpack("<Q", WEIGHTS[:8])
-    config = json.loads(json.loads(WEIGHTS[8 : 8 + size])["__metadata__"]["config"]) | {"framework": "additive"}
+    config = json.loads(json.loads(WEIGHTS[8 : 8 + size])["__metadata__"]["config"]) | {"family": "recurrent"}
     weights = save(load(WEIGHTS), metadata={"config": json.dumps(config)})
     header = replace(BASE, model_id=read_model(weights).model_id)
     data = Draft(header, (), code_units(header, MODEL, Random(1), Plan())).bytes()  # noqa: S311 -- to be repeated
 
-    with pytest.raises(reference_decoder.UnsupportedError, match="framework"):
+    with pytest.raises(reference_decoder.UnsupportedError, match="family"):
         reference_decoder.decode(data, weights)
 
 

@@ -1,4 +1,4 @@
-"""The released models: complete, legal, and good for what they are released for, on a real photograph."""
+"""The released models: complete, valid, and as good as released, on a real photograph."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.evaluation.metrics import score
 from pillow_rnc.models import weights
 from pillow_rnc.models.complexity import macs_per_pixel
-from research.bits import codes_in
-from research.code_lengths import told_bits
+from research.bit_counts import codes_in
+from research.code_lengths import coded_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def codes_of(file: RncFile) -> list[bytes]:
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: str(entry["file"]))
-def test_a_release_is_complete_legal_and_small(entry: dict[str, str]) -> None:
+def test_a_release_is_complete_valid_and_small(entry: dict[str, str]) -> None:
     path = FOLDER / entry["file"]
     content = path.read_bytes()
 
@@ -162,11 +162,11 @@ def test_tiles_that_overlap_show_no_seams(photograph: Image.Image) -> None:
     assert seams(photograph, 0) > 1.5, "this test sees no seams at all"
 
 
-def test_the_entropy_network_saves_most_of_the_bits_that_are_told(encoded: bytes) -> None:
+def test_the_entropy_network_saves_most_of_the_coded_bits(encoded: bytes) -> None:
     """A network that knows nothing would save none of them; the file is all there is, signs included."""
     file = reader.parse(encoded)
     model = weights.load(file.header.model_id).entropy_model
-    coded = sum(int(told_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
+    coded = sum(int(coded_bits(model, codes).sum()) for codes in codes_in(encoded, weights.load(file.header.model_id)))
 
     assert 8 * len(encoded) < coded / 3
 

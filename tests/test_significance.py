@@ -86,7 +86,7 @@ def coded_bits_after(codes: Codes) -> ScheduleCoded:
 
 
 @given(SEEDS, ITERATIONS)
-def test_bits_are_told_as_the_rules_say(seed: int, iteration: int) -> None:
+def test_bits_are_coded_according_to_the_rules(seed: int, iteration: int) -> None:
     *_, plane = codes = codes_of(seed, iteration + 1)
     coded_bits, flat = coded_bits_after(codes[:-1]), plane.reshape(2 * G, -1)
     found = np.zeros(flat.shape, np.bool_)
@@ -100,7 +100,7 @@ def test_bits_are_told_as_the_rules_say(seed: int, iteration: int) -> None:
 
 
 @given(SEEDS, ITERATIONS)
-def test_ones_that_are_not_told_are_counted(seed: int, iteration: int) -> None:
+def test_set_inferred_bits_are_counted(seed: int, iteration: int) -> None:
     codes = codes_of(seed, iteration)
     noise = np.random.default_rng(seed).integers(0, 2, (2 * G, *GRID), np.uint8)
     right = codes_of(seed, iteration + 1)[-1]
@@ -131,7 +131,7 @@ def test_rounds_depend_on_no_bit_of_their_own(iteration: int) -> None:
     assert all(levels[one[0]] > 1 for _, one in pairwise(rounds))
 
 
-def test_all_is_told_where_codes_are_learned() -> None:
+def test_all_bits_are_coded_where_codes_are_learned() -> None:
     model = tiny_model()
     coded_bits, plane = model.coded_bits(*GRID), noise_codes(model, 0, 1, *GRID)[0]
     flat = plane.reshape(G, -1)

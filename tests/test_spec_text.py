@@ -21,7 +21,7 @@ from pillow_rnc.container.records import Coding, Header, RncFile, Segment
 from pillow_rnc.entropy import tables
 from pillow_rnc.entropy.schedule import NO_LEVEL
 from pillow_rnc.models import basis
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import EmbeddedConfig
 
 FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
@@ -172,7 +172,7 @@ def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
 def test_the_config_table_lists_every_member() -> None:
     names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
 
-    assert names == {field.name for field in fields(ModelConfig)}
+    assert names == {"family", *(field.name for field in fields(EmbeddedConfig))}
     assert names == set(json.loads(weights_header("complete.safetensors")["__metadata__"]["config"]))
 
 

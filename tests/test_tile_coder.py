@@ -155,11 +155,11 @@ def test_likely_codes_are_coded_in_less_than_their_raw_size() -> None:
 
 @settings(max_examples=150)
 @given(st.integers(0, 3), st.integers(0, 2**30), st.integers(1, 255), st.booleans())
-def test_an_altered_payload_is_an_error(iteration: int, position: int, change: int, cut: bool) -> None:
+def test_an_altered_payload_is_an_error(iteration: int, position: int, change: int, truncate: bool) -> None:
     _, segments = _likely_codes(1, 9, 7)
     payload = bytearray(segments[iteration].payload)
     position %= len(payload)
-    if cut:
+    if truncate:
         del payload[position - position % 4 :]
     else:
         payload[position] ^= change
@@ -266,17 +266,17 @@ def test_damaged_codes_are_decoded_a_second_time_only_once(monkeypatch: pytest.M
     _, segments = _likely_codes(8, 9, 8)
     segments[3] = dataclasses.replace(segments[3], codes_crc=segments[3].codes_crc ^ 1)
     model = tiny_model(0)
-    asked: list[int] = []
+    calls: list[int] = []
 
     def counted(grid_h: int, grid_w: int) -> EntropyState | None:
-        asked.append(grid_h * grid_w)
+        calls.append(grid_h * grid_w)
         return EntropyModel.float64_state(model, grid_h, grid_w)
 
     monkeypatch.setattr(model, "float64_state", counted)
 
     with pytest.raises(CorruptError, match="tile 0, iteration 3: codes CRC"):
         decode_tile(segments, model, (9, 8))
-    assert asked == [72]
+    assert calls == [72]
 
 
 def test_the_reference_is_not_repeated_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,10 +361,10 @@ def test_signs_are_bypass_coded_last() -> None:
     """Encoder and decoder would agree on any probability."""
     model = MODELS[1]
     state, coded_bits, plane = model.start(5, 7), model.coded_bits(5, 7), noise_codes(model, 0, 1, 5, 7)[0]
-    asked: list[NDArray[np.uint16]] = []
+    calls: list[NDArray[np.uint16]] = []
 
     def ask(p1_q16: NDArray[np.uint16], bits: Codes) -> Codes:
-        asked.append(p1_q16)
+        calls.append(p1_q16)
         return bits
 
     state.start_iteration(0, None)
@@ -373,5 +373,5 @@ def test_signs_are_bypass_coded_last() -> None:
     first, mask = coded_bits.signs(plane.reshape(len(plane), -1))
     assert first == len(plane) // 2
     assert mask.any()
-    assert asked[-1].tolist() == [32768] * np.count_nonzero(mask)
-    assert any((p1_q16 != 32768).any() for p1_q16 in asked[:-1])
+    assert calls[-1].tolist() == [32768] * np.count_nonzero(mask)
+    assert any((p1_q16 != 32768).any() for p1_q16 in calls[:-1])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training_team import as_toml, newest
+from test_training_process_group import as_toml, newest
 from tiny_training import tiny_recipe, write_photographs
 
 import pillow_rnc
@@ -21,7 +21,7 @@ from pillow_rnc.training.__main__ import main
 pytestmark = pytest.mark.slow
 
 STEPS = 40
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 
 @pytest.fixture

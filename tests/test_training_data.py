@@ -13,7 +13,7 @@ from tiny_training import photograph, write_photographs
 
 from pillow_rnc.training import pack, published_sets
 from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.data import is_held_back, load_photographs
+from pillow_rnc.training.data import is_held_out, load_photographs
 
 
 def test_bad_files_are_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -25,7 +25,7 @@ def test_bad_files_are_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptu
     Image.fromarray(photograph(9, 20, 20)).save(folder / "tiny.png")
     Image.fromarray(np.zeros((64, 64), np.uint16)).save(folder / "deep.png")
     with caplog.at_level(logging.WARNING):
-        found = load_photographs(folder, smallest_px=32, held_back_share=0)
+        found = load_photographs(folder, smallest_px=32, held_out_share=0)
 
     assert len(found.training) == 3
     assert sorted(Path(name).name for name in found.skipped) == [
@@ -35,31 +35,31 @@ def test_bad_files_are_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no usable picture of at least 32"):
+    with pytest.raises(FileNotFoundError, match="no usable image of at least 32"):
         load_photographs(tmp_path, smallest_px=32)
     with pytest.raises(FileNotFoundError):
         load_photographs(tmp_path / "missing.zip", smallest_px=32)
 
 
-def test_names_alone_decide_what_is_held_back() -> None:
+def test_names_alone_decide_what_is_held_out() -> None:
     names = [f"photo-{i}.png" for i in range(2000)]
-    held = [name for name in names if is_held_back(name, 0.05)]
+    held = [name for name in names if is_held_out(name, 0.05)]
 
     assert 60 < len(held) < 140
     assert held[:3] == ["photo-1.png", "photo-33.png", "photo-35.png"], "the split must never change"
-    assert set(held) < {name for name in names if is_held_back(name, 0.1)}
+    assert set(held) < {name for name in names if is_held_out(name, 0.1)}
 
 
 def test_a_pack_gives_what_its_folder_gives(tmp_path: Path) -> None:
     folder = write_photographs(tmp_path / "photos", 6)
     (folder / "notes.txt").write_text("no picture")
     kept, skipped = pack.write_pack(folder, tmp_path / "photos.zip")
-    original = load_photographs(folder, smallest_px=32, held_back_share=0.5)
-    packed = load_photographs(tmp_path / "photos.zip", smallest_px=32, held_back_share=0.5)
+    original = load_photographs(folder, smallest_px=32, held_out_share=0.5)
+    packed = load_photographs(tmp_path / "photos.zip", smallest_px=32, held_out_share=0.5)
     files = sum(path.stat().st_size for path in folder.glob("*.png"))
 
     assert (kept, skipped) == (6, 1)
-    assert len(packed.held_back) == len(original.held_back) > 0
+    assert len(packed.held_out) == len(original.held_out) > 0
     for ours, theirs in zip(packed.training, original.training, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert (tmp_path / "photos.zip").stat().st_size < files + 6 * 200 + 100
@@ -68,7 +68,7 @@ def test_a_pack_gives_what_its_folder_gives(tmp_path: Path) -> None:
 
 def test_packing_nothing_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    with pytest.raises(FileNotFoundError, match="no picture"):
+    with pytest.raises(FileNotFoundError, match="no image"):
         pack.write_pack(tmp_path / "photos", tmp_path / "photos.zip")
 
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
@@ -133,7 +133,7 @@ def test_small_set_is_every_picture_at_32_pixels(tmp_path: Path) -> None:
     folder = write_photographs(tmp_path / "photos", 3)
     (folder / "notes.txt").write_text("no picture")
     written, skipped = published_sets.write_set("small", folder, tmp_path / "out")
-    found = load_photographs(tmp_path / "out", smallest_px=32, held_back_share=0)
+    found = load_photographs(tmp_path / "out", smallest_px=32, held_out_share=0)
 
     assert (written, skipped) == (3, 1)
     assert [pixels.shape for pixels in found.training] == [(32, 32, 3)] * 3

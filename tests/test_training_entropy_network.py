@@ -4,42 +4,58 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_codec import CONFIG
+from tiny_codec import CONFIG, DENSE_PASSES, recurrent
 from tiny_models import FIVE_PASSES
 
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.reference import ReferenceState
 from pillow_rnc.entropy.tables import PROBABILITY
 from pillow_rnc.entropy.tensors import EntropyTensors, cells_of
-from pillow_rnc.models.config import ModelConfig
-from pillow_rnc.models.embedded.torch_quantizer import Told
-from pillow_rnc.models.recurrent.network import Decoder, Network
+from pillow_rnc.models.config import EmbeddedConfig
+from pillow_rnc.models.embedded.network import EmbeddedNetwork
+from pillow_rnc.models.network import CodedValues
+from pillow_rnc.models.recurrent.block_network import BlockNetwork
+from pillow_rnc.training.accumulators import (
+    accumulate,
+    accumulated_coefficients,
+    accumulator_weights,
+    features,
+)
 from pillow_rnc.training.entropy_network import EntropyNetwork
 from pillow_rnc.training.objective import codec_iteration, rate_iteration, values_of
-from pillow_rnc.training.tally import count, features, tallies, tally_coefficients
 from research.coder_comparison import own_code_lengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pillow_rnc.entropy.model import EntropyState
-    from pillow_rnc.models.config import Framework, Passes
+    from pillow_rnc.models.coefficient_network import CoefficientNetwork
+    from pillow_rnc.models.config import ModelConfig, RecurrentConfig
+
+    AnyNetwork = CoefficientNetwork[Any, Any, Any]
 
 WIDE = dataclasses.replace(
     CONFIG,
-    code_channels=ModelConfig().code_channels,
+    code_channels=EmbeddedConfig().code_channels,
     entropy_state_channels=64,
     entropy_hidden_channels=64,
     iterations=3,
-    passes=ModelConfig().passes,
+    passes=EmbeddedConfig().passes,
 )
-PLAIN = dataclasses.replace(CONFIG, framework="additive", code_channels=4, passes=FIVE_PASSES)
-WIDE_PLAIN = dataclasses.replace(WIDE, framework="additive", code_channels=WIDE.modelled_channels)
+PLAIN = recurrent("additive", code_channels=4, passes=FIVE_PASSES)
+WIDE_PLAIN = recurrent(
+    "additive",
+    code_channels=WIDE.context_coded_channels,
+    entropy_state_channels=64,
+    entropy_hidden_channels=64,
+    iterations=3,
+    passes=WIDE.passes,
+)
 
 
 def trained_like(config: ModelConfig, spread: float, seed: int = 0) -> EntropyNetwork:
@@ -52,18 +68,18 @@ def trained_like(config: ModelConfig, spread: float, seed: int = 0) -> EntropyNe
     return entropy
 
 
-def counted_like(config: ModelConfig, spread: float = 1.0, seed: int = 0) -> Network:
+def network_like(config: EmbeddedConfig | RecurrentConfig, spread: float = 1.0, seed: int = 0) -> AnyNetwork:
     """Return a codec whose bits stand for a few coefficients each, as trained ones do, some of them for many steps."""
     torch.manual_seed(seed)
-    network = Network(config)
-    if config.framework == "embedded":
+    if isinstance(config, EmbeddedConfig):
+        embedded = EmbeddedNetwork(config)
         random = np.random.default_rng(seed)
         for t in range(config.iterations):
-            tasks = random.choice(tally_coefficients(), max(1, config.code_channels // 4), replace=False)
+            tasks = random.choice(accumulated_coefficients(), max(1, config.code_channels // 4), replace=False)
             sizes = random.uniform(5, 200, len(tasks)) * spread
-            network.quantizer.set_visits(t, [(int(c), float(step), 2) for c, step in zip(tasks, sizes, strict=True)])
-        return network
-    assert isinstance(network.decoder, Decoder)
+            embedded.quantizer.set_schedule(t, [(int(c), float(step), 2) for c, step in zip(tasks, sizes, strict=True)])
+        return embedded
+    network = BlockNetwork(config)
     with torch.no_grad():
         for direct in network.decoder.direct:
             direct.weight.normal_(std=0.5 * spread).mul_(torch.rand(direct.weight.shape) < 0.2)
@@ -71,14 +87,14 @@ def counted_like(config: ModelConfig, spread: float = 1.0, seed: int = 0) -> Net
 
 
 def values_like(config: ModelConfig, seed: int, iterations: int, height: int, width: int) -> NDArray[np.int8]:
-    """Return values of bits, [iterations, M, h, w]: 1 and -1, in the embedded framework zeros as well."""
-    random, shape = np.random.default_rng(seed), (iterations, config.modelled_channels, height, width)
-    if config.framework == "embedded":
+    """Return values of bits, [iterations, M, h, w]: 1 and -1, in the embedded family zeros as well."""
+    random, shape = np.random.default_rng(seed), (iterations, config.context_coded_channels, height, width)
+    if isinstance(config, EmbeddedConfig):
         return random.choice(np.array([-1, 0, 1], np.int8), shape, p=[0.2, 0.5, 0.3])
     return random.choice(np.array([-1, 1], np.int8), shape, p=[0.6, 0.4])
 
 
-def simulated_k(entropy: EntropyNetwork, network: Network, values: NDArray[np.int8]) -> list[NDArray[np.uint16]]:
+def simulated_k(entropy: EntropyNetwork, network: AnyNetwork, values: NDArray[np.int8]) -> list[NDArray[np.uint16]]:
     """Return k of every bit, uint16 [M, h, w] for each iteration, from the logits of the simulation."""
     (shared, integers), hidden, out = entropy.integers(network), None, []
     with torch.no_grad():
@@ -97,8 +113,10 @@ def simulated_k(entropy: EntropyNetwork, network: Network, values: NDArray[np.in
 @pytest.mark.parametrize(
     "config", [CONFIG, WIDE, WIDE_PLAIN, PLAIN], ids=["tiny", "wide", "wide and plain", "tiny and plain"]
 )
-def test_simulated_probabilities_are_those_of_the_integer_network(config: ModelConfig, spread: float) -> None:
-    entropy, network = trained_like(config, spread), counted_like(config, spread)
+def test_simulated_probabilities_are_those_of_the_integer_network(
+    config: EmbeddedConfig | RecurrentConfig, spread: float
+) -> None:
+    entropy, network = trained_like(config, spread), network_like(config, spread)
     tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors(network).items()}
     model = EntropyModel.from_tensors(tensors, config.passes)
     values = values_like(config, 4, config.iterations, 5, 6)
@@ -117,7 +135,7 @@ def test_simulated_probabilities_are_those_of_the_integer_network(config: ModelC
 
 
 def test_rate_is_the_ideal_code_length() -> None:
-    entropy, network = trained_like(PLAIN, 1.0), counted_like(PLAIN)
+    entropy, network = trained_like(PLAIN, 1.0), network_like(PLAIN)
     values = values_like(PLAIN, 5, 2, 6, 6)
     k = [plane.astype(np.float64) / 65536 for plane in simulated_k(entropy, network, values)]
     ideal = [-np.log2(np.where(bits == 1, p, 1 - p)).sum() for bits, p in zip(values, k, strict=True)]
@@ -131,7 +149,7 @@ def test_rate_is_the_ideal_code_length() -> None:
 
 
 def test_rate_is_of_the_bits_that_are_told_and_a_bit_for_each_sign() -> None:
-    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
+    entropy, network = trained_like(CONFIG, 1.0), network_like(CONFIG)
     tensors = {name: tensor.numpy() for name, tensor in entropy.integer_tensors(network).items()}
     tensors |= {f"network.{name}": one.detach().numpy() for name, one in network.named_parameters()}
     target = torch.randn(1, 192, 6, 6, generator=torch.Generator().manual_seed(2)) * 300
@@ -140,9 +158,9 @@ def test_rate_is_of_the_bits_that_are_told_and_a_bit_for_each_sign() -> None:
     with torch.no_grad():
         for t in range(CONFIG.iterations):
             weights = network.weights_of(t)
-            bits, told, state, _ = codec_iteration(network, target, weights, state, None)
-            hidden, rate = rate_iteration(entropy, shared, integers[t], bits, told, previous)
-            previous = values_of(bits, told), hidden
+            bits, coded, state, _ = codec_iteration(network, target, weights, state, None)
+            hidden, rate = rate_iteration(entropy, shared, integers[t], bits, coded, previous)
+            previous = values_of(bits, coded), hidden
             rates.append(float(rate))
             codes.append((bits[0] > 0).numpy().astype(np.uint8))
     model = EntropyModel.from_tensors(tensors, CONFIG.passes)
@@ -152,27 +170,27 @@ def test_rate_is_of_the_bits_that_are_told_and_a_bit_for_each_sign() -> None:
 
 
 def test_every_parameter_learns() -> None:
-    entropy, network = EntropyNetwork(CONFIG), counted_like(CONFIG)
+    entropy, network = EntropyNetwork(CONFIG), network_like(CONFIG)
     (shared, integers), hidden, previous, rate = entropy.integers(network), None, None, torch.zeros(())
     for t in range(CONFIG.iterations):
         x = torch.from_numpy(values_like(CONFIG, t, 2, 8, 8).astype(np.float32))
         if previous is not None:
             hidden = entropy.advance(shared, integers[t], previous, hidden)
-        told = Told(x, torch.ones_like(x, dtype=torch.bool), x > 0)
-        rate = rate + entropy(shared, integers[t], torch.cat([x, x], 1), told, hidden).sum()
+        coded = CodedValues(x, torch.ones_like(x, dtype=torch.bool), x > 0)
+        rate = rate + entropy(shared, integers[t], torch.cat([x, x], 1), coded, hidden).sum()
         previous = x
     rate.backward()  # type: ignore[no-untyped-call]
 
     assert all(p.grad is not None and bool(p.grad.any()) for p in entropy.parameters())
-    assert entropy.tally_output.grad is not None
-    learns = entropy.tally_output.grad.flatten(1).any(1)
+    assert entropy.accumulator_output.grad is not None
+    learns = entropy.accumulator_output.grad.flatten(1).any(1)
     assert learns.tolist() == [True, True, True], "nothing is counted before the first iteration"
-    assert all(p.grad is None for p in network.parameters()), "tallies follow the codec, they do not pull at it"
+    assert all(p.grad is None for p in network.parameters()), "accumulators follow the codec, and pass it no gradient"
 
 
 def test_bits_feel_the_rate() -> None:
     """The gradient is half of what flipping would cost: measured at bits of the last pass, which no other bit sees."""
-    entropy, network = trained_like(PLAIN, 1.0), counted_like(PLAIN)
+    entropy, network = trained_like(PLAIN, 1.0), network_like(PLAIN)
     shared, integers = entropy.integers(network)
     first, second = (torch.where(torch.rand(1, 4, 6, 6) < 0.3, 1.0, -1.0) for _ in range(2))
     hidden = entropy.advance(shared, integers[1], first, None)
@@ -194,17 +212,17 @@ def test_bits_feel_the_rate() -> None:
         assert float(bits.grad[place] * (flipped - second)[place]) == pytest.approx(cost, abs=1e-3)
 
 
-def test_tallies_matter() -> None:
+def test_accumulators_matter() -> None:
     """What is counted stays within its bounds, reaches them, and moves the probabilities."""
-    entropy, network = trained_like(CONFIG, 1.0), counted_like(CONFIG)
+    entropy, network = trained_like(CONFIG, 1.0), network_like(CONFIG)
     codes = values_like(CONFIG, 6, 4, 6, 6)
-    counted, seen = None, []
-    for tally, plane in zip(tallies(network), codes, strict=False):
-        counted = count(tally, torch.from_numpy(plane.astype(np.float32))[None], counted)
-        seen.append(features(counted, tally.scale))
+    accumulated, seen = None, []
+    for weights, plane in zip(accumulator_weights(network), codes, strict=False):
+        accumulated = accumulate(weights, torch.from_numpy(plane.astype(np.float32))[None], accumulated)
+        seen.append(features(accumulated, weights.scale))
     values = torch.stack(seen)
     k = simulated_k(entropy, network, codes)
-    other = simulated_k(entropy, counted_like(CONFIG, seed=1), codes)
+    other = simulated_k(entropy, network_like(CONFIG, seed=1), codes)
 
     assert values.abs().max() == 127
     assert len(set(values.ravel().tolist())) > 60
@@ -212,7 +230,9 @@ def test_tallies_matter() -> None:
     assert all((one != another).any() for one, another in zip(k[1:], other[1:], strict=True))
 
 
-@pytest.mark.parametrize(("framework", "passes"), [("additive", CONFIG.passes), ("embedded", ((0, 0, 8), (1, 0, 8)))])
-def test_passes_of_another_framework_are_refused(framework: Framework, passes: Passes) -> None:
-    with pytest.raises(ValueError, match=f"passes reach channel [48], must reach [48] in framework '{framework}'"):
-        EntropyNetwork(dataclasses.replace(CONFIG, framework=framework, passes=passes))
+@pytest.mark.parametrize(
+    "config", [recurrent("additive", passes=CONFIG.passes), dataclasses.replace(CONFIG, passes=DENSE_PASSES)]
+)
+def test_passes_of_another_family_are_refused(config: ModelConfig) -> None:
+    with pytest.raises(ValueError, match=f"passes reach channel [48], must reach [48] in family '{config.family}'"):
+        EntropyNetwork(config)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pytest
 import torch
-from tiny_codec import CONFIG
+from tiny_codec import CONFIG, recurrent
 from tiny_training import photograph, tiny_recipe
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -24,43 +24,49 @@ from pillow_rnc.training import loop, objective
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.export import export
+from pillow_rnc.training.families import make_model
 from pillow_rnc.training.loop import DivergedError, Pace, Run
 from pillow_rnc.training.losses import ms_ssim_db
-from pillow_rnc.training.objective import StepInputs, TrainedModel, curve
+from pillow_rnc.training.model import StepInputs
+from pillow_rnc.training.objective import RateDistortionModel
 from pillow_rnc.training.peak import peak_macs
-from pillow_rnc.training.recipe import Recipe, in_framework
+from pillow_rnc.training.recipe import Recipe, as_embedded, as_recurrent
 from pillow_rnc.training.step import Speed
-from research.seams import losses
+from research.resume_test import losses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+    from pillow_rnc.models.config import ModelConfig
 
 CPU = torch.device("cpu")
-FRAMEWORKS = get_args(Framework)
+MODELS: dict[str, ModelConfig] = {
+    "embedded": CONFIG,
+    **{framework: recurrent(framework) for framework in get_args(Framework)},
+}
 
 
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Find the visits on a few crops: that is the slowest part of a start."""
-    monkeypatch.setattr(loop, "_START_CROPS", 4)
+    """Find the schedule on a few crops: that is the slowest part of a start."""
+    monkeypatch.setattr(loop, "_START_CROPS", 24)
 
 
 def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = False, speed: Speed | None = None) -> Run:
-    held_back = [photograph(9, 256, 256)] if validated else []
-    photographs = Photographs([photograph(i) for i in range(3)], held_back, [])
+    held_out = [photograph(9, 256, 256)] if validated else []
+    photographs = Photographs([photograph(i) for i in range(3)], held_out, [])
     return Run(recipe or tiny_recipe(), photographs, folder, CPU, speed=speed)
 
 
-def recipe_of(framework: Framework, **changes: Any) -> Recipe:  # noqa: ANN401 -- fields of the recipe
-    passes = CONFIG.passes if framework == "embedded" else ((0, 0, 8), (1, 0, 8))
-    return tiny_recipe(model=dataclasses.replace(CONFIG, framework=framework, passes=passes), **changes)
+def rate_distortion_model(recipe: Recipe) -> RateDistortionModel[Any, Any, Any]:
+    model = make_model(recipe)
+    assert isinstance(model, RateDistortionModel)
+    return model
 
 
-def idle(framework: Framework) -> set[str]:
+def idle(name: str) -> set[str]:
     """Return the parameters that do not learn."""
-    if framework == "embedded":  # visits are found, not learned
+    if name == "embedded":  # the schedule is found, not learned
         return {"quantizer.coefficient", "quantizer.level", "quantizer.step"}
     # Before the first iteration no coefficient is significant.
     return {"encoder.significance.0.weight", "decoder.refinement.0.weight"}
@@ -99,9 +105,9 @@ def network_parameters(run: Run) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in run.stepper.model.network.named_parameters()}
 
 
-@pytest.mark.parametrize("framework", ["residual_scaling", "embedded"])
-def test_the_codec_waits_while_the_entropy_network_learns_alone(framework: Framework, tmp_path: Path) -> None:
-    run = run_in(tmp_path, recipe_of(framework, entropy_only_steps=3, codec_ramp_steps=2))
+@pytest.mark.parametrize("name", ["residual_scaling", "embedded"])
+def test_the_codec_waits_while_the_entropy_network_learns_alone(name: str, tmp_path: Path) -> None:
+    run = run_in(tmp_path, tiny_recipe(model=MODELS[name], entropy_only_steps=3, codec_ramp_steps=2))
     model, before = run.stepper.model, network_parameters(run)
     entropy = {n: p.detach().clone() for n, p in model.entropy.named_parameters()}
     for _ in range(4):  # in the last of them the ramp is still at zero
@@ -113,22 +119,21 @@ def test_the_codec_waits_while_the_entropy_network_learns_alone(framework: Frame
         run.train_step()
         assert model.codec_learns
     moved = {n for n, p in network_parameters(run).items() if not torch.equal(p, before[n])}
-    assert before.keys() - moved == idle(framework)
+    assert before.keys() - moved == idle(name)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("train_encoder", [True, False])
-def test_every_parameter_of_the_codec_learns_that_should(
-    train_encoder: bool, framework: Framework, tmp_path: Path
-) -> None:
-    run = run_in(tmp_path, recipe_of(framework, train_encoder=train_encoder, entropy_only_steps=0, codec_ramp_steps=0))
+def test_every_parameter_of_the_codec_learns_that_should(train_encoder: bool, name: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"train_encoder": train_encoder, "entropy_only_steps": 0, "codec_ramp_steps": 0}
+    run = run_in(tmp_path, tiny_recipe(model=MODELS[name], **changes))
     before = network_parameters(run)
     losses(run, 3)
     still = {n for n, p in network_parameters(run).items() if torch.equal(p, before[n])}
     sends = {n for n in before if n.startswith(("encoder.", "masking.", "log_gain"))}
 
     assert {"log_gain"} < sends
-    assert still == (idle(framework) if train_encoder else sends | idle(framework))
+    assert still == (idle(name) if train_encoder else sends | idle(name))
 
 
 def test_learning_rate_warms_up_stays_and_falls(tmp_path: Path) -> None:
@@ -141,7 +146,7 @@ def test_learning_rate_warms_up_stays_and_falls(tmp_path: Path) -> None:
     assert rates == pytest.approx([0.1, 1, 1, 0.55, 0.1, 0.1])
 
 
-def test_an_unsound_step_changes_nothing_but_the_counters(tmp_path: Path) -> None:
+def test_an_invalid_step_changes_nothing_but_the_counters(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     losses(run, 3)
     before = {n: p.detach().clone() for n, p in run.stepper.model.named_parameters()}
@@ -180,8 +185,8 @@ def test_nan_is_rolled_back_and_logged(
     with caplog.at_level(logging.INFO):
         run.run(Pace(minutes=1))
 
-    assert "losses unsound, back to step 5" in caplog.text
-    assert "held back" in caplog.text
+    assert "losses invalid, back to step 5" in caplog.text
+    assert "held out" in caplog.text
     checkpoint = read_newest(tmp_path)
     assert checkpoint is not None
     assert checkpoint.state["step"] > 16, "it went on, with other crops"
@@ -234,7 +239,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_checkpoint_files_stay_below_16_mib() -> None:
-    parameters = sum(p.numel() for p in TrainedModel(Recipe("default")).parameters())
+    parameters = sum(p.numel() for p in make_model(Recipe("default")).parameters())
 
     assert 4 * parameters < 16 * 2**20 - 2**17, "the names of the tensors need some room too"
 
@@ -249,7 +254,7 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
     encoded = encoder.encode(pixels, loaded, iterations=4, tile_size=64, overlap=16)
     header, units = encoded
     shown = decoder.decode(RncFile(header, {}, None, tuple(units)), loaded)
-    model = TrainedModel(run.recipe)
+    model = rate_distortion_model(run.recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(run.stepper.average[name])
@@ -257,12 +262,13 @@ def test_exported_weights_code_pictures_like_the_trained_network(tmp_path: Path)
         state, memory = model.network.initial_state(1, 6, 8), None
         target = model.network.transform(picture)
         for t in range(4):
-            a, memory = model.network.encode_step(target, t, state, memory)
-            state = model.network.decode_step(model.network.binarizer(a), t, state)
-        coefficients = model.network.shown(state, torch.tensor([3]))
+            own = model.network.weights_of(t)
+            a, memory = model.network.encode_step(target, own, state, memory)
+            state = model.network.decode_step(model.network.binarizer(a), own, state)
+        coefficients = model.network.reconstruct(state, torch.tensor([3]))
         expected = model.network.transform.inverse(coefficients)[0].permute(1, 2, 0).clamp(0, 255).round()
     coded_bpp = 8 * sum(len(segment.payload) for unit in units for segment in unit) / (64 * 48)
-    ideal_bpp = curve(model, picture)[-1][0]
+    ideal_bpp = model.curve(picture)[-1][0]
 
     assert loaded.config == run.recipe.model
     assert path.stem.startswith("mine-")
@@ -278,17 +284,17 @@ def test_the_path_of_a_gpu_is_rehearsed_here(tmp_path: Path, caplog: pytest.LogC
 
     assert found == pytest.approx(expected, rel=0.02)
     with caplog.at_level(logging.INFO):
-        fast.run(Pace(minutes=0.1 / 60, look_steps=3, report_seconds=0, peak_macs=peak_macs(CPU, torch.bfloat16)))
+        fast.run(Pace(minutes=0.1 / 60, sync_steps=3, report_seconds=0, peak_macs=peak_macs(CPU, torch.bfloat16)))
     assert fast.step > 3
     assert fast.step % 3 == 0
     assert re.search(r"block-iterations  \d+/s = \d+\.\d% of peak", caplog.text)
 
 
-def test_pictures_are_judged_in_float32_under_autocast() -> None:
+def test_images_are_compared_in_float32_under_autocast() -> None:
     """In bfloat16 the variances of MS-SSIM cancel, and its logarithm is no number."""
     torch.manual_seed(0)
-    recipe = tiny_recipe(crop_px=96, ms_ssim_iterations=4, model=dataclasses.replace(CONFIG, framework="embedded"))
-    model = TrainedModel(dataclasses.replace(recipe, train_encoder=False))
+    recipe = tiny_recipe(crop_px=96, ms_ssim_iterations=4)
+    model = rate_distortion_model(dataclasses.replace(recipe, train_encoder=False))
     model.codec_learns = True
     pixels = torch.stack([torch.from_numpy(photograph(i, 96, 96)).permute(2, 0, 1).float() for i in range(2)])
     expected = model(StepInputs(pixels, [0, 1, 2, 3])).loss
@@ -320,11 +326,10 @@ class HostCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("framework", ["embedded", "additive"])
-def test_a_step_copies_nothing_from_the_host(framework: Framework) -> None:
+@pytest.mark.parametrize("model", [as_embedded(CONFIG), as_recurrent(CONFIG, "additive")], ids=["embedded", "additive"])
+def test_a_step_copies_nothing_from_the_host(model: ModelConfig) -> None:
     torch.manual_seed(0)
-    model = in_framework(CONFIG, framework)
-    trained = TrainedModel(tiny_recipe(model=model, train_encoder=framework != "embedded"))
+    trained = rate_distortion_model(tiny_recipe(model=model, train_encoder=model.learns_codes))
     trained.codec_learns = True
     inputs = StepInputs(torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float(), torch.tensor([1, 2]))
     trained(inputs)  # what is made once is there now
@@ -336,7 +341,7 @@ def test_a_step_copies_nothing_from_the_host(framework: Framework) -> None:
 
 def test_entropy_arithmetic_stays_exact_under_autocast() -> None:
     torch.manual_seed(0)
-    model = TrainedModel(tiny_recipe())
+    model = rate_distortion_model(tiny_recipe())
     pixels = torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float()
     seen: list[torch.Tensor] = []
     model.entropy.register_forward_hook(lambda *call: seen.append(call[2]))
@@ -359,7 +364,7 @@ def test_entropy_arithmetic_stays_exact_under_autocast() -> None:
 
 def test_iterations_chosen_on_the_device_are_those_chosen_on_the_host() -> None:
     torch.manual_seed(0)
-    model = TrainedModel(tiny_recipe())
+    model = rate_distortion_model(tiny_recipe())
     pixels = torch.from_numpy(photograph(1, 64, 64)).permute(2, 0, 1)[None].float()
     on_host = model(StepInputs(pixels, [1, 2]))
     on_device = model(StepInputs(pixels, torch.tensor([1, 2])))
@@ -384,7 +389,7 @@ def test_steps_go_on_when_compiling_fails(tmp_path: Path, monkeypatch: pytest.Mo
 def test_steps_go_on_when_compiling_fails_once_the_codec_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What shows pictures is asked for, and so compiled, only then."""
+    """The reconstruction is needed, and so compiled, only then."""
     recipe = tiny_recipe(entropy_only_steps=3)
 
     def broken(part: Any, **__: object) -> Any:  # noqa: ANN401
@@ -392,7 +397,7 @@ def test_steps_go_on_when_compiling_fails_once_the_codec_learns(
             msg = "no compiler"
             raise RuntimeError(msg)
 
-        return fails if part is objective.look else part
+        return fails if part is objective.reconstruction_error else part
 
     expected = losses(run_in(tmp_path / "a", recipe), 5)
     monkeypatch.setattr(torch, "compile", broken)

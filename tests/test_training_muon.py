@@ -6,12 +6,12 @@ import pytest
 import torch
 from tiny_codec import CONFIG
 
-from pillow_rnc.models.recurrent.network import Network
+from pillow_rnc.models.families import make_network
 from pillow_rnc.training.muon import Muon, is_matrix, orthogonalised
 
 
 def test_matrices_are_the_weights_that_mix_channels() -> None:
-    found = {name.removeprefix("decoder.") for name, p in Network(CONFIG).named_parameters() if is_matrix(name, p)}
+    found = {name.removeprefix("decoder.") for name, p in make_network(CONFIG).named_parameters() if is_matrix(name, p)}
     maps = {"midpoint_projection", "half_width_projection", "down", "up", "output"}
     maps |= {f"{cell}.{part}" for cell in ("context", "detail") for part in ("input.mix", "hidden.mix")}
 

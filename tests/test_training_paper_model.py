@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
@@ -13,24 +13,24 @@ import torch
 from PIL import Image
 from tiny_training import photograph
 
+from pillow_rnc.errors import WeightsError
 from pillow_rnc.evaluation.paper_runs import CELLS
-from pillow_rnc.models.config import ModelConfig
-from pillow_rnc.models.recurrent.paper_network import FRAMEWORKS
+from pillow_rnc.models.config import Framework, RecurrentConfig
 from pillow_rnc.training import loop
 from pillow_rnc.training.__main__ import main
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.export import export
+from pillow_rnc.training.families import make_model
 from pillow_rnc.training.loop import Pace, Run
-from pillow_rnc.training.models import make_model, validation_curve
-from pillow_rnc.training.objective import StepInputs
-from pillow_rnc.training.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
+from pillow_rnc.training.model import StepInputs
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
+from pillow_rnc.training.recurrent.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
 from pillow_rnc.training.selection import BEST, area_score
-from research.seams import losses
+from research.resume_test import losses
 
 if TYPE_CHECKING:
-    from pillow_rnc.models.config import CellName, Framework
+    from pillow_rnc.models.config import CellName
 
 pytestmark = pytest.mark.slow
 
@@ -40,20 +40,20 @@ CPU = torch.device("cpu")
 
 def paper_recipe(cell: CellName = "gru", framework: Framework = "one_shot", **changes: Any) -> Recipe:  # noqa: ANN401
     values: dict[str, Any] = {
-        "name": "tiny-paper", "network": "paper", "paper_divisor": 16, "batch": 2, "crop_px": 32, "warmup_steps": 1,
+        "name": "tiny-paper", "batch": 2, "crop_px": 32, "warmup_steps": 1,
         "entropy_only_steps": 0, "codec_ramp_steps": 0, "train_encoder": True, "stochastic_codes": False,
-        "model": ModelConfig(cell=cell, framework=framework, iterations=2),
+        "model": RecurrentConfig(network="paper", paper_divisor=16, cell=cell, framework=framework, iterations=2),
     }  # fmt: skip
     return Recipe(**(values | changes))
 
 
 def run_in(folder: Path, recipe: Recipe, *, validated: bool = False) -> Run:
-    held_back = [photograph(9, 256, 256)] if validated else []
-    return Run(recipe, Photographs([photograph(i) for i in range(3)], held_back, []), folder, CPU)
+    held_out = [photograph(9, 256, 256)] if validated else []
+    return Run(recipe, Photographs([photograph(i) for i in range(3)], held_out, []), folder, CPU)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", get_args(Framework))
 def test_one_patch_can_be_learned_by_heart(cell: CellName, framework: Framework) -> None:
     torch.manual_seed(0)
     model = make_model(paper_recipe(cell, framework))
@@ -72,7 +72,8 @@ def test_one_patch_can_be_learned_by_heart(cell: CellName, framework: Framework)
 
 def test_the_loss_is_the_mean_absolute_residual_of_all_iterations() -> None:
     torch.manual_seed(0)
-    model = PaperModel(paper_recipe(framework="additive"))
+    model = make_model(paper_recipe(framework="additive"))
+    assert isinstance(model, PaperModel)
     pixels = torch.rand(2, 3, 32, 32) * 255
     with torch.no_grad():
         shown = [one.reconstruction for one in model.coded(pixels)]
@@ -114,7 +115,7 @@ def test_a_resumed_run_draws_the_codes_of_the_uninterrupted_one(tmp_path: Path) 
 def test_the_validation_is_that_of_the_light_network() -> None:
     """Same units and ranges; before entropy coding."""
     torch.manual_seed(0)
-    curve = validation_curve(make_model(paper_recipe()), torch.rand(1, 3, 64, 64) * 255)
+    curve = make_model(paper_recipe()).curve(torch.rand(1, 3, 64, 64) * 255)
 
     assert [point[0] for point in curve] == [0.125, 0.25]
     assert all(5 < point[1] < 30 and 0 < point[2] < 1 for point in curve)
@@ -137,7 +138,7 @@ def test_the_checkpoint_with_the_largest_areas_is_kept(tmp_path: Path, monkeypat
     def curve(*_: object) -> list[tuple[float, float, float]]:
         return [(0.125, next(scores), 1.0)]
 
-    monkeypatch.setattr(loop, "validation_curve", curve)
+    monkeypatch.setattr(PaperModel, "curve", curve)
     monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
     recipe = paper_recipe(choose_by_area=True, block_iterations=16)
     for steps in range(1, 5):  # a run that is continued, and validated at each end
@@ -151,12 +152,12 @@ def test_the_checkpoint_with_the_largest_areas_is_kept(tmp_path: Path, monkeypat
     assert newest.state["step"] == 4
 
 
-def test_a_pace_counts_processor_time(tmp_path: Path) -> None:
-    pace = Pace.of_processor(1.0)
+def test_a_pace_counts_cpu_time(tmp_path: Path) -> None:
+    pace = Pace.of_cpu(1.0)
 
     assert 59 < pace.seconds_left <= 60
     run = run_in(tmp_path, paper_recipe())
-    run.run(Pace.of_processor(0.5 / 60))
+    run.run(Pace.of_cpu(0.5 / 60))
     assert run.seconds > 0.4
     assert run.step > 0
 
@@ -164,8 +165,8 @@ def test_a_pace_counts_processor_time(tmp_path: Path) -> None:
 def test_the_published_protocol_is_a_recipe() -> None:
     recipe = Recipe.from_toml(RECIPES / "paper.toml")
 
-    assert (recipe.network, recipe.paper_divisor, recipe.crop_px, recipe.batch) == ("paper", 1, 32, 32)
-    assert recipe.model.iterations == 16
+    assert recipe.model == RecurrentConfig(network="paper", cell="lstm", framework="one_shot")
+    assert (recipe.model.iterations, recipe.crop_px, recipe.batch) == (16, 32, 32)
     assert recipe.choose_by_area
     assert recipe.stochastic_codes
     steps = recipe.block_iterations / (recipe.batch * (recipe.crop_px / 16) ** 2 * recipe.model.iterations)
@@ -173,14 +174,14 @@ def test_the_published_protocol_is_a_recipe() -> None:
 
 
 def test_an_unknown_network_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"network is 'deep', allowed are \('light', 'paper'\)"):
-        recipe_from_mapping({"name": "x", "network": "deep"})
+    with pytest.raises(WeightsError, match=r"network is 'deep', allowed are \('light', 'paper'\)"):
+        recipe_from_mapping({"name": "x", "model": {"family": "recurrent", "network": "deep"}})
 
 
 def test_the_papers_network_has_no_weights_file(tmp_path: Path) -> None:
     run_in(tmp_path / "run", paper_recipe()).save()
 
-    with pytest.raises(ValueError, match="of the paper network, only the light one has weights files"):
+    with pytest.raises(ValueError, match="no weights file: of the paper's network, only the light ones have one"):
         export(tmp_path / "run", tmp_path / "weights")
 
 
@@ -190,8 +191,9 @@ def test_a_set_of_small_pictures_is_validated_on_others(tmp_path: Path, monkeypa
         (tmp_path / name).mkdir()
         for index in range(count):
             Image.fromarray(photograph(index, side, side)).save(tmp_path / name / f"{index}.png")
-    text = 'name = "x"\nnetwork = "paper"\npaper_divisor = 16\nbatch = 1\ncrop_px = 32\nblock_iterations = 8\n'
-    text += 'choose_by_area = true\n[model]\nframework = "additive"\niterations = 2\n'
+    text = 'name = "x"\nbatch = 1\ncrop_px = 32\nblock_iterations = 8\n'
+    text += 'choose_by_area = true\n[model]\nfamily = "recurrent"\nnetwork = "paper"\n'
+    text += 'paper_divisor = 16\nframework = "additive"\niterations = 2\n'
     (tmp_path / "recipe.toml").write_text(text)
     paths = {"--data": "set", "--validate-on": "others", "--out": "run"}
     named = [word for name, path in paths.items() for word in (name, str(tmp_path / path))]

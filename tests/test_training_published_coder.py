@@ -13,10 +13,10 @@ from tiny_models import likely_codes, noise_codes, pair_model, tiny_model
 from tiny_training import photograph, write_photographs
 
 from pillow_rnc.models import weights
-from research.code_lengths import told_bits
-from research.coder_comparison import Price, codes_of, compare, main, markdown, own_code_lengths
-from research.coder_training import CoderTraining, train_coder
-from research.published_coder import PublishedCoder
+from pillow_rnc.training.recurrent.coder_training import CoderTraining, train_coder
+from pillow_rnc.training.recurrent.published_coder import PublishedCoder
+from research.code_lengths import coded_bits
+from research.coder_comparison import CoderComparison, codes_of, compare, main, markdown, own_code_lengths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,13 +98,13 @@ def test_bits_that_are_not_told_cost_nothing(coder: PublishedCoder) -> None:
     codes = random_codes(2)
     codes[:, :, 1:, ::2] = 0
     least, most = -math.log2(0.9995), -math.log2(0.0005)
-    told = codes.count_nonzero(dim=(2, 3, 4))
+    coded = codes.count_nonzero(dim=(2, 3, 4))
 
     assert not coder.code_lengths(torch.zeros_like(codes)).any()
-    assert (least * told < coder.code_lengths(codes)).all()
-    assert (coder.code_lengths(codes) < most * told).all()
+    assert (least * coded < coder.code_lengths(codes)).all()
+    assert (coder.code_lengths(codes) < most * coded).all()
     report = train_coder(coder, lambda _: codes, 60, clock=iter([0, *[1] * 2, *[70] * 9]).__next__)
-    assert report.bits_seen == report.steps * int(told.sum()) == int(told.sum())
+    assert report.bits_seen == report.steps * int(coded.sum()) == int(coded.sum())
 
 
 def test_it_learns_what_can_be_foreseen() -> None:
@@ -141,35 +141,35 @@ def test_our_code_length_is_that_of_the_integer_network() -> None:
 def test_a_sign_takes_a_bit_and_what_is_not_told_nothing() -> None:
     model = pair_model()
     codes = noise_codes(model, 3, 4, 6, 6)
-    told = told_bits(model, codes)
+    coded = coded_bits(model, codes)
     lengths = own_code_lengths(model, codes)
     modelled = codes.shape[1] // 2
     fewer = codes.copy()
     fewer[:, modelled:] = 0  # all signs are plus, and follow from nothing that is known before
 
-    assert (codes[~told] == 0).all()
-    assert (lengths > told[:, modelled:].sum((1, 2, 3))).all()
+    assert (codes[~coded] == 0).all()
+    assert (lengths > coded[:, modelled:].sum((1, 2, 3))).all()
     assert own_code_lengths(model, fewer) == pytest.approx(lengths)
-    assert told_bits(tiny_model(), likely_codes(tiny_model(), 0, 4, 5, 3)).all()
+    assert coded_bits(tiny_model(), likely_codes(tiny_model(), 0, 4, 5, 3)).all()
 
 
-def test_both_coders_are_measured_on_pictures_held_back(tmp_path: Path) -> None:
+def test_both_coders_are_measured_on_pictures_held_out(tmp_path: Path) -> None:
     model = weights.load(register_random_codec(tmp_path).stem)
-    price = compare(model, [photograph(i, 160, 128) for i in range(2)], [photograph(9, 70, 50)], 1 / 60)
+    comparison = compare(model, [photograph(i, 160, 128) for i in range(2)], [photograph(9, 70, 50)], 1 / 60)
     codes = codes_of(model, photograph(9, 70, 50)[None, :48, :64])
 
-    assert price.pictures == 1
-    assert price.training.steps > 0
-    assert price.ours * 48 * 64 == pytest.approx(own_code_lengths(model.entropy_model, codes[:, 0]))
-    assert price.published.shape == (CONFIG.iterations,)
-    assert (price.published > 0).all()
+    assert comparison.pictures == 1
+    assert comparison.training.steps > 0
+    assert comparison.ours * 48 * 64 == pytest.approx(own_code_lengths(model.entropy_model, codes[:, 0]))
+    assert comparison.published.shape == (CONFIG.iterations,)
+    assert (comparison.published > 0).all()
 
 
 def test_the_command_prints_every_iteration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     register_random_codec(tmp_path)
     folder = tmp_path / "in"
     write_photographs(folder, 1)
-    for index in range(60):  # about one file in twenty is held back
+    for index in range(60):  # about one file in twenty is held out
         (folder / f"more-{index}.png").write_bytes((folder / "photo-0.png").read_bytes())
     with pytest.raises(FileNotFoundError, match="128"):
         main(["--data", str(folder), "--minutes", "0.01", "--model", "random"])
@@ -181,13 +181,13 @@ def test_the_command_prints_every_iteration(tmp_path: Path, capsys: pytest.Captu
     out = capsys.readouterr().out
 
     assert [line.split("|")[1].strip() for line in out.splitlines()[2:7]] == ["1", "2", "3", "4", "all"]
-    assert "means over 1 picture" in out
+    assert "means over 1 held-out image" in out
 
 
 def test_the_price_is_told_in_per_cent() -> None:
-    price = Price(np.array([0.1, 0.3]), np.array([0.09, 0.33]), 5, CoderTraining(7, 2_000_000, [1.0]))
-    text = markdown(price, 1.5)
+    comparison = CoderComparison(np.array([0.1, 0.3]), np.array([0.09, 0.33]), 5, CoderTraining(7, 2_000_000, [1.0]))
+    text = markdown(comparison, 1.5)
 
     assert "| 1 | 0.1000 | 0.0900 | -10.0 % |" in text
     assert "| all | 0.4000 | 0.4200 | +5.0 % |" in text
-    assert "1.5 minutes of processor time: 7 steps, 2 million code bits" in text
+    assert "1.5 minutes of CPU time: 7 steps, 2 million code bits" in text

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from safetensors.numpy import save_file
 from tiny_models import PAIR_PASSES, pair_tables, tiny_tensors
 
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
 from pillow_rnc.models.weights import register
 
+if TYPE_CHECKING:
+    from pillow_rnc.models.config import Framework, ModelConfig
+
 NAME = "tiny"
-CONFIG = ModelConfig(
-    iterations=4,
-    code_channels=8,
-    encoder_channels=8,
-    decoder_channels=8,
-    context_channels=8,
-    entropy_state_channels=8,
-    entropy_hidden_channels=8,
-    passes=PAIR_PASSES,
-)
+SIZES: dict[str, Any] = {
+    "iterations": 4,
+    "code_channels": 8,
+    "code_stride": 8,
+    "decoder_channels": 8,
+    "context_channels": 8,
+    "entropy_state_channels": 8,
+    "entropy_hidden_channels": 8,
+}
+CONFIG = EmbeddedConfig(**SIZES, passes=PAIR_PASSES)
+DENSE_PASSES = ((0, 0, 8), (1, 0, 8))
 GOLDEN = Path(__file__).parent / "golden" / "tiny.safetensors"
 """A model of that configuration, which needs no torch to be made."""
+
+
+def recurrent(framework: Framework, **changes: Any) -> RecurrentConfig:  # noqa: ANN401 -- fields of the configuration
+    """Return a recurrent model of the same sizes, on 8x8 blocks."""
+    values: dict[str, Any] = {**SIZES, "encoder_channels": 8, "passes": DENSE_PASSES, "framework": framework}
+    return RecurrentConfig(**(values | changes))
 
 
 def register_tiny_codec(folder: Path) -> Path:
@@ -37,19 +48,18 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
     """Write the weights of a random model into a folder, make it known as "random", and return the file."""
     import torch
 
-    from pillow_rnc.models.embedded.interval_decoder import IntervalDecoder
-    from pillow_rnc.models.recurrent.network import Network
+    from pillow_rnc.models.embedded.network import EmbeddedNetwork
+    from pillow_rnc.models.families import make_network
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = Network(config)
-    if config.framework == "embedded":
-        assert isinstance(network.decoder, IntervalDecoder)
+        network = make_network(config)
+    if isinstance(network, EmbeddedNetwork):
         for table in (network.decoder.bias, network.decoder.shift):
             torch.nn.init.normal_(table, std=0.3, generator=torch.Generator().manual_seed(seed))
     tensors = {f"network.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     tensors |= tiny_tensors(seed, passes=config.passes, iterations=config.iterations)
-    if config.framework == "embedded":
+    if isinstance(config, EmbeddedConfig):
         tensors |= pair_tables()
     path = folder / "random.safetensors"
     save_file(tensors, path, metadata={"config": config.to_json()})

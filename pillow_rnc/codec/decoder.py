@@ -19,7 +19,7 @@ from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.errors import RncError
 from pillow_rnc.models.runtime import runtime
-from pillow_rnc.models.threads import at_most
+from pillow_rnc.models.threads import limit_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,13 +78,13 @@ def decode_many(
         for batch, _ in batches(kinds, execution.max_memory):
             tiles = [_code_planes(files[ref.image], weights[ref.image], ref, len(files)) for ref in batch]
             for planes in zip(*tiles, strict=True):
-                yield batch, np.stack(planes)
+                yield batch, np.stack(planes) if len(planes) > 1 else planes[0][None]
             yield batch, None
 
     progress = StepCounter(sum(kind.iterations for kind in kinds.values()), execution.on_progress)
     network: TileNetwork | None = None
     with (
-        at_most(execution.max_threads),
+        limit_threads(execution.max_threads),
         closing(prefetch(code_planes(), threaded=execution.max_threads != 1)) as steps,
     ):
         for batch, planes in steps:
@@ -132,7 +132,7 @@ def iter_images(
         tiles[index] = _tile_decoder(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
     for unit in units:
         canvas = Canvas(header, region)
-        with at_most(execution.max_threads):  # but not while the caller has the image
+        with limit_threads(execution.max_threads):  # but not while the caller has the image
             for index, (decoder, network) in tiles.items():
                 plane = decoder.decode_next(unit[index])
                 if plane is not None:

@@ -20,7 +20,7 @@ from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Hea
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError
 from pillow_rnc.models.runtime import runtime
-from pillow_rnc.models.threads import at_most
+from pillow_rnc.models.threads import limit_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,7 +110,7 @@ def encode_many(
     coders: dict[TileRef, _TileCoder] = {}
     progress = StepCounter(len(sizes) * iterations, execution.on_progress)
     with (
-        at_most(execution.max_threads),
+        limit_threads(execution.max_threads),
         closing(prefetch(code_planes(), threaded=execution.max_threads != 1)) as steps,
     ):
         for batch, planes in steps:

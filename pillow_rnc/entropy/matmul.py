@@ -36,7 +36,7 @@ def matmul(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
 
 @cache
 def products_are_exact() -> bool:
-    """Return whether float32 products give exact integers here, at the largest legal sums."""
+    """Return whether float32 products give exact integers here, at the largest valid sums."""
     for rows, inner, outputs, left_max, right_max in _KNOWN_PRODUCTS:
         sample = np.arange(8)[:, None] * 37 + np.arange(inner) * 11
         left = left_max - sample % 7 % (left_max + 1)

@@ -1,4 +1,4 @@
-"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a word for DIR, such as demo or table."""
+"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a command in place of DIR: demo, prefixes or table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Command(NamedTuple):
-    """A word for DIR: the module whose ``main`` takes the other arguments, and the extra that it needs."""
+    """A command: the module whose ``main`` takes the other arguments, and the extra that it needs."""
 
     module: str
     extra: str
@@ -49,13 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pillow_rnc.evaluation",
-        description="Measure the codec on the pictures of a folder, beside the codecs of Pillow.",
-        epilog="With the word demo in place of DIR: a table and a contact sheet of one photograph; "
-        "with the word prefixes: a drawing of what the first bytes of a file show; "
-        "with the word table: the paper's comparison, trained anew. "
+        description="Measure the codec on the images of a folder, beside the codecs of Pillow.",
+        epilog="In place of DIR: 'demo' makes a table and a contact sheet of one photograph, 'prefixes' a drawing of "
+        "what the first bytes of a file show, and 'table' trains and measures the paper's comparison. "
         "Each has a --help of its own.",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of pictures, or one picture")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images, or one image")
     parser.add_argument(
         "--iterations",
         type=iteration_counts,
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("evaluation"),
         metavar="DIR",
-        help="where reports go; measurements of peers are kept in its folder peer-cache (default: %(default)s)",
+        help="folder of the reports; peers' measurements are cached in its folder peer-cache (default: %(default)s)",
     )
     parser.add_argument(
         "--peers",
@@ -77,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="codecs to draw curves of, or none (default: %(default)s)",
     )
-    parser.add_argument("--limit", type=positive, metavar="N", help="take the first N pictures only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="take the first N images only")
     parser.add_argument(
         "--jobs",
         type=positive,
@@ -87,13 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
-    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
+    chosen.add_argument("--weights", type=Path, metavar="FILE", help="unreleased weights instead")
     parser.add_argument(
         "--anchors",
         type=Path,
         metavar="FILE",
         help="JSON file of further curves for the plots; one named like a measured peer is left out; "
-        "`kodak` for what is published of the Kodak pictures",
+        "`kodak` for published results on the Kodak images",
     )
     return parser
 
@@ -105,7 +104,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from pillow_rnc.evaluation import plots, report
     from pillow_rnc.evaluation.peers import PEERS, is_available
     from pillow_rnc.evaluation.photographs import find_photographs
-    from pillow_rnc.evaluation.rate_distortion import Plan, RncCodec, evaluation_of, measure_all
+    from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, RncCodec, evaluation_of, measure_all
 
     try:
         path = plots.KODAK if options.anchors == Path("kodak") else options.anchors
@@ -118,7 +117,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     for name in missing:
         print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
     codec = RncCodec(options.model, options.weights)
-    plan = Plan(
+    plan = MeasurementPlan(
         codec,
         options.iterations,
         tuple(name for name in options.peers if name not in missing),
@@ -126,7 +125,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     results = measure_all(paths, plan, jobs=min(options.jobs, len(paths)))
     # `disable=None` draws the bar on a terminal only.
-    bar = tqdm(results, total=len(paths), unit="picture", disable=None)
+    bar = tqdm(results, total=len(paths), unit="image", disable=None)
     try:
         evaluation = evaluation_of(codec.label, list(bar))
     except WeightsError as error:

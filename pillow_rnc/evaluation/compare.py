@@ -1,8 +1,8 @@
-"""One page to look at: pictures at every rate beside the other codecs at the same bytes.
+"""A page that shows images at every rate beside other codecs at the same bytes.
 
-Numbers are those of the evaluation, by the same functions. What is kept in memory, and what becomes of the page, is
-bounded: pictures above a number of pixels are scaled down before anything is measured, each picture is written before
-the next is begun, and a page above a size is refused.
+Numbers are computed by the functions of the evaluation. Memory and the size of the page are bounded: images above a
+number of pixels are scaled down before they are measured, each image is written before the next is started, and a page
+above a size is rejected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pillow_rnc.evaluation.rate_distortion import Codec
 
 SHOWN_PEERS = ("jpeg420", "webp", "avif")
-"""Codecs whose files browsers show; those that this Pillow lacks are left out."""
+"""Codecs whose files browsers display; those that this Pillow lacks are omitted."""
 
 MAX_PIXELS = 1_000_000
 MAX_PAGE_BYTES = 256 * 1024 * 1024
@@ -48,7 +48,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPlan:
-    """What a page shows of every picture."""
+    """What a page shows of every image."""
 
     codec: Codec
     iterations: Sequence[int]
@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> Record:
     An old page is replaced when the new one is complete.
 
     Raises:
-        OSError: A picture cannot be read or is not 8-bit, or the page cannot be written.
-        RncError: The codec refuses a picture or has no weights, an argument is wrong, or the page too large.
+        OSError: An image cannot be read or is not 8-bit, or the page cannot be written.
+        RncError: The codec rejects an image or has no weights, an argument is wrong, or the page too large.
     """
     peers = [] if arguments.peers in ("", "none") else arguments.peers.split(",")
     for name in peers:
@@ -91,19 +91,19 @@ def run(arguments: argparse.Namespace) -> Record:
 def write_page(
     paths: Sequence[Path], plan: ComparisonPlan, out: IO[bytes], tick: Callable[[], object] = lambda: None
 ) -> int:
-    """Write a page that shows pictures at every rate, and return its length in bytes.
+    """Write a page that shows images at every rate, and return its length in bytes.
 
-    The page needs no network: pictures are data URIs. One picture is in memory at a time.
+    The page needs no network: images are data URIs. One image is in memory at a time.
 
     Args:
-        paths: The picture files.
+        paths: The image files.
         plan: What to show.
         out: Binary stream.
-        tick: Called after each codec of each picture.
+        tick: Called after each codec of each image.
 
     Raises:
-        OSError: A picture cannot be read or is not 8-bit, or the page cannot be written.
-        RncError: The codec refuses a picture or has no weights.
+        OSError: An image cannot be read or is not 8-bit, or the page cannot be written.
+        RncError: The codec rejects an image or has no weights.
         RncOptionError: The page would be longer than `plan.max_page_bytes`.
     """
     before, after = _frame(plan)
@@ -121,14 +121,14 @@ def write_page(
         if written > plan.max_page_bytes:
             raise pillow_rnc.RncOptionError(
                 f"page has {written} bytes with {path.name}, at most {plan.max_page_bytes} are allowed: "
-                "give fewer pictures, fewer iterations or fewer pixels"
+                "give fewer images, fewer iterations or fewer pixels"
             )
         out.write(element)
     return written + out.write(after)
 
 
 def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[[], object] = lambda: None) -> Record:
-    """Return all that the page shows of an RGB image without metadata, ready for JSON.
+    """Return everything that the page shows of an RGB image without metadata, ready for JSON.
 
     ``steps`` has one entry per iteration count: for each codec its point, and the key of its file in ``files``; or for
     a peer that cannot make a file as small as ours, the bytes of its smallest. ``curves`` has the points of each
@@ -174,7 +174,7 @@ def compare(name: str, image: Image.Image, plan: ComparisonPlan, tick: Callable[
 
 
 def _frame(plan: ComparisonPlan) -> tuple[bytes, bytes]:
-    """Return what stands before and after the pictures."""
+    """Return what stands before and after the images."""
     about = {
         "codecs": {OURS: plan.codec.label, **{peer: PEERS[peer].label for peer in plan.peers}},
         "metrics": {metric: {"label": METRIC_LABELS[metric], "digits": DIGITS[metric]} for metric in METRICS},

@@ -19,8 +19,8 @@ _BACKGROUND, _INK, _EMPTY = "white", "black", (225, 225, 225)
 Box = tuple[int, int, int, int]
 
 
-class Row(NamedTuple):
-    """The pictures of one rate, whole, with what to write over them."""
+class SheetRow(NamedTuple):
+    """The whole images of one rate, with their captions."""
 
     ours: Image.Image
     caption: str
@@ -28,10 +28,10 @@ class Row(NamedTuple):
     jpeg_caption: str
 
 
-def contact_sheet(original: Image.Image, rows: Sequence[Row]) -> Image.Image:
+def contact_sheet(original: Image.Image, rows: Sequence[SheetRow]) -> Image.Image:
     """Return a sheet with two blocks of columns: the busiest crop, and the smoothest.
 
-    Detail shows in the one, banding and block edges in the other. A picture no larger
+    The one shows detail, the other banding and block edges. An image no larger
     than a crop is shown whole, in one block.
     """
     boxes = crop_boxes(original)
@@ -59,7 +59,7 @@ def contact_sheet(original: Image.Image, rows: Sequence[Row]) -> Image.Image:
 
 
 def crop_boxes(original: Image.Image, side: int = _CROP_PX) -> list[Box]:
-    """Return the boxes of the busiest and the smoothest crop, or one of the whole picture.
+    """Return the boxes of the busiest and the smoothest crop, or one of the whole image.
 
     Busy is a great mean difference between neighbouring grey values.
     """

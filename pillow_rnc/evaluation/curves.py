@@ -1,6 +1,6 @@
 """Rate-distortion curves as numbers: means, area under a curve, Bjontegaard rate difference.
 
-Knows no pictures and no files.
+Knows no images and no files.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Area(NamedTuple):
 
 
 def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """Return the mean point of every setting over the pictures, in the order of the first curve.
+    """Return the mean point of every setting over the images, in the order of the first curve.
 
     Args:
-        curves: One curve per picture, all with the same settings in the same order.
+        curves: One curve per image, all with the same settings in the same order.
 
     Raises:
         ValueError: The settings differ.
     """
     if len({tuple(point.setting for point in curve) for curve in curves}) > 1:
-        msg = "the curves of different pictures have different settings"
+        msg = "the curves of different images have different settings"
         raise ValueError(msg)
     return [mean_point(points) for points in zip(*curves, strict=True)]
 
@@ -71,7 +71,7 @@ def area_under_curve(
     """Return the trapezoid area of a metric over ``low_bpp`` to ``high_bpp``.
 
     Between points the curve is linear in bpp. A curve that ends early is held at its
-    last value: whoever may spend more bytes may also spend fewer, so this is a lower bound.
+    last value: with more bytes allowed, the same file can still be used, so this is a lower bound.
     A curve that starts late is continued by the line through its first two points, not
     below 0; as such curves bend downwards there, this favours the codec, so the
     width is returned for the reader to judge. nan for a curve of fewer than two rates.

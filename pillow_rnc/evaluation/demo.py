@@ -13,7 +13,7 @@ from PIL import Image
 
 import pillow_rnc
 from pillow_rnc.evaluation.arguments import iteration_counts
-from pillow_rnc.evaluation.contact_sheet import Row, contact_sheet
+from pillow_rnc.evaluation.contact_sheet import SheetRow, contact_sheet
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
 from pillow_rnc.evaluation.photographs import load_photograph, plain
@@ -112,12 +112,12 @@ def _line(ours: Point, jpeg: Point | None) -> list[str]:
     ]
 
 
-def _row(picture: Image.Image, ours: Point, theirs: Point | None, jpeg: PeerMeasurements) -> Row:
+def _row(picture: Image.Image, ours: Point, theirs: Point | None, jpeg: PeerMeasurements) -> SheetRow:
     caption = f"RNC, iterations {ours.setting}\n{_figures(ours)}"
     if theirs is None:
-        return Row(picture, caption, None, f"no JPEG so small:\nat least {jpeg.smallest_bytes()} bytes")
+        return SheetRow(picture, caption, None, f"no JPEG so small:\nat least {jpeg.smallest_bytes()} bytes")
     with Image.open(io.BytesIO(jpeg.encode(theirs.setting))) as opened:
-        return Row(
+        return SheetRow(
             picture,
             caption,
             opened.convert("RGB"),
@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="?",
         metavar="PHOTO",
-        help="a picture file (default: the astronaut of scikit-image)",
+        help="an image file (default: the astronaut of scikit-image)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="where files go (default: %(default)s)"
@@ -154,5 +154,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
-    chosen.add_argument("--weights", type=Path, metavar="FILE", help="weights that are not released, instead")
+    chosen.add_argument("--weights", type=Path, metavar="FILE", help="unreleased weights instead")
     return parser

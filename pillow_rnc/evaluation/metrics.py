@@ -1,4 +1,4 @@
-"""Full-reference metrics of 8-bit RGB pictures: PSNR, MS-SSIM, PSNR-HVS.
+"""Full-reference metrics of 8-bit RGB images: PSNR, MS-SSIM, PSNR-HVS.
 
 Knows arrays only, no files and no codec.
 """
@@ -20,7 +20,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints which of its backen
 
 Pixels = NDArray[np.uint8]
 
-IDENTICAL_DB = 100.0  # what psnr-hvsm returns for equal pictures; PSNR follows, so means stay finite
+IDENTICAL_DB = 100.0  # what psnr-hvsm returns for equal images; PSNR follows, so means stay finite
 MS_SSIM_MIN_SIDE_PX = 161  # an 11-pixel window must fit after four halvings
 HVS_BLOCK_PX = 8
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, full range
@@ -28,7 +28,7 @@ _hvs_and_hvsm = HVS_BACKENDS.get("cpp", HVS_BACKENDS["numpy"])["psnr_hvs_hvsm"]
 
 
 class Scores(NamedTuple):
-    """How near one picture is to its original; greater is nearer."""
+    """How close an image is to its original; greater is closer."""
 
     psnr: float  # dB, mean squared error over all pixels and the three channels
     ms_ssim: float  # unitless, at most 1; nan when a side is below MS_SSIM_MIN_SIDE_PX
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
 
 def psnr(original: Pixels, picture: Pixels) -> float:
-    """Return the PSNR in dB of uint8 ``[H, W, 3]``; 100 for identical pictures."""
+    """Return the PSNR in dB of uint8 ``[H, W, 3]``; 100 for identical images."""
     _check_pair(original, picture)
     difference = original.astype(np.float64) - picture
     error = float(np.mean(difference * difference))
@@ -55,7 +55,7 @@ def ms_ssim(original: Pixels, picture: Pixels) -> float:
     height, width = original.shape[:2]
     if min(width, height) < MS_SSIM_MIN_SIDE_PX:
         msg = (
-            f"a picture of {width}x{height} has no MS-SSIM: "
+            f"an image of {width}x{height} has no MS-SSIM: "
             f"its five scales need at least {MS_SSIM_MIN_SIDE_PX} pixels on either side"
         )
         raise ValueError(msg)
@@ -64,7 +64,7 @@ def ms_ssim(original: Pixels, picture: Pixels) -> float:
 
 
 def psnr_hvs(original: Pixels, picture: Pixels) -> float:
-    """Return the PSNR-HVS in dB of the luma of uint8 ``[H, W, 3]``; 100 for identical pictures.
+    """Return the PSNR-HVS in dB of the luma of uint8 ``[H, W, 3]``; 100 for identical images.
 
     The metric is defined on 8x8 blocks: up to seven rows and columns that fill no
     block, at the bottom and at the right, do not count.
@@ -77,14 +77,14 @@ def psnr_hvs(original: Pixels, picture: Pixels) -> float:
     _check_pair(original, picture)
     height, width = (side - side % HVS_BLOCK_PX for side in original.shape[:2])
     if not height or not width:
-        msg = f"a picture of {original.shape[1]}x{original.shape[0]} has no 8x8 block for PSNR-HVS"
+        msg = f"an image of {original.shape[1]}x{original.shape[0]} has no 8x8 block for PSNR-HVS"
         raise ValueError(msg)
     first, second = (image[:height, :width] @ _LUMA / 255 for image in (original, picture))
     return float(_hvs_and_hvsm(first, second)[0])
 
 
 def score(original: Pixels, picture: Pixels) -> Scores:
-    """Return all metrics of uint8 ``[H, W, 3]``; nan where the picture is too small for one."""
+    """Return all metrics of uint8 ``[H, W, 3]``; nan where the image is too small for one."""
     side = min(original.shape[:2])
     return Scores(
         psnr(original, picture),
@@ -94,13 +94,13 @@ def score(original: Pixels, picture: Pixels) -> Scores:
 
 
 def planes_of(pixels: Pixels) -> torch.Tensor:
-    """Return a picture, uint8 [H, W, 3], as float32 [1, 3, H, W] in 0..255."""
+    """Return an image, uint8 [H, W, 3], as float32 [1, 3, H, W] in 0..255."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32))[None]
 
 
 def _check_pair(original: Pixels, picture: Pixels) -> None:
     if original.shape != picture.shape:
-        msg = f"the pictures differ in shape: {original.shape} and {picture.shape}"
+        msg = f"the images differ in shape: {original.shape} and {picture.shape}"
         raise ValueError(msg)
     if original.dtype != np.uint8 or picture.dtype != np.uint8:
         msg = f"expected uint8 pixels, found {original.dtype} and {picture.dtype}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 
 from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
-from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, Combination, Measured, area_range
+from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, Combination, Measured, area_range, paper_config
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, WIDTH_BPP, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.report import table
-from pillow_rnc.models.recurrent.paper_network import FRAMEWORKS
+from pillow_rnc.models.config import Framework
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,18 +24,18 @@ _CELL_LABELS = {
 _FRAMEWORK_LABELS = {"one_shot": "one-shot", "additive": "additive", "residual_scaling": "residual scaling"}
 _METRICS: tuple[Metric, Metric] = ("ms_ssim", "psnr_hvs")
 _DIGITS = {"ms_ssim": 4, "psnr_hvs": 2}
-_SETS = {"high-entropy tiles": HIGH_ENTROPY, "32x32 pictures": SMALL}
+_SETS = {"high-entropy tiles": HIGH_ENTROPY, "32x32 images": SMALL}
 
 
-class Comparison(NamedTuple):
-    """All that the page shows.
+class PaperComparison(NamedTuple):
+    """Everything that the page shows.
 
     Attributes:
         recipe: What all runs have in common.
-        minutes: Processor time of each.
+        minutes: CPU time of each.
         runs: Those of the twelve, and others of another seed.
         peers: Mean curves by the name of the peer.
-        pictures: How many pictures they were measured on.
+        pictures: How many images they were measured on.
     """
 
     recipe: Recipe
@@ -64,21 +64,21 @@ def rank_correlation(ours: Sequence[float], published: Sequence[float]) -> float
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: PaperComparison) -> str:
     """Return table, caption and agreement."""
     return "\n\n".join([_table(comparison), _caption(comparison), _spread(comparison), _agreement(comparison)]) + "\n"
 
 
-def _of_the_twelve(comparison: Comparison) -> dict[tuple[str, str], Measured]:
+def _of_the_twelve(comparison: PaperComparison) -> dict[tuple[str, str], Measured]:
     seed = comparison.recipe.seed
     return {
         (cell, framework): comparison.runs[Combination(cell, framework, seed)]
         for cell in CELLS
-        for framework in FRAMEWORKS
+        for framework in get_args(Framework)
     }
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: PaperComparison) -> str:
     header = ["Codec", "MS-SSIM", "coded", "PSNR-HVS", "coded"]
     header += [f"published, {name}" for name in _SETS]
     rows = []
@@ -109,7 +109,7 @@ def _published(areas: Areas | None) -> str:
     return f"{_number(mean, 'ms_ssim')} / {_number(mean, 'psnr_hvs')}"
 
 
-def _caption(comparison: Comparison) -> str:
+def _caption(comparison: PaperComparison) -> str:
     recipe, runs = comparison.recipe, _of_the_twelve(comparison).values()
     low, high = area_range(recipe)
     seen = [run.block_iterations / 1e6 for run in runs]
@@ -117,14 +117,14 @@ def _caption(comparison: Comparison) -> str:
     count = comparison.pictures
     return (
         f"Mean of each metric over {low:g} to {high:g} bpp, which is the area under the mean curve of "
-        f"{count} picture{'s' * (count != 1)} divided by the width of that range; JPEG was measured over the same.\n"
+        f"{count} image{'s' * (count != 1)} divided by the width of that range; JPEG was measured over the same.\n"
         "*Coded*: at the ideal code length of an entropy coder of the published kind, trained on the codes of the run; "
         "before it at the rate of the plain bits.\n"
-        f"Each run had {comparison.minutes:g} minutes of processor time and its coder "
+        f"Each run had {comparison.minutes:g} minutes of CPU time and its coder "
         f"{60 * CODER_SHARE * comparison.minutes:.0f} seconds: {min(steps)} to {max(steps)} steps, "
         f"{min(seen):.2f} to {max(seen):.2f} million block-iterations (16x16 blocks times iterations).\n"
         f"All runs share one recipe (`weights/recipes/{recipe.name}.toml`): the paper's network with its widths "
-        f"divided by {recipe.paper_divisor}, {recipe.model.iterations} iterations, L1, crops of "
+        f"divided by {paper_config(recipe).paper_divisor}, {recipe.model.iterations} iterations, L1, crops of "
         f"{recipe.crop_px}x{recipe.crop_px}, batches of {recipe.batch}, from noise.\n"
         "*Published*: MS-SSIM / PSNR-HVS areas over 0.125 to 2 bpp by their width, before entropy coding, from memory; "
         "a dash where none is remembered. They are of networks at full width after about a million steps, and of a "
@@ -132,8 +132,8 @@ def _caption(comparison: Comparison) -> str:
     )
 
 
-def _spread(comparison: Comparison) -> str:
-    """Return what another seed changes, of each combination that has one."""
+def _spread(comparison: PaperComparison) -> str:
+    """Return what another seed changes, for each combination that has one."""
     lines = []
     for combination, run in comparison.runs.items():
         first = Combination(combination.cell, combination.framework, comparison.recipe.seed)
@@ -147,7 +147,7 @@ def _spread(comparison: Comparison) -> str:
     return "\n".join(lines) or "No combination was trained with a second seed, so the noise is not known."
 
 
-def _agreement(comparison: Comparison) -> str:
+def _agreement(comparison: PaperComparison) -> str:
     runs = _of_the_twelve(comparison)
     lines = ["Agreement with the published order (Spearman's rank correlation; 1 is the same order, 0 is chance):", ""]
     for name, values in _SETS.items():

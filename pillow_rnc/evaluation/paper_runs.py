@@ -1,6 +1,7 @@
-"""The twelve runs of the paper's comparison: train one, code pictures with it, measure what they show.
+"""The twelve runs of the paper's comparison: train one, code images with it, measure them.
 
-A run has a folder: checkpoints, ``coder.safetensors`` and ``measured.json``. What is there already is not done again.
+A run has a folder: checkpoints, ``coder-STEP.safetensors`` and ``measured-STEP-DIGEST.json``. Existing results are
+reused.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from torch.nn import functional as F
 
 from pillow_rnc.evaluation.curves import Point, mean_curve
 from pillow_rnc.evaluation.metrics import score
-from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS
+from pillow_rnc.models.config import RecurrentConfig
+from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, PaperNetwork
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.loop import Pace, Run
-from pillow_rnc.training.paper_model import PATCH_PX, PaperModel, nominal_bpp
-from research.coder_training import train_coder
-from research.published_coder import PublishedCoder
+from pillow_rnc.training.recurrent.coder_training import train_coder
+from pillow_rnc.training.recurrent.paper_model import PATCH_PX, PaperModel, nominal_bpp
+from pillow_rnc.training.recurrent.published_coder import PublishedCoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 CELLS: tuple[CellName, ...] = ("lstm", "associative_lstm", "gru", "residual_gru")
 CODER_SHARE = 0.25
-"""Processor time for the entropy coder, as a share of that for the network."""
+"""CPU time for the entropy coder, as a share of that for the network."""
 _CODER_CROP_PX, _CODER_BATCH, _CODER_REUSE = 128, 4, 4
 _ENOUGH = 0.99  # of the time: the last step seldom ends with it
 _SAVE_SECONDS = 30.0
@@ -61,14 +63,14 @@ class Combination(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run came to.
+    """The results of a run.
 
     Attributes:
-        plain: Mean curve at the rate of the bits as they are.
-        coded: The same pictures at the ideal code length of the trained coder.
+        plain: Mean curve at the rate of the plain bits.
+        coded: The same images at the ideal code length of the trained coder.
         steps: Training steps of the network.
         block_iterations: 16x16 blocks times iterations that it has seen.
-        seconds: Processor time of its training.
+        seconds: CPU time of its training.
     """
 
     plain: list[Point]
@@ -89,24 +91,41 @@ class Measured:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Measured:
-        """Return what `as_json` made plain."""
+        """Return the results from what `as_json` returned."""
         curves = {name: [Point(*point) for point in values[name]] for name in ("plain", "coded")}
         return cls(**{**values, **curves})
 
 
+def paper_config(recipe: Recipe) -> RecurrentConfig:
+    """Return the configuration of a recipe for the paper's network.
+
+    Raises:
+        ValueError: The recipe is for another network.
+    """
+    match recipe.model:
+        case RecurrentConfig(network="paper") as config:
+            return config
+    msg = f"recipe {recipe.name!r}: the network is not the paper's"
+    raise ValueError(msg)
+
+
 def recipe_of(base: Recipe, combination: Combination) -> Recipe:
-    """Return the recipe with the switch set: nothing but cell, framework, seed and name differs."""
+    """Return the recipe of a combination: only cell, framework, seed and name differ.
+
+    Raises:
+        ValueError: The recipe is not for the paper's network.
+    """
     cell, framework, seed = combination
-    model = replace(base.model, cell=cell, framework=framework)
+    model = replace(paper_config(base), cell=cell, framework=framework)
     return replace(base, name=combination.folder_name, seed=seed, model=model)
 
 
 def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, minutes: float) -> Checkpoint:
-    """Train until so many minutes of processor time are spent in all, with what is there already.
+    """Train until this many minutes of CPU time are spent in all, including what was spent before.
 
     Args:
         recipe: That of the combination.
-        photographs: Called only if there is something left to train.
+        photographs: Called only if training is not complete.
         folder: That of the run.
         minutes: Of all threads together, from the first start on.
 
@@ -121,8 +140,8 @@ def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, 
     spent, seen = (0.0, 0.0) if newest is None else (newest.state["seconds"], newest.state["block_iterations"])
     if newest is None or (spent < _ENOUGH * 60 * minutes and seen < recipe.block_iterations):
         pictures = photographs()
-        run = Run(recipe, replace(pictures, held_back=[]), folder, torch.device("cpu"))
-        run.run(Pace.of_processor(minutes - spent / 60, _SAVE_SECONDS))
+        run = Run(recipe, replace(pictures, held_out=[]), folder, torch.device("cpu"))
+        run.run(Pace.of_cpu(minutes - spent / 60, _SAVE_SECONDS))
         newest = read_newest(folder)
         if newest is None:
             msg = f"{folder}: the run has no checkpoint, its log says why none was written"
@@ -135,8 +154,8 @@ def _as_stored(recipe: Recipe) -> Any:  # noqa: ANN401 -- as JSON has it
 
 
 def trained_model(recipe: Recipe, checkpoint: Checkpoint) -> PaperModel:
-    """Return the averaged network of a checkpoint, ready to code pictures."""
-    model = PaperModel(recipe)
+    """Return the averaged network of a checkpoint, ready to code images."""
+    model = PaperModel(recipe, PaperNetwork(paper_config(recipe)))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(checkpoint.average[name])
@@ -152,7 +171,7 @@ def trained_coder(
         model: The network.
         photographs: Called only if there is no such file.
         path: The file.
-        minutes: Processor time for its training.
+        minutes: CPU time for its training.
     """
     torch.manual_seed(model.recipe.seed)
     coder = PublishedCoder(model.recipe.model.iterations, CODE_CHANNELS)
@@ -164,7 +183,7 @@ def trained_coder(
     batches: list[Tensor] = []
 
     def batch(step: int) -> Tensor:
-        """Return a new batch every few steps, and one of those before in between: coding is the greater cost."""
+        """Return a new batch every few steps, and an earlier one in between: coding is the greater cost."""
         if step % _CODER_REUSE:
             return batches[rng.integers(len(batches))]
         with torch.no_grad():
@@ -185,14 +204,14 @@ def measured(
     folder: Path,
     minutes: float,
 ) -> Measured:
-    """Train a run, and measure it on pictures; do only what its folder does not hold yet.
+    """Train a run, and measure it on images; do only what its folder does not hold yet.
 
     Args:
         recipe: That of the combination.
         photographs: To train on.
-        pictures: To measure on, RGB.
+        pictures: Images to measure on, RGB.
         folder: That of the run.
-        minutes: Processor time of the network's training; its coder gets a quarter of it.
+        minutes: CPU time of the network's training; its coder gets a quarter of it.
     """
     checkpoint = train(recipe, photographs, folder, minutes)
     step = checkpoint.state["step"]
@@ -213,7 +232,7 @@ def measured(
         if not old.name.startswith((f"measured-{step}-", f"coder-{step}.")):
             old.unlink()  # of a run that has gone on since
     record.write_text(json.dumps(result.as_json()), encoding="utf-8")
-    _log.info("%s: %d steps, measured on %d pictures", recipe.name, step, len(pictures))
+    _log.info("%s: %d steps, measured on %d images", recipe.name, step, len(pictures))
     return result
 
 
@@ -226,14 +245,15 @@ def _digest(pictures: Sequence[Image.Image]) -> str:
 
 @torch.no_grad()
 def _points(model: PaperModel, coder: PublishedCoder, image: Image.Image) -> tuple[list[Point], list[Point]]:
-    """Return the curves of a picture: at the rate of the plain bits, and at the ideal code length."""
+    """Return the curves of an image: at the rate of the plain bits, and at the ideal code length."""
     pixels, area = np.asarray(image), image.width * image.height
     coded = list(model.coded(_padded(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float())))
     codes = torch.stack([one.bits for one in coded])
     lengths = coder.code_lengths(codes)[:, 0].cumsum(0).tolist()
     plain_points, coded_points = [], []
     for t, one in enumerate(coded):
-        shown = (255 * (one.reconstruction[0, :, : image.height, : image.width] + 0.5)).clamp(0, 255).round()
+        cropped = one.reconstruction[0, :, : image.height, : image.width]
+        shown = model.network.transform.inverse(cropped).clamp(0, 255).round()
         scores = score(pixels, shown.permute(1, 2, 0).to(torch.uint8).numpy())
         plain_bits = codes[: t + 1].numel()
         plain_points.append(Point(t + 1, plain_bits / 8, plain_bits / area, *scores))
@@ -242,7 +262,7 @@ def _points(model: PaperModel, coder: PublishedCoder, image: Image.Image) -> tup
 
 
 def _padded(pixels: Tensor) -> Tensor:
-    """Return pictures [N, 3, H, W] continued to multiples of 32 by their last column and row."""
+    """Return images [N, 3, H, W] padded to multiples of 32 by their last column and row."""
     height, width = pixels.shape[2:]
     return F.pad(pixels, (0, -width % PATCH_PX, 0, -height % PATCH_PX), mode="replicate")
 

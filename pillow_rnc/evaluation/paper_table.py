@@ -1,8 +1,8 @@
-"""``python -m pillow_rnc.evaluation table``: the paper's comparison, trained and measured anew.
+"""``python -m pillow_rnc.evaluation table``: the paper's comparison, trained and measured again.
 
-Four cells and three frameworks from one recipe, each for the same processor time, on the same pictures, beside JPEG
-measured alike. What is trained already is not trained again; a run that was killed goes on from its checkpoint, and
-so does every run when it is given more minutes.
+Four cells and three frameworks from one recipe, each for the same CPU time, on the same images, beside JPEG measured in
+the same way. Complete runs are not trained again; a run that was killed resumes from its checkpoint, and so does every
+run that is given more minutes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import functools
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from tqdm import tqdm
 
 from pillow_rnc.evaluation.curves import mean_curve
-from pillow_rnc.evaluation.paper_page import Comparison, label, markdown
-from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, recipe_of
+from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown
+from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, paper_config, recipe_of
 from pillow_rnc.evaluation.paper_values import JPEG
 from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
-from pillow_rnc.models.recurrent.paper_network import FRAMEWORKS
+from pillow_rnc.models.config import Framework
 from pillow_rnc.training.data import Photographs, load_photographs
 from pillow_rnc.training.recipe import Recipe
 
@@ -34,8 +34,8 @@ _CODER_CROP_PX = 128
 
 
 def combinations(seed: int) -> list[Combination]:
-    """Return all runs: the twelve, then one of them again from another seed, to know the noise."""
-    twelve = [Combination(cell, framework, seed) for cell in CELLS for framework in FRAMEWORKS]
+    """Return all runs: the twelve, then one of them again from another seed, to measure the noise."""
+    twelve = [Combination(cell, framework, seed) for cell in CELLS for framework in get_args(Framework)]
     return twelve + [one._replace(seed=seed + 1) for one in twelve if one[:2] in _SECOND_SEED]
 
 
@@ -55,17 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(options: argparse.Namespace) -> Comparison:
+def compare(options: argparse.Namespace) -> PaperComparison:
     """Train and measure whatever is not there yet.
 
     Raises:
-        OSError: Pictures cannot be read, or results not be written.
-        ValueError: The recipe is not sound, is not of the paper's network, or is not that of the runs in the folder.
+        OSError: Images cannot be read, or results not be written.
+        ValueError: The recipe is not valid, is not for the paper's network, or is not that of the runs in the folder.
     """
     recipe = Recipe.from_toml(options.recipe)
-    if recipe.network != "paper":
-        msg = f"{options.recipe}: network is {recipe.network!r}, the comparison is of 'paper'"
-        raise ValueError(msg)
+    paper_config(recipe)
     pictures = [load_photograph(path) for path in find_photographs(options.kodak)[: options.limit]]
     photographs = functools.cache(lambda: _photographs(options.data))
     runs = {}
@@ -82,7 +80,7 @@ def compare(options: argparse.Namespace) -> Comparison:
             curves.append(measurements.curve())
             measurements.write()
         peers[name] = mean_curve(curves)
-    return Comparison(recipe, options.minutes, runs, peers, len(pictures))
+    return PaperComparison(recipe, options.minutes, runs, peers, len(pictures))
 
 
 def _photographs(source: Path) -> Photographs:
@@ -92,9 +90,9 @@ def _photographs(source: Path) -> Photographs:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pillow_rnc.evaluation table", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs to train on, or a pack")
-    parser.add_argument("--kodak", type=Path, required=True, metavar="DIR", help="pictures to measure on")
+    parser.add_argument("--kodak", type=Path, required=True, metavar="DIR", help="images to measure on")
     parser.add_argument("--out", type=Path, default=Path("paper-table"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=2.0, help="processor time of each run (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=2.0, help="CPU time of each run (default: %(default)s)")
     parser.add_argument(
         "--recipe",
         type=Path,
@@ -102,5 +100,5 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what all runs share (default: %(default)s)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="measure on the first N pictures only")
+    parser.add_argument("--limit", type=int, metavar="N", help="measure on the first N images only")
     return parser

@@ -45,7 +45,7 @@ SMALL: Mapping[tuple[str, str], Areas] = {
     ("associative_lstm", "one_shot"): Areas(1.7980, 52.33),
     ("gru", "one_shot"): Areas(1.7948, 51.81),
 }
-"""By cell and framework, trained on 32x32 pictures."""
+"""By cell and framework, trained on 32x32 images."""
 
 JPEG: Mapping[str, Areas] = {"jpeg420": Areas(1.7998, 52.61), "jpeg444": Areas(1.7748, 51.28)}
 """By the name of the peer."""

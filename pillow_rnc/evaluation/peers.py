@@ -1,4 +1,4 @@
-"""The codecs to compare with, all through Pillow, and what they make of one picture.
+"""The codecs to compare with, all through Pillow, and their files of one image.
 
 Measurements are kept in a folder of small JSON files: a peer's file does not change when our
 weights do. What can change it is part of the key: pixels, options, library versions.
@@ -118,7 +118,7 @@ def is_available(peer: Peer) -> bool:
 
 
 class PeerMeasurements:
-    """What one peer makes of one picture; every file is made at most once, ever.
+    """The measurements of one peer on one image; every file is encoded at most once.
 
     Args:
         image: The original, RGB, without metadata.
@@ -166,11 +166,11 @@ class PeerMeasurements:
         return self.point(max(fitting)) if fitting else None
 
     def smallest_bytes(self) -> int:
-        """Return the size of the smallest file that the peer makes of the picture."""
+        """Return the size of the smallest file that the peer makes of the image."""
         return min(self._size(setting) for setting in self._peer.search_settings)
 
     def encode(self, setting: int) -> bytes:
-        """Return the file of a setting, made anew."""
+        """Return the file of a setting, encoded again."""
         return self._peer.encode(self._image, setting)
 
     def write(self) -> None:

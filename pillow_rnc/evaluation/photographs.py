@@ -1,4 +1,4 @@
-"""Finds and opens the pictures to measure, as plain 8-bit RGB without metadata."""
+"""Finds and opens the images to measure, as plain 8-bit RGB without metadata."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", 
 
 
 def find_photographs(path: Path) -> list[Path]:
-    """Return the picture files of a folder in the order of their names, or the file itself.
+    """Return the image files of a folder in the order of their names, or the file itself.
 
-    A picture file is one whose extension Pillow can open; subfolders are not entered.
+    An image file is one whose extension Pillow can open; subfolders are not entered.
 
     Raises:
-        FileNotFoundError: There is nothing at ``path``, or no picture in the folder.
+        FileNotFoundError: There is nothing at ``path``, or no image in the folder.
     """
     if path.is_file():
         return [path]
@@ -33,17 +33,17 @@ def find_photographs(path: Path) -> list[Path]:
         if entry.suffix.lower() in known and entry.is_file() and not entry.name.startswith(".")
     )
     if not found:
-        msg = f"no picture in {path}"
+        msg = f"no image in {path}"
         raise FileNotFoundError(msg)
     return found
 
 
 def load_photograph(path: Path) -> Image.Image:
-    """Return the picture upright, in mode RGB, without metadata.
+    """Return the image upright, in mode RGB, without metadata.
 
     Raises:
         OSError: Pillow cannot read the file.
-        ValueError: The picture is not 8-bit, or beyond Pillow's pixel limit.
+        ValueError: The image is not 8-bit, or beyond Pillow's pixel limit.
     """
     try:
         with Image.open(path) as opened:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 KODAK = Path(__file__).with_name("kodak.json")
-"""Published means over the 24 Kodak pictures.
+"""Published means over the 24 Kodak images.
 
 Sources: TensorFlow Compression, results/image_compression/kodak, all but the first two interpolated in bits per pixel;
 1zb/pytorch-image-comp-rnn, test/lstm_ssim.csv.

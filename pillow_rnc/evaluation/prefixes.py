@@ -1,4 +1,4 @@
-"""One picture that explains the format: the first bytes of a file, more of them, and what each shows."""
+"""A drawing that explains the format: prefixes of a file, and the image that each of them shows."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PANEL_PX = (400, 300)
 _GAP_PX = 20
 _BAR_PX = 22
 _FONT_PX = 24
-_QUALITY = 92  # of the WebP; what it loses cannot be seen beside what the iterations show
+_QUALITY = 92  # of the WebP; its losses are invisible beside the differences between iterations
 _BACKGROUND, _INK, _FAINT = "white", "#1c1d1f", "#63666b"
 _REST, _THERE = "#dcdde0", "#0b62c4"
 
 
 class Prefix(NamedTuple):
-    """The first bytes of a file, and the picture in them."""
+    """The first bytes of a file, and the image in them."""
 
     iterations: int
     bytes_: int
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prefixes(file: bytes, iterations: Sequence[int]) -> list[Prefix]:
-    """Return the picture in the first bytes of a file, as many as hold each number of iterations."""
+    """Return the image in the first bytes of a file, as many as hold each number of iterations."""
     ends = iteration_ends(file)
     found = []
     for count in iterations:
@@ -72,7 +72,7 @@ def iteration_ends(file: bytes) -> list[int]:
 
 
 def explain(file: bytes, iterations: Sequence[int]) -> Image.Image:
-    """Return a drawing: a picture for each prefix, over a bar that shows how much of the file it takes.
+    """Return a drawing: an image for each prefix, over a bar that shows how much of the file it takes.
 
     Args:
         file: A whole `.rnc` file.
@@ -98,7 +98,7 @@ def explain(file: bytes, iterations: Sequence[int]) -> Image.Image:
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], ends: Sequence[int], filled: int) -> None:
-    """Draw the file as a bar with a notch at the end of each iteration, filled as far as so many bytes go."""
+    """Draw the file as a bar with a notch at the end of each iteration, filled up to a number of bytes."""
     left, top = corner
     scale = _PANEL_PX[0] / ends[-1]
     draw.rectangle((left, top, left + _PANEL_PX[0] - 1, top + _BAR_PX), fill=_REST)
@@ -108,7 +108,7 @@ def _draw_bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], ends: Sequence
 
 
 def _panel(picture: Image.Image) -> Image.Image:
-    """Return the middle of a picture at the size of a panel, as it is or scaled so that it fills it."""
+    """Return the middle of an image at the size of a panel, as it is or scaled so that it fills it."""
     factor = max(_PANEL_PX[0] / picture.width, _PANEL_PX[1] / picture.height)
     if factor > 1:
         picture = picture.resize((round(picture.width * factor), round(picture.height * factor)))
@@ -126,11 +126,11 @@ def _cat() -> Image.Image:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pillow_rnc.evaluation prefixes",
-        description="Draw what the first bytes of a file show, and what more of them do.",
+        description="Draw the images that growing prefixes of a file show.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the drawing, such as docs/one-file.webp")
     parser.add_argument(
-        "photo", type=Path, nargs="?", metavar="PHOTO", help="a picture file (default: the cat of scikit-image)"
+        "photo", type=Path, nargs="?", metavar="PHOTO", help="an image file (default: the cat of scikit-image)"
     )
     parser.add_argument(
         "--iterations",

@@ -1,6 +1,6 @@
-"""Measures pictures: our files at every iteration count, the peers, and JPEG of the same bytes.
+"""Measures images: our files at every iteration count, the peers, and JPEG of the same bytes.
 
-Files are made and read by ``Image.save`` and ``Image.open`` alone.
+Files are written and read only by ``Image.save`` and ``Image.open``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RncCodec:
-    """Our codec: encodes once at the most iterations and cuts the file down to the others.
+    """Our codec: encodes once with the most iterations and truncates the file to the others.
 
-    A file cut to k iterations is byte for byte the file saved at k iterations.
+    A file truncated to k iterations is byte for byte the file saved at k iterations.
     """
 
-    model: str | None = None  # None leaves the choice to the plugin
-    weights: Path | None = None  # a file that is not released, instead of a model's
-    tile_size: int | None = None  # None leaves it to the plugin
+    model: str | None = None  # None: the plugin's default
+    weights: Path | None = None  # unreleased weights instead of a model
+    tile_size: int | None = None  # None: the plugin's default
 
     @property
     def label(self) -> str:
@@ -62,7 +62,7 @@ class RncCodec:
 
         Raises:
             OSError: Pillow cannot save or open the file.
-            ValueError: A save option is refused.
+            ValueError: A save option is rejected.
             WeightsError: The weights are missing or damaged.
         """
         whole = io.BytesIO()
@@ -84,8 +84,8 @@ class RncCodec:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to measure on every picture."""
+class MeasurementPlan:
+    """What to measure on every image."""
 
     codec: Codec
     iterations: tuple[int, ...]
@@ -102,7 +102,7 @@ class Matched(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PictureResult:
-    """All measurements of one picture."""
+    """All measurements of one image."""
 
     name: str
     width: int
@@ -113,7 +113,7 @@ class PictureResult:
 
 
 class Skipped(NamedTuple):
-    """A picture that could not be measured."""
+    """An image that could not be measured."""
 
     name: str
     reason: str
@@ -121,7 +121,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All measurements of a set of pictures."""
+    """All measurements of a set of images."""
 
     label: str
     pictures: list[PictureResult]
@@ -137,20 +137,20 @@ class Evaluation:
 
 
 class MatchedMean(NamedTuple):
-    """Means over the pictures for which JPEG gets as small as our file; nan where none does."""
+    """Means over the images for which JPEG gets as small as our file; nan where none does."""
 
     iterations: int
     pictures: int  # that have such a JPEG
     ours: Point
     jpeg: Point
-    wins: dict[Metric, int]  # pictures on which ours is better
+    wins: dict[Metric, int]  # images on which ours is better
 
 
 def matched_means(pictures: Sequence[PictureResult]) -> list[MatchedMean]:
     """Return the comparison with JPEG 4:2:0 of the same bytes, one entry per iteration count.
 
-    The rule: per picture, the JPEG of the highest quality setting (1 to 100, optimised
-    Huffman tables) whose file is not larger than ours. Pictures for which no JPEG is that
+    The rule: per image, the JPEG of the highest quality setting (1 to 100, optimised
+    Huffman tables) whose file is not larger than ours. Images for which no JPEG is that
     small are left out of both means and show in the count.
     """
     means = []
@@ -173,8 +173,8 @@ def matched_means(pictures: Sequence[PictureResult]) -> list[MatchedMean]:
     return means
 
 
-def measure_photograph(path: Path, plan: Plan) -> PictureResult | Skipped:
-    """Return all measurements of a picture file, or why there are none."""
+def measure_photograph(path: Path, plan: MeasurementPlan) -> PictureResult | Skipped:
+    """Return all measurements of an image file, or why there are none."""
     try:
         image = load_photograph(path)
         if min(image.size) < MS_SSIM_MIN_SIDE_PX:
@@ -188,7 +188,7 @@ def measure_photograph(path: Path, plan: Plan) -> PictureResult | Skipped:
         return Skipped(path.name, str(error) or type(error).__name__)
 
 
-def measure_image(name: str, image: Image.Image, plan: Plan) -> PictureResult:
+def measure_image(name: str, image: Image.Image, plan: MeasurementPlan) -> PictureResult:
     """Return all measurements of an RGB image without metadata."""
     files = plan.codec.encode(image, plan.iterations)
     ours = [measure_file(image, files[count], count) for count in plan.iterations]
@@ -214,11 +214,11 @@ def point_of(image: Image.Image, picture: Image.Image, file_bytes: int, setting:
     return Point(setting, file_bytes, 8 * file_bytes / (image.width * image.height), *scores)
 
 
-def measure_all(paths: Sequence[Path], plan: Plan, *, jobs: int = 1) -> Iterator[PictureResult | Skipped]:
-    """Yield the measurements of picture files, in the order in which they are ready.
+def measure_all(paths: Sequence[Path], plan: MeasurementPlan, *, jobs: int = 1) -> Iterator[PictureResult | Skipped]:
+    """Yield the measurements of image files, in the order in which they are ready.
 
     Args:
-        paths: The picture files.
+        paths: The image files.
         plan: What to measure on each.
         jobs: Processes, of one thread each; 1 measures in this process and leaves
             the threads of torch as they are.
@@ -238,7 +238,7 @@ def measure_all(paths: Sequence[Path], plan: Plan, *, jobs: int = 1) -> Iterator
 
 
 def evaluation_of(label: str, results: Sequence[PictureResult | Skipped]) -> Evaluation:
-    """Return the evaluation of all results, pictures in the order of their names."""
+    """Return the evaluation of all results, images in the order of their names."""
     return Evaluation(
         label,
         sorted(

@@ -65,16 +65,16 @@ def markdown(evaluation: Evaluation) -> str:
     parts = [
         f"## Evaluation: {evaluation.label}",
         (
-            f"Means over {count} picture{'s' * (count != 1)}; whole files are counted, headers included.\n"
+            f"Means over {count} image{'s' * (count != 1)}; whole files are counted, headers included.\n"
             "PSNR and MS-SSIM on 8-bit RGB, PSNR-HVS on BT.601 luma; PSNR and PSNR-HVS in dB."
         ),
         _mean_table(evaluation.curves()[evaluation.label]),
-        "### Against the best JPEG 4:2:0 of at most the same bytes, picture by picture",
+        "### Against the best JPEG 4:2:0 of at most the same bytes, image by image",
         _matched_table(matched_means(evaluation.pictures)),
         (
-            "Per picture, the highest of JPEG's quality settings 1 to 100 (optimised Huffman tables) whose "
+            "Per image, the highest of JPEG's quality settings 1 to 100 (optimised Huffman tables) whose "
             "file is not larger than ours.\n"
-            "*Pictures*: for how many JPEG gets that small; means and wins are over these alone."
+            "*Images*: for how many JPEG gets that small; means and wins are over these alone."
         ),
         "### Area under the mean curve",
         _area_table(summaries(evaluation)),
@@ -214,7 +214,7 @@ def _mean_table(curve: Sequence[Point]) -> str:
 
 
 def _matched_table(means: Sequence[MatchedMean]) -> str:
-    header = ["Iterations", "Bytes", "bpp", "Pictures"]
+    header = ["Iterations", "Bytes", "bpp", "Images"]
     header += [f"{METRIC_LABELS[metric]} / {PEERS[MATCHED_PEER].label} (wins)" for metric in METRICS]
     rows = []
     for entry in means:

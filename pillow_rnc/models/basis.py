@@ -1,6 +1,6 @@
-"""The numbers of the block transform: which cosines, overlap, colours and weights; see `block_transform`.
+"""The numbers of the block transform: which cosines, overlap, colours and weights; see `torch_transform`.
 
-All are float64. This module knows no torch, so that both runtimes of the network take them from here.
+All are float64. This module imports no torch, so that both runtimes take them from here.
 
 Source: YCbCr of ITU-T T.871; weights after the luminance table of ITU-T T.81 annex K; lapped transform: Tran, Liang and
 Tu, "Lapped transform via time-domain pre- and post-filtering", IEEE Trans. Signal Processing 51 (2003); wavelet of the
@@ -9,7 +9,7 @@ means: ITU-T T.800 annex F.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BLOCK = 8
 YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-# Quantiser steps of annex K, rows of rising vertical frequency: large steps where the eye sees little.
+# Quantizer steps of annex K, rows by rising vertical frequency: large steps where errors are hardly visible.
 LUMINANCE_STEPS = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -36,7 +36,7 @@ WAVELET_LEVELS = 2
 # Lifting steps of the Cohen-Daubechies-Feuveau 9/7 wavelet, odd and even samples in turn, and the gain of even samples.
 LIFTING = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
 LIFTING_GAIN = 1.149604398860241
-_OVERLAP_SCALE = 1.3  # of the mean difference across a border: above 1, flat areas are quantised more finely
+_OVERLAP_SCALE = 1.3  # of the mean difference across a border: above 1, flat areas are quantized more finely
 
 
 def _cosines(size: int) -> NDArray[np.float64]:
@@ -82,3 +82,15 @@ def coefficient_weights() -> NDArray[np.float64]:
     """Return what each coefficient of luma, Cb and Cr is multiplied by, [192]."""
     luma = hvs_weights() ** _WEIGHT_EXPONENT
     return np.concatenate([luma, _CHROMA_WEIGHT * luma, _CHROMA_WEIGHT * luma])
+
+
+def transform_constants() -> dict[str, Any]:
+    """Return all numbers of the transform, as the native kernel takes them; see `kernel.network.NetworkKernel`."""
+    return {
+        "cosines": _cosines(BLOCK),
+        "weights": coefficient_weights(),
+        "colours": np.array(YCBCR),
+        "overlap": overlap_filter(),
+        "lifting": LIFTING,
+        "lifting_gain": LIFTING_GAIN,
+    }

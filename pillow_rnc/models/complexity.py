@@ -1,21 +1,24 @@
-"""What a model costs: multiply-accumulates for each pixel."""
+"""What a model costs: multiply-accumulates per pixel."""
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS
+from pillow_rnc.models.config import EmbeddedConfig, ModelConfig, RecurrentConfig
 
 if TYPE_CHECKING:
-    from pillow_rnc.models.config import CellName, ModelConfig
+    from pillow_rnc.models.config import CellName
 
 _GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 4.5}
 """Linear maps of a cell from its input, and as many from its state, in units of the cell's width."""
 
 _LATTICE_SHARE = (0.5, 0.5, 0.25, 0.25)
-"""Part of the cells that each lattice of a pass has."""
+"""Part of the code cells that each lattice of a pass has."""
 
-_TALLIES = 96
+_COUNTS = 96
+"""Coefficients whose significance the entropy network counts."""
 
 
 def _cell(config: ModelConfig, channels: int, name: CellName) -> float:
@@ -24,47 +27,70 @@ def _cell(config: ModelConfig, channels: int, name: CellName) -> float:
     return spatial + taps * 2 * _GATE_MAPS[name] * channels * channels
 
 
-def _encoder(config: ModelConfig) -> float:
-    """Return the cost of the encoder in an iteration, for a cell of the codes."""
-    if config.framework == "embedded":  # the quantiser multiplies nothing
-        return 0
-    e, k = config.encoder_channels, config.code_channels
-    cell = _cell(config, e, "lstm" if config.cell == "associative_lstm" else config.cell)
-    return 2 * COEFFICIENTS * e + cell + (e + 2 * COEFFICIENTS) * k
-
-
-def _step(config: ModelConfig) -> float:
+def _core(config: ModelConfig) -> float:
     """Return the cost of a step of the decoder's cells."""
     d, c = config.decoder_channels, config.context_channels
     return _cell(config, d, config.cell) + (_cell(config, c, config.cell) + 8 * d * c) / 4
 
 
-def _decoder(config: ModelConfig, iterations: int, looks: int) -> float:
+@singledispatch
+def _encoder(config: ModelConfig) -> float:
+    """Return the cost of the encoder for a code cell and iteration, the decoder that it runs not included."""
+    raise NotImplementedError(type(config).__name__)
+
+
+@singledispatch
+def _decoder(config: ModelConfig, iterations: int, reconstructions: int) -> float:
+    """Return the cost of the decoder for a code cell, iterations and reconstructions."""
+    del iterations, reconstructions
+    raise NotImplementedError(type(config).__name__)
+
+
+@_encoder.register
+def _(config: EmbeddedConfig) -> float:
+    del config  # the quantizer multiplies nothing
+    return 0
+
+
+@_decoder.register
+def _(config: EmbeddedConfig, iterations: int, reconstructions: int) -> float:
+    del iterations
+    return reconstructions * (3 * COEFFICIENTS * config.decoder_channels + config.decoder_steps * _core(config))
+
+
+@_encoder.register
+def _(config: RecurrentConfig) -> float:
+    e, k = config.encoder_channels, config.code_channels
+    cell = _cell(config, e, "lstm" if config.cell == "associative_lstm" else config.cell)
+    return 2 * COEFFICIENTS * e + cell + (e + 2 * COEFFICIENTS) * k
+
+
+@_decoder.register
+def _(config: RecurrentConfig, iterations: int, reconstructions: int) -> float:
+    del reconstructions
     d, k = config.decoder_channels, config.code_channels
-    if config.framework == "embedded":
-        return looks * (3 * COEFFICIENTS * d + config.decoder_steps * _step(config))
-    return iterations * (2 * k * COEFFICIENTS + k * d + _step(config) + d * COEFFICIENTS)
+    return iterations * (2 * k * COEFFICIENTS + k * d + _core(config) + d * COEFFICIENTS)
 
 
 def _entropy(config: ModelConfig) -> float:
     """Return the cost of the entropy network in an iteration."""
-    k, s, f = config.modelled_channels, config.entropy_state_channels, config.entropy_hidden_channels
-    shares = [_LATTICE_SHARE[lattice] for lattice, _, _ in config.passes]  # of the cells, pass by pass
+    k, s, f = config.context_coded_channels, config.entropy_state_channels, config.entropy_hidden_channels
+    shares = [_LATTICE_SHARE[lattice] for lattice, _, _ in config.passes]  # of the code cells, pass by pass
     network = 9 * k * 2 * s + 2 * s * s + 9 * s * f + sum(shares[1:]) * 9 * k * f + f * k
-    return network + _TALLIES * k + _TALLIES * 2 * s + 2 * _TALLIES * k
+    return network + _COUNTS * k + _COUNTS * 2 * s + 2 * _COUNTS * k
 
 
 def macs_per_pixel(
-    config: ModelConfig, iterations: int, *, looks: int = 1, encoder: bool = True, decoder: bool = True
+    config: ModelConfig, iterations: int, *, reconstructions: int = 1, encoder: bool = True, decoder: bool = True
 ) -> float:
-    """Return multiply-accumulates per pixel, the entropy network included.
+    """Return multiply-accumulates per pixel of a light network, the entropy network included.
 
     Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
 
     Args:
-        config: Of the model.
+        config: Of a model with code cells of 8x8 pixels.
         iterations: How many are coded.
-        looks: How often the picture is shown meanwhile; of use in the embedded framework.
+        reconstructions: How often the image is reconstructed; matters in the embedded family only.
         encoder: Count the encoder.
         decoder: Count the decoder.
     """
@@ -72,5 +98,5 @@ def macs_per_pixel(
     if encoder:
         macs += iterations * _encoder(config)
     if decoder:
-        macs += _decoder(config, iterations, looks)
+        macs += _decoder(config, iterations, reconstructions)
     return macs / config.code_stride**2

@@ -1,4 +1,4 @@
-"""Locks that a forked child finds free, whoever held them in its parent.
+"""Locks of objects and of imports that a forked child finds free, whoever held them in its parent.
 
 A child has only the thread that forked, so a lock that another thread held would never be released in it.
 """
@@ -10,32 +10,13 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pillow_rnc.models.process_settings import ForkLock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IMPORT_SECONDS = 10.0
 """Longest time that a fork waits for an import."""
-
-
-class ForkLock:
-    """A lock for ``with``, free again in every forked child; not to be forked while held by the same thread.
-
-    It lives as long as its process, so it is for modules, not for objects that come and go.
-    """
-
-    def __init__(self) -> None:
-        self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self._lock.release()
 
 
 _renewing = ForkLock()

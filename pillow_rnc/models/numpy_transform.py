@@ -1,4 +1,4 @@
-"""The block transform in NumPy: matrices, filter across the borders of blocks, wavelet; see `block_transform`."""
+"""The block transform in NumPy: matrices, filter across the borders of blocks, wavelet; see `torch_transform`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 512
 
 
-@cache  # each group of tiles asks for them
+@cache  # each batch of tiles uses them
 def transform_matrices() -> tuple[Floats, Floats]:
     """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back; read-only.
 
-    Pixels come as rows, columns, colours; coefficients as in `block_transform`.
+    Pixels come as rows, columns, colours; coefficients as in `torch_transform`.
     """
     cosines, colours, weight = basis(), np.array(YCBCR), coefficient_weights()
     there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) * weight
@@ -47,31 +47,31 @@ def overlap_matrices() -> tuple[Floats, Floats]:
 
 
 def _constant(matrix: NDArray[np.floating[Any]]) -> Floats:
-    """Return a matrix in the precision of the network, that all who ask can share as nobody can change it."""
+    """Return a matrix in the precision of the network, read-only so that it can be shared."""
     shared = matrix.astype(np.float32)
     shared.flags.writeable = False
     return shared
 
 
-def filter_borders(pictures: Floats, matrix: Floats) -> None:
+def filter_borders(images: Floats, matrix: Floats) -> None:
     """Apply a filter to the eight pixels around each border of blocks, in place.
 
     Args:
-        pictures: [n, height, width, 3], contiguous.
+        images: [n, height, width, 3], contiguous.
         matrix: [8, 8].
     """
-    n, height, width, colours = pictures.shape
+    n, height, width, colours = images.shape
     half = BLOCK // 2
     if width > BLOCK:
-        rows = pictures.reshape(n * height, width * colours)[:, half * colours : -half * colours]
+        rows = images.reshape(n * height, width * colours)[:, half * colours : -half * colours]
         matrix_of_colours = np.kron(matrix.T, np.eye(colours, dtype=np.float32))
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
             part[...] = (part.reshape(-1, BLOCK * colours) @ matrix_of_colours).reshape(part.shape)
     if height > BLOCK:
-        columns = pictures[:, half:-half].reshape(n, -1, BLOCK, width * colours)
-        for picture in columns:
-            for border in picture:
+        columns = images[:, half:-half].reshape(n, -1, BLOCK, width * colours)
+        for image in columns:
+            for border in image:
                 border[...] = matrix @ border
 
 

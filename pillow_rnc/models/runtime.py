@@ -1,27 +1,33 @@
-"""Running a network on tiles: pixels <-> code planes. What that takes of a runtime, and which one does it.
+"""Networks at work on tiles, pixels <-> code planes: the interface, and the choice of what runs it.
 
 It knows no files and no entropy coding. The device "cpu" is NumPy, wherever it can run the model; all other names are
-devices of torch, which is loaded for them alone. ("cpu:0" is the processor by way of torch.) Where such a device has
-not enough memory, the processor takes over.
+devices of torch, which is loaded for them alone. ("cpu:0" is the CPU by way of torch.) Where such a device has not
+enough memory, the CPU takes over.
 """
 
 from __future__ import annotations
 
 import warnings
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
+from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
-from pillow_rnc.models.fork_safety import ForkLock, importing
-from pillow_rnc.models.weights import Weights, load
+from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.models.process_settings import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from pillow_rnc.models.config import EmbeddedConfig
+    from pillow_rnc.models.weights import Weights
 
     Planes = NDArray[np.uint8]
 
@@ -34,23 +40,23 @@ class TileNetwork(Protocol):
     """The network at work on n tiles of one size, iteration by iteration."""
 
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
-        """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
+        """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
 
     def encode(self) -> NDArray[np.uint8]:
-        """Return the codes of the next iteration, uint8 [n, C, h, w]; `pixels` shows what they make."""
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; `pixels` shows what they give."""
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
 
     def pixels(self) -> NDArray[np.float32]:
-        """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
+        """Return the images so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
 
 
 class Runtime(Protocol):
     """Makes networks at work."""
 
     def __call__(self, n: int, height: int, width: int) -> TileNetwork:
-        """Return the network at rest on n tiles of so many pixels, both sides multiples of 16."""
+        """Return the network in its initial state on n tiles of this size in pixels, both sides multiples of 16."""
 
 
 def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
@@ -67,8 +73,10 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         WeightsError: The weights do not fit the model's configuration.
     """
     if device == CPU and can_run(weights.config):
-        with _lock:
-            return partial(NumpyTiles, _operands(weights.model_id))
+        instruction_set = library.chosen()
+        if instruction_set is not None:
+            return partial(KernelTiles, _kernel_of(weights, weights.config, instruction_set))
+        return partial(NumpyTiles, _operands_of(weights, weights.config))
     try:
         with importing:
             from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
@@ -86,52 +94,67 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
 
 
 _lock = ForkLock()
+_operands: dict[bytes, NetworkWeights] = {}
+_kernels: dict[tuple[bytes, str], NetworkKernel] = {}
 
 
-@cache
-def _operands(model_id: bytes) -> NetworkWeights:
-    return NetworkWeights(load(model_id))
+def _operands_of(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
+    """Return the operands of a model; made once in a process."""
+    with _lock:
+        if weights.model_id not in _operands:
+            _operands[weights.model_id] = NetworkWeights(weights, config)
+        return _operands[weights.model_id]
+
+
+def _kernel_of(weights: Weights, config: EmbeddedConfig, instruction_set: str) -> NetworkKernel:
+    """Return the kernel's copy of the operands of a model; made once in a process."""
+    operands = _operands_of(weights, config)
+    with _lock:
+        key = weights.model_id, instruction_set
+        if key not in _kernels:
+            _kernels[key] = NetworkKernel(operands, transform_constants(), instruction_set)
+        return _kernels[key]
 
 
 class FallBackTiles:
-    """The network at work on n tiles of one size; see `inference.TileNetwork`.
+    """The network at work on n tiles of one size; see `TileNetwork`.
 
-    Codes that were encoded before stay as they are: whoever takes over reads them, as a decoder does.
+    Codes that were encoded before are kept: the network that takes over reads them, as a decoder does.
 
     Args:
         on_device: Makes the network.
-        on_processor: Makes the one that takes over, with a `RuntimeWarning`.
+        on_cpu: Makes the one that takes over, with a `RuntimeWarning`.
         n: How many tiles.
         height: Height of the padded tiles in pixels.
         width: Width of the padded tiles in pixels.
     """
 
-    def __init__(self, on_device: Runtime, on_processor: Runtime, n: int, height: int, width: int) -> None:
+    def __init__(self, on_device: Runtime, on_cpu: Runtime, n: int, height: int, width: int) -> None:
         self._on_device = partial(on_device, n, height, width)
-        self._on_processor = partial(on_processor, n, height, width)
+        self._on_cpu = partial(on_cpu, n, height, width)
         self._target: Planes | None = None
-        self._told: list[Planes] = []
+        self._codes: list[Planes] = []
         self._network: TileNetwork | None = None
         self._fallen = False
 
     def set_target(self, pixels: Planes) -> None:
-        """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
+        """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
         self._do(lambda network: network.set_target(pixels))
         self._target = pixels
 
     def encode(self) -> Planes:
         """Return the codes of the next iteration, uint8 [n, C, h, w]."""
         planes = self._do(lambda network: network.encode())
-        self._told.append(planes)
+        self._codes.append(planes)
         return planes
 
     def decode(self, planes: Planes) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
         self._do(lambda network: network.decode(planes))
-        self._told.append(planes)
+        self._codes.append(planes)
 
     def pixels(self) -> NDArray[np.float32]:
-        """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
+        """Return the images so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
         return self._do(lambda network: network.pixels())
 
     def _do(self, work: Callable[[TileNetwork], _T]) -> _T:
@@ -146,12 +169,12 @@ class FallBackTiles:
         return work(self._take_over(reason))  # outside of the handler, whose traceback holds the device's memory
 
     def _take_over(self, reason: str) -> TileNetwork:
-        warnings.warn(f"{reason}; the processor takes over", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{reason}; the CPU takes over", RuntimeWarning, stacklevel=2)
         self._fallen = True
         self._network = None  # before there is another
-        self._network = self._on_processor()
+        self._network = self._on_cpu()
         if self._target is not None:
             self._network.set_target(self._target)
-        for planes in self._told:
+        for planes in self._codes:
             self._network.decode(planes)
         return self._network

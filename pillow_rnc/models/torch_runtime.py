@@ -1,169 +1,128 @@
-"""The codec network at work on tiles in torch, untouched by what the host program set there.
+"""Codec networks at work on tiles in torch, independent of what the host program set there.
 
-It serves all devices but the processor, and models that `numpy_network` does not run.
+It serves all devices but the CPU, and models that the NumPy runtime does not run.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import contextmanager, nullcontext
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
-from pillow_rnc.models.fork_safety import ForkLock
-from pillow_rnc.models.recurrent.network import CodecState, Network
-from pillow_rnc.models.threads import for_products
-from pillow_rnc.models.weights import Weights, load
+from pillow_rnc.models.families import make_network
+from pillow_rnc.models.process_settings import ForkLock, ProcessSetting
+from pillow_rnc.models.threads import threads_per_product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from pillow_rnc.models.recurrent.cells import State
+    from pillow_rnc.models.network import CodecNetwork
+    from pillow_rnc.models.weights import Weights
+
+    AnyNetwork = CodecNetwork[Any, Any, Any]
+
+_NO_MEMORY = "can't allocate memory"
+_BLOCK_PX = 8
+_MID_GREY = 128
 
 
-class _Setting(Protocol):
+# --- settings of the process -----------------------------------------------------------------------------------------
+
+
+class _Backend(Protocol):
     """One of the places in torch.backends where a host may allow products of fewer bits."""
 
     fp32_precision: str
 
 
-class _FullPrecision:
-    """Keeps torch's products in float32 for as long as any thread computes, then gives back what the host had set.
+_FULL_PRECISIONS = ("none", "ieee")
 
-    The settings hold for the whole process, so the lock is taken only to count who needs them: threads compute side
-    by side. A host that changes a setting meanwhile is obeyed once the last thread is done.
 
-    Args:
-        settings: Objects of torch.backends whose `fp32_precision` matters.
+def _precision_of(*backends: _Backend) -> ProcessSetting[dict[int, str], None]:
+    """Return the setting of whether products are in full float32.
+
+    What was found are the precisions to restore, by index. A host that changes one meanwhile is obeyed once the last
+    thread has finished.
     """
 
-    def __init__(self, *settings: _Setting) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._users = 0
-        self._found: dict[int, str] = {}
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._restart)
+    def read(found: dict[int, str] | None) -> dict[int, str]:
+        lower = {i: one.fp32_precision for i, one in enumerate(backends) if one.fp32_precision not in _FULL_PRECISIONS}
+        return {**(found or {}), **lower}
 
-    def __enter__(self) -> None:
-        with self._lock:
-            for index, setting in enumerate(self._settings):
-                precision = setting.fp32_precision
-                if precision not in _PLAIN:
-                    self._found[index] = precision
-                    setting.fp32_precision = "ieee"
-            self._users += 1
+    def apply(found: dict[int, str], requests: Sequence[None]) -> None:
+        for index, precision in found.items():
+            backend = backends[index]
+            if requests:
+                backend.fp32_precision = "ieee"
+            elif backend.fp32_precision == "ieee":
+                # An inherited value reads as the backend's own; only when it does not come back so, it is set.
+                backend.fp32_precision = "none"
+                if backend.fp32_precision != precision:
+                    backend.fp32_precision = precision
 
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self._give_back()
-
-    def _give_back(self) -> None:
-        for index, precision in self._found.items():
-            setting = self._settings[index]
-            if setting.fp32_precision == "ieee":
-                # What a setting inherits reads as its own; only when it does not come back so, it is set.
-                setting.fp32_precision = "none"
-                if setting.fp32_precision != precision:
-                    setting.fp32_precision = precision
-        self._found = {}
-
-    def _restart(self) -> None:
-        """Begin anew in a forked child, where the threads that were counted do not exist."""
-        self._lock = threading.Lock()
-        self._users = 0
-        self._give_back()
+    return ProcessSetting(read, apply)
 
 
-_PLAIN = ("none", "ieee")
-_NO_MEMORY = "can't allocate memory"
 _backends: Any = torch.backends  # its precisions are not in the type stubs
 _full_precision = {
-    "cpu": _FullPrecision(_backends.mkldnn.matmul, _backends.mkldnn.conv),
-    "cuda": _FullPrecision(_backends.cuda.matmul, _backends.cudnn.conv),
+    "cpu": _precision_of(_backends.mkldnn.matmul, _backends.mkldnn.conv),
+    "cuda": _precision_of(_backends.cuda.matmul, _backends.cudnn.conv),
 }
-
-
-class _Threads:
-    """Limits torch's threads: to one in a forked child, where those that its parent had started wait for ever.
-
-    Every thread has a number of its own, and begins with that of the process; so each sets its own, and gives back
-    what was found when the first of them began.
-    """
-
-    def __init__(self) -> None:
-        self._forked = False
-        self._lock = ForkLock()
-        self._users = 0
-        self._found = 1
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._note_fork)
-
-    def _note_fork(self) -> None:
-        self._forked = True
-        self._users = 0
-
-    @contextmanager
-    def at_most(self, threads: int) -> Iterator[None]:
-        """Within this block torch can compute, with so many threads (0 for no limit), and afterwards all is as it was.
-
-        Args:
-            threads: Of this process, but for a forked one, which has one.
-        """
-        if not (threads or self._forked):
-            yield
-            return
-        with self._lock:
-            if not self._users:
-                self._found = torch.get_num_threads()
-            self._users += 1
-            found = self._found
-        try:
-            torch.set_num_threads(1 if self._forked else min(threads, found))
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-            torch.set_num_threads(found)
-
-
-_threads = _Threads()
+_torch_threads: ProcessSetting[int, int] = ProcessSetting(
+    lambda found: torch.get_num_threads() if found is None else found,
+    lambda found, limits: torch.set_num_threads(min([found, *limits])),
+    per_thread=True,
+)
+_process = os.getpid()
 
 
 @contextmanager
-def settled_torch(device: torch.device, max_threads: int = 0) -> Iterator[None]:
-    """Within this block torch computes in plain float32 without gradients; afterwards all is as the host left it.
+def _limited_threads(threads: int) -> Iterator[None]:
+    """Within this block torch computes with at most this many threads, 0 for no limit.
+
+    In a forked child it has one: those that its parent had started do not exist there, and would be waited for forever.
+    """
+    if os.getpid() != _process:
+        threads = 1
+    with _torch_threads.override(threads) if threads else nullcontext():
+        yield
+
+
+@contextmanager
+def inference_context(device: torch.device, max_threads: int = 0) -> Iterator[None]:
+    """Within this block torch computes in plain float32 without gradients; afterwards its settings are as before.
 
     Args:
         device: Where.
-        max_threads: As for `thread_limit.at_most`.
+        max_threads: As for `threads.limit_threads`, but 0 for no limit.
 
     Raises:
         DeviceMemoryError: The device has not enough memory.
     """
     with (
-        _threads.at_most(for_products(max_threads) if max_threads else 0),
-        _full_precision.get(device.type, nullcontext()),
+        _limited_threads(threads_per_product(max_threads) if max_threads else 0),
+        _full_precision[device.type].override(None) if device.type in _full_precision else nullcontext(),
         torch.inference_mode(),
         torch.autocast(device.type, enabled=False),
     ):
         try:
             yield
         except RuntimeError as error:
-            # Of a processor this is no class of its own.
+            # On the CPU this has no class of its own.
             if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
                 msg = f"device {device} has not enough memory"
                 raise DeviceMemoryError(msg) from error
             raise
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
 
 
 def torch_device(name: str) -> torch.device:
@@ -182,30 +141,33 @@ def torch_device(name: str) -> torch.device:
 
 
 _network_lock = ForkLock()
+_networks: dict[tuple[bytes, torch.device], AnyNetwork] = {}
 
 
-def _network(model_id: bytes, device: torch.device) -> Network:
-    with _network_lock:  # building one draws random numbers and takes them back, which threads must not do at once
-        return _built_network(model_id, device)
+def _network(weights: Weights, device: torch.device) -> AnyNetwork:
+    """Return the network of a model on a device; built once in a process."""
+    with _network_lock:  # building one draws random numbers and restores their state, which threads must not do at once
+        key = weights.model_id, device
+        if key not in _networks:
+            _networks[key] = _build(weights, device)
+        return _networks[key]
 
 
-@cache
-def _built_network(model_id: bytes, device: torch.device) -> Network:
-    weights = load(model_id)
+def _build(weights: Weights, device: torch.device) -> AnyNetwork:
     state = {
         name.removeprefix("network."): torch.from_numpy(tensor.copy())
         for name, tensor in weights.tensors.items()
         if name.startswith("network.")
     }
     with torch.device("meta"):  # shapes alone, because a configuration can ask for more memory than there is
-        expected = {name: tuple(tensor.shape) for name, tensor in Network(weights.config).state_dict().items()}
+        expected = {name: tuple(tensor.shape) for name, tensor in make_network(weights.config).state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if found != expected:
         wrong = sorted(name for name in found | expected if found.get(name) != expected.get(name))
         msg = f"weights {weights.name!r} do not fit their own configuration in {', '.join(wrong)}"
         raise WeightsError(msg)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = Network(weights.config)
+        network = make_network(weights.config)
     network.float()
     network.load_state_dict(state)
     network.eval().requires_grad_(requires_grad=False)
@@ -215,7 +177,7 @@ def _built_network(model_id: bytes, device: torch.device) -> Network:
 
 
 class TorchTiles:
-    """The network at work on n tiles of one size, iteration by iteration; see `inference.TileNetwork`.
+    """A network at work on n tiles of one size, iteration by iteration; see `runtime.TileNetwork`.
 
     Args:
         weights: The model.
@@ -223,54 +185,58 @@ class TorchTiles:
         n: How many tiles.
         height: Height of the padded tiles in pixels.
         width: Width of the padded tiles in pixels.
-        max_threads: As for `settled_torch`.
+        max_threads: As for `inference_context`.
     """
 
     def __init__(
         self, weights: Weights, device: torch.device, n: int, height: int, width: int, *, max_threads: int = 0
     ) -> None:
-        self._settled = partial(settled_torch, device, max_threads)
-        with self._settled():
-            self._network = _network(weights.model_id, device)
-            self._state: CodecState = self._network.initial_state(n, height // 8, width // 8)
+        self._context = partial(inference_context, device, max_threads)
+        with self._context():
+            self._network = _network(weights, device)
+            self._state = self._network.initial_state(n, height // _BLOCK_PX, width // _BLOCK_PX)
+        self._n, self._height, self._width = n, height, width
         self._device = device
         self._iterations = 0
-        self._memory: State | None = None
+        self._memory: Any = None
         self._target: torch.Tensor | None = None
 
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
-        """Say what is to be encoded: pixels uint8 [n, height, width, 3]."""
-        with self._settled():
+        """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
+        with self._context():
             planes = torch.tensor(pixels, device=self._device).permute(0, 3, 1, 2).to(torch.float32)
             self._target = self._network.transform(planes).contiguous(memory_format=torch.channels_last)
 
     def encode(self) -> NDArray[np.uint8]:
         """Return the codes of the next iteration, uint8 [n, C, h, w]."""
         assert self._target is not None
-        with self._settled():
-            a, self._memory = self._network.encode_step(self._target, self._iterations, self._state, self._memory)
+        with self._context():
+            weights = self._network.weights_of(self._iterations)
+            a, self._memory = self._network.encode_step(self._target, weights, self._state, self._memory)
             bits: torch.Tensor = self._network.binarizer(a)
-            self._advance(bits)
+            self._decode_step(bits)
             planes: NDArray[np.uint8] = (bits > 0).to(torch.uint8).cpu().contiguous().numpy()
         return planes
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
-        with self._settled():
+        with self._context():
             bits = torch.from_numpy(planes).to(self._device).to(torch.float32) * 2 - 1
-            self._advance(bits.contiguous(memory_format=torch.channels_last))
+            self._decode_step(bits.contiguous(memory_format=torch.channels_last))
 
-    def _advance(self, bits: torch.Tensor) -> None:
-        self._state = self._network.decode_step(bits, self._iterations, self._state)
+    def _decode_step(self, bits: torch.Tensor) -> None:
+        self._state = self._network.decode_step(bits, self._network.weights_of(self._iterations), self._state)
         self._iterations += 1
 
     def pixels(self) -> NDArray[np.float32]:
-        """Return the pictures so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
-        with self._settled():
-            coefficients = self._state.reconstruction
-            if self._iterations:
-                last = torch.full((len(coefficients),), self._iterations - 1, device=self._device)
-                coefficients = self._network.shown(self._state, last)
-            planes = self._network.transform.inverse(coefficients)
-            shown: NDArray[np.float32] = planes.permute(0, 2, 3, 1).cpu().contiguous().numpy()
-        return shown
+        """Return the images so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded.
+
+        Before the first iteration they are mid-grey.
+        """
+        if not self._iterations:
+            return np.full((self._n, self._height, self._width, 3), _MID_GREY, np.float32)
+        with self._context():
+            last = torch.full((self._n,), self._iterations - 1, device=self._device)
+            planes = self._network.transform.inverse(self._network.reconstruct(self._state, last))
+            images: NDArray[np.float32] = planes.permute(0, 2, 3, 1).cpu().contiguous().numpy()
+        return images

@@ -1,28 +1,29 @@
 """The fixed front and back end of the light networks: RGB pixels <-> weighted lapped coefficients of YCbCr.
 
-A picture [N, 3, H, W] becomes a map [N, 192, H/8, W/8]: 64 luma coefficients, then 64 of Cb and 64 of Cr, each in
+An image [N, 3, H, W] becomes a map [N, 192, H/8, W/8]: 64 luma coefficients, then 64 of Cb and 64 of Cr, each in
 row-major order of frequency, in units of 8-bit levels, times a fixed perceptual weight. The weights make one unit of
 error in any coefficient about equally visible, so that later stages may treat all of them alike.
 
 The transform is a time-domain lapped one: a filter across each border of 8x8 blocks, then the DCT of the blocks. On
-the way back the inverse filter smooths the borders, so that coarse quantisation leaves ramps instead of block edges.
-At the border of the picture there is nothing to lap over, and the four outer rows and columns stay as they are.
+the way back the inverse filter smooths the borders, so that coarse quantization leaves ramps instead of block edges.
+At the border of the image there is nothing to lap over, and the four outer rows and columns stay as they are.
 
 The means of the blocks, which resemble their neighbours, are then transformed by two levels of a wavelet, in place:
-means of means remain in every fourth row and column, and all else is detail. So a coefficient of a block may be coded
-without a word about those around.
+means of means remain in every fourth row and column, and all else is detail. So the coefficients of a block
+may be coded without reference to those around it.
 
-The numbers are those of `block_basis`.
+The numbers are those of `basis`.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS
 from pillow_rnc.models import basis
+from pillow_rnc.models.network import Transform
 
 BLOCK = basis.BLOCK
 
@@ -104,7 +105,7 @@ def _with_means(coefficients: Tensor, *, back: bool) -> Tensor:
     return torch.cat([means[:, :, None], planes[:, :, 1:]], 2).view(n, COEFFICIENTS, h, w)
 
 
-class BlockTransform(nn.Module):
+class BlockTransform(Transform):
     """RGB in 0..255 <-> 192 weighted coefficients per 8x8 block; exact inverses of each other up to rounding."""
 
     basis: Tensor

@@ -1,8 +1,8 @@
 """Find, verify and load the weights of a model.
 
-Released weights are safetensors files, listed with their SHA-256 in ``MANIFEST.json``. A file of pictures names its
-model by the first 8 bytes of that digest, so weights are never mistaken for others. Nothing is downloaded, nothing is
-unpickled. Loading needs numpy, not torch: the codes of a file can be decoded without torch.
+Released weights are safetensors files, listed with their SHA-256 in ``MANIFEST.json``. The header of an image
+file names its model by the first 8 bytes of that digest, so weights are never mistaken for others. Nothing is
+downloaded, nothing is unpickled. Loading needs numpy but not torch: the codes of a file can be decoded without torch.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pillow_rnc.errors import RncOptionError, UnsupportedError, WeightsError
-from pillow_rnc.models.config import ModelConfig
-from pillow_rnc.models.fork_safety import ForkLock, importing
+from pillow_rnc.models.config import config_from_json
+from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.models.process_settings import ForkLock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pillow_rnc.container.records import Header
     from pillow_rnc.entropy.model import EntropyModel
+    from pillow_rnc.models.config import ModelConfig
 
 DEFAULT = "auto"
 """The name that stands for the first model of the manifest."""
@@ -41,7 +43,7 @@ class Release:
 
     @property
     def model_id(self) -> bytes:
-        """First 8 bytes of the digest, as the header of a picture holds them."""
+        """First 8 bytes of the digest, as the header of an image file holds them."""
         return bytes.fromhex(self.sha256)[:_MODEL_ID_BYTES]
 
 
@@ -61,7 +63,7 @@ _lock = ForkLock()
 
 
 def register(path: Path | str) -> Release:
-    """Make a weights file of one's own known to this process, under its file name without suffix.
+    """Make a weights file known to this process, under its file name without suffix.
 
     Raises:
         WeightsError: The file cannot be read.
@@ -101,7 +103,7 @@ def find(model: str | bytes) -> Release:
         return known[0]
     with _lock:
         own = reversed(tuple(_registered.values()))
-    for release in (*own, *_manifest()):  # what was registered last wins, then what was released last
+    for release in (*own, *_manifest()):  # the last registered wins, then the last released
         if model in (release.name, release.model_id.hex()):
             return release
     msg = f"model {model!r} is unknown, allowed are {', '.join([DEFAULT, *(r.name for r in known)])}"
@@ -114,7 +116,7 @@ def load(model: str | bytes) -> Weights:
     Raises:
         RncOptionError: No model has this name.
         UnsupportedError: No model has this id.
-        WeightsError: The file is missing, altered, or not those of a legal model.
+        WeightsError: The file is missing, altered, or not those of a valid model.
     """
     release = find(model)
     with _lock:
@@ -164,7 +166,7 @@ def _load(release: Release) -> Weights:
     if "config" not in metadata:
         msg = f"{release.path}: holds no model configuration"
         raise WeightsError(msg)
-    config = ModelConfig.from_json(metadata["config"])
+    config = config_from_json(metadata["config"])
     floats = {name: tensor for name, tensor in tensors.items() if not name.startswith("entropy.")}
     for name, tensor in floats.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():

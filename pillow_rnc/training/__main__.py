@@ -1,4 +1,4 @@
-"""``python -m pillow_rnc.training RECIPE --data DATA --out DIR``: train, or go on where the last run stopped.
+"""``python -m pillow_rnc.training RECIPE --data DATA --out DIR``: train, or resume the last run.
 
 The same command serves two cores, one GPU and, behind ``torchrun``, many; see docs/training-reference.md.
 """
@@ -15,19 +15,21 @@ import torch
 from pillow_rnc.training.data import load_photographs
 from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
 from pillow_rnc.training.peak import peak_macs
+from pillow_rnc.training.process_group import ProcessGroup, device_of
 from pillow_rnc.training.recipe import Recipe
 from pillow_rnc.training.step import Speed
-from pillow_rnc.training.team import Team, device_of
 
 _log = logging.getLogger(__name__)
-_LOOK_STEPS_CUDA = 20
+_SYNC_STEPS_CUDA = 20
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pillow_rnc.training", description=__doc__)
     parser.add_argument("recipe", type=Path, help="TOML file with the choices of the run")
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs, or a pack of one")
-    parser.add_argument("--validate-on", type=Path, metavar="DATA", help="other photographs than those held back")
+    parser.add_argument(
+        "--validate-on", type=Path, metavar="DATA", help="photographs to validate on instead of those held out"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints; a run in it is resumed")
     parser.add_argument("--minutes", type=float, default=1e9, help="train no longer than this after the start")
     parser.add_argument("--save-minutes", type=float, default=3.0)
@@ -51,31 +53,31 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = device_of(args.device)
-    team = Team.join(device)
+    processes = ProcessGroup.join(device)
     recipe = Recipe.from_toml(args.recipe)
     pace = Pace(
         args.minutes,
         60 * args.save_minutes,
         validate_seconds=60 * args.validate_minutes,
-        look_steps=_LOOK_STEPS_CUDA if device.type == "cuda" else 1,
+        sync_steps=_SYNC_STEPS_CUDA if device.type == "cuda" else 1,
     )
     photographs = load_photographs(args.data, smallest_px=recipe.crop_px)
     if args.validate_on:
-        others = load_photographs(args.validate_on, smallest_px=VALIDATION_PX, held_back_share=0.0)
-        photographs = replace(photographs, held_back=others.training)
+        others = load_photographs(args.validate_on, smallest_px=VALIDATION_PX, held_out_share=0.0)
+        photographs = replace(photographs, held_out=others.training)
     compiled = device.type == "cuda" if args.compile is None else args.compile
-    speed = Speed.of_device(device, compiled=compiled, graph=args.graph and team.size == 1)
-    if team.leads:
+    speed = Speed.of_device(device, compiled=compiled, graph=args.graph and processes.size == 1)
+    if processes.is_main:
         _log.info(
-            "%d pictures to train on, %d held back, %d skipped; %s, %d processes",
-            len(photographs.training), len(photographs.held_back), len(photographs.skipped), speed, team.size,
+            "%d images to train on, %d held out, %d skipped; %s, %d processes",
+            len(photographs.training), len(photographs.held_out), len(photographs.skipped), speed, processes.size,
         )  # fmt: skip
         waits, steps = recipe.entropy_only_steps + recipe.codec_ramp_steps, recipe.steps
         if 4 * waits > steps:
             _log.warning("the codec waits and starts slowly for %d steps, and there are %d in all", waits, steps)
-    run = Run(recipe, photographs, args.out, device, speed=speed, team=team)
+    run = Run(recipe, photographs, args.out, device, speed=speed, processes=processes)
     run.run(pace.with_peak(peak_macs(device, speed.autocast)))
-    team.leave()
+    processes.leave()
 
 
 if __name__ == "__main__":

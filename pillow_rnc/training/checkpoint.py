@@ -1,8 +1,8 @@
-"""Checkpoints: folders of small safetensors files and one JSON file; a kill never loses the one before.
+"""Checkpoints: folders of small safetensors files and one JSON file; a kill never destroys the previous one.
 
 A checkpoint is ``step-NNNNNNNN/`` with ``model``, ``average``, ``moment1``, ``moment2`` (each a safetensors file of the
 parameters' size) and ``state.json``, which names the SHA-256 of each. The folder is complete once it has its final
-name. The newest two are kept; a damaged one is reported and the one before it is used.
+name. The newest two are kept; if one is damaged, that is logged and the previous one is used.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _OF_STATE = "sha256_of_state"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Parameters, their average and the moments of the optimisers by parameter name, and the counters of the run.
+    """Parameters, their average and the moments of the optimizers by parameter name, and the counters of the run.
 
-    Matrices that Muon moves have the first moment alone.
+    Matrices that Muon updates have the first moment alone.
     """
 
     model: dict[str, Tensor]
@@ -47,16 +47,16 @@ class DamagedCheckpointError(ValueError):
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint, then remove all but this one and the one before it.
+    """Write a checkpoint, then remove all but this one and the previous one.
 
-    A whole checkpoint of the same step is left as it is: there is no moment at which a kill could lose it.
+    A complete checkpoint of the same step is left as it is, so that a kill can destroy it at no moment.
 
     Raises:
         OSError: The disk is full or refuses; earlier checkpoints are untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{checkpoint.state['step']:08d}"
-    if final.exists() and _is_whole(final):
+    if final.exists() and _is_complete(final):
         return final
     temporary = folder / (final.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -76,7 +76,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
     for path in _newest_first(folder):
-        if path > final:  # damaged, or of a line of training that was given up: it must not count as the newest
+        if path > final:  # damaged, or of an abandoned line of training: it must not count as the newest
             _set_aside(path)
     for old in _newest_first(folder)[_KEPT:]:
         shutil.rmtree(old)
@@ -84,13 +84,13 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _set_aside(path: Path) -> None:
-    """Rename a checkpoint that is not to be used, so that it can still be looked at; keep the last one only."""
+    """Rename a checkpoint that is not to be used, so that it can still be inspected; keep the last one only."""
     aside = path.parent / "set-aside"
     shutil.rmtree(aside, ignore_errors=True)
     path.rename(aside)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     try:
         _read(path)
     except (DamagedCheckpointError, OSError):
@@ -103,12 +103,12 @@ def _digest_of_state(state: dict[str, Any]) -> str:
 
 
 def read_newest(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint that is whole, or None if there is none; damaged ones are logged."""
+    """Return the newest complete checkpoint, or None if there is none; damaged ones are logged."""
     for path in _newest_first(folder):
         try:
             return _read(path)
         except (DamagedCheckpointError, OSError) as error:
-            _log.warning("checkpoint %s is damaged, trying the one before: %s", path, error)
+            _log.warning("checkpoint %s is damaged, trying the previous one: %s", path, error)
     return None
 
 

@@ -30,6 +30,22 @@ _RENAMED_PREFIXES = {
     "network.decoder.width.": "network.decoder.half_width_projection.",
 }
 """Prefixes of tensor names in drafts up to 6, and those of draft 7."""
+_DRAFT_6_DEFAULTS = {
+    "cell": "gru",
+    "framework": "embedded",
+    "iterations": 16,
+    "code_channels": 64,
+    "code_stride": 8,
+    "encoder_channels": 96,
+    "decoder_channels": 96,
+    "context_channels": 96,
+    "decoder_steps": 2,
+    "separable": True,
+    "entropy_state_channels": 32,
+    "entropy_hidden_channels": 48,
+    "passes": [[2, 0, 32], [3, 0, 32], [1, 0, 32]],
+}
+"""What a configuration of draft 6 leaves out."""
 
 
 def converted(data: bytes) -> bytes:
@@ -103,8 +119,15 @@ def _converted_name(name: str) -> str:
 
 
 def _converted_config(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of this draft; draft 7 keeps that of draft 6."""
-    return table
+    """Return the configuration of this draft, all fields stated; one that is of this draft is returned unchanged."""
+    if "family" in table:
+        return table
+    full = {**_DRAFT_6_DEFAULTS, **table}
+    if full["framework"] == "embedded":
+        dropped, added = {"framework", "encoder_channels"}, {"family": "embedded"}
+    else:
+        dropped, added = {"decoder_steps"}, {"family": "recurrent", "network": "light"}
+    return added | {name: value for name, value in full.items() if name not in dropped}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -118,9 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
         default=dt.datetime.now(dt.UTC).date(),
         help="of the first release; default: today",
     )
-    parser.add_argument("--name", help="name of the model; default: its framework and the date")
+    parser.add_argument("--name", help="name of the model; default: its family and the date")
     args = parser.parse_args(arguments)
-    name = args.name or f"{_config(args.weights.read_bytes())['framework']}-{args.date:%Y%m%d}"
+    name = args.name or f"{_converted_config(_config(args.weights.read_bytes()))['family']}-{args.date:%Y%m%d}"
     print(convert(args.weights, args.to, name, args.date))
 
 

@@ -1,4 +1,4 @@
-"""Training photographs: read once from a folder or a pack, some of them held back for validation.
+"""Training photographs: read once from a folder or a pack, some of them held out for validation.
 
 A pack is a zip file of the photographs as they are: one file to carry to another machine. It is written by
 ``python -m pillow_rnc.training.pack``.
@@ -27,22 +27,22 @@ _DEEP_MODES = ("I", "F")  # more than 8 bits a channel: converting would clip th
 
 @dataclass(frozen=True, slots=True)
 class Photographs:
-    """Pixels uint8 [H, W, 3] to train on and held back, and the files that could not be read."""
+    """Pixels uint8 [H, W, 3] to train on and held out, and the files that could not be read."""
 
     training: list[NDArray[np.uint8]]
-    held_back: list[NDArray[np.uint8]]
+    held_out: list[NDArray[np.uint8]]
     skipped: list[str]
 
 
 class SourceFile(NamedTuple):
-    """A file of a folder or pack: its name without folders, what to call it in messages, and how to open it."""
+    """A file of a folder or pack: its name without folders, its label in messages, and how to open it."""
 
     name: str
     label: str
     open: Callable[[], IO[bytes]]
 
 
-def is_held_back(name: str, share: float) -> bool:
+def is_held_out(name: str, share: float) -> bool:
     """Return whether a file of this name is kept for validation: fixed by the name alone, on every machine."""
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     return digest < share * 2**32
@@ -53,7 +53,7 @@ def source_files(source: Path) -> Iterator[SourceFile]:
 
     Raises:
         FileNotFoundError: There is no such folder or file.
-        zipfile.BadZipFile: The file is no pack.
+        zipfile.BadZipFile: The file is not a pack.
     """
     if not source.is_dir():
         with zipfile.ZipFile(source) as pack:
@@ -66,7 +66,7 @@ def source_files(source: Path) -> Iterator[SourceFile]:
 
 
 def read_pixels(file: SourceFile) -> NDArray[np.uint8] | None:
-    """Return the pixels uint8 [H, W, 3] of a file; None, and a warning that names it, if it is no sound picture."""
+    """Return the pixels uint8 [H, W, 3] of a file; None, and a warning that names it, if it is not a valid image."""
     try:
         with file.open() as data, Image.open(data) as image:
             if image.mode.startswith(_DEEP_MODES):
@@ -78,17 +78,17 @@ def read_pixels(file: SourceFile) -> NDArray[np.uint8] | None:
         return None
 
 
-def load_photographs(source: Path, *, smallest_px: int, held_back_share: float = 0.05) -> Photographs:
-    """Read every picture of a folder or pack.
+def load_photographs(source: Path, *, smallest_px: int, held_out_share: float = 0.05) -> Photographs:
+    """Read every image of a folder or pack.
 
     Args:
-        source: A folder, searched recursively, or a pack. Files that are no pictures are named in a warning and
+        source: A folder, searched recursively, or a pack. Files that are not images are named in a warning and
             counted.
-        smallest_px: Pictures with a shorter side are skipped.
-        held_back_share: Part of the files kept for validation, by name.
+        smallest_px: Images with a shorter side are skipped.
+        held_out_share: Part of the files kept for validation, by name.
 
     Raises:
-        FileNotFoundError: The folder holds no usable picture.
+        FileNotFoundError: The folder holds no usable image.
     """
     photographs = Photographs([], [], [])
     for file in source_files(source):
@@ -100,9 +100,9 @@ def load_photographs(source: Path, *, smallest_px: int, held_back_share: float =
         if pixels is None:
             photographs.skipped.append(file.label)
         else:
-            held_back = is_held_back(file.name, held_back_share)
-            (photographs.held_back if held_back else photographs.training).append(pixels)
+            held_out = is_held_out(file.name, held_out_share)
+            (photographs.held_out if held_out else photographs.training).append(pixels)
     if not photographs.training:
-        msg = f"{source}: no usable picture of at least {smallest_px} pixels a side, {len(photographs.skipped)} skipped"
+        msg = f"{source}: no usable image of at least {smallest_px} pixels a side, {len(photographs.skipped)} skipped"
         raise FileNotFoundError(msg)
     return photographs

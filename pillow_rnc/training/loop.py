@@ -11,34 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pillow_rnc.models.complexity import macs_per_pixel
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.initialise import greedy_quantiser
+from pillow_rnc.training.families import make_model
 from pillow_rnc.training.losses import PEAK_DB
-from pillow_rnc.training.models import make_model, validation_curve
-from pillow_rnc.training.paper_model import PaperModel
+from pillow_rnc.training.process_group import ProcessGroup
 from pillow_rnc.training.recipe import BLOCK_PX
-from pillow_rnc.training.schedule import greedy_schedule
 from pillow_rnc.training.selection import keep_if_best
 from pillow_rnc.training.step import Speed, Stepper
-from pillow_rnc.training.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from pillow_rnc.training.data import Photographs
-    from pillow_rnc.training.models import AnyModel
+    from pillow_rnc.training.model import CurvePoint, TrainableModel
     from pillow_rnc.training.recipe import Recipe
     from pillow_rnc.training.step import StepReport
 
 _log = logging.getLogger(__name__)
 VALIDATION_PX = 256
-"""Side of the crops that a run is validated on; smaller pictures that are held back are not used."""
+"""Side of the crops that a run is validated on; smaller held-out images are not used."""
 _MAX_BAD_STEPS = 20  # in a row, before the run goes back to its last checkpoint
 _ROLLBACKS = 3  # before the run gives up
-_VALIDATION_CROPS, _HELD_SEED = 16, 12345
+_VALIDATION_CROPS, _VALIDATION_SEED = 16, 12345
 _START_CROPS = 200
 _STEPS_PER_SEED = 10**9
 
@@ -49,37 +45,37 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to run and how often to save and report, in seconds; ``look_steps`` is how often clocks are looked at.
+    """How long to run and how often to save and report, in seconds; ``sync_steps`` is how often the clock is read.
 
-    Looking waits for the device. A CPU is waited for anyway; a GPU should work many steps ahead.
+    Reading it waits for the device. A CPU is waited for anyway; a GPU should work many steps ahead.
     """
 
     minutes: float
     save_seconds: float = 180.0
     report_seconds: float = 30.0
     validate_seconds: float = 600.0
-    look_steps: int = 1
-    start: float = field(default_factory=time.monotonic)  # when the time began to run
+    sync_steps: int = 1
+    start: float = field(default_factory=time.monotonic)
     peak_macs: float | None = None  # multiply-accumulates per second of the device, for the log
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
-    def of_processor(cls, minutes: float, save_seconds: float = 180.0) -> Pace:
-        """Return a pace that counts processor time, of all threads, from now."""
+    def of_cpu(cls, minutes: float, save_seconds: float = 180.0) -> Pace:
+        """Return a pace that counts CPU time, of all threads, from now."""
         return cls(minutes, save_seconds, start=time.process_time(), clock=time.process_time)
 
     def with_peak(self, peak_macs: float) -> Pace:
-        """Return the same pace, with a yardstick for the log."""
+        """Return the same pace, with the peak speed of the device for the log."""
         return replace(self, peak_macs=peak_macs)
 
     @property
     def seconds_left(self) -> float:
-        """What is left of the time."""
+        """The time left."""
         return self.start + 60 * self.minutes - self.clock()
 
 
 class Run:
-    """One training run: model, its average, optimiser and counters."""
+    """One training run: model, its average, optimizer and counters."""
 
     def __init__(
         self,
@@ -89,10 +85,10 @@ class Run:
         device: torch.device,
         *,
         speed: Speed | None = None,
-        team: Team | None = None,
+        processes: ProcessGroup | None = None,
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
-        self.team = team or Team()
+        self.processes = processes or ProcessGroup()
         torch.manual_seed(recipe.seed)
         model = self.new_model()
         self.step = 0
@@ -106,34 +102,29 @@ class Run:
             downscaled_share=recipe.downscaled_share,
             device=device,
         )
-        held = [p for p in photographs.held_back if min(p.shape[:2]) >= VALIDATION_PX]
+        held_out = [p for p in photographs.held_out if min(p.shape[:2]) >= VALIDATION_PX]
         self.validation = (
-            CropSampler(held, crop_px=VALIDATION_PX, seed=_HELD_SEED).batch(0, _VALIDATION_CROPS) if held else None
+            CropSampler(held_out, crop_px=VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)
+            if held_out
+            else None
         )
-        checkpoint = self.team.agreed(read_newest(folder) if self.team.leads else None)
+        checkpoint = self.processes.broadcast(read_newest(folder) if self.processes.is_main else None)
         if checkpoint is None:
             self.start(model)
         model.to(device)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.stepper = Stepper(model, recipe, device, speed or Speed(), self.team)
+        self.stepper = Stepper(model, recipe, device, speed or Speed(), self.processes)
         if checkpoint is not None:
             self._restore(checkpoint)
             self.resumed += 1
 
-    def new_model(self) -> AnyModel:
+    def new_model(self) -> TrainableModel:
         """Return the model of the recipe with random parameters; an ablation may make another."""
         return make_model(self.recipe)
 
-    def start(self, model: AnyModel) -> None:
-        """Let a new model begin as the quantiser of its framework, where there is one."""
-        if isinstance(model, PaperModel):  # it learns from noise
-            return
-        if self.recipe.model.framework == "one_shot":  # the quantiser's updates add up, those of one-shot do not
-            return
-        coefficients = model.network.transform(self.sampler.batch(0, _START_CROPS).cpu())
-        find = greedy_schedule if self.recipe.model.framework == "embedded" else greedy_quantiser
-        start = find(model.network, coefficients, self.recipe.first_step, self.recipe.last_step)
-        model.entropy.expect(start.ones)
+    def start(self, model: TrainableModel) -> None:
+        """Initialise a new model from crops."""
+        model.start(self.sampler.batch(0, _START_CROPS).cpu())
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -178,25 +169,25 @@ class Run:
         return r.learning_rate * min(1.0, (self.step + 1) / r.warmup_steps) * cosine
 
     def train_step(self) -> None:
-        """Do one step; ``stepper.report()`` tells how it went."""
+        """Do one step; ``stepper.report()`` returns the outcome."""
         r = self.recipe
-        if r.network == "paper":  # its codes are drawn at random: the same ones after a resumption
+        if self.stepper.model.draws_codes:  # the same codes after a resumption
             torch.manual_seed(_STEPS_PER_SEED * r.seed + self.step)
-        pixels = self.sampler.batch(self.step, r.batch * self.team.size, self.team.part(r.batch))
+        pixels = self.sampler.batch(self.step, r.batch * self.processes.size, self.processes.shard(r.batch))
         self.stepper.step(pixels.to(self.device), self.step, self.learning_rate())
         self.step += 1
-        blocks = r.batch * self.team.size * (r.crop_px / BLOCK_PX) ** 2
+        blocks = r.batch * self.processes.size * (r.crop_px / BLOCK_PX) ** 2
         self.block_iterations += blocks * r.model.iterations
 
     @torch.no_grad()
-    def validate(self) -> list[tuple[float, float, float]]:
-        """Return the curve of the averaged parameters on the pictures held back."""
+    def validate(self) -> list[CurvePoint]:
+        """Return the curve of the averaged parameters on the held-out images."""
         if self.validation is None:
             return []
         model = self.new_model().to(self.device)
         for name, parameter in model.named_parameters():
             parameter.copy_(self.stepper.average[name])
-        return validation_curve(model, self.validation.to(self.device))
+        return model.curve(self.validation.to(self.device))
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -204,18 +195,18 @@ class Run:
         """Train until the time is up or the recipe's amount is done, saving on the way and at the end.
 
         Raises:
-            DivergedError: Losses stayed unsound after several returns to the last checkpoint.
+            DivergedError: Losses stayed invalid after several returns to the last checkpoint.
             OSError: The last checkpoint cannot be written.
         """
         start = saved = reported = validated = pace.clock()
         base, seen, rollbacks = self.seconds, self.block_iterations, 0
         if self.step == 0:
-            self._save_or_log()  # so that there is something to go back to
+            self._save_or_log()  # so that there is a checkpoint to go back to
         while self.block_iterations < self.recipe.block_iterations:
-            # All processes of a team must turn back, and stop, at the same step: the leading one decides.
-            if not self.team.agreed(pace.seconds_left > 0):
+            # All processes of a group must go back, and stop, at the same step: the main one decides.
+            if not self.processes.broadcast(pace.seconds_left > 0):
                 break
-            for _ in range(pace.look_steps):
+            for _ in range(pace.sync_steps):
                 self.train_step()
             report = self.stepper.report()
             now = pace.clock()
@@ -232,22 +223,22 @@ class Run:
             if now - validated > pace.validate_seconds:
                 self._log_validation()
                 validated = now
-        if self.team.leads:
-            self.save()  # without it all would be lost, so this one must not fail in silence
+        if self.processes.is_main:
+            self.save()  # all would be lost without it, so this one must not fail silently
         self._log_validation()
 
     def _go_back(self, rollbacks: int) -> None:
-        checkpoint = self.team.agreed(read_newest(self.folder) if self.team.leads else None)
+        checkpoint = self.processes.broadcast(read_newest(self.folder) if self.processes.is_main else None)
         if checkpoint is None or rollbacks > _ROLLBACKS:
-            msg = f"step {self.step}: losses unsound more than {_MAX_BAD_STEPS} times in a row, {rollbacks} returns"
+            msg = f"step {self.step}: losses invalid more than {_MAX_BAD_STEPS} times in a row, {rollbacks} returns"
             raise DivergedError(msg)
-        _log.error("step %d: losses unsound, back to step %d", self.step, checkpoint.state["step"])
+        _log.error("step %d: losses invalid, back to step %d", self.step, checkpoint.state["step"])
         skipped_to, resumed = self.step, self.resumed
         self._restore(checkpoint)
         self.step, self.resumed = skipped_to, resumed  # other crops than those that led here
 
     def _save_or_log(self) -> None:
-        if not self.team.leads:
+        if not self.processes.is_main:
             return
         try:
             self.save()
@@ -255,24 +246,23 @@ class Run:
             _log.error("checkpoint of step %d not written: %s", self.step, error)
 
     def _report(self, report: StepReport, speed: float, pace: Pace) -> None:
-        if not self.team.leads:
+        if not self.processes.is_main:
             return
         left = min(pace.seconds_left, (self.recipe.block_iterations - self.block_iterations) / max(speed, 1e-9))
         marks = [t for t in (0, 1, 3, 5, 7, 11, 15) if t < len(report.bpp)]
         points = " ".join(f"{report.bpp[t]:.2f}:{PEAK_DB - report.hvs_db[t]:.1f}".replace("nan", "-") for t in marks)
         share = ""
-        if pace.peak_macs and self.recipe.network == "light":  # a backward pass costs two forward passes
-            iterations = self.recipe.model.iterations
-            looks = self.recipe.ms_ssim_iterations if self.stepper.model.codec_learns else 0
-            macs = 3 * macs_per_pixel(self.recipe.model, iterations, looks=looks) / iterations * BLOCK_PX**2
-            share = f" = {speed * macs / pace.peak_macs / self.team.size:.1%} of peak"
+        macs_per_pixel = self.stepper.model.macs_per_pixel()
+        if pace.peak_macs and macs_per_pixel is not None:  # a backward pass costs two forward passes
+            macs = 3 * macs_per_pixel / self.recipe.model.iterations * BLOCK_PX**2
+            share = f" = {speed * macs / pace.peak_macs / self.processes.size:.1%} of peak"
         _log.info(
             "step %d  %.2fM block-iterations  %.0f/s%s  lr %.1e  %.0f min left  loss %.2f  bpp:dB %s",
             self.step, self.block_iterations / 1e6, speed, share, self.learning_rate(), left / 60, report.loss, points,
         )  # fmt: skip
 
     def _log_validation(self) -> None:
-        if not self.team.leads:
+        if not self.processes.is_main:
             return
         points = self.validate()
         if not points:
@@ -292,9 +282,9 @@ class Run:
         if self.recipe.choose_by_area:
             self._keep_if_best(points)
         text = " ".join(f"{b:.3f}:{h:.2f}:{m:.4f}" for b, h, m in points)
-        _log.info("held back, bpp:PSNR-HVS:MS-SSIM  %s", text)
+        _log.info("held out, bpp:PSNR-HVS:MS-SSIM  %s", text)
 
-    def _keep_if_best(self, points: list[tuple[float, float, float]]) -> None:
+    def _keep_if_best(self, points: list[CurvePoint]) -> None:
         try:
             kept = keep_if_best(self.folder, self._checkpoint(), points)
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Distortions that training minimises, in decibels for each picture: PSNR-HVS of luma and chroma, and MS-SSIM.
+"""Distortions that training minimises, in decibels for each image: PSNR-HVS of luma and chroma, and MS-SSIM.
 
-Both are logarithms of an error that is a mean over one picture, so that every picture and every rate counts alike, as
-in the mean curves by which the codec is judged.
+Both are logarithms of an error that is a mean over one image, so that every image and every rate counts equally, as in
+the mean curves by which the codec is evaluated.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def hvs_db(blocks: Tensor, weights: Tensor) -> Tensor:
 def _smoothing_matrix(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the 11-tap Gaussian filter without borders as a banded matrix [size - 10, size].
 
-    Matrix products use the cores far better than convolutions of a single channel. Kept, because a step that is
+    Matrix products use the cores far better than convolutions of a single channel. Cached, because a step that is
     captured as a graph must not copy from the host.
     """
     taps = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
@@ -61,7 +61,7 @@ def _smoothing_matrix(size: int, device: torch.device, dtype: torch.dtype) -> Te
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Return the multi-scale structural similarity of pictures in 0..255, float32 [N].
+    """Return the multi-scale structural similarity of images in 0..255, float32 [N].
 
     Uses as many of the five published scales as the 11-tap window allows, their weights brought to sum 1.
 
@@ -90,5 +90,5 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def ms_ssim_db(x: Tensor, y: Tensor) -> Tensor:
-    """Return 10 log10(1 - MS-SSIM) of pictures in 0..255, float32 [N]; lower is better."""
+    """Return 10 log10(1 - MS-SSIM) of images in 0..255, float32 [N]; lower is better."""
     return 10 * torch.log10(1 - ms_ssim(x, y) + _FLOOR_MS_SSIM)

@@ -1,6 +1,6 @@
-"""Muon: descent along the momentum with all its singular values brought close to one, for weights that are matrices.
+"""Muon: descent along the momentum with all its singular values close to one, for weights that are matrices.
 
-Why not torch.optim.Muon: it takes plain matrices alone, where these are kernels of convolutions; and an unsound step
+Why not torch.optim.Muon: it takes plain matrices alone, where these are kernels of convolutions; and an invalid step
 must leave everything as it was without waiting for the device.
 
 Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
@@ -39,7 +39,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 class Muon:
-    """The optimiser of some parameters.
+    """The optimizer of some parameters.
 
     Args:
         parameters: By name, all such that `is_matrix`.
@@ -55,9 +55,9 @@ class Muon:
         self.momentum = {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
 
     @torch.no_grad()
-    def step(self, unsound: Tensor) -> None:
-        """Move along the gradients; where the scalar ``unsound`` is one, everything stays as it was."""
-        sound = unsound == 0
+    def step(self, invalid: Tensor) -> None:
+        """Update the parameters; where the scalar ``invalid`` is one, everything stays as it was."""
+        valid = invalid == 0
         for name, parameter in self._parameters.items():
             if parameter.grad is None:
                 continue
@@ -66,6 +66,6 @@ class Muon:
             ahead = torch.lerp(parameter.grad, new, _MOMENTUM)
             update = orthogonalised(ahead.flatten(1))
             longer = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-            momentum.copy_(torch.where(sound, new, momentum))
+            momentum.copy_(torch.where(valid, new, momentum))
             moved = parameter - self._rate * longer * update.view_as(parameter)
-            parameter.copy_(torch.where(sound, moved, parameter))
+            parameter.copy_(torch.where(valid, moved, parameter))

@@ -1,7 +1,7 @@
 """``python -m pillow_rnc.training.pack FOLDER FILE``: one file of photographs, to carry to another machine.
 
-The files go in as they are (they are compressed already) and are decoded where they are used. Files that are no sound
-pictures are named and left out.
+The files go in as they are (they are compressed already) and are decoded where they are used. Files that are not valid
+images are named and left out.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # of zip files: the same photographs make the sa
 
 
 def write_pack(folder: Path, pack: Path) -> tuple[int, int]:
-    """Write the pictures of a folder into a pack; return how many went in and how many were left out.
+    """Write the images of a folder into a pack; return how many went in and how many were left out.
 
     Raises:
-        FileNotFoundError: The folder holds no picture.
+        FileNotFoundError: The folder holds no image.
     """
     temporary = pack.with_name(pack.name + ".part")
     kept = skipped = 0
@@ -35,7 +35,7 @@ def write_pack(folder: Path, pack: Path) -> tuple[int, int]:
                     out.writestr(zipfile.ZipInfo(f"{kept:06d}/{file.name}", _EPOCH), data.read())
                 kept += 1
         if not kept:
-            msg = f"{folder}: no picture, {skipped} files left out"
+            msg = f"{folder}: no image, {skipped} files left out"
             raise FileNotFoundError(msg)
         temporary.replace(pack)
     finally:
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     kept, skipped = write_pack(args.folder, args.pack)
-    print(f"{args.pack}: {kept} pictures, {args.pack.stat().st_size / 1e6:.1f} MB, {skipped} files left out")
+    print(f"{args.pack}: {kept} images, {args.pack.stat().st_size / 1e6:.1f} MB, {skipped} files left out")
 
 
 if __name__ == "__main__":

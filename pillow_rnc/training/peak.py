@@ -1,4 +1,4 @@
-"""What a device can do at most, measured by one large matrix product: the yardstick of every speed in the log."""
+"""The peak speed of a device, measured by one large matrix product; speeds in the log are given as shares of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``python -m pillow_rnc.training.published_sets KIND SOURCE OUT``: the two published training sets, from any folder.
 
-``small``: every picture scaled to 32x32. ``high-entropy``: of the non-overlapping 32x32 tiles of every picture, the 100
+``small``: every image scaled to 32x32. ``high-entropy``: of the non-overlapping 32x32 tiles of every image, the 100
 that PNG compresses worst.
 
 Source: Toderici et al. 2017, section 4.
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Pictures = list[NDArray[np.uint8]]
+    Images = list[NDArray[np.uint8]]
 
 _log = logging.getLogger(__name__)
 TILE_PX = 32
-TILES_PER_PICTURE = 100
+TILES_PER_IMAGE = 100
 
 
-def small(pixels: NDArray[np.uint8]) -> Pictures:
-    """Return the picture scaled to 32x32, its proportions given up: uint8 [32, 32, 3]."""
+def small(pixels: NDArray[np.uint8]) -> Images:
+    """Return the image scaled to 32x32, without keeping its aspect ratio: uint8 [32, 32, 3]."""
     return [np.asarray(Image.fromarray(pixels).resize((TILE_PX, TILE_PX), Image.Resampling.LANCZOS))]
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> int:
-    """Return the size of a picture, uint8 [H, W, 3], as PNG, at zlib's default effort."""
+    """Return the size of an image, uint8 [H, W, 3], as PNG, at zlib's default effort."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return len(file.getvalue())
 
 
-def high_entropy(pixels: NDArray[np.uint8], count: int = TILES_PER_PICTURE) -> Pictures:
+def high_entropy(pixels: NDArray[np.uint8], count: int = TILES_PER_IMAGE) -> Images:
     """Return the tiles uint8 [32, 32, 3] that PNG compresses worst, worst first; all, if there are no more.
 
     Tiles lie on a grid that begins at the top left; what is left over at the right and bottom is not used.
@@ -55,14 +55,14 @@ def high_entropy(pixels: NDArray[np.uint8], count: int = TILES_PER_PICTURE) -> P
     return [tiles[index] for index in worst_first[:count]]
 
 
-KINDS: dict[str, Callable[[NDArray[np.uint8]], Pictures]] = {"small": small, "high-entropy": high_entropy}
+KINDS: dict[str, Callable[[NDArray[np.uint8]], Images]] = {"small": small, "high-entropy": high_entropy}
 
 
 def write_set(kind: str, source: Path, out: Path) -> tuple[int, int]:
-    """Write a set as PNG files; return how many pictures it has and how many source files were no pictures.
+    """Write a set as PNG files; return how many images it has and how many source files were no images.
 
     Raises:
-        FileNotFoundError: The source holds no picture.
+        FileNotFoundError: The source holds no image.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = skipped = 0
@@ -77,7 +77,7 @@ def write_set(kind: str, source: Path, out: Path) -> tuple[int, int]:
             Image.fromarray(tile).save(out / f"{stem}-{index:03d}.png")
         written += len(tiles)
     if not written:
-        msg = f"{source}: no picture, {skipped} files skipped"
+        msg = f"{source}: no image, {skipped} files skipped"
         raise FileNotFoundError(msg)
     return written, skipped
 
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     written, skipped = write_set(args.kind, args.source, args.out)
-    print(f"{args.out}: {written} pictures of {TILE_PX}x{TILE_PX}, {skipped} files skipped")
+    print(f"{args.out}: {written} images of {TILE_PX}x{TILE_PX}, {skipped} files skipped")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import (
+    EmbeddedConfig,
+    ModelConfig,
+    RecurrentConfig,
+    config_from_mapping,
+    lattice_passes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +21,12 @@ if TYPE_CHECKING:
     from pillow_rnc.models.config import Framework
 
 BLOCK_PX = 16
-"""Side of the blocks that training is counted in."""
-
-NetworkName = Literal["light", "paper"]
+"""Side of the blocks that the amount of training is counted in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Choices of a training run; the TOML file has these keys, and a table ``[model]`` with those of ModelConfig."""
+    """Choices of a training run; the TOML file has these keys, and a table ``[model]`` with the configuration."""
 
     name: str
     block_iterations: float = 30e6  # 16x16 blocks times iterations after which the learning rate has fallen to its end
@@ -37,22 +41,20 @@ class Recipe:
     average: float = 0.999  # of the parameters, per step
     hvs_share: float = 1.0  # weight of the PSNR-HVS distortion
     ms_ssim_share: float = 0.5
-    ms_ssim_iterations: int = 4  # how many iterations of a step MS-SSIM judges; the embedded framework shows no others
+    ms_ssim_iterations: int = 4  # supervised by MS-SSIM in a step; the embedded family reconstructs no others
     entropy_learning_rate_factor: float = 3.0  # the entropy network starts from noise, the codec does not
     direct_learning_rate_factor: float = 0.1  # the decoder's direct paths start where they should end
     entropy_only_steps: int = 500  # the codec waits while the entropy network learns to predict its first codes
     codec_ramp_steps: int = 300  # then its learning rate rises
-    train_encoder: bool = False  # let gradients through the binarizer; otherwise the codes stay those of the start
+    train_encoder: bool = False  # pass gradients through the binarizer; otherwise the codes stay those of the start
     rate_weight: float = 1.0
-    first_step: float = 250.0  # quantiser steps of the greedy start, in weighted 8-bit levels
+    first_step: float = 250.0  # quantizer steps of the greedy start, in weighted 8-bit levels
     last_step: float = 3.5
     downscaled_share: float = 0.2
     seed: int = 0
     choose_by_area: bool = False  # keep the checkpoint with the largest areas under the curves of the validation
-    network: NetworkName = "light"  # "paper" takes cell, framework and iterations from the model, and L1 for its loss
-    paper_divisor: int = 1  # of the widths of the paper's network
     stochastic_codes: bool = True  # the paper's binarizer draws its bits in training; else it takes the sign
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=EmbeddedConfig)
 
     @property
     def steps(self) -> int:
@@ -71,14 +73,14 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), "model": self.model.as_dict()}
 
 
 def recipe_from_mapping(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """Return a recipe of plain values, as TOML and JSON hold them.
 
     Raises:
-        ValueError: A key is unknown, the message lists the known ones; or there is no such network.
+        ValueError: A key is unknown; the message lists the known ones.
         WeightsError: The same in the table ``model``.
     """
     names = {f.name for f in fields(Recipe)}
@@ -86,31 +88,34 @@ def recipe_from_mapping(table: dict[str, Any], where: str = "recipe") -> Recipe:
     if unknown:
         msg = f"{where}: unknown keys {unknown}, known are {sorted(names)}"
         raise ValueError(msg)
-    if table.get("network", "light") not in get_args(NetworkName):
-        msg = f"{where}: network is {table['network']!r}, allowed are {get_args(NetworkName)}"
-        raise ValueError(msg)
-    values = {**table, "model": ModelConfig.from_mapping(table.get("model", {}))}
-    return Recipe(**values)
+    return Recipe(**{**table, "model": config_from_mapping(table.get("model", {}))})
 
 
-def in_framework(config: ModelConfig, framework: Framework) -> ModelConfig:
-    """Return the configuration with another framework, and passes over the bits that have probabilities there.
+def as_embedded(config: ModelConfig) -> EmbeddedConfig:
+    """Return a model of the embedded family with the sizes of another."""
+    return EmbeddedConfig(**_sizes(config), passes=lattice_passes(config.code_channels // 2))
 
-    Those are half of the channels at once in the embedded framework, whose other half are signs; and one half after
-    the other where codes are learned.
-    """
-    channels, half = config.code_channels, config.code_channels // 2
-    parts = [(0, half)] if framework == "embedded" else [(0, half), (half, channels)]
-    return replace(
-        config, framework=framework, passes=tuple((lattice, *part) for part in parts for lattice in (2, 3, 1))
+
+def as_recurrent(config: ModelConfig, framework: Framework) -> RecurrentConfig:
+    """Return a light model of the recurrent family with the sizes of another; its encoder is as wide as its decoder."""
+    return RecurrentConfig(
+        **_sizes(config),
+        framework=framework,
+        encoder_channels=config.decoder_channels,
+        passes=lattice_passes(config.code_channels, groups=2),
     )
 
 
-def target_slope(iteration: int, iterations: int) -> tuple[float, float]:
-    """Return the price of one bit per pixel after an iteration, in decibels of PSNR-HVS and of 1 - MS-SSIM.
+def _sizes(config: ModelConfig) -> dict[str, Any]:
+    """Return the fields that both families have, without the passes, which depend on the family."""
+    return {one.name: getattr(config, one.name) for one in fields(ModelConfig) if one.name != "passes"}
 
-    The prices are the slopes of JPEG's mean curves over photographs at the rate where the iteration should end, so
-    that training spends bits where a decibel costs as many as users are used to: 0.125 bpp per iteration, up to 2.
+
+def target_slope(iteration: int, iterations: int) -> tuple[float, float]:
+    """Return what one bit per pixel is worth after an iteration, in decibels of PSNR-HVS and of 1 - MS-SSIM.
+
+    These are the slopes of JPEG's mean curves over photographs at the rate where the iteration should end: 0.125 bpp
+    per iteration, up to 2. So training spends bits where a decibel costs as many as it does in JPEG.
     """
     rate = 2.0 * (iteration + 1) / iterations
     return 9.5 * rate**-0.8, 5.7 * rate**-0.8

@@ -1,13 +1,14 @@
 """``python -m pillow_rnc.training.release CHECKPOINTS --to weights``: turn the newest checkpoint into a release.
 
 Writes the weights file and its training record, and puts the model first in the manifest, which makes it the default.
-Models released before stay where they are, so that every file ever written can be read. Release only what the
-evaluation found better than the default before it, on Kodak and on pictures held back from training.
+Earlier models stay listed, so that their files can still be read. Release only what the evaluation found better than
+the current default, on Kodak and on images held out from training.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import hashlib
 import json
 from pathlib import Path
@@ -24,10 +25,10 @@ def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     Args:
         checkpoints: Folder of a training run.
         folder: Folder of released weights.
-        name: Name to be known by; the recipe's name by default. A released name passes on to the newer model.
+        name: Name of the model; the recipe's name by default. A released name passes on to the newer model.
 
     Raises:
-        FileNotFoundError: There is no whole checkpoint.
+        FileNotFoundError: There is no complete checkpoint.
         WeightsError: The parameters break a rule of the format.
     """
     checkpoint = read_newest(checkpoints)
@@ -39,7 +40,9 @@ def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     manifest = folder / _MANIFEST
     models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
     others = [entry for entry in models if entry["sha256"] != sha256]
-    entry = {"name": name or checkpoint.state["recipe"]["name"], "file": path.name, "sha256": sha256}
+    dates = {entry["sha256"]: entry["date"] for entry in models}
+    date = dates.get(sha256, dt.datetime.now(dt.UTC).date().isoformat())
+    entry = {"name": name or checkpoint.state["recipe"]["name"], "file": path.name, "sha256": sha256, "date": date}
     manifest.write_text(json.dumps({"models": [entry, *others]}, indent=1) + "\n", encoding="utf-8")
     return path
 

@@ -1,6 +1,6 @@
-"""Which checkpoint of a run to keep for good: the one with the largest areas under both curves of the validation.
+"""Which checkpoint of a run to keep: the one with the largest areas under both validation curves.
 
-Source: Toderici et al. 2017, section 5, which chooses learning rate and checkpoint so.
+Source: Toderici et al. 2017, section 5, which chooses learning rate and checkpoint this way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def mean_heights(
 ) -> tuple[float, float]:
     """Return the mean PSNR-HVS in dB and the mean MS-SSIM between two rates: areas by their width.
 
-    A curve is held where it does not reach.
+    A curve is extended by its first and last values.
 
     Args:
         points: (bpp, PSNR-HVS in dB, MS-SSIM), by rising bpp.
@@ -41,14 +41,14 @@ def mean_heights(
 def area_score(points: Sequence[tuple[float, float, float]]) -> float:
     """Return the product of the mean PSNR-HVS and the mean MS-SSIM over 0.125 to 2 bpp.
 
-    The product weighs a per cent of one like a per cent of the other.
+    The product weighs one per cent of either equally.
     """
     hvs, ms_ssim = mean_heights(points)
     return hvs * ms_ssim
 
 
 def keep_if_best(folder: Path, checkpoint: Checkpoint, points: Sequence[tuple[float, float, float]]) -> bool:
-    """Write the checkpoint into ``folder / "best"`` if its score is above that of the one there; return whether.
+    """Write the checkpoint into ``folder / "best"`` if its score exceeds that of the one there; return whether it did.
 
     Raises:
         OSError: It could not be written; the one there is untouched.

@@ -1,8 +1,8 @@
 """One training step, on any device, without waiting for the device.
 
-Everything that a step decides (whether it was sound, how far the average moves) is decided on the device, so that the
-host can run ahead, and so that on CUDA the whole step is one captured graph. What the log needs is one small tensor
-that is read when the log is written.
+Everything that a step decides (whether it was valid, how far the average moves) is decided on the device, so that the
+host can run ahead, and so that on CUDA the whole step is one captured graph. The log reads one small tensor, when it
+is written.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from pillow_rnc.training.model import StepInputs, StepLoss
 from pillow_rnc.training.muon import Muon, is_matrix
-from pillow_rnc.training.objective import StepInputs, StepLoss, codec_ramp, judged_iterations
+from pillow_rnc.training.objective import codec_ramp, supervised_iterations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pillow_rnc.training.checkpoint import Checkpoint
-    from pillow_rnc.training.models import AnyModel
+    from pillow_rnc.training.model import TrainableModel
+    from pillow_rnc.training.process_group import ProcessGroup
     from pillow_rnc.training.recipe import Recipe
-    from pillow_rnc.training.team import Team
 
 _log = logging.getLogger(__name__)
 _LEAP_DB = 40.0  # a loss this far above its running mean is taken for divergence and not learned from
@@ -55,7 +56,7 @@ class Speed:
 
 
 class StepReport(NamedTuple):
-    """What the log tells of a step, on the host."""
+    """What the log reports of a step, on the host."""
 
     loss: float
     norm: float
@@ -72,23 +73,25 @@ class Updates(NamedTuple):
 
 
 class Stepper:
-    """The model, its average and its optimiser at work.
+    """A model, its moving average and its optimizer, stepping.
 
     Args:
         model: On the device already.
         recipe: The choices of the run.
         device: Where the model is.
         speed: How to run on it.
-        team: The processes that train together.
+        processes: Those that train together.
     """
 
-    def __init__(self, model: AnyModel, recipe: Recipe, device: torch.device, speed: Speed, team: Team) -> None:
+    def __init__(
+        self, model: TrainableModel, recipe: Recipe, device: torch.device, speed: Speed, processes: ProcessGroup
+    ) -> None:
         self.model, self.recipe, self.speed = model, recipe, speed
-        self._device, self._team = device, team
+        self._device, self._processes = device, processes
         model.autocast = speed.autocast
         if speed.compiled:
             model.compile_parts(lambda part: torch.compile(part, dynamic=False, fullgraph=True))
-        self._forward: Callable[[StepInputs], StepLoss] = team.shared(model)
+        self._forward: Callable[[StepInputs], StepLoss] = processes.distributed(model)
         self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
         matrices = {n: p for n, p in model.network.named_parameters() if p.requires_grad and is_matrix(n, p)}
         self._matrix_rate = self._scalar(0.0)
@@ -103,14 +106,14 @@ class Stepper:
         self._entropy_rate = self._scalar(0.0)
         rates = [rate for rate, _ in self._codec_rates] + [self._entropy_rate]
         parts = [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=True)]
-        self._unsound = self._scalar(0.0)
-        self.learn_by(
+        self._invalid = self._scalar(0.0)
+        self.set_optimizer(
             torch.optim.AdamW(parts, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=device.type == "cuda")
         )
         self._drift = self._scalar(0.0)
         self._level, self._bad = self._scalar(float("nan")), self._scalar(0.0)
         self._pixels: Tensor | None = None
-        self._judged: Tensor | None = None
+        self._supervised: Tensor | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._results = torch.empty(0)
         self._steps_here = 0
@@ -119,18 +122,18 @@ class Stepper:
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self._device)
 
-    def learn_by(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a fused optimiser, from the next step on."""
+    def set_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Use a fused optimizer from the next step on."""
         self.optimizer = optimizer
-        # The protocol of gradient scalers: a fused optimiser leaves everything as it was where this is 1.
-        optimizer.found_inf = self._unsound  # type: ignore[attr-defined]
+        # The protocol of gradient scalers: a fused optimizer leaves everything as it was where this is 1.
+        optimizer.found_inf = self._invalid  # type: ignore[attr-defined]
 
     def step(self, pixels: Tensor, step: int, learning_rate: float) -> None:
-        """Learn from one batch; ``report`` tells how it went.
+        """Learn from one batch; ``report`` returns the outcome.
 
         Args:
             pixels: float32 [N, 3, H, W] in 0..255, on the device.
-            step: Which step of the run, from 0; chooses what is judged and how fast the codec learns.
+            step: Which step of the run, from 0; determines what is supervised and how fast the codec learns.
             learning_rate: Of this step.
         """
         ramp = codec_ramp(self.recipe, step)
@@ -138,23 +141,23 @@ class Stepper:
             rate.fill_(learning_rate * factor * ramp)
         self._matrix_rate.fill_(learning_rate / self.recipe.learning_rate * self.recipe.matrix_learning_rate * ramp)
         self._entropy_rate.fill_(learning_rate * self.recipe.entropy_learning_rate_factor)
-        if ramp and not codec_ramp(self.recipe, step - 1):  # from here on the loss counts what is shown
+        if ramp and not codec_ramp(self.recipe, step - 1):  # from here on the loss includes distortion
             self._level.fill_(float("nan"))
         if (ramp == 0) != self._codec_waits:
             self._codec_waits = ramp == 0
-            # A team's processes must all see gradients of all parameters, so there they are dropped afterwards.
-            self.model.codec_learns = not self._codec_waits or self._team.size > 1
-            self._start_again()
+            # In a group, all processes must see gradients of all parameters, so there they are dropped afterwards.
+            self.model.codec_learns = not self._codec_waits or self._processes.size > 1
+            self._reset_graph()
         self._drift.fill_(1 - min(self.recipe.average, (1 + step) / (10 + step)))
-        judged = judged_iterations(self.recipe, step)
+        supervised = supervised_iterations(self.recipe, step)
         if not self.speed.graph:
-            self._step_with_fallback(StepInputs(pixels, judged))
+            self._step_with_fallback(StepInputs(pixels, supervised))
         else:
-            self._step_as_graph(pixels, torch.tensor(judged))
+            self._step_as_graph(pixels, torch.tensor(supervised))
         self._steps_here += 1
 
-    def _start_again(self) -> None:
-        """Forget the graph: it holds moments that were replaced, or lacks some that the next step makes."""
+    def _reset_graph(self) -> None:
+        """Discard the graph: it holds moments that were replaced, or lacks some that the next step makes."""
         self._graph = None
         self._steps_here = min(self._steps_here, 1)
 
@@ -164,18 +167,18 @@ class Stepper:
         except (RuntimeError, OSError) as error:
             if not self.speed.compiled:
                 raise
-            # Not only in the first step: what shows pictures is compiled when the codec begins to learn.
+            # Not only in the first step: the reconstruction is compiled when the codec begins to learn.
             _log.warning("compiling failed, going on without: %s", error)
             self.speed = replace(self.speed, compiled=False)
             self.model.compile_parts(lambda part: part)
             self._results = self._compute(inputs)
 
-    def _step_as_graph(self, pixels: Tensor, judged: Tensor) -> None:
-        if self._pixels is None or self._judged is None:
-            self._pixels, self._judged = pixels.clone(), judged.to(self._device)
+    def _step_as_graph(self, pixels: Tensor, supervised: Tensor) -> None:
+        if self._pixels is None or self._supervised is None:
+            self._pixels, self._supervised = pixels.clone(), supervised.to(self._device)
         self._pixels.copy_(pixels)
-        self._judged.copy_(judged.pin_memory(), non_blocking=True)
-        inputs = StepInputs(self._pixels, self._judged)
+        self._supervised.copy_(supervised.pin_memory(), non_blocking=True)
+        inputs = StepInputs(self._pixels, self._supervised)
         if self._graph is None and self._steps_here >= _WARM_UP_STEPS:
             self._capture(inputs)
         if self._graph is not None:
@@ -209,15 +212,15 @@ class Stepper:
             self.model.network.zero_grad(set_to_none=True)
         with torch.no_grad():
             norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-            loss = self._team.mean(out.loss.detach())
+            loss = self._processes.mean(out.loss.detach())
             limit = torch.nan_to_num(self._level, nan=torch.inf) + _LEAP_DB
-            sound = torch.isfinite(norm) & torch.isfinite(loss) & (loss < limit)
-            self._unsound.copy_(~sound)
-            self._bad.copy_((self._bad + 1) * self._unsound)
+            valid = torch.isfinite(norm) & torch.isfinite(loss) & (loss < limit)
+            self._invalid.copy_(~valid)
+            self._bad.copy_((self._bad + 1) * self._invalid)
             level = torch.where(torch.isnan(self._level), loss, torch.lerp(self._level, loss, _LEVEL_SHARE))
-            self._level.copy_(torch.where(sound, level, self._level))
+            self._level.copy_(torch.where(valid, level, self._level))
             self.optimizer.step()
-            self._muon.step(self._unsound)
+            self._muon.step(self._invalid)
             parameters = [p.detach() for p in self.model.parameters()]
             moves = torch._foreach_sub(parameters, list(self.average.values()))  # noqa: SLF001
             torch._foreach_mul_(moves, self._drift)
@@ -225,16 +228,16 @@ class Stepper:
             return torch.cat([torch.stack([loss, norm, self._bad]), out.bpp, out.hvs_db])
 
     def report(self) -> StepReport:
-        """Return what the last step found; waits for the device."""
-        loss, norm, bad, *rest = self._team.mean(self._results.clone()).tolist()
+        """Return the outcome of the last step; waits for the device."""
+        loss, norm, bad, *rest = self._processes.mean(self._results.clone()).tolist()
         return StepReport(loss, norm, round(bad), rest[: len(rest) // 2], rest[len(rest) // 2 :])
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def moments(self) -> tuple[dict[str, Tensor], dict[str, Tensor], Updates]:
-        """Return the moments of the optimisers by parameter name, and how many updates were made.
+        """Return the moments of the optimizers by parameter name, and how many updates were made.
 
-        Matrices that Muon moves have the first moment alone.
+        Matrices that Muon updates have the first moment alone.
         """
         states = {n: self.optimizer.state[p] for n, p in self.model.named_parameters() if p in self.optimizer.state}
         updates = Updates(
@@ -254,7 +257,7 @@ class Stepper:
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take over the parameters, their average, the moments and the running mean of a checkpoint.
+        """Restore the parameters, their average, the moments and the running mean of a checkpoint.
 
         Raises:
             ValueError: The checkpoint is of a model of other shapes.
@@ -266,7 +269,9 @@ class Stepper:
             msg = f"the checkpoint is of another model: {len(wrong)} parameters differ, such as {wrong[0]}"
             raise ValueError(msg)
         updates = checkpoint.state["updates"]
-        codec_updates = checkpoint.state.get("codec_updates", updates)  # older checkpoints: it learned from the start
+        codec_updates = checkpoint.state.get(
+            "codec_updates", updates
+        )  # older checkpoints: the codec learned from the start
         self.optimizer.state.clear()
         for name, parameter in self.model.named_parameters():
             parameter.copy_(checkpoint.model[name])
@@ -282,4 +287,4 @@ class Stepper:
         level = checkpoint.state.get("level")
         self._level.fill_(float("nan") if level is None else level)
         self._bad.zero_()
-        self._start_again()
+        self._reset_graph()

@@ -229,7 +229,7 @@ def _search(models: dict[str, Model], width: int, height: int, wanted: Callable[
 
 
 def _between(random: Random, low: int, high: int) -> int:
-    """Return an integer of low..high; `random.random` alone is promised to stay as it is."""
+    """Return an integer of low..high; only `random.random` is guaranteed not to change."""
     return low + int(random.random() * (high + 1 - low))
 
 

@@ -2,7 +2,7 @@
 
 `complete` is a complete model: 4 pairs of codes, 6 iterations, decoder network included.
 `odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 16 iterations.
-Every number comes from `random.Random`, whose sequence Python promises to keep.
+Every number comes from `random.Random`, whose sequence Python guarantees not to change.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ COMPLETE_CONFIG: Config = {
     "context_channels": 4,
     "decoder_channels": 4,
     "decoder_steps": 3,
-    "encoder_channels": 1,
     "entropy_hidden_channels": 5,
     "entropy_state_channels": 4,
-    "framework": "embedded",
+    "family": "embedded",
     "iterations": 6,
     "passes": [[2, 0, 4], [3, 0, 4], [1, 0, 4]],
     "separable": True,

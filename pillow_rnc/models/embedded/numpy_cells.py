@@ -1,4 +1,4 @@
-"""The recurrent cell of the network in NumPy, and the strips in which maps are worked on.
+"""The recurrent cell of the network in NumPy, and the strips in which maps are processed.
 
 Maps are as in `numpy_network`.
 """
@@ -42,7 +42,7 @@ class Strip(NamedTuple):
 
 
 def strips(shape: tuple[int, int, int], cells: int) -> Iterator[Strip]:
-    """Yield the strips of a map of n tiles, rows, columns, of about so many cells each."""
+    """Yield the strips of a map of n tiles, rows, columns, of about this many cells each."""
     n, rows, columns = shape
     at_once = max(1, cells // columns)
     if at_once < rows:
@@ -56,13 +56,13 @@ def strips(shape: tuple[int, int, int], cells: int) -> Iterator[Strip]:
 
 
 class Scratch:
-    """Memory for one strip, by name: fresh memory would cost as much as the sums."""
+    """Memory for one strip, by name: new memory would cost as much as the arithmetic."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Floats] = {}
 
     def __call__(self, name: str, cells: int, width: int) -> Floats:
-        """Return an array [cells, width] of any content."""
+        """Return an array [cells, width] of undefined content."""
         flat = self._arrays.get(name)
         if flat is None or flat.size < cells * width:
             flat = self._arrays[name] = np.empty(cells * width, np.float32)
@@ -70,10 +70,10 @@ class Scratch:
 
 
 def _taps(padded: Floats) -> Floats:
-    """Return what a 3x3 convolution reads of a map with a margin, as a view [3, 3, n, rows, spans, span * channels].
+    """Return the inputs of a 3x3 convolution of a map with a margin, as a view [3, 3, n, rows, spans, span * channels].
 
-    A span is so many cells of a row, taken as one vector: longer vectors go faster, until the kernel, which is repeated
-    as often, leaves the first-level cache.
+    A span is a number of cells of a row, taken as one vector: longer vectors are faster, until the kernel, which is
+    repeated as often, exceeds the first-level cache.
     """
     n, rows, columns, channels = padded.shape
     tile, row, column, channel = padded.strides
@@ -83,12 +83,12 @@ def _taps(padded: Floats) -> Floats:
 
 
 def _span(columns: int) -> int:
-    """Return how many cells make a span: a divisor of the columns."""
+    """Return how many cells form a span: a divisor of the columns."""
     return max(span for span in range(1, min(columns, _SPAN_CELLS) + 1) if columns % span == 0)
 
 
-class Cell:
-    """A recurrent cell on n tiles.
+class NumpyCell:
+    """A separable GRU on n tiles.
 
     Args:
         weights: Of the cell.
@@ -96,7 +96,7 @@ class Cell:
         scratch: Memory for strips.
 
     Attributes:
-        input: Its input map with a margin, to be filled before `move`.
+        input: Its input map with a margin, to be filled before `step`.
     """
 
     def __init__(self, weights: CellWeights, shape: tuple[int, int, int], scratch: Scratch) -> None:
@@ -110,7 +110,7 @@ class Cell:
         self._input_kernel = np.tile(weights.input_kernel, _span(columns))
         self._hidden_kernel = np.tile(weights.hidden_kernel, _span(columns))
 
-    def move(self, strip: Strip) -> Floats:
+    def step(self, strip: Strip) -> Floats:
         """Return the next hidden map in a strip and a column of ones, [cells, c + 1]."""
         weights, c = self._weights, self._weights.channels
         hidden = strip.inner(self._hidden)
@@ -127,29 +127,29 @@ class Cell:
         np.tanh(gates, out=gates)
         gates += 1
         mixed *= gates[:, c:]
-        step = np.matmul(inputs, weights.candidate, out=self._scratch("step", cells, c))
-        np.tanh(step, out=step)
-        change = step.reshape(hidden.shape)
+        candidate = np.matmul(inputs, weights.candidate, out=self._scratch("candidate", cells, c))
+        np.tanh(candidate, out=candidate)
+        change = candidate.reshape(hidden.shape)
         change -= hidden
-        step *= gates[:, :c]
-        step *= 0.5
+        candidate *= gates[:, :c]
+        candidate *= 0.5
         features = self._scratch("features", cells, c + 1)
         features[:, -1] = 1
-        moved = features.reshape(*hidden.shape[:-1], c + 1)[..., :-1]
-        np.add(hidden, change, out=moved)
-        strip.inner(self._next)[...] = moved
+        hidden_next = features.reshape(*hidden.shape[:-1], c + 1)[..., :-1]
+        np.add(hidden, change, out=hidden_next)
+        strip.inner(self._next)[...] = hidden_next
         return features
 
     def _convolved(self, taps: Floats, kernel: Floats, strip: Strip) -> Floats:
         """Return the depthwise convolution of a strip, [cells, c]."""
         seen = taps[:, :, strip.tiles, strip.rows]
         c = self._weights.channels
-        out = self._scratch("step", seen[0, 0].size // c, c)
+        out = self._scratch("candidate", seen[0, 0].size // c, c)
         np.einsum("yxnrsc,yxc->nrsc", seen, kernel, out=out.reshape(seen.shape[2:]))
         return out
 
-    def turn(self) -> None:
-        """Take the next hidden map for the present one, once all strips have moved."""
+    def advance(self) -> None:
+        """Make the next hidden map the current one, once all strips are done."""
         self._hidden, self._next = self._next, self._hidden
         self._hidden_taps, self._next_taps = self._next_taps, self._hidden_taps
         self._begun = True

@@ -1,6 +1,6 @@
-"""The embedded quantiser in NumPy: coefficients -> nested intervals, coded by bits; see `embedded_quantiser`.
+"""The embedded quantizer in NumPy: coefficients -> nested intervals, coded by bits; see `torch_quantizer`.
 
-Maps have the coefficient first here, [192, cells], because a visit is to a few of them and to all cells.
+Maps have the coefficient first here, [192, cells], because an iteration codes a few coefficients of all cells.
 """
 
 from __future__ import annotations
@@ -21,101 +21,100 @@ if TYPE_CHECKING:
 
     Codes = NDArray[np.uint8]
 
+_CELLS_AT_ONCE = 2048  # their intermediate results stay in the second-level cache
 
-_CELLS_AT_ONCE = 2048  # what is worked out for them stays in the second-level cache
 
-
-class Intervals:
-    """Where the coefficients of all cells of some tiles are known to lie.
+class IntervalMaps:
+    """Where the coefficients of all cells of some tiles are known to lie: midpoints and half widths.
 
     Args:
         shape: n, rows, columns.
 
     Attributes:
-        middle: float32 [192, n, rows, columns].
-        reach: Half widths, the same shape; negative where an interval has no end yet.
+        midpoint: float32 [192, n, rows, columns].
+        half_width: float32, the same shape; negative where an interval is unbounded.
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.middle = np.zeros((COEFFICIENTS, *shape), np.float32)
-        self.reach = np.full((COEFFICIENTS, *shape), UNBOUNDED, np.float32)
-        self._middle, self._reach = (own.reshape(COEFFICIENTS, -1) for own in (self.middle, self.reach))
+        self.midpoint = np.zeros((COEFFICIENTS, *shape), np.float32)
+        self.half_width = np.full((COEFFICIENTS, *shape), UNBOUNDED, np.float32)
+        self._midpoint, self._half_width = (own.reshape(COEFFICIENTS, -1) for own in (self.midpoint, self.half_width))
 
     def _parts(self) -> Iterator[slice]:
-        cells = self._middle.shape[1]
+        cells = self._midpoint.shape[1]
         return (slice(start, min(start + _CELLS_AT_ONCE, cells)) for start in range(0, cells, _CELLS_AT_ONCE))
 
-    def encode(self, visits: IterationSchedule, wider: Floats, target: Floats, codes: Codes) -> None:
+    def encode(self, schedule: IterationSchedule, step_scale: Floats, target: Floats, codes: Codes) -> None:
         """Write the codes of an iteration.
 
         Args:
-            visits: Of the iteration.
-            wider: By what the masking widens the steps, [cells].
+            schedule: Of the iteration.
+            step_scale: By what masking multiplies the steps, [cells].
             target: Coefficients [192, cells].
             codes: uint8 [2 G, cells], to be filled with 0 and 1.
         """
         codes[...] = 0
-        of, level, signs = visits.of_pair, visits.level[:, None], len(codes) // 2 + visits.pairs[visits.first]
-        means = np.isin(visits.coefficients, MEANS)
+        of, level, signs = schedule.of_pair, schedule.level[:, None], len(codes) // 2 + schedule.pairs[schedule.first]
+        means = np.isin(schedule.coefficients, MEANS)
         for part in self._parts():
-            step = _steps(visits, means, wider[part])
-            wanted, middle = (one[visits.coefficients, part] for one in (target, self._middle))
-            fresh = middle == 0
+            step = _steps(schedule, means, step_scale[part])
+            wanted, midpoint = (one[schedule.coefficients, part] for one in (target, self._midpoint))
+            insignificant = midpoint == 0
             passes = np.abs(wanted)[of] >= level * step[of]
-            outward = ((wanted - middle) * np.sign(middle) >= 0)[of] & (level == 1)
-            codes[visits.pairs, part] = np.where(fresh[of], passes, outward)
-            codes[signs, part] = fresh & passes[visits.first] & (wanted < 0)
+            outward = ((wanted - midpoint) * np.sign(midpoint) >= 0)[of] & (level == 1)
+            codes[schedule.pairs, part] = np.where(insignificant[of], passes, outward)
+            codes[signs, part] = insignificant & passes[schedule.first] & (wanted < 0)
 
-    def advance(self, visits: IterationSchedule, wider: Floats, codes: Codes) -> None:
+    def refine(self, schedule: IterationSchedule, step_scale: Floats, codes: Codes) -> None:
         """Take the codes of an iteration, uint8 [2 G, cells]; other arguments as for `encode`."""
-        if not len(visits.pairs):
+        if not len(schedule.pairs):
             return
-        first, means = visits.pairs[visits.first], np.isin(visits.coefficients, MEANS)
+        first, means = schedule.pairs[schedule.first], np.isin(schedule.coefficients, MEANS)
         for part in self._parts():
-            step = _steps(visits, means, wider[part])
-            middle, reach = (one[visits.coefficients, part] for one in (self._middle, self._reach))
-            ones, known = codes[first, part] != 0, middle != 0
-            narrowed = np.minimum(reach, step)  # of those that stay zero, which most do
+            step = _steps(schedule, means, step_scale[part])
+            midpoint, half_width = (one[schedule.coefficients, part] for one in (self._midpoint, self._half_width))
+            ones, known = codes[first, part] != 0, midpoint != 0
+            narrowed = np.minimum(half_width, step)  # of those that stay zero, which most do
             at = np.flatnonzero(known)
-            middle.flat[at], narrowed.flat[at] = _halved(middle.flat[at], reach.flat[at], ones.flat[at])
+            midpoint.flat[at], narrowed.flat[at] = _halve(midpoint.flat[at], half_width.flat[at], ones.flat[at])
             at = np.flatnonzero(ones > known)
-            passed = codes[visits.pairs, part]
+            passed = codes[schedule.pairs, part]
             if len(passed) > len(first):
-                passed = np.add.reduceat(passed, visits.first, axis=0)
-            visit, cell = np.divmod(at, middle.shape[1])
-            minus = codes[len(codes) // 2 + first[visit], part.start + cell] != 0
-            known_now = _left(passed.flat[at], visits.levels[visit], step.flat[at], reach.flat[at])
-            middle.flat[at] = np.where(minus, np.float32(-1), np.float32(1)) * known_now[0]
-            narrowed.flat[at] = known_now[1]
-            self._middle[visits.coefficients, part] = middle
-            self._reach[visits.coefficients, part] = narrowed
+                passed = np.add.reduceat(passed, schedule.first, axis=0)
+            entry, cell = np.divmod(at, midpoint.shape[1])
+            minus = codes[len(codes) // 2 + first[entry], part.start + cell] != 0
+            new = _leave_zero(passed.flat[at], schedule.levels[entry], step.flat[at], half_width.flat[at])
+            midpoint.flat[at] = np.where(minus, np.float32(-1), np.float32(1)) * new[0]
+            narrowed.flat[at] = new[1]
+            self._midpoint[schedule.coefficients, part] = midpoint
+            self._half_width[schedule.coefficients, part] = narrowed
 
 
-def _halved(middle: Floats, reach: Floats, outward: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return middles and reaches of numbers that differ from zero after a visit, [n] each.
+def _halve(midpoint: Floats, half_width: Floats, outward: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return midpoints and half widths of significant numbers after a refinement pass, [n] each.
 
-    Their intervals are halved, or moved outward by twice their width as long as they have no end.
+    Their intervals are halved, or moved outward by twice their width as long as they are unbounded.
     """
-    half = np.abs(reach) * np.float32(0.5)
-    grows = outward & (reach < 0)
+    half = np.abs(half_width) * np.float32(0.5)
+    grows = outward & (half_width < 0)
     move = np.where(grows, 4 * half, np.where(outward, half, -half))
-    return middle + np.sign(middle) * move, np.where(grows, 2 * reach, half)
+    return midpoint + np.sign(midpoint) * move, np.where(grows, 2 * half_width, half)
 
 
-def _left(passed: Codes, levels: Floats, step: Floats, reach: Floats) -> tuple[Floats, Floats]:
-    """Return middles, without a sign, and reaches of numbers that leave zero in a visit, [n] each.
+def _leave_zero(passed: Codes, levels: Floats, step: Floats, half_width: Floats) -> tuple[Floats, Floats]:
+    """Return absolute midpoints and half widths of numbers that become significant, [n] each.
 
-    They lie between the thresholds that their magnitudes pass, how many of them there are: ``passed`` of ``levels``.
+    They lie between the last threshold that their magnitudes reach and the next: ``passed`` of ``levels`` thresholds.
     """
     last, low = passed == levels, passed.astype(np.float32) * step
-    beyond = last & (reach == UNBOUNDED)
-    high = np.where(beyond, low + step, np.where(last, reach, np.minimum(low + step, reach)))
+    beyond = last & (half_width == UNBOUNDED)
+    high = np.where(beyond, low + step, np.where(last, half_width, np.minimum(low + step, half_width)))
     high = np.maximum(high, low)
     return (low + high) / 2, np.where(beyond, low - high, high - low) / 2
 
 
-def _steps(visits: IterationSchedule, means: NDArray[np.bool_], wider: Floats) -> Floats:
-    """Return the steps of all visits, [V, cells]; means are not masked."""
-    steps: Floats = visits.steps[:, None] * wider
-    steps[means] = visits.steps[means, None]
+def _steps(schedule: IterationSchedule, means: NDArray[np.bool_], step_scale: Floats) -> Floats:
+    """Return the steps of all coefficients of an iteration, [V, cells]; block means are not masked."""
+    steps: Floats = schedule.steps[:, None] * step_scale
+    steps[means] = schedule.steps[means, None]
     return steps

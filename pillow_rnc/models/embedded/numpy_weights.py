@@ -5,20 +5,22 @@ What is linear is folded here:
 - the shift of a map is a last row of its weights, for inputs with a last column of ones;
 - the depthwise bias of a cell's input is in the shift of what follows;
 - the halves of ``sigmoid(x) = (1 + tanh(x / 2)) / 2`` are in the weights before it and behind it;
-- the limits of what the decoder sees are in the weights behind it.
+- the limits of the decoder's inputs are in the weights behind them.
 
-Source: `network` and `cells`, for names and shapes.
+Source: `network` and `layers.cells`, for names and shapes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.models.config import EmbeddedConfig
+from pillow_rnc.models.limits import MAX_HALF_WIDTH, SOFTSIGN_LIMIT
 
 if TYPE_CHECKING:
     from pillow_rnc.entropy.schedule import IterationSchedule
@@ -27,19 +29,16 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-SQUASH = np.float32(4)  # what the decoder sees saturates at this many quantiser steps, see `activations`
-WIDEST = np.float32(4)  # and widths of intervals end at this many, see `interval_decoder`
-
 _PREFIX = "network."
 
 
-def can_run(config: ModelConfig) -> bool:
-    """Return whether there is all here that a model needs: the embedded quantiser and separable GRU cells."""
-    return config.framework == "embedded" and config.cell == "gru" and config.separable
+def can_run(config: ModelConfig) -> TypeGuard[EmbeddedConfig]:
+    """Return whether the NumPy runtime can run a model: it has the embedded quantizer and separable GRU cells."""
+    return isinstance(config, EmbeddedConfig) and config.cell == "gru" and config.separable
 
 
 class _Reader:
-    """The network's tensors of a weights file, taken out one by one, each of the shape that the model must have."""
+    """The network's tensors of a weights file, removed one by one, each checked for its shape."""
 
     def __init__(self, weights: Weights) -> None:
         self._name = weights.name
@@ -59,10 +58,10 @@ class _Reader:
         return tensor.reshape(shape)
 
     def finish(self) -> None:
-        """Check that nothing is left.
+        """Check that no tensor is left over.
 
         Raises:
-            WeightsError: There is.
+            WeightsError: One is.
         """
         if self._left:
             raise self.misfit(*sorted(self._left))
@@ -106,20 +105,20 @@ def _taps(kernel: Floats) -> Floats:
     return np.ascontiguousarray(kernel[:, 0].transpose(1, 2, 0))
 
 
-class IterationWeights(NamedTuple):
+class IterationOperands(NamedTuple):
     """What belongs to one iteration alone. d channels of the decoder.
 
     Attributes:
         gain: One over the step of the iteration.
-        visits: Of the iteration.
-        visited: intp [V], the coefficients that this iteration or one before it visits, in order.
-        bias: float32 [d], of what is seen of these.
+        schedule: Of the iteration.
+        scheduled: intp [V], the coefficients that this iteration or one before it codes, in order.
+        bias: float32 [d], of the projection of these.
         shift: float32 [192].
     """
 
     gain: float
-    visits: IterationSchedule
-    visited: NDArray[np.intp]
+    schedule: IterationSchedule
+    scheduled: NDArray[np.intp]
     bias: Floats
     shift: Floats
 
@@ -127,19 +126,23 @@ class IterationWeights(NamedTuple):
 class NetworkWeights:
     """A whole network.
 
+    Args:
+        weights: The model.
+        config: Its configuration.
+
     Raises:
         WeightsError: The tensors do not fit the model's configuration.
     """
 
     @np.errstate(all="ignore")
-    def __init__(self, weights: Weights) -> None:
-        config, reader = weights.config, _Reader(weights)
+    def __init__(self, weights: Weights, config: EmbeddedConfig) -> None:
+        reader = _Reader(weights)
         d, c = config.decoder_channels, config.context_channels
         self.config = config
         width = reader.take("decoder.half_width_projection.weight", d, COEFFICIENTS)
-        # From what is seen of middles and widths, [384, d]; of widths, how much less they are than the widest.
-        sight = np.hstack([SQUASH * reader.take("decoder.midpoint_projection.weight", d, COEFFICIENTS), width / WIDEST])
-        self.sight = _operand(sight)
+        # From midpoints and half widths, [384, d]; of half widths, by how much they are below the maximum.
+        midpoint = SOFTSIGN_LIMIT * reader.take("decoder.midpoint_projection.weight", d, COEFFICIENTS)
+        self.projection = _operand(np.hstack([midpoint, width / MAX_HALF_WIDTH]))
         # The four cells one after another: [4 d + 1, c] and [c + 1, 4 d].
         down = reader.take("decoder.down.weight", c, 4 * d).reshape(c, d, 4).transpose(0, 2, 1).reshape(c, -1)
         self.down = _operand(down, reader.take("decoder.down.bias", c))
@@ -151,25 +154,26 @@ class NetworkWeights:
         self.output = _operand(output, reader.take("decoder.output.bias", COEFFICIENTS))  # [d + 1, 192]
         self.masking_exponent = float(reader.take("masking.exponent"))
         self.masking_floor = float(np.exp(reader.take("masking.log_floor")))
-        visits = weights.entropy_model.schedule
-        assert visits is not None  # which this runtime is for
-        for name in ("coefficient", "level", "step"):  # the entropy model has looked at them
+        schedule = weights.entropy_model.schedule
+        if schedule is None:
+            raise reader.misfit("quantizer")
+        for name in ("coefficient", "level", "step"):  # checked by the entropy model
             reader.take(f"quantizer.{name}", config.iterations, config.code_channels // 2)
-        self.iterations = _iterations(reader, config, visits, width)
+        self.iterations = _iterations(reader, config, schedule, width)
         reader.finish()
 
 
 def _iterations(
-    reader: _Reader, config: ModelConfig, visits: tuple[IterationSchedule, ...], width: Floats
-) -> list[IterationWeights]:
-    """Return what belongs to each iteration; ``width`` [d, 192] are the weights of widths."""
+    reader: _Reader, config: EmbeddedConfig, schedule: tuple[IterationSchedule, ...], width: Floats
+) -> list[IterationOperands]:
+    """Return what belongs to each iteration; ``width`` [d, 192] are the weights of half widths."""
     d, count = config.decoder_channels, config.iterations
     gains = np.exp(reader.take("log_gain", count))
     biases = reader.take("decoder.bias", count, d)
     shifts = reader.take("decoder.shift", count, COEFFICIENTS)
-    found, visited = [], np.empty(0, np.intp)
+    found, scheduled = [], np.empty(0, np.intp)
     for t in range(count):
-        visited = np.union1d(visited, visits[t].coefficients)
-        bias = biases[t] - width[:, visited].sum(1)
-        found.append(IterationWeights(float(gains[t]), visits[t], visited, bias, shifts[t]))
+        scheduled = np.union1d(scheduled, schedule[t].coefficients)
+        bias = biases[t] - width[:, scheduled].sum(1)
+        found.append(IterationOperands(float(gains[t]), schedule[t], scheduled, bias, shifts[t]))
     return found

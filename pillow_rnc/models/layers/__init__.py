@@ -1,0 +1,1 @@
+"""Layers that the networks of both codec families are built from."""
