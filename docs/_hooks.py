@@ -28,6 +28,7 @@ PAGES = {
     ".github/CONTRIBUTING.md": "contributing.md",
     ".github/SECURITY.md": "security.md",
     "fuzz/README.md": "fuzzing.md",
+    "kernel/README.md": "kernel.md",
     "spec/rnc-format.md": "specification.md",
     "spec/errata.md": "errata.md",
     "spec/vectors/README.md": "vectors.md",

@@ -31,7 +31,7 @@ class _Library(Protocol):
 @cache
 def _libraries() -> Sequence[_Library]:
     with importing:
-        import numpy as np  # noqa: F401 -- its library must be there to be found
+        import numpy as np  # noqa: F401 -- its library must be loaded to be found
         from threadpoolctl import ThreadpoolController
 
     found: Sequence[_Library] = ThreadpoolController().select(user_api="blas").lib_controllers
