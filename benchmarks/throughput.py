@@ -86,7 +86,7 @@ class Crew:
         peak = sum_in = sum_out = 0
         cpu = self._cpu_seconds()
         started = time.perf_counter()
-        for line, _ in folders.run_tasks(tasks, self.workers):
+        for line in (result.line for result in folders.run_tasks(tasks, self.workers)):
             if line["error"] is not None:
                 raise OSError(f"{line['input']}: {line['error']}")
             sum_in += line["input_bytes"] or 0

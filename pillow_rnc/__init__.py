@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import pillow_rnc.plugin.command_start  # noqa: F401 -- before all others
 from pillow_rnc.errors import (
     CorruptError,
     DeviceMemoryError,
     RncError,
     RncFileError,
     RncOptionError,
+    RncWarning,
     SignatureError,
     TruncatedError,
     UnsupportedError,
@@ -37,6 +39,7 @@ __all__ = [
     "RncFileError",
     "RncImageFile",
     "RncOptionError",
+    "RncWarning",
     "SignatureError",
     "TruncatedError",
     "UnsupportedError",

@@ -1,4 +1,4 @@
-"""Every exception that pillow-rnc raises on purpose.
+"""Every exception that pillow-rnc raises on purpose, and its only class of warnings.
 
 This module imports nothing, so that every layer can use it.
 Messages are lower case without a full stop, and state what was found, what is allowed and where.
@@ -59,3 +59,11 @@ class WeightsError(RncError, RuntimeError):
 
 class DeviceMemoryError(RncError, MemoryError):
     """A device, or the CPU when torch computes, has too little memory."""
+
+
+class RncWarning(UserWarning):
+    """Something was left out or ignored that is not an error; the message says what, and why.
+
+    Examples are metadata of the source that a file cannot hold, and bytes after the end of a file.
+    `warnings.simplefilter("error", pillow_rnc.RncWarning)` turns them into exceptions.
+    """

@@ -8,7 +8,8 @@
 
    prints one line for each tile and iteration: iteration, tile, coding, CRC-32 of the packed code plane. The exit status
    is 0, or one of the faults below; of a truncated file, the codes of the complete iterations are printed first.
-   The alpha plane is checked as a chunk and not expanded. */
+   The alpha plane is checked as a chunk and not expanded. Bytes after the last ITER are a fault here, because codes are
+   reported; a program that outputs the image should ignore them. */
 
 #include <stdint.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
 It needs nothing but the Python standard library, shares no code with the package and follows the order of the
 specification. It is written to be read and checked, not to be fast.
 It decodes what must be exact, codes and alpha plane; `reference_network.py` computes the pixels.
+It verifies: a file with bytes after the last unit is rejected, which a viewer should ignore.
 
     python reference_decoder.py WEIGHTS FILE
 

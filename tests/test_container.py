@@ -640,13 +640,16 @@ def test_an_entropy_coded_payload_is_never_longer_than_the_raw_one() -> None:
                 writer.build(file)
 
 
-def test_bytes_after_the_end_are_an_error_that_a_tolerant_reader_ignores() -> None:
+def test_bytes_after_the_end_are_an_error_that_a_tolerant_reader_and_truncation_ignore() -> None:
     data = writer.build(SMALL)
 
     with pytest.raises(CorruptError, match="trailing bytes"):
         reader.parse(data + b"\x00")
     with pytest.raises(CorruptError, match="trailing bytes"):
-        writer.truncate(data + b"\x00", 3)
+        reader.verify(data + b"\x00")
+    head = reader.read_head(io.BytesIO(data))
+    assert reader.read_units(io.BytesIO(data + b"\x00"), head, allow_trailing=True) == SMALL.units
+    assert writer.truncate(data + b"\x00", 3) == data
     assert reader.parse(data + b"\x00", allow_truncated=True) == SMALL
     assert reader.parse(data + b"\x00", iterations=2).units == SMALL.units[:2]
 

@@ -16,6 +16,7 @@ from tiny_codec import CONFIG, recurrent, register_random_codec, register_tiny_c
 
 from pillow_rnc.entropy import schedule
 from pillow_rnc.errors import RncOptionError, UnsupportedError
+from pillow_rnc.kernel import library
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import CellName, Framework
 from pillow_rnc.models.embedded import numpy_network
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from pillow_rnc.models.config import ModelConfig
 
 MEANS = list(schedule.MEANS)
+
+
+@pytest.fixture(autouse=True)
+def _without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, "0")
+
+
 UNEQUAL = replace(CONFIG, decoder_channels=10, context_channels=12)
 
 

@@ -19,6 +19,7 @@ import differential
 import numpy as np
 import pytest
 import reference_decoder
+from PIL import Image
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
@@ -26,7 +27,14 @@ from pillow_rnc.codec import decoder
 from pillow_rnc.container import reader, writer
 from pillow_rnc.container.alpha import decode_alpha
 from pillow_rnc.entropy.tile_coder import decode_tile
-from pillow_rnc.errors import CorruptError, RncFileError, SignatureError, TruncatedError, UnsupportedError
+from pillow_rnc.errors import (
+    CorruptError,
+    RncFileError,
+    RncWarning,
+    SignatureError,
+    TruncatedError,
+    UnsupportedError,
+)
 from pillow_rnc.models import weights
 from pillow_rnc.models.weights import register
 
@@ -184,9 +192,19 @@ def test_the_package_rejects_an_invalid_file(path: Path) -> None:
     assert caught.type is CLASSES[facts["expect"]]
     if isinstance(caught.value, TruncatedError):
         assert caught.value.decodable_iterations == facts["complete_iterations"]
-    if facts["found_in"] in ("file", "alpha"):
+    if facts["found_in"] in ("file", "alpha", "end"):
         with pytest.raises(CLASSES[facts["expect"]]):
             reader.verify(data)
+
+
+def test_the_image_is_decoded_whatever_follows_the_last_unit() -> None:
+    path = next(path for path in VALID if "samples" in facts_of(path))
+    data = path.read_bytes()
+    im = Image.open(io.BytesIO(data + b"\r\n"))
+    with pytest.warns(RncWarning, match="2 bytes after the last iteration"):
+        im.load()
+
+    assert im.tobytes() == Image.open(path).tobytes()
 
 
 def decode_all(data: bytes) -> None:

@@ -19,6 +19,7 @@ from tiny_codec import register_tiny_codec
 
 import pillow_rnc
 from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder
+from pillow_rnc.kernel import library
 from pillow_rnc.models import torch_runtime
 from pillow_rnc.models import weights as model_weights
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
@@ -34,6 +35,12 @@ OPTIONS: dict[str, Any] = {"model": "tiny", "iterations": 3, "tile_size": 64, "o
 @pytest.fixture(autouse=True, scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return register_tiny_codec(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(autouse=True)
+def _without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of NumPy are what is counted here."""
+    monkeypatch.setenv(library.VARIABLE, "0")
 
 
 @pytest.fixture(autouse=True)

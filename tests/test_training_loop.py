@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from pillow_rnc.models.config import ModelConfig
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 MODELS: dict[str, ModelConfig] = {
     "embedded": CONFIG,

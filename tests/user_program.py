@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, assert_type
 
@@ -43,6 +44,7 @@ def convert(source: Path, target: Path) -> int:
 
 def guarded(path: str) -> Image.Image | None:
     pillow_rnc.register_rnc_opener(iterations=6, device="cpu", keep_metadata=False, mimetypes=True)
+    warnings.simplefilter("error", pillow_rnc.RncWarning)
     try:
         with pillow_rnc.use_options(iterations=4):
             return pillow_rnc.open(path)

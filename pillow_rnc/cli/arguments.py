@@ -74,6 +74,8 @@ def is_for_folder(arguments: argparse.Namespace) -> bool:
 
 def usage_error(arguments: argparse.Namespace) -> str | None:
     """Return what is wrong with the combination of arguments, if anything."""
+    if getattr(arguments, "files", []).count(STANDARD_STREAM) > 1:
+        return "- is standard input, which can be read once"
     if not hasattr(arguments, "output"):
         return None
     return _folder_error(arguments) if is_for_folder(arguments) else _files_error(arguments)
@@ -95,6 +97,8 @@ def _files_error(arguments: argparse.Namespace) -> str | None:
     output: Path | str | None = arguments.output
     if isinstance(output, str) or getattr(arguments, "dask", None) or getattr(arguments, "manifest", None):
         return "--output with a URL, --dask and --manifest are for one folder, or its URL"
+    if arguments.output_is_folder and output is not None and not output.is_dir():
+        return f"--output {output} is not an existing folder"
     if len(arguments.files) > 1:
         if output is not None and not output.is_dir():
             return "--output must be an existing folder if there are several files"

@@ -6,6 +6,7 @@ Outputs are written completely or not at all, so a failed command never damages 
 
 from __future__ import annotations
 
+import stat
 import sys
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,7 +16,8 @@ from PIL import Image
 
 from pillow_rnc.cli import conversion
 from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination, write_output
-from pillow_rnc.errors import RncOptionError
+from pillow_rnc.cli.storage import kind_of_special_file
+from pillow_rnc.errors import RncFileError, RncOptionError
 from pillow_rnc.plugin import files
 from pillow_rnc.plugin.image_file import EXTENSION
 
@@ -61,9 +63,9 @@ def encode(path: Path, destination: Destination, options: EncodeOptions) -> Reco
     destination.check(path, target)
     conversion.register_model(options.model)
     source = _source(path)
+    input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
     data, summary = conversion.encode(source, options)
     write_output(target, data)
-    input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
     record = {
         "output": str(target),
         "iterations": summary["iterations"],
@@ -104,8 +106,24 @@ def decode_steps(path: Path, destination: Destination, options: DecodeOptions) -
 
 
 def _source(path: Path) -> Path | BytesIO:
-    """Return what to read: the path, or all of standard input."""
-    return BytesIO(sys.stdin.buffer.read()) if path == STANDARD_STREAM else path
+    """Return what to read: the path; or the contents of standard input, a pipe or a device, which may have one reader.
+
+    Raises:
+        OSError: It cannot be read.
+        RncFileError: It is empty.
+    """
+    if path == STANDARD_STREAM:
+        source = BytesIO(sys.stdin.buffer.read())
+    else:
+        about = path.stat()
+        if kind_of_special_file(about.st_mode) is None:
+            if stat.S_ISREG(about.st_mode) and not about.st_size and not path.read_bytes():  # in /proc there is no size
+                raise RncFileError("file is empty")
+            return path
+        source = BytesIO(path.read_bytes())
+    if not source.getbuffer():
+        raise RncFileError("file is empty")
+    return source
 
 
 def _format_of(target: Path, wanted: str | None) -> str:

@@ -12,9 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
+from pillow_rnc.cli.output_metadata import metadata_params
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models import weights
 from pillow_rnc.plugin import files
+from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
 from pillow_rnc.plugin.image_file import EXTENSION, FORMAT
 from pillow_rnc.plugin.opening import open_image
 from pillow_rnc.plugin.options import SaveOptions
@@ -32,7 +34,6 @@ DEFAULT_FORMAT = "PNG"
 
 _WEIGHTS_SUFFIX = ".safetensors"
 _STRIPPABLE = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "comment": "comment"}
-_CARRIED_METADATA = ("exif", "icc_profile", "xmp", "dpi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,12 @@ def _load(im: Image.Image, options: DecodeOptions) -> None:
     if options.size is not None:
         im.thumbnail(options.size)
     im.load()
+    if (options.size or options.region) and "exif" in im.info:
+        im.info["exif"] = EXIF_PREFIX + without_thumbnail(im.info["exif"].removeprefix(EXIF_PREFIX))
 
 
 def _in_format(im: Image.Image, format_name: str) -> bytes:
     """Return an image in a format, with its metadata: most formats store only what `save` is given."""
     fp = BytesIO()
-    im.save(fp, format_name, **{name: im.info[name] for name in _CARRIED_METADATA if name in im.info})
+    im.save(fp, format_name, **metadata_params(im, format_name))
     return fp.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pillow_rnc.cli.reporting import FILE_ERRORS
+from pillow_rnc.cli.streams import write_out
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.file_io import atomic_write, name_key, write_stream
+from pillow_rnc.plugin.file_io import atomic_write, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +37,8 @@ class Destination:
     def path_for(self, source: Path, suffix: str) -> Path:
         """Return where the output for an input goes."""
         if self.output is None:
+            if _is_in_device_folder(source):
+                raise RncOptionError(f"output for {source} has no place, name it with --output")
             return source if source == STANDARD_STREAM else source.with_suffix(suffix)
         if self.output.is_dir():
             name = "stdin" if source == STANDARD_STREAM else source.name
@@ -71,6 +73,11 @@ class Destination:
         return {source: target for source, target, key in targets if count[key] > 1}
 
 
+def _is_in_device_folder(source: Path) -> bool:
+    """Return whether a path is one of the system, such as /dev/stdin and those of process substitution."""
+    return source.is_absolute() and source.parts[1:2] in (("dev",), ("proc",)) and "shm" not in source.parts[2:3]
+
+
 def write_output(target: Path, data: bytes) -> None:
     """Write a file completely or not at all; `STANDARD_STREAM` means standard output.
 
@@ -78,6 +85,6 @@ def write_output(target: Path, data: bytes) -> None:
         OSError: It cannot be written.
     """
     if target == STANDARD_STREAM:
-        write_stream(sys.stdout.buffer, data)
+        write_out(data)
     else:
         atomic_write(target, data)

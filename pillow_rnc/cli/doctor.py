@@ -14,6 +14,7 @@ from PIL import Image
 
 from pillow_rnc.cli import autoload
 from pillow_rnc.errors import RncError, WeightsError
+from pillow_rnc.kernel import library
 from pillow_rnc.models import weights
 from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, RncImageFile
 from pillow_rnc.plugin.opening import open_image
@@ -21,7 +22,7 @@ from pillow_rnc.plugin.opening import open_image
 if TYPE_CHECKING:
     from pillow_rnc.cli.reporting import Record
 
-_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "constriction", "construct", "safetensors", "threadpoolctl")
+_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "cffi", "constriction", "construct", "safetensors", "threadpoolctl")
 _OPTIONAL_LIBRARIES = ("torch",)
 _IMAGE_SIZE = (96, 64)
 
@@ -38,6 +39,7 @@ def examine(*, run: bool = False) -> Record:
         "executable": sys.executable,
         "platform": platform.platform(),
         **_versions(problems),
+        "kernel": library.describe(),
         "registered": _is_registered(problems),
         "models": _models(problems),
         "autoload": _autoload_state(problems),
@@ -49,13 +51,13 @@ def examine(*, run: bool = False) -> Record:
 
 def _versions(problems: list[str]) -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
-    for library in (*_LIBRARIES, *_OPTIONAL_LIBRARIES):
+    for name in (*_LIBRARIES, *_OPTIONAL_LIBRARIES):
         try:
-            versions[library] = importlib.metadata.version(library)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            versions[library] = None
-            if library in _LIBRARIES:
-                problems.append(f"{library} is not installed")
+            versions[name] = None
+            if name in _LIBRARIES:
+                problems.append(f"{name} is not installed")
     return versions
 
 

@@ -10,7 +10,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pillow_rnc.cli.file_warnings import collected_warnings
 from pillow_rnc.cli.reporting import FILE_ERRORS, error_record, open_bar
+from pillow_rnc.cli.stopping import Stopped
 from pillow_rnc.errors import RncOptionError
 
 if TYPE_CHECKING:
@@ -44,20 +46,21 @@ class FilesRun:
 def run_files(run: FilesRun, report: Callable[[Record], None]) -> bool:
     """Run a command on its files, report each in their order, and return whether all succeeded."""
     records = _records(run)
-    bar = open_bar(len(run.files), quiet=run.quiet)
     succeeded = True
     try:
-        for record in records:
-            bar.clear()
-            report(record)
-            bar.update()
-            if "error" in record:
-                succeeded = False
-                if not run.keep_going:
-                    break
-    finally:
-        records.close()
-        bar.close()
+        with open_bar(len(run.files), quiet=run.quiet) as bar:
+            for record in records:
+                bar.clear()
+                report(record)
+                bar.update()
+                if "error" in record:
+                    succeeded = False
+                    if not run.keep_going:
+                        break
+    except BaseException as stop:
+        records.throw(stop)  # which does not wait for the files that are being worked on
+        raise
+    records.close()
     return succeeded
 
 
@@ -73,20 +76,26 @@ def _records(run: FilesRun) -> Generator[Record, None, None]:
 
     share_cores(jobs)
     pool = ThreadPoolExecutor(jobs)
+    wait = True
     try:
         futures = [pool.submit(_attempt, path, run) for path in run.files]
         for future in futures:
             yield future.result()
+    except (KeyboardInterrupt, Stopped):
+        wait = False
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def _attempt(path: Path, run: FilesRun) -> Record:
     """Return the record of a file, whether the command succeeds or fails."""
+    warnings: list[str] = []
     try:
         if path in run.shared_outputs:
             raise RncOptionError(f"output {run.shared_outputs[path]} is also that of another input")
-        record = run.command(path)
+        with collected_warnings() as warnings:
+            record = run.command(path)
     except FILE_ERRORS as error:
         record = error_record(error)
-    return {"file": str(path)} | record
+    return {"file": str(path)} | record | ({"warnings": warnings} if warnings else {})

@@ -6,6 +6,7 @@ and the manifest can be made again from the outputs.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -92,22 +93,23 @@ def run_folder(run: FolderRun, report: Callable[[Record], None]) -> bool:
     )
     count: Counter[str] = Counter(written=0, skipped=0, failed=0, other_files=plan.other_files, input_bytes=0, bytes=0)
     started = time.monotonic()
-    bar = open_bar(len(plan.outputs), quiet=run.quiet)
-    try:
-        with Manifest(path) as manifest, open_workers(run.jobs, run.dask) as workers:
-            for line, skipped in _results(plan.rejected, tasks, workers):
-                _record(manifest, line, skipped=skipped)
-                failed = line["error"] is not None
-                count["failed" if failed else "skipped" if skipped else "written"] += 1
-                count["input_bytes"] += line["input_bytes"] or 0
-                count["bytes"] += line["bytes"] or 0
-                if failed:
-                    bar.clear()
-                    report({"file": line["input"], "error": line["error"], "error_type": line["error_type"]})
-                bar.update()
-            manifest.compact()
-    finally:
-        bar.close()
+    with (
+        open_bar(len(plan.outputs), quiet=run.quiet) as bar,
+        Manifest(path) as manifest,
+        open_workers(run.jobs, run.dask) as workers,
+    ):
+        for result in _results(plan.rejected, tasks, workers):
+            line = result.line
+            _record(manifest, line, skipped=result.skipped)
+            failed = line["error"] is not None
+            count["failed" if failed else "skipped" if result.skipped else "written"] += 1
+            count["input_bytes"] += line["input_bytes"] or 0
+            count["bytes"] += line["bytes"] or 0
+            if failed or result.warnings:
+                bar.clear()
+                report(_described(result))
+            bar.update()
+        manifest.compact()
     report({**count, "seconds": time.monotonic() - started, "manifest": str(path)})
     return not count["failed"]
 
@@ -125,7 +127,9 @@ def plan_folder(source: Folder, options: ConversionOptions) -> FolderPlan:
     other_files = 0
     for name, is_folder, error in source.entries():
         path = PurePosixPath(name)
-        if error is not None:
+        if is_companion(path):
+            other_files += not is_folder
+        elif error is not None:
             rejected.append(failure(name, None, error, "OSError"))
         elif path.suffix.lower() not in wanted:
             other_files += not is_folder
@@ -140,6 +144,26 @@ def plan_folder(source: Folder, options: ConversionOptions) -> FolderPlan:
             rejected.append(failure(name, None, text, "RncOptionError"))
             del outputs[name]
     return FolderPlan(outputs, rejected, other_files)
+
+
+_COMPANION_FOLDERS = frozenset(
+    {"@eaDir", "__MACOSX", ".AppleDouble", ".Trashes", ".Spotlight-V100", ".thumbnails", "$RECYCLE.BIN"}
+    | {"System Volume Information", "#recycle", "lost+found"}
+)
+_TEMPORARY_FILE = re.compile(r"\.rnc-[0-9a-f]{16}\.\w+")
+
+
+def is_companion(path: PurePosixPath) -> bool:
+    """Return whether a file is none of the user's images, though it has the name of one.
+
+    These are the AppleDouble files of macOS, ``._a.jpg`` beside ``a.jpg``; previews and recycled files in folders of
+    file managers and network drives; and temporary files of a run that was killed.
+    """
+    return (
+        path.name.startswith("._")
+        or _TEMPORARY_FILE.fullmatch(path.name) is not None
+        or not _COMPANION_FOLDERS.isdisjoint(path.parts)
+    )
 
 
 def _readable_suffixes() -> set[str]:
@@ -180,6 +204,15 @@ def _result_of(task: ImageTask, future: Future[Result]) -> Result:
 def _results(rejected: Iterable[Line], tasks: Iterable[ImageTask], workers: Workers) -> Iterator[Result]:
     yield from map(Result, rejected)
     yield from run_tasks(tasks, workers)
+
+
+def _described(result: Result) -> Record:
+    """Return what is reported of an image before the totals: its error and its warnings."""
+    line = result.line
+    record: Record = {"file": line["input"]}
+    if line["error"] is not None:
+        record |= {"error": line["error"], "error_type": line["error_type"]}
+    return record | ({"warnings": list(result.warnings)} if result.warnings else {})
 
 
 def _record(manifest: Manifest, line: Line, *, skipped: bool) -> None:

@@ -1,13 +1,14 @@
 """Command line: ``rnc`` or ``python -m pillow_rnc``.
 
-Exit status: 0 if every file succeeded, 1 if one failed, 2 for wrong usage, 130 if interrupted.
+Exit status: 0 if every file succeeded, 1 if one failed or standard output cannot be written, 2 for wrong usage,
+128 + number if ended by a signal: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, and 141 if the reader of standard
+output has closed it.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from io import TextIOWrapper
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pillow_rnc
@@ -21,6 +22,8 @@ from pillow_rnc.cli.arguments import (
 )
 from pillow_rnc.cli.parser import argument_parser
 from pillow_rnc.cli.reporting import FILE_ERRORS, Reporter, error_record
+from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process
+from pillow_rnc.cli.streams import open_missing, print_error, print_out, print_unencodable_as_escapes
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
@@ -31,30 +34,64 @@ _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status."""
+    """Run one command and return the exit status.
+
+    Args:
+        argv: The arguments; None for those of this process, which then belongs to the command: signals end it.
+    """
+    if argv is not None:
+        try:
+            return _status(argv)
+        except Stopped as stopped:
+            return stopped.status
+    open_missing()
+    end_on_signals()
+    try:
+        return _status(None)
+    except Stopped as stopped:
+        end_process(stopped.status)
+        raise
+
+
+def _status(argv: Sequence[str] | None) -> int:
+    """Run one command and return the exit status.
+
+    Raises:
+        Stopped: The command is to end now, whatever else is being done.
+    """
     parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
-    arguments = parser.parse_args(argv)
+    arguments = _parse(parser, argv)
     wrong = usage_error(arguments)
     if wrong is not None:
         parser.error(wrong)
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may contain what it cannot encode
-    try:
-        succeeded = _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our output has closed it; what is left in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        succeeded = False
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    return 0 if succeeded else 1
-
-
-def _run(arguments: argparse.Namespace) -> bool:
-    """Run a command, report what it did, and return whether everything succeeded."""
+    print_unencodable_as_escapes()
     quiet = getattr(arguments, "quiet", False)
     report = Reporter(as_json=arguments.json, quiet=quiet, to_stderr=writes_to_stdout(arguments))
+    try:
+        succeeded = _run(arguments, report)
+    except KeyboardInterrupt:  # in a program of somebody else, which handles signals as it likes
+        return _INTERRUPTED
+    return 0 if succeeded and not report.failed else 1
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; the help and the version are printed here, because argparse ignores that it cannot print."""
+    printed = StringIO()
+    try:
+        with redirect_stdout(printed):
+            return parser.parse_args(argv)
+    except SystemExit as wanted:
+        try:
+            if text := printed.getvalue():
+                print_out(text.rstrip())
+        except OSError as error:
+            print_error(f"rnc: standard output: {error.strerror or error}")
+            raise SystemExit(1) from wanted
+        raise
+
+
+def _run(arguments: argparse.Namespace, report: Reporter) -> bool:
+    """Run a command, report what it did, and return whether everything succeeded."""
     if arguments.command == "doctor":
         return _run_doctor(arguments, report)
     if arguments.command == "autoload":
@@ -71,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> bool:
         shared_outputs(arguments),
         jobs=getattr(arguments, "jobs", 1),
         keep_going=getattr(arguments, "keep_going", True),
-        quiet=quiet,
+        quiet=getattr(arguments, "quiet", False),
     )
     return run_files(run, report)
 

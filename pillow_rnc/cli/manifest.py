@@ -77,6 +77,8 @@ class Manifest:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_fifo() or path.is_socket():
+            raise RncOptionError(f"manifest {path} is not a regular file")
         self.path = path
         self._positions: dict[str, int] = {}
         self._superseded = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def _add_truncate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     encode = _add(commands, "encode", "write images of any format as .rnc", path_or_url)
-    _add_output(encode, path_or_url)
+    _add_output(encode)
     _add_work(encode)
     _add_folder(encode)
     rate = encode.add_mutually_exclusive_group()
@@ -81,7 +82,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     decode = _add(commands, "decode", "write .rnc files in another format", path_or_url)
-    _add_output(decode, path_or_url)
+    _add_output(decode)
     _add_work(decode)
     _add_folder(decode)
     decode.add_argument(
@@ -159,9 +160,25 @@ def _add(
     return command
 
 
-def _add_output(command: argparse.ArgumentParser, type_of_file: Callable[[str], Path | str] = Path) -> None:
+class _Output(argparse.Action):
+    """Keeps beside the path whether it ended with a slash, which a path forgets."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option: str | None = None,
+    ) -> None:
+        text = str(values)
+        namespace.output = path_or_url(text)
+        namespace.output_is_folder = text.endswith(("/", os.sep))
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(output_is_folder=False)
     command.add_argument(
-        "-o", "--output", type=type_of_file, help="file, folder, or - for standard output; by default beside the input"
+        "-o", "--output", action=_Output, help="file, folder, or - for standard output; by default beside the input"
     )
     command.add_argument("--no-overwrite", action="store_true", help="never replace a file")
     command.add_argument("-k", "--keep-going", action="store_true", help="continue with the next file after an error")

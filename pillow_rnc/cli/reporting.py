@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 import zlib
-from typing import Any, Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from pillow_rnc.cli.option_names import in_terms_of_command_line
+from pillow_rnc.cli.streams import print_error, print_out
 from pillow_rnc.errors import RncError
+from pillow_rnc.plugin.file_io import unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Record = dict[str, Any]
-"""What was done with one file, by name; an error has "error" and "error_type"."""
+"""What was done with one file, by name; an error has "error" and "error_type", and "warnings" is a list of texts."""
 
 FILE_ERRORS = (
     # On purpose:
@@ -30,6 +38,7 @@ FILE_ERRORS = (
     MemoryError,
     RuntimeError,
     TypeError,
+    Warning,  # if the user turned them into errors
     struct.error,
     zlib.error,
 )
@@ -39,7 +48,10 @@ FILE_ERRORS = (
 def error_record(error: BaseException) -> Record:
     """Return the record of an error; an error without a message is described by its type."""
     name = type(error).__name__
-    return {"error": str(error) or name, "error_type": name}
+    text = in_terms_of_command_line(str(error)) or name
+    if isinstance(error, UnidentifiedImageError):
+        text = "cannot identify image file"  # without the name, or the address of an object
+    return {"error": text, "error_type": name}
 
 
 class Reporter:
@@ -49,24 +61,50 @@ class Reporter:
         as_json: Print JSON.
         quiet: Print errors only; has no effect on JSON.
         to_stderr: Print to standard error, because standard output receives an image.
+
+    Attributes:
+        failed: Whether standard output is closed or full; nothing more is printed there then.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool, to_stderr: bool) -> None:
         self._as_json, self._quiet, self._to_stderr = as_json, quiet, to_stderr
+        self.failed = False
 
     def __call__(self, record: Record) -> None:
-        """Print a record."""
-        stream = sys.stderr if self._to_stderr else sys.stdout
+        """Print a record.
+
+        Raises:
+            Stopped: Nobody reads standard output any more.
+        """
         if self._as_json:
-            print(json.dumps(record), file=stream)
-        elif "error" in record:
-            print(": ".join(["rnc", *([record["file"]] if "file" in record else []), record["error"]]), file=sys.stderr)
+            self._print(json.dumps(record))
+            return
+        prefix = f"rnc: {record['file']}" if "file" in record else "rnc"
+        if not self._quiet:
+            for text in record.get("warnings", ()):
+                print_error(f"{prefix}: warning: {text}")
+        if "error" in record:
+            print_error(f"{prefix}: {record['error']}")
         elif not self._quiet:
-            if "file" in record:
-                print(record["file"], file=stream)
-            for name, value in record.items():
-                if name != "file":
-                    print(f"  {name.replace('_', ' ')}: {_readable(value)}", file=stream)
+            lines = [record["file"]] if "file" in record else []
+            lines += [
+                f"  {name.replace('_', ' ')}: {_readable(value)}"
+                for name, value in record.items()
+                if name not in ("file", "warnings")
+            ]
+            if lines[1:] or "warnings" not in record:
+                self._print("\n".join(lines))
+
+    def _print(self, text: str) -> None:
+        if self._to_stderr:
+            print_error(text)
+        elif not self.failed:
+            try:
+                print_out(text)
+            except OSError as error:
+                # The outputs are what the user wants most, so the work goes on; the exit status tells.
+                self.failed = True
+                print_error(f"rnc: standard output: {error.strerror or error}")
 
 
 class Bar(Protocol):
@@ -78,9 +116,6 @@ class Bar(Protocol):
     def update(self) -> object:
         """Count one file and show the bar."""
 
-    def close(self) -> object:
-        """Remove the bar for good."""
-
 
 class _NoBar:
     """A bar that is never shown."""
@@ -91,14 +126,43 @@ class _NoBar:
     update = close = clear
 
 
-def open_bar(total: int, *, quiet: bool) -> Bar:
-    """Return a progress bar, which is visible if standard error is a terminal and there are several files."""
-    if quiet or total == 1 or not sys.stderr.isatty():
-        return _NoBar()
-    from tqdm import tqdm
+class _TerminalBar:
+    """A bar of tqdm, which a terminal that has gone away does not disturb."""
 
-    bar: Bar = tqdm(total=total, unit="file", leave=False, file=sys.stderr)
-    return bar
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, unit="file", leave=False, file=sys.stderr)
+
+    def clear(self) -> None:
+        with suppress(OSError):
+            self._bar.clear()
+
+    def update(self) -> None:
+        with suppress(OSError):
+            self._bar.update()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._bar.close()
+
+
+@contextmanager
+def open_bar(total: int, *, quiet: bool) -> Iterator[Bar]:
+    """Provide a progress bar, which is visible if standard error is a terminal and there are several files."""
+    if quiet or total == 1 or not sys.stderr.isatty():
+        yield _NoBar()
+        return
+    bar = _TerminalBar(total)
+    try:
+        with unfinished(_clear_line):
+            yield bar
+    finally:
+        bar.close()
+
+
+def _clear_line() -> None:
+    os.write(2, b"\r\x1b[K")
 
 
 def _readable(value: object) -> str:

@@ -7,13 +7,14 @@ Must not load Pillow, torch or numpy; fsspec is imported for URLs only.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.file_io import atomic_write
+from pillow_rnc.plugin.file_io import atomic_write, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,8 +100,12 @@ class LocalFolder:
         return Path(*parts).relative_to(self.path).as_posix()
 
     def open(self, name: str) -> IO[bytes]:
-        """Return the open file."""
-        return (self.path / name).open("rb")
+        """Return the open file; opening a pipe that nobody writes to would wait for ever."""
+        path = self.path / name
+        kind = kind_of_special_file(path.stat().st_mode)
+        if kind is not None:
+            raise OSError(f"is a {kind}, not a regular file")
+        return path.open("rb")
 
     def size(self, name: str) -> int:
         """Return the length according to the file system."""
@@ -159,12 +164,33 @@ class UrlFolder:
         folder, _, last = target.rpartition("/")
         temporary = _joined(folder, f".rnc-{os.urandom(8).hex()}{PurePosixPath(last).suffix}")
         fs.makedirs(folder, exist_ok=True)
-        try:
-            fs.pipe_file(temporary, data)
-            fs.mv(temporary, target)
-        finally:
+
+        def remove() -> None:
             if fs.exists(temporary):
                 fs.rm_file(temporary)
+
+        with unfinished(remove):
+            try:
+                fs.pipe_file(temporary, data)
+                fs.mv(temporary, target)
+            finally:
+                remove()
+
+
+def kind_of_special_file(mode: int) -> str | None:
+    """Return what a file is if it is neither a regular file nor a folder, by its mode from `os.stat`."""
+    for is_kind, kind in _SPECIAL_FILES:
+        if is_kind(mode):
+            return kind
+    return None
+
+
+_SPECIAL_FILES = (
+    (stat.S_ISFIFO, "named pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
 
 
 def _joined(folder: str, name: str) -> str:

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pillow_rnc.cli import conversion
 from pillow_rnc.cli.conversion import DEFAULT_FORMAT, EncodeOptions
+from pillow_rnc.cli.file_warnings import collected_warnings
 from pillow_rnc.cli.manifest import Line, failure
 from pillow_rnc.cli.reporting import FILE_ERRORS, error_record
 from pillow_rnc.errors import RncFileError, RncOptionError
@@ -52,14 +53,21 @@ class ImageTask:
 
 
 class Result(NamedTuple):
-    """The result of a task: its line in the manifest, and whether it was skipped because the output was there."""
+    """The result of a task: its line in the manifest, whether it was skipped because the output was there, warnings."""
 
     line: Line
     skipped: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def execute(task: ImageTask) -> Result:
     """Execute a task in this process; whatever can be wrong with a file is returned, not raised."""
+    with collected_warnings() as warnings:
+        result = _execute(task)
+    return result._replace(warnings=tuple(warnings))
+
+
+def _execute(task: ImageTask) -> Result:
     started = time.monotonic()
     try:
         _register_model(task.options.model)

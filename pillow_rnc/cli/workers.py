@@ -10,10 +10,12 @@ import signal
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.plugin.file_io import not_halved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,10 +51,14 @@ def open_workers(jobs: int, dask: str | None = None) -> Iterator[Workers]:
         return
     jobs = jobs or os.cpu_count() or 1
     executor = ThreadPoolExecutor(1) if jobs == 1 else ResilientProcessPool(jobs)
+    wait = True
     try:
         yield Workers(executor, _TASKS_PER_JOB * jobs)
+    except Stopped:
+        wait = False  # the process ends at once, with its workers
+        raise
     finally:
-        executor.shutdown(cancel_futures=True)
+        executor.shutdown(wait=wait, cancel_futures=True)
 
 
 def share_cores(jobs: int) -> None:
@@ -89,14 +95,14 @@ class ResilientProcessPool(Executor):
 
         def retry() -> None:
             with _processes(1) as pool:
-                attempt = pool.submit(fn, *args, **kwargs)
+                attempt = _submit(pool, fn, *args, **kwargs)
             _copy_outcome(attempt, outcome)
 
         try:
-            attempt = self._pool.submit(fn, *args, **kwargs)
+            attempt = _submit(self._pool, fn, *args, **kwargs)
         except BrokenExecutor:
             self._pool = _processes(self._jobs)
-            attempt = self._pool.submit(fn, *args, **kwargs)
+            attempt = _submit(self._pool, fn, *args, **kwargs)
         attempt.add_done_callback(finish)
         return outcome
 
@@ -108,18 +114,60 @@ class ResilientProcessPool(Executor):
 
 def _processes(jobs: int) -> ProcessPoolExecutor:
     # Spawned, because a fork copies locks that other threads may hold.
+    with _environment("PYTHONWARNINGS", _QUIET_TRACKER), _terminal_signals_blocked():
+        resource_tracker.ensure_running()
     return ProcessPoolExecutor(jobs, get_context("spawn"), _follow_parent)
+
+
+# The process that removes the semaphores of a pool; if the pool was ended, it does so with a warning.
+_QUIET_TRACKER = "ignore::UserWarning:multiprocessing.resource_tracker"
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    old = os.environ.get(name)
+    os.environ[name] = value if not old else f"{old},{value}"
+    try:
+        yield
+    finally:
+        if old is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = old
+
+
+def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 -- of any task
+    """Start a task, and a process for it if there is none that is free.
+
+    A process that has only begun to start would answer Ctrl-C, or the end of its parent, with a traceback.
+    """
+    with not_halved(), _terminal_signals_blocked():
+        return pool.submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _terminal_signals_blocked() -> Iterator[None]:
+    """Block what a terminal sends to all processes, in this thread, and in processes that are started in the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _follow_parent() -> None:
     """Leave interrupts to the parent, and end with it even if it is killed: the pool alone would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_on_signals({signal.SIGTERM})
     parent = parent_process()
     assert parent is not None
 
     def end() -> None:
         parent.join()
-        os._exit(1)
+        end_process(1)
 
     threading.Thread(target=end, daemon=True).start()
 

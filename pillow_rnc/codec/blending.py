@@ -11,6 +11,8 @@ import numpy as np
 
 from pillow_rnc.container.tile_grid import checked_region
 from pillow_rnc.errors import RncOptionError, WeightsError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.samples import blend_samples, round_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pillow_rnc.container.records import Header
     from pillow_rnc.container.tile_grid import Region, TileGrid
 
+_NOT_FINITE = "the model's samples are not finite numbers"
+_COLOURS = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -98,13 +102,16 @@ class Canvas:
         Raises:
             WeightsError: It contains numbers that are not finite.
         """
-        if not np.isfinite(tile).all():
-            raise WeightsError("the model yields samples that are not finite")
+        instruction_set = library.chosen()
+        if instruction_set is None and not np.isfinite(tile).all():
+            raise WeightsError(_NOT_FINITE)
         rows = self._blender.add(tile)
-        if self._grey:
-            rows = rows @ _LUMA
         stop = self._filled + len(rows)
-        self.pixels[self._filled : stop] = np.clip(np.rint(rows), 0, 255)
+        out = self.pixels[self._filled : stop]
+        if instruction_set is None:
+            out[...] = np.clip(np.rint(rows @ _LUMA if self._grey else rows), 0, 255)
+        elif not round_samples(instruction_set, rows, out):
+            raise WeightsError(_NOT_FINITE)
         self._filled = stop
 
 
@@ -151,17 +158,24 @@ class Blender:
         left, _, right, bottom = self.region
         x, x_end = max(tile.x, left), min(tile.x + tile.width, right)
         y, y_end = max(tile.y, self._top), min(tile.y + tile.height, bottom)
+        part = pixels[y - tile.y : y_end - tile.y, x - tile.x : x_end - tile.x]
+        if len(self.grid) == 1:
+            return part
         if self._rows is None:
             self._rows = np.zeros((0, right - left, pixels.shape[2]), np.float32)
         missing = y_end - self._top - self._rows.shape[0]
         if missing > 0:
-            self._rows = np.pad(self._rows, ((0, missing), (0, 0), (0, 0)))
-        weight = np.outer(
-            self._ramp(tile.y, tile.height, self.grid.height)[y - tile.y : y_end - tile.y],
-            self._ramp(tile.x, tile.width, self.grid.width)[x - tile.x : x_end - tile.x],
-        )
-        part = pixels[y - tile.y : y_end - tile.y, x - tile.x : x_end - tile.x]
-        self._rows[y - self._top : y_end - self._top, x - left : x_end - left] += weight[:, :, None] * part
+            rows = np.zeros((len(self._rows) + missing, *self._rows.shape[1:]), np.float32)
+            rows[: len(self._rows)] = self._rows
+            self._rows = rows
+        down = self._ramp(tile.y, tile.height, self.grid.height)[y - tile.y : y_end - tile.y]
+        across = self._ramp(tile.x, tile.width, self.grid.width)[x - tile.x : x_end - tile.x]
+        rows = self._rows[y - self._top : y_end - self._top, x - left : x_end - left]
+        instruction_set = library.chosen()
+        if instruction_set is not None and pixels.shape[2] == _COLOURS and pixels.dtype == np.float32:
+            blend_samples(instruction_set, rows, part, across, down)
+        else:
+            rows += np.outer(down, across)[:, :, None] * part
         return self._take_final()
 
     def _take_final(self) -> NDArray[np.float32]:

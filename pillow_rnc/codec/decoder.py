@@ -78,7 +78,7 @@ def decode_many(
         for batch, _ in batches(kinds, execution.max_memory):
             tiles = [_code_planes(files[ref.image], weights[ref.image], ref, len(files)) for ref in batch]
             for planes in zip(*tiles, strict=True):
-                yield batch, np.stack(planes)
+                yield batch, np.stack(planes) if len(planes) > 1 else planes[0][None]
             yield batch, None
 
     progress = StepCounter(sum(kind.iterations for kind in kinds.values()), execution.on_progress)

@@ -46,8 +46,8 @@ class ByteSource(Protocol):
     def read(self, size: int, /) -> bytes | None:
         """Return up to `size` bytes; none at the end."""
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move to `offset` and return the new position."""
+    def seek(self, offset: int, whence: int = 0, /) -> object:
+        """Move to `offset`."""
 
     def tell(self) -> int:
         """Return the position."""

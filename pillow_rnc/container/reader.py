@@ -91,18 +91,30 @@ def read_head(fp: ByteSource) -> FileHead:
 
 
 def read_units(
-    fp: ByteSource, head: FileHead, iterations: int | None = None, *, allow_truncated: bool = False
+    fp: ByteSource,
+    head: FileHead,
+    iterations: int | None = None,
+    *,
+    allow_truncated: bool = False,
+    allow_trailing: bool = False,
 ) -> tuple[Unit, ...]:
     """Return the first `iterations` units, all by default; see `iter_units`."""
-    return tuple(iter_units(fp, head, iterations, allow_truncated=allow_truncated))
+    units = iter_units(fp, head, iterations, allow_truncated=allow_truncated, allow_trailing=allow_trailing)
+    return tuple(units)
 
 
 def iter_units(
-    fp: ByteSource, head: FileHead, iterations: int | None = None, *, allow_truncated: bool = False
+    fp: ByteSource,
+    head: FileHead,
+    iterations: int | None = None,
+    *,
+    allow_truncated: bool = False,
+    allow_trailing: bool = False,
 ) -> Iterator[Unit]:
     """Return an iterator that reads one unit at a time.
 
-    Only the bytes of these units are read, and after the last unit of the file one more byte, which must not exist.
+    Only the bytes of these units are read; unless trailing bytes are allowed, one more is read after the last unit of
+    the file, which must not exist.
 
     Args:
         fp: The file object that `head` was read from; its position changes.
@@ -110,6 +122,7 @@ def iter_units(
         iterations: Number of units to read; all by default.
         allow_truncated: Stop without an error where the file ends if at least one unit is complete, and ignore
             trailing bytes.
+        allow_trailing: Ignore trailing bytes; `fp` is then at the first of them after the last unit.
 
     Raises:
         CorruptError: A unit violates a rule of the format.
@@ -120,7 +133,13 @@ def iter_units(
     stored = head.header.iterations
     if iterations is not None and not 1 <= iterations <= stored:
         raise RncOptionError(f"{iterations} iterations, the file has {stored}")
-    return _generate_units(fp, head, stored if iterations is None else iterations, allow_truncated=allow_truncated)
+    return _generate_units(
+        fp,
+        head,
+        stored if iterations is None else iterations,
+        allow_truncated=allow_truncated,
+        allow_trailing=allow_trailing or allow_truncated,
+    )
 
 
 def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) -> tuple[int, ...]:
@@ -138,7 +157,7 @@ def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) ->
         CorruptError: Another chunk stands in place of a unit.
     """
     sizes: list[int] = []
-    end = fp.seek(0, io.SEEK_END)
+    end = end_position(fp)
     position = head.units_offset
     wanted = head.header.iterations if iterations is None else iterations
     while len(sizes) < wanted and position + CHUNK_PREFIX.size <= end:
@@ -152,6 +171,25 @@ def unit_sizes(fp: ByteSource, head: FileHead, iterations: int | None = None) ->
             break
         sizes.append(size)
     return tuple(sizes)
+
+
+def end_position(fp: ByteSource) -> int:
+    """Move to the end of a file object and return its position."""
+    fp.seek(0, io.SEEK_END)
+    return fp.tell()  # `seek` of an mmap returns nothing before Python 3.13
+
+
+def trailing_bytes(fp: ByteSource, head: FileHead, sizes: tuple[int, ...]) -> int:
+    """Return the number of bytes after the last unit, 0 if the file is truncated.
+
+    Args:
+        fp: The file object that `head` was read from; its position changes.
+        head: Result of `read_head`.
+        sizes: Result of `unit_sizes` for all units.
+    """
+    if len(sizes) < head.header.iterations:
+        return 0
+    return end_position(fp) - head.units_offset - sum(sizes)
 
 
 def verify(source: bytes | bytearray | memoryview | ByteSource) -> FileHead:
@@ -218,7 +256,9 @@ def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, b
             check_unknown(chunk_type)
 
 
-def _generate_units(fp: ByteSource, head: FileHead, iterations: int, *, allow_truncated: bool) -> Iterator[Unit]:
+def _generate_units(
+    fp: ByteSource, head: FileHead, iterations: int, *, allow_truncated: bool, allow_trailing: bool
+) -> Iterator[Unit]:
     fp.seek(head.units_offset)
     reader = Reader(fp)
     reader.declared = head.header.iterations
@@ -231,6 +271,6 @@ def _generate_units(fp: ByteSource, head: FileHead, iterations: int, *, allow_tr
                 return
             raise
         reader.complete += 1
-        if reader.complete == reader.declared and not allow_truncated and reader.read_at_most(1):
-            raise CorruptError("trailing bytes after the last iteration")
+        if reader.complete == reader.declared and not allow_trailing and reader.read_at_most(1):
+            raise CorruptError("trailing bytes after the last iteration; opening the image ignores them")
         yield unit

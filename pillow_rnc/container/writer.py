@@ -62,7 +62,7 @@ def build(file: RncFile) -> bytes:
 def truncate(data: bytes, iterations: int) -> bytes:
     """Return the file truncated after `iterations` units; nothing is decoded, everything copied is checked.
 
-    Unknown ancillary chunks are copied if their fourth letter is lower case.
+    Trailing bytes are left out. Unknown ancillary chunks are copied if their fourth letter is lower case.
 
     Raises:
         RncFileError: The part that is kept violates a rule of the format, or the file ends within it.
@@ -70,7 +70,7 @@ def truncate(data: bytes, iterations: int) -> bytes:
     """
     fp = io.BytesIO(data)
     head = read_head(fp)
-    read_units(fp, head, iterations)
+    read_units(fp, head, iterations, allow_trailing=True)
     end = head.units_offset + sum(unit_sizes(fp, head, iterations))
     if iterations == head.header.iterations:
         return data[:end]

@@ -22,6 +22,8 @@ from pillow_rnc.entropy.schedule import schedule_from_tensors
 from pillow_rnc.entropy.significance import AllCoded, ScheduleCoded
 from pillow_rnc.entropy.tensors import EntropyTensors, Pass, cells_of
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.entropy import EntropyKernel, EntropyTile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,6 +79,7 @@ class EntropyModel:
         self._fast = FastTensors(tensors)
         self._float64: FastTensors | None = None
         self._fast_is_exact: bool | None = None
+        self._kernels: dict[str, EntropyKernel | None] = {}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], passes: Iterable[Sequence[int]]) -> EntropyModel:
@@ -112,6 +115,19 @@ class EntropyModel:
             "float32 matrix products are inexact on this machine: codes are computed in slower integer arithmetic"
         )
         return ReferenceState(self._tensors, grid_h, grid_w)
+
+    def kernel_tile(self, grid_h: int, grid_w: int) -> EntropyTile | None:
+        """Return a coder of a tile of grid_h x grid_w cells in the native kernel; None if NumPy has to code it."""
+        name = library.chosen()
+        if name is None or self.schedule is None:
+            return None
+        if name not in self._kernels:
+            try:
+                self._kernels[name] = EntropyKernel(self._tensors, self.schedule, name)
+            except WeightsError:  # a network beyond its limits
+                self._kernels[name] = None
+        kernel = self._kernels[name]
+        return None if kernel is None else EntropyTile(kernel, grid_h, grid_w)
 
     def float64_state(self, grid_h: int, grid_w: int) -> EntropyState | None:
         """Return the initial state as `start` does, but in float64; None if `start` uses no floating-point products."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from pillow_rnc.container.records import CodeShape, Coding, Segment
 from pillow_rnc.container.validation import codes_crc_mismatch, segment_violations
+from pillow_rnc.entropy.kernel_segments import decode_segment, encode_segment
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.significance import count_set_inferred
 from pillow_rnc.entropy.tensors import cells_of
@@ -117,8 +118,11 @@ class TileEncoder:
     def __init__(self, model: EntropyModel, grid_h: int, grid_w: int) -> None:
         self._model = model
         self._shape = CodeShape(model.code_channels, grid_h, grid_w)
-        self._state = model.start(grid_h, grid_w)
         self._iteration = 0
+        self._kernel = model.kernel_tile(grid_h, grid_w)
+        if self._kernel is not None:
+            return
+        self._state = model.start(grid_h, grid_w)
         self._coded_bits = model.coded_bits(grid_h, grid_w)
         self._previous: NDArray[np.int8] | None = None
 
@@ -135,6 +139,10 @@ class TileEncoder:
         if plane.shape != self._shape or self._iteration >= self._model.iterations:
             msg = f"codes {plane.shape} of iteration {self._iteration} do not fit the model"
             raise ValueError(msg)
+        if self._kernel is not None:
+            segment = encode_segment(self._kernel, plane)
+            self._iteration += 1
+            return segment
         plane, coded_bits = np.array(plane, order="C"), self._coded_bits  # a copy, as `code_plane` modifies it
         if count := count_set_inferred(coded_bits, plane):
             msg = f"iteration {self._iteration}: {count} inferred bits are set, must be 0"
@@ -190,10 +198,13 @@ class TileDecoder:
     def __init__(self, model: EntropyModel, grid_h: int, grid_w: int, *, tile: int = 0) -> None:
         self.shape = CodeShape(model.code_channels, grid_h, grid_w)
         self._model = model
-        self._state = model.start(grid_h, grid_w)
         self._tile = tile
         self._iteration = 0
         self._stopped = False
+        self._kernel = model.kernel_tile(grid_h, grid_w)
+        if self._kernel is not None:
+            return
+        self._state = model.start(grid_h, grid_w)
         self._coded_bits = model.coded_bits(grid_h, grid_w)
         # Packed code planes decoded so far, in case the network has to start again in float64.
         self._planes: list[NDArray[np.uint8]] = []
@@ -228,11 +239,13 @@ class TileDecoder:
             msg = f"{place}: the model can code {self._model.iterations} iterations"
             raise UnsupportedError(msg)
         try:
-            plane = self._decode(segment)
+            plane = self._decode(segment) if self._kernel is None else decode_segment(self._kernel, segment)
         except CorruptError as cause:
             msg = f"{place}: {cause}"
             raise CorruptError(msg) from cause
         self._iteration += 1
+        if self._kernel is not None:
+            return plane
         self._planes.append(np.packbits(plane))
         self._pending.append(self._coded_bits.finish(plane))
         return plane

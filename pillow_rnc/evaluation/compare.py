@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> Record:
     plan = ComparisonPlan(codec, arguments.iterations, shown, arguments.max_pixels, cache_folder=arguments.cache)
     # `disable=None` draws the bar on a terminal only.
     bar = tqdm(total=len(arguments.files) * (1 + len(shown)), leave=False, disable=arguments.quiet or None)
-    with bar, atomic_replace(arguments.page.resolve()) as temporary, temporary.open("wb") as out:
+    with bar, atomic_replace(arguments.page) as temporary, temporary.open("wb") as out:
         page_bytes = write_page(arguments.files, plan, out, bar.update)
     record = {"page": str(arguments.page), "pictures": len(arguments.files), "page_bytes": page_bytes}
     if missing:

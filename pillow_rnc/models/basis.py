@@ -9,7 +9,7 @@ means: ITU-T T.800 annex F.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,3 +82,15 @@ def coefficient_weights() -> NDArray[np.float64]:
     """Return what each coefficient of luma, Cb and Cr is multiplied by, [192]."""
     luma = hvs_weights() ** _WEIGHT_EXPONENT
     return np.concatenate([luma, _CHROMA_WEIGHT * luma, _CHROMA_WEIGHT * luma])
+
+
+def transform_constants() -> dict[str, Any]:
+    """Return all numbers of the transform, as the native kernel takes them; see `kernel.network.NetworkKernel`."""
+    return {
+        "cosines": _cosines(BLOCK),
+        "weights": coefficient_weights(),
+        "colours": np.array(YCBCR),
+        "overlap": overlap_filter(),
+        "lifting": LIFTING,
+        "lifting_gain": LIFTING_GAIN,
+    }

@@ -1,4 +1,4 @@
-"""Settings that belong to the whole process, overridden for as long as some thread needs it; and locks for forks.
+"""Settings that belong to the whole process, overridden for as long as some thread needs it.
 
 NumPy's BLAS and torch hold numbers of threads and precisions that the codec has to change while it computes. Threads
 may compute side by side, the host program may change a setting meanwhile, and a child may be forked at any time.
@@ -7,36 +7,16 @@ may compute side by side, the host program may change a setting meanwhile, and a
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pillow_rnc.models.fork_safety import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 FoundT = TypeVar("FoundT")
 RequestT = TypeVar("RequestT")
-
-
-class ForkLock:
-    """A lock for ``with`` that is free in every forked child; the thread that holds it must not fork.
-
-    It lives as long as its process, so it is for modules, not for objects that come and go.
-    """
-
-    def __init__(self) -> None:
-        self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self._lock.release()
 
 
 class ProcessSetting(Generic[FoundT, RequestT]):

@@ -12,9 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
+from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
-from pillow_rnc.models.process_settings import ForkLock
+from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +72,13 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         WeightsError: The weights do not fit the model's configuration.
     """
     if device == CPU and can_run(weights.config):
+        instruction_set = library.chosen()
+        if instruction_set is not None:
+            return partial(KernelTiles, _kernel_of(weights, weights.config, instruction_set))
         return partial(NumpyTiles, _operands_of(weights, weights.config))
     try:
-        from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
+        with importing:
+            from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -87,6 +94,7 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
 
 _lock = ForkLock()
 _operands: dict[bytes, NetworkWeights] = {}
+_kernels: dict[tuple[bytes, str], NetworkKernel] = {}
 
 
 def _operands_of(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
@@ -95,6 +103,16 @@ def _operands_of(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
         if weights.model_id not in _operands:
             _operands[weights.model_id] = NetworkWeights(weights, config)
         return _operands[weights.model_id]
+
+
+def _kernel_of(weights: Weights, config: EmbeddedConfig, instruction_set: str) -> NetworkKernel:
+    """Return the kernel's copy of the operands of a model; made once in a process."""
+    operands = _operands_of(weights, config)
+    with _lock:
+        key = weights.model_id, instruction_set
+        if key not in _kernels:
+            _kernels[key] = NetworkKernel(operands, transform_constants(), instruction_set)
+        return _kernels[key]
 
 
 class FallBackTiles:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from pillow_rnc.models.fork_safety import importing
 from pillow_rnc.models.process_settings import ProcessSetting
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class _Library(Protocol):
 
 @cache
 def _libraries() -> Sequence[_Library]:
-    import numpy as np  # noqa: F401 -- its library must be loaded to be found
-    from threadpoolctl import ThreadpoolController
+    with importing:
+        import numpy as np  # noqa: F401 -- its library must be there to be found
+        from threadpoolctl import ThreadpoolController
 
     found: Sequence[_Library] = ThreadpoolController().select(user_api="blas").lib_controllers
     return found

@@ -15,7 +15,8 @@ import torch
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
 from pillow_rnc.models.families import make_network
-from pillow_rnc.models.process_settings import ForkLock, ProcessSetting
+from pillow_rnc.models.fork_safety import ForkLock
+from pillow_rnc.models.process_settings import ProcessSetting
 from pillow_rnc.models.threads import threads_per_product
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pillow_rnc.errors import RncOptionError, UnsupportedError, WeightsError
 from pillow_rnc.models.config import config_from_json
-from pillow_rnc.models.process_settings import ForkLock
+from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,11 +143,12 @@ def weights_for(header: Header) -> Weights:
 
 @cache
 def _load(release: Release) -> Weights:
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as load_tensors
+    with importing:
+        import numpy as np
+        from safetensors import SafetensorError
+        from safetensors.numpy import load as load_tensors
 
-    from pillow_rnc.entropy.model import EntropyModel
+        from pillow_rnc.entropy.model import EntropyModel
 
     data = _read(release.path)
     digest = hashlib.sha256(data).hexdigest()

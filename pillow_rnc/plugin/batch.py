@@ -10,17 +10,18 @@ from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
 from pillow_rnc.errors import RncFileError
+from pillow_rnc.plugin.decoding import decode_together
 from pillow_rnc.plugin.encoding import encode_images
-from pillow_rnc.plugin.image_file import RncImageFile, load_together
 from pillow_rnc.plugin.opening import open_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from PIL import Image
     from PIL._typing import StrOrBytesPath
 
     from pillow_rnc.codec.execution import OnProgress
+    from pillow_rnc.plugin.image_file import RncImageFile
 
 
 def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  # noqa: ANN401 -- as Image.save
@@ -85,6 +86,19 @@ def decode_batch(
             except RncFileError as error:
                 error.add_note(f"in file {index} of the batch, counted from 0")
                 raise
-        load_together(images)
+        _load_together(images)
         unless_returned.pop_all()
     return images
+
+
+def _load_together(images: Sequence[RncImageFile]) -> None:
+    """Load images that were opened with the same options, have been read ahead, and are neither loaded nor shared.
+
+    Raises:
+        RncFileError: Codes of a file are damaged.
+    """
+    files = [im._read() for im in images]  # noqa: SLF001 -- of our own class
+    if images:
+        for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
+            im._set_samples(samples.tobytes())  # noqa: SLF001
+            im.load()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pillow_rnc.container import alpha
 from pillow_rnc.errors import WorkLimitError
+from pillow_rnc.models.fork_safety import importing
 from pillow_rnc.plugin.defaults import default_max_work
 from pillow_rnc.plugin.modes import from_pixels
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
     """Return the samples of an image, uint8 [height, width, bands], and call `on_iteration` on the way if it is set."""
-    from pillow_rnc.codec import decoder
-    from pillow_rnc.models import weights
+    with importing:
+        from pillow_rnc.codec import decoder
+        from pillow_rnc.models import weights
 
     _check_work(file.header, len(file.units), options)
     execution = options.resolved_execution()
@@ -43,8 +45,9 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
 
 def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDArray[uint8]]:
     """Return the samples of several images, each as `decode_samples` does; `region` and `on_iteration` are ignored."""
-    from pillow_rnc.codec import decoder
-    from pillow_rnc.models import weights
+    with importing:
+        from pillow_rnc.codec import decoder
+        from pillow_rnc.models import weights
 
     for file in files:
         _check_work(file.header, len(file.units), options)
@@ -60,8 +63,9 @@ def iter_images(
     header: Header, blob: bytes | None, units: Iterable[Unit], options: LoadOptions
 ) -> Iterator[Image.Image]:
     """Yield the image after each unit; a unit is asked for when its image is."""
-    from pillow_rnc.codec import decoder
-    from pillow_rnc.models import weights
+    with importing:
+        from pillow_rnc.codec import decoder
+        from pillow_rnc.models import weights
 
     _check_work(header, min(header.iterations, options.iterations or header.iterations), options)
     execution = options.resolved_execution()
@@ -75,7 +79,8 @@ def _decode_stepwise(
     file: RncFile, plane: NDArray[uint8] | None, model: Weights, options: LoadOptions, execution: ExecutionOptions
 ) -> NDArray[uint8]:
     """Return the samples of an image after its last unit, and call `on_iteration` after each."""
-    from pillow_rnc.codec import decoder
+    with importing:
+        from pillow_rnc.codec import decoder
 
     assert options.on_iteration is not None
     header = file.header

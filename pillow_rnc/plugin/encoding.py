@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pillow_rnc.container import alpha, writer
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.models.fork_safety import importing
 from pillow_rnc.plugin.metadata import metadata_for_save
-from pillow_rnc.plugin.modes import keeps_colour_space, native_mode, to_pixels
+from pillow_rnc.plugin.modes import native_mode, to_pixels
 from pillow_rnc.plugin.options import SaveOptions
 from pillow_rnc.plugin.rate_control import truncated_to_psnr, truncated_to_size
 
@@ -50,8 +51,10 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
         raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, complete and unchanged")
     sources = [_source(im, params) for im in images]
 
-    from pillow_rnc.codec import encoder
-    from pillow_rnc.models import weights
+    with importing:
+        from pillow_rnc.codec import encoder
+        from pillow_rnc.container import schema  # noqa: F401 -- for writer.build
+        from pillow_rnc.models import weights
 
     model = weights.load(options.model)
     encoded = encoder.encode_many(
@@ -66,10 +69,17 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
     return [_file(*pair, options, model) for pair in zip(sources, encoded, strict=True)]
 
 
+def build_copy(file: RncFile) -> bytes:
+    """Return the bytes of a file whose records were read from another."""
+    with importing:
+        from pillow_rnc.container import schema  # noqa: F401 -- for writer.build
+    return writer.build(file)
+
+
 def _source(im: Image.Image, params: Mapping[str, Any]) -> _Source:
     im.load()  # some formats know metadata and mode only then
     mode = native_mode(im)
-    metadata = metadata_for_save(im, params, keep_icc=keeps_colour_space(im))
+    metadata = metadata_for_save(im, params, mode)
     return _Source(mode, metadata, *to_pixels(im, mode))
 
 

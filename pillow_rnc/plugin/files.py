@@ -6,12 +6,14 @@ Must not load torch, numpy, construct or Pillow.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from contextlib import suppress
+from io import BytesIO
 from typing import IO, TYPE_CHECKING, TypedDict
 
 from pillow_rnc.container import reader, writer
-from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.file_io import atomic_write, opened, write_stream
+from pillow_rnc.errors import RncFileError, RncOptionError
+from pillow_rnc.plugin.file_io import opened, write_target
+from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.rate_control import file_sizes, iterations_within
 from pillow_rnc.plugin.validation import check_option
 
@@ -36,6 +38,7 @@ class FileInfo(TypedDict):
         file_bytes: Length of the file in bytes.
         bytes_before_iterations: Length of header, metadata and alpha together.
         bytes_per_iteration: Length of each stored iteration.
+        trailing_bytes: Length of what follows the last iteration and does not belong to the image.
         bpp: Bits per pixel of the whole file.
         metadata_bytes: Length of each kind of metadata.
         alpha_bytes: Length of the compressed alpha plane.
@@ -54,6 +57,7 @@ class FileInfo(TypedDict):
     file_bytes: int
     bytes_before_iterations: int
     bytes_per_iteration: list[int]
+    trailing_bytes: int
     bpp: float
     metadata_bytes: dict[str, int]
     alpha_bytes: int
@@ -74,7 +78,8 @@ def info(fp: FilePath | IO[bytes]) -> FileInfo:
     with opened(fp) as source:
         head = reader.read_head(source)
         sizes = reader.unit_sizes(source, head)
-        file_bytes = source.seek(0, os.SEEK_END)
+        trailing_bytes = reader.trailing_bytes(source, head, sizes)
+        file_bytes = reader.end_position(source)
     header, grid = head.header, head.header.grid
     return FileInfo(
         version=header.version,
@@ -90,6 +95,7 @@ def info(fp: FilePath | IO[bytes]) -> FileInfo:
         file_bytes=file_bytes,
         bytes_before_iterations=head.units_offset,
         bytes_per_iteration=list(sizes),
+        trailing_bytes=trailing_bytes,
         bpp=8 * file_bytes / (header.width * header.height),
         metadata_bytes={name: len(value) for name, value in head.metadata.items()},
         alpha_bytes=len(head.alpha or b""),
@@ -98,6 +104,8 @@ def info(fp: FilePath | IO[bytes]) -> FileInfo:
 
 def verify(fp: FilePath | IO[bytes]) -> None:
     """Check every length and checksum of a file without decoding it, as `Image.verify` does.
+
+    This is stricter than decoding, which ignores bytes after the last iteration with an `RncWarning`.
 
     Args:
         fp: Path or binary file object, which is read from its start as with `info`.
@@ -117,10 +125,10 @@ def truncate(
     iterations: int | None = None,
     target_size: int | None = None,
 ) -> int:
-    """Truncate a file to fewer iterations without decoding it.
+    """Truncate a file to fewer iterations without decoding it; bytes after the last iteration are left out.
 
     Args:
-        src: Path or binary file object, which is read from its start as with `info`.
+        src: Path or binary file object, which is read from its start as with `info`; a pipe is read completely.
         dst: Path or binary file object, which is written at its position; a path is replaced atomically at the end, and
             may be that of `src`.
         iterations: Number of iterations to keep, at most those that the file has.
@@ -145,9 +153,12 @@ def truncate(
             source.seek(0)
         else:
             kept = check_option("iterations", iterations)
-        data = writer.truncate(source.read(), kept)
-    if isinstance(dst, (str, bytes, os.PathLike)):
-        atomic_write(Path(os.fsdecode(dst)), data)
-    else:
-        write_stream(dst, data)
+        contents = source.read()
+    data = writer.truncate(contents, kept)
+    with suppress(RncFileError):  # damage behind the part that is kept
+        fp = BytesIO(contents)
+        head = reader.read_head(fp)
+        fp.seek(-reader.trailing_bytes(fp, head, reader.unit_sizes(fp, head)), os.SEEK_END)
+        warn_of_trailing_bytes(fp)
+    write_target(dst, data)
     return kept

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageFile
 
-from pillow_rnc.container import alpha, reader, writer
+from pillow_rnc.container import alpha, reader
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.errors import SignatureError
-from pillow_rnc.plugin.decoding import decode_samples, decode_together, iter_images
-from pillow_rnc.plugin.file_io import atomic_write, write_stream
+from pillow_rnc.models.fork_safety import ObjectLock
+from pillow_rnc.plugin.decoding import decode_samples, iter_images
+from pillow_rnc.plugin.encoding import build_copy, encode_images
+from pillow_rnc.plugin.file_io import is_format, write_target
+from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
+from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from PIL._imaging import PixelAccess
     from PIL._typing import StrOrBytesPath
@@ -57,12 +59,15 @@ class RncImageFile(ImageFile.ImageFile):
     _head: FileHead | None = None
     _source: RncFile | None = None
     _digest: bytes | None = None
+    _samples: bytes | None = None
     _options = LoadOptions()
-    _loading = threading.RLock()
+    _loading = ObjectLock()
+    _process: int | None = None
 
     def _open(self) -> None:
         assert self.fp is not None
-        self._loading = threading.RLock()
+        self._loading = ObjectLock()
+        self._process = os.getpid()
         try:
             self._head = reader.read_head(self.fp)
         except SignatureError as error:
@@ -122,22 +127,29 @@ class RncImageFile(ImageFile.ImageFile):
         if self.fp is None or self._head is None:
             msg = "verify must be called directly after open"
             raise RuntimeError(msg)
+        self._reopen_after_fork()
         reader.verify_body(self.fp, self._head)
         super().verify()
 
     def load(self) -> PixelAccess | None:
-        """Decode the image at the first call; threads that share it wait for each other."""
-        with self._loading:
-            if self.tile and self._head is not None and self._digest is None:
-                file = self._read()
-                self._set_samples(decode_samples(file, self._options).tobytes())
-            return super().load()
+        """Decode the image at the first call; threads that share it wait for each other, and forked children do not."""
+        with self._loading.held():
+            if self.tile and self._head is not None:
+                if self._samples is None:
+                    self._reopen_after_fork()
+                    self._set_samples(decode_samples(self._read(), self._options).tobytes())
+                assert self._samples is not None
+                # Also when a fork interrupted this between any two steps.
+                self._release()
+                self.fp = BytesIO(self._samples)
+            pixels = super().load()
+            self._samples = None
+            return pixels
 
     def _set_samples(self, samples: bytes) -> None:
         """Make the decoded samples what the image is read from, in place of the file."""
         self._digest = _digest(samples)
-        self._release()
-        self.fp = BytesIO(samples)
+        self._samples = samples
 
     def _release(self) -> None:
         """Close the file if it was opened for this image alone."""
@@ -145,23 +157,30 @@ class RncImageFile(ImageFile.ImageFile):
             self.fp.close()
             self.fp = None
 
+    def _reopen_after_fork(self) -> None:
+        """Read the file at a position of this process, if the image was opened by its parent."""
+        if self._process != os.getpid():
+            if self.fp is not None:
+                self.fp = reopened_after_fork(self.fp, owned=bool(self._exclusive_fp))
+            self._process = os.getpid()
+
     def load_seek(self, pos: int) -> None:
         """Do nothing: the only tile starts at 0. That this method exists makes `ImageFile.Parser` wait for all data."""
 
     def save(self, fp: StrOrBytesPath | IO[bytes], format: str | None = None, **params: Any) -> None:  # noqa: A002, ANN401
-        """Save as `Image.save` does; into `.rnc`, an unchanged image is copied or truncated, not encoded again."""
+        """Save as `Image.save` does; into `.rnc`, an unchanged image is copied or truncated, not encoded again.
+
+        A path is replaced atomically: after an error or an interruption, the file is as it was before.
+        """
         # Options set on the image take precedence over the keywords, as with Pillow.
         wanted = {**params, **getattr(self, "encoderinfo", {})}
-        file = self._copied_file(wanted) if _is_rnc(fp, format) and not wanted.get("append_images") else None
-        if file is None:
+        if not is_format(fp, format, FORMAT, EXTENSION) or wanted.get("append_images"):
             super().save(fp, format, **params)
             return
+        file = self._copied_file(wanted)
         # Complete before the target is opened, which may be the file that this image came from.
-        data = writer.build(file)
-        if isinstance(fp, (str, bytes, os.PathLike)):
-            atomic_write(Path(os.fsdecode(fp)), data)
-        else:
-            write_stream(fp, data)
+        data = encode_images([self], wanted)[0] if file is None else build_copy(file)
+        write_target(fp, data)
 
     def _describe_pixels(self) -> None:
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
@@ -190,7 +209,7 @@ class RncImageFile(ImageFile.ImageFile):
         if self._source is not None and len(self._source.units) >= self.iterations:
             units = self._source.units[: self.iterations]  # read already; `fp` may hold pixels now
         elif self.fp is not None:
-            units = self._units(self.fp, self._head, self.iterations)
+            units = self._units(self._head, self.iterations)
         else:
             msg = "operation on closed image"
             raise ValueError(msg)
@@ -198,16 +217,20 @@ class RncImageFile(ImageFile.ImageFile):
             image.info = dict(self.info)
             yield image
 
-    def _units(self, fp: IO[bytes], head: FileHead, iterations: int) -> Iterator[Unit]:
+    def _units(self, head: FileHead, iterations: int) -> Iterator[Unit]:
         """Yield units, each read from the file when it is asked for, whatever else is read from it in between."""
-        units = reader.iter_units(fp, head, iterations, allow_truncated=self._allows_truncated())
+        fp = CurrentFile(lambda: self.fp)
+        units = reader.iter_units(fp, head, iterations, allow_truncated=self._allows_truncated(), allow_trailing=True)
         position = head.units_offset
         for index in range(iterations):
-            with self._loading:
-                if self.fp is fp:
+            with self._loading.held():
+                if self._digest is None and self.fp is not None:
+                    self._reopen_after_fork()
                     fp.seek(position)
                     unit = next(units, None)
                     position = fp.tell()
+                    if unit is not None and index + 1 == head.header.iterations:
+                        warn_of_trailing_bytes(fp)
                 elif self._source is not None:
                     unit = self._source.units[index] if index < len(self._source.units) else None
                 else:
@@ -226,7 +249,13 @@ class RncImageFile(ImageFile.ImageFile):
             if self.fp is None or self._head is None:
                 msg = "operation on closed image"
                 raise ValueError(msg)
-            units = reader.read_units(self.fp, self._head, self.iterations, allow_truncated=self._allows_truncated())
+            self._reopen_after_fork()
+            tolerant = self._allows_truncated()
+            units = reader.read_units(
+                self.fp, self._head, self.iterations, allow_truncated=tolerant, allow_trailing=True
+            )
+            if len(units) == self._head.header.iterations:
+                warn_of_trailing_bytes(self.fp)
             self._options = replace(self._options, iterations=len(units))
             header = replace(self._head.header, iterations=len(units))
             self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
@@ -249,9 +278,9 @@ class RncImageFile(ImageFile.ImageFile):
         iterations = options.copied_iterations(self.iterations)
         if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
             return None
-        with self._loading:
+        with self._loading.held():
             file = self._read()
-        file = replace(file, metadata=metadata_for_save(self, params))
+        file = replace(file, metadata=metadata_for_save(self, params, file.header.mode))
         if file.alpha is not None:
             file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
         return truncated_to_size(truncated(file, min(iterations, len(file.units))), options)
@@ -265,26 +294,5 @@ class RncImageFile(ImageFile.ImageFile):
         return same_kind and self._source is not None and _digest(self.tobytes()) == self._digest
 
 
-def load_together(images: Sequence[RncImageFile]) -> None:
-    """Load images that were opened with the same options, have been read ahead, and are neither loaded nor shared.
-
-    Raises:
-        RncFileError: Codes of a file are damaged.
-    """
-    files = [im._read() for im in images]  # noqa: SLF001 -- of our own class
-    if images:
-        for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
-            im._set_samples(samples.tobytes())  # noqa: SLF001
-            im.load()
-
-
 def _digest(samples: bytes) -> bytes:
     return hashlib.blake2b(samples, digest_size=16).digest()
-
-
-def _is_rnc(fp: StrOrBytesPath | IO[bytes], format_name: str | None) -> bool:
-    """Whether `Image.save` would write this format."""
-    if format_name:
-        return format_name.upper() == FORMAT
-    name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")
-    return isinstance(name, (str, bytes, os.PathLike)) and os.fsdecode(name).lower().endswith(EXTENSION)

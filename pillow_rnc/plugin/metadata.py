@@ -1,64 +1,86 @@
 """Conversion between the metadata of a file, and `Image.info` with the keywords of ``save``.
 
 Each kind is copied from the image by default, and left out if its keyword is empty or None.
-Contents are opaque: only Pillow parses them, and only on request, so damaged EXIF never prevents decoding.
+What the caller passes is stored as it is, or is an error. What an image carries along is left out with an `RncWarning`
+if a file cannot hold it, or if it describes another image than the one that is stored.
+docs/metadata.md has the table.
 """
 
 from __future__ import annotations
 
-import struct
+import math
+import re
 from typing import TYPE_CHECKING, Any, cast
 
-from PIL import Image
+from PIL import Image, ImageFile
 
-from pillow_rnc.container.records import MAX_METADATA_BYTES, MAX_METADATA_TOTAL_BYTES, pack_dpi, unpack_dpi
+from pillow_rnc.container.records import (
+    MAX_METADATA_BYTES,
+    MAX_METADATA_TOTAL_BYTES,
+    METADATA_TYPES,
+    pack_dpi,
+    unpack_dpi,
+)
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.plugin import exif as exif_bytes
 from pillow_rnc.plugin.defaults import current_defaults
+from pillow_rnc.plugin.exif import EXIF_PREFIX
+from pillow_rnc.plugin.modes import icc_colour_space, keeps_colour_space
+from pillow_rnc.plugin.notices import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_EXIF_PREFIX = b"Exif\0\0"
-
-_LAYOUT_TAGS = frozenset(
-    {*range(254, 260), 262, 266, 273, *range(277, 281), 284, 292, 293, 301, 317, *range(320, 326), 330, 332}
-    | {*range(336, 344), 347, *range(512, 522), *range(529, 533), 700, 34675}
+_RAW_PROFILES = {"icc_profile": ("icc", "icm"), "exif": ("exif", "APP1"), "xmp": ("xmp",)}
+"""Types of profiles that ImageMagick writes into text chunks of PNG, in hexadecimal."""
+_COMMENT_KEY = "Comment"
+"""Keyword of PNG for what other formats call the comment."""
+_TEXT_CHUNKS_KEPT = frozenset(
+    {
+        _COMMENT_KEY,
+        "XML:com.adobe.xmp",
+        *(f"Raw profile type {kind}" for kinds in _RAW_PROFILES.values() for kind in kinds),
+    }
 )
-"""Tags of TIFF 6.0 that describe how that file stores its samples; XMP and ICC profile, which are stored apart."""
-_NESTED_TAGS = frozenset({0x8769, 0x8825})
-"""Pointers to the EXIF and GPS directories."""
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""")
+_CARRIED_ORDER = ("dpi", "icc_profile", "exif", "xmp", "comment")
+"""What is stored first where not everything fits."""
 
 
-def metadata_for_save(im: Image.Image, params: Mapping[str, Any], *, keep_icc: bool = True) -> dict[str, bytes]:
+def metadata_for_save(im: Image.Image, params: Mapping[str, Any], mode: str) -> dict[str, bytes]:
     """Return the metadata to store, by the keys of `RncFile.metadata`.
 
     Args:
         im: The image, which is not changed.
         params: The keywords of ``save``; a keyword that is present overrides the image.
-        keep_icc: Whether the colour profile of the image describes the stored colours.
+        mode: Mode in which the image is stored.
 
     Raises:
-        RncOptionError: A value has the wrong type or is too long.
+        RncOptionError: A keyword has the wrong type or is too long.
     """
-    carried = {**im.info, "exif": _current_exif(im)}
-    if not current_defaults().keep_metadata:
-        # The image would look different without its profile.
-        carried = {"icc_profile": carried.get("icc_profile")}
-    if not keep_icc:
-        carried.pop("icc_profile", None)
-    metadata = {}
-    for key, to_bytes in _TO_BYTES.items():
-        value = to_bytes(key, params[key]) if key in params else _carried_bytes(key, carried.get(key))
+    passed = {key: to_bytes(key, params[key]) for key, to_bytes in _TO_BYTES.items() if key in params}
+    for key, value in passed.items():
         if len(value) > MAX_METADATA_BYTES:
             msg = f"{key} of {len(value)} bytes is not allowed, at most {MAX_METADATA_BYTES}; {key}=None omits it"
             raise RncOptionError(msg)
-        if value:
-            metadata[key] = value
+    metadata = {key: value for key, value in passed.items() if value}
     total = sum(map(len, metadata.values()))
     if total > MAX_METADATA_TOTAL_BYTES:
         msg = f"{' and '.join(metadata)} of {total} bytes in all, at most {MAX_METADATA_TOTAL_BYTES}"
         raise RncOptionError(msg)
-    return metadata
+    for key in _CARRIED_ORDER:
+        # An image would look different without its profile.
+        if key in passed or not (key == "icc_profile" or current_defaults().keep_metadata):
+            continue
+        value = _carried_bytes(im, key, mode)
+        limit = min(MAX_METADATA_BYTES, MAX_METADATA_TOTAL_BYTES - sum(map(len, metadata.values())))
+        if len(value) > limit:
+            warn(f"{key} of the image is left out: it has {len(value)} bytes, the file has room for {limit}")
+        elif value:
+            metadata[key] = value
+    if current_defaults().keep_metadata:
+        _warn_of_other_contents(im, params)
+    return {key: metadata[key] for key in METADATA_TYPES if key in metadata}
 
 
 def info_from_metadata(metadata: Mapping[str, bytes]) -> dict[str, Any]:
@@ -66,55 +88,122 @@ def info_from_metadata(metadata: Mapping[str, bytes]) -> dict[str, Any]:
     info: dict[str, Any] = dict(metadata)
     if "exif" in info:
         # With the prefix, as in JPEG, so that programs can pass it on to any format.
-        info["exif"] = _EXIF_PREFIX + info["exif"].removeprefix(_EXIF_PREFIX)
+        info["exif"] = EXIF_PREFIX + info["exif"].removeprefix(EXIF_PREFIX)
     if "dpi" in info:
         info["dpi"] = unpack_dpi(info["dpi"])
     return info
 
 
-def _current_exif(im: Image.Image) -> bytes | Image.Exif | None:
-    """Return the EXIF of an image with the changes that were made through `getexif`."""
-    stored = im.info.get("exif")
-    edited = im._exif  # noqa: SLF001 -- getexif() would parse it
-    if edited is None:
-        return stored
-    source = edited._loaded_exif  # noqa: SLF001
-    if source is not None and source != stored and "Raw profile type exif" not in im.info:
-        return stored  # replaced or removed since
-    original = Image.Exif()
+def _carried_bytes(im: Image.Image, key: str, mode: str) -> bytes:
+    """Return the image's own metadata of a kind as far as it describes what is stored, and warn of what is left out."""
+    value = im.info.get(key)
+    if not value and key in _RAW_PROFILES:
+        value = _raw_profile(im, key)
+    if not value and key == "comment" and isinstance(im.info.get(_COMMENT_KEY), str):
+        value = im.info[_COMMENT_KEY]
     try:
-        if hasattr(im, "tag_v2"):
-            edited = _without_layout(edited)
-        if stored:
-            original.load(stored)
-        # The original bytes are kept where possible: they contain maker notes, which Pillow cannot write.
-        changed = original.tobytes() != edited.tobytes()
-    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
-        return stored
-    return edited if changed else stored
-
-
-def _without_layout(tags: Image.Exif) -> Image.Exif:
-    """Return the tags of a TIFF file except those that describe its samples or are stored elsewhere."""
-    kept = Image.Exif()
-    for tag in tags:
-        if tag not in _LAYOUT_TAGS:
-            kept[tag] = tags.get_ifd(tag) if tag in _NESTED_TAGS else tags[tag]
-    return kept
-
-
-def _carried_bytes(key: str, value: object) -> bytes:
-    """Return the image's own metadata of a kind, or nothing if another plugin left a value of the wrong type."""
-    try:
-        return _TO_BYTES[key](key, value)
-    except RncOptionError:
+        data = _TO_BYTES[key](key, value)
+    except RncOptionError as error:
+        if key != "dpi" or not _is_unknown_dpi(value):
+            warn(f"{key} of the image is left out: {error}")
+        data = b""
+    if key == "exif":
+        return _described_exif(im, data)
+    if key == "xmp" and not _is_as_opened(im) and _XMP_ORIENTATION.search(data):
+        warn(f"xmp: the orientation is left out, {_MAY_BE_ROTATED}")
+        return _XMP_ORIENTATION.sub(rb"\g<1>1", data)
+    if key == "icc_profile" and data and not (keeps_colour_space(im) and icc_colour_space(data) in (None, mode[0])):
+        warn(f"icc_profile of the image is left out: it does not describe the stored colours, which are {mode}")
         return b""
+    return data
+
+
+_MAY_BE_ROTATED = (
+    "the image is not the one that was opened and may have been rotated since; "
+    "use ImageOps.exif_transpose, or pass exif and xmp to save"
+)
+
+
+def _described_exif(im: Image.Image, stored: bytes) -> bytes:
+    """Return the EXIF of an image without what describes the image that it was made from."""
+    data = exif_bytes.edited_exif(im, stored)
+    turned = exif_bytes.orientation(data)
+    # An orientation that the program has set itself is kept.
+    if turned not in (None, 1) and not _is_as_opened(im) and turned == exif_bytes.orientation(stored):
+        warn(f"exif: orientation {turned} is left out, {_MAY_BE_ROTATED}")
+        data = exif_bytes.without_orientation(data)
+    if exif_bytes.thumbnail(data):
+        size = exif_bytes.dimensions(data)
+        same = _is_as_opened(im) and not _is_reduced(im) if size is None else sorted(size) == sorted(im.size)
+        if not same:
+            warn("exif: the thumbnail is left out, the image may have been cropped or scaled since")
+            data = exif_bytes.without_thumbnail(data)
+    return data
+
+
+def _is_as_opened(im: Image.Image) -> bool:
+    """Whether an image came from a file and not from an operation on another image, which may have rotated it."""
+    return isinstance(im, ImageFile.ImageFile)
+
+
+def _is_reduced(im: Image.Image) -> bool:
+    """Whether an opened image is known to differ in size from its file."""
+    head = getattr(im, "_head", None)  # of RncImageFile, where a region may have been opened
+    return head is not None and (head.header.width, head.header.height) != im.size
+
+
+def _raw_profile(im: Image.Image, key: str) -> bytes | None:
+    """Return metadata from a text chunk as ImageMagick writes it: name, length, and the bytes in hexadecimal."""
+    for kind in _RAW_PROFILES[key]:
+        text = im.info.get(f"Raw profile type {kind}")
+        if not isinstance(text, str):
+            continue
+        try:
+            data = bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError as error:
+            warn(f"{key} of the image is left out: text chunk 'Raw profile type {kind}' is damaged: {error}")
+            continue
+        if kind == "APP1" and not data.startswith(EXIF_PREFIX):
+            continue
+        return data
+    return None
+
+
+def _warn_of_other_contents(im: Image.Image, params: Mapping[str, Any]) -> None:
+    """Warn of what the image has and no file of this format can hold."""
+    text = getattr(im, "text", None)
+    others = sorted(set(text) - _TEXT_CHUNKS_KEPT) if isinstance(text, dict) else []
+    if others:
+        warn(f"text of the image is left out: {', '.join(others)}")
+    if im.info.get("photoshop"):
+        warn("photoshop of the image is left out, with IPTC")
+    frames = _frame_count(im)
+    if frames > 1 and not params.get("save_all"):
+        warn(f"frames of the image are left out: {frames - 1} of {frames}, RNC holds one")
+
+
+def _frame_count(im: Image.Image) -> int:
+    """Return how many images a file holds as far as is known; the layers of a PSD file are one image, its first."""
+    if im.format == "PSD":
+        return 1
+    try:
+        return getattr(im, "n_frames", 1)
+    except (OSError, EOFError, SyntaxError, ValueError, LookupError):  # those behind the first one are damaged
+        return 1
+
+
+def _is_unknown_dpi(value: object) -> bool:
+    """Whether a resolution states that it is not known, as zero does in BMP and TIFF."""
+    if not isinstance(value, (tuple, list)):
+        return False
+    return any(isinstance(side, (int, float)) and not (math.isfinite(side) and side > 0) for side in value)
 
 
 def _exif_bytes(key: str, value: object) -> bytes:
-    if isinstance(value, Image.Exif):
-        value = value.tobytes() if value else None
-    return _bytes(key, value).removeprefix(_EXIF_PREFIX)
+    data = exif_bytes.serialized(value) if isinstance(value, Image.Exif) else _bytes(key, value)
+    while data.startswith(EXIF_PREFIX):
+        data = data.removeprefix(EXIF_PREFIX)
+    return data
 
 
 def _text_bytes(key: str, value: object) -> bytes:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pillow_rnc.models.fork_safety import importing
+
 if TYPE_CHECKING:
     import os
 
@@ -35,7 +37,8 @@ def models() -> list[ModelInfo]:
     Raises:
         WeightsError: The list of installed models is damaged.
     """
-    from pillow_rnc.models import weights
+    with importing:
+        from pillow_rnc.models import weights
 
     return [_described(release, is_default=index == 0) for index, release in enumerate(weights.releases())]
 
@@ -52,7 +55,8 @@ def register_model(path: str | os.PathLike[str]) -> ModelInfo:
     Raises:
         WeightsError: The file cannot be read.
     """
-    from pillow_rnc.models import weights
+    with importing:
+        from pillow_rnc.models import weights
 
     release = weights.register(Path(path))
     return _described(release, is_default=release == weights.releases()[0])

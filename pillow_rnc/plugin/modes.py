@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.container.records import MAX_SIDE, MODES
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.models.fork_safety import importing
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -66,6 +67,16 @@ def keeps_colour_space(im: Image.Image) -> bool:
     return im.mode not in _OTHER_COLOUR_SPACES
 
 
+def icc_colour_space(profile: bytes) -> str | None:
+    """Return the colour space of an ICC profile as the first letter of a native mode; empty for a space of no mode.
+
+    None if the bytes are not an ICC profile.  Source: ICC.1:2022, section 7.2.
+    """
+    if profile[36:40] != b"acsp":
+        return None
+    return {b"RGB ": "R", b"GRAY": "L"}.get(profile[16:20], "")
+
+
 def to_pixels(im: Image.Image, mode: str) -> tuple[NDArray[uint8], NDArray[uint8] | None]:
     """Return the colours of an image for the codec, and its alpha plane.
 
@@ -77,7 +88,8 @@ def to_pixels(im: Image.Image, mode: str) -> tuple[NDArray[uint8], NDArray[uint8
         uint8 [height, width, 3], in mode L and LA with three equal channels; and
         uint8 [height, width], or None if every pixel is opaque.
     """
-    import numpy as np
+    with importing:
+        import numpy as np
 
     native = im if im.mode == mode else im.convert(mode)
     alpha = np.asarray(native.getchannel("A")) if mode in _WITHOUT_ALPHA else None
@@ -99,7 +111,8 @@ def from_pixels(pixels: NDArray[uint8], alpha: NDArray[uint8] | None, mode: str)
     Returns:
         uint8 [height, width, bands], or [height, width] in mode L.
     """
-    import numpy as np
+    with importing:
+        import numpy as np
 
     if mode not in _WITHOUT_ALPHA:
         return pixels

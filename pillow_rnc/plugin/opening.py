@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from PIL import Image
@@ -71,7 +72,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
     )
     max_pixels = options.pop("max_pixels", None)
     try:
-        im = RncImageFile(fp if isinstance(fp, (str, bytes, os.PathLike)) else rewound(fp))
+        im = _from_path(fp) if isinstance(fp, (str, bytes, os.PathLike)) else RncImageFile(rewound(fp))
     except SyntaxError as error:
         raise SignatureError(str(error)) from error
     with ExitStack() as unless_returned:
@@ -83,6 +84,18 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         im.restrict(LoadOptions.from_validated(options))
         unless_returned.pop_all()
     return im
+
+
+def _from_path(path: StrOrBytesPath) -> RncImageFile:
+    """Open the file of a path, which may be a pipe."""
+    with ExitStack() as unless_returned:
+        file = unless_returned.enter_context(Path(os.fsdecode(path)).open("rb"))
+        source = rewound(file)
+        im = RncImageFile(source, os.fspath(path))
+        im._exclusive_fp = True  # noqa: SLF001 -- of our own class
+        if source is file:
+            unless_returned.pop_all()
+        return im
 
 
 def _check_size(size: tuple[int, int], max_pixels: int | None) -> None:

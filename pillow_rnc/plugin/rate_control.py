@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.container import reader, writer
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.models.fork_safety import importing
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -83,7 +84,8 @@ def truncated_to_psnr(
     Raises:
         RncOptionError: No iteration reaches it; the message gives the best PSNR.
     """
-    from pillow_rnc.codec import decoder
+    with importing:
+        from pillow_rnc.codec import decoder
 
     best_db = 0.0
     images = decoder.iter_images(file.header, file.units, weights, execution=execution)
@@ -98,7 +100,8 @@ def truncated_to_psnr(
 
 
 def _psnr_db(pixels: NDArray[uint8], decoded: NDArray[uint8]) -> float:
-    import numpy as np
+    with importing:
+        import numpy as np
 
     original = pixels if decoded.ndim == pixels.ndim else pixels[..., 0]
     # 16 bits hold the differences exactly, in half the memory of 32.

@@ -6,7 +6,10 @@ Importing `pillow_rnc` registers the format already; an explicit call is one tha
 from __future__ import annotations
 
 import mimetypes as mimetypes_of_python
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
+from io import BufferedRandom
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -112,9 +115,26 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(SIGNATURE)
 
 
-def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 -- Pillow's signature
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    try:
+        data = encode_images([im], im.encoderinfo)[0]
+    except BaseException as error:
+        if not isinstance(error, Exception):  # such as KeyboardInterrupt
+            _remove_empty(fp, filename)
+        raise
     # In one call, so that an error leaves nothing behind in the stream.
-    write_stream(fp, encode_images([im], im.encoderinfo)[0])
+    write_stream(fp, data)
+
+
+def _remove_empty(fp: IO[bytes], filename: str | bytes) -> None:
+    """Remove the file that Pillow has opened for a save, and emptied; it does so itself after errors only."""
+    # Pillow opens for reading and writing; a file that the program has opened is usually another kind of object.
+    if type(fp) is BufferedRandom and fp.name == filename:
+        target = Path(os.fsdecode(filename))
+        with suppress(OSError):
+            if target.is_file() and not target.is_symlink() and target.stat().st_size == 0:
+                fp.close()
+                target.unlink()
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

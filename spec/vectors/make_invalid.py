@@ -41,7 +41,7 @@ class Fault:
         comment: What is wrong.
         data: The bytes.
         expect: Class of the fault.
-        found_in: What a decoder must check to find it: "file" (without the model), "codes" (with it) or "alpha".
+        found_in: What a decoder must check to find it: "file" (without the model), "codes" (with it), "alpha" or "end".
         complete_iterations: Iterations that a tolerant decoder may show; for truncated files.
         weights: The model.
     """
@@ -193,7 +193,7 @@ def _units(base: Draft, odd: Draft) -> Iterator[Fault]:
     wrong = base.with_entry(2, 1, length=0xFFFFFFFC)
     yield Fault("unit-lengths-huge", "lengths of payloads add up to more than 2^32", wrong.bytes())
     yield Fault("unit-extra", "one unit too many", base.bytes() + chunk(b"ITER", data))
-    yield Fault("unit-trailing", "a byte after the last unit", odd.bytes() + b"\0", weights="odd")
+    yield Fault("unit-trailing", "a byte after the last unit", odd.bytes() + b"\0", found_in="end", weights="odd")
 
 
 def _segments(base: Draft, odd: Draft) -> Iterator[Fault]:

@@ -1,0 +1,144 @@
+/* Compiled once for each instruction set, with RNC_SUFFIX as its name, and so that no multiplication fuses with an
+   addition: each operation rounds as in pillow_rnc.models.embedded.numpy_quantizer, its twin. */
+
+#include "network_compute.h"
+
+#include <math.h>
+#include <string.h>
+
+#define RNC_PASTE_(a, b) a##b
+#define RNC_PASTE(a, b) RNC_PASTE_(a, b)
+#define UNBOUNDED 1e9f
+#define AT_ONCE 64
+
+/* The steps of some cells. */
+static void steps(float *restrict to, const float *wider, float step, size_t count) {
+    if (wider)
+        for (size_t i = 0; i < count; i++) to[i] = step * wider[i];
+    else
+        for (size_t i = 0; i < count; i++) to[i] = step;
+}
+
+static void encode(uint8_t *const *codes, int levels, uint8_t *signs, const float *target, const float *middle, const float *wider, float step, size_t count) {
+    for (size_t start = 0; start < count; start += AT_ONCE) {
+        size_t n = count - start < AT_ONCE ? count - start : AT_ONCE;
+        const float *want = target + start, *mid = middle + start;
+        uint8_t *first = codes[0] + start, *sign = signs + start;
+        float s[AT_ONCE];
+        int32_t code[AT_ONCE], minus[AT_ONCE]; /* of the width of floats, as compilers want it */
+        steps(s, wider ? wider + start : NULL, step, n);
+        for (size_t i = 0; i < n; i++) {
+            float out = mid[i] > 0.0f ? want[i] - mid[i] : mid[i] - want[i];
+            int32_t fresh = mid[i] == 0.0f, passes = fabsf(want[i]) >= s[i], outward = out >= 0.0f;
+            code[i] = fresh ? passes : outward;
+            minus[i] = fresh & passes & (want[i] < 0.0f);
+        }
+        for (size_t i = 0; i < n; i++) first[i] = (uint8_t)code[i];
+        for (size_t i = 0; i < n; i++) sign[i] = (uint8_t)minus[i];
+        for (int level = 1; level < levels; level++) {
+            uint8_t *to = codes[level] + start;
+            float factor = (float)(level + 1);
+            for (size_t i = 0; i < n; i++) code[i] = (mid[i] == 0.0f) & (fabsf(want[i]) >= factor * s[i]);
+            for (size_t i = 0; i < n; i++) to[i] = (uint8_t)code[i];
+        }
+    }
+}
+
+static void refine(float *middle, float *reach, const uint8_t *const *codes, int levels, const uint8_t *signs, const float *wider, float step, size_t count) {
+    for (size_t start = 0; start < count; start += AT_ONCE) {
+        size_t n = count - start < AT_ONCE ? count - start : AT_ONCE;
+        float s[AT_ONCE], passed[AT_ONCE], one[AT_ONCE], sign[AT_ONCE], *mid = middle + start, *half_width = reach + start;
+        const float all = (float)levels;
+        steps(s, wider ? wider + start : NULL, step, n);
+        for (size_t i = 0; i < n; i++) {
+            one[i] = passed[i] = (float)codes[0][start + i];
+            sign[i] = signs[start + i] ? -1.0f : 1.0f;
+        }
+        for (int level = 1; level < levels; level++)
+            for (size_t i = 0; i < n; i++) passed[i] += (float)codes[level][start + i];
+        for (size_t i = 0; i < n; i++) {
+            float m = mid[i], r = half_width[i];
+            /* a number that leaves zero */
+            float low = passed[i] * s[i], wide = low + s[i], high, left, left_reach;
+            float narrowed = r < s[i] ? r : s[i];
+            int last = passed[i] == all, beyond = last & (r == UNBOUNDED);
+            /* one that is known */
+            float half = fabsf(r) * 0.5f, grown = r * 2.0f, signed_one = m < 0.0f ? -1.0f : 1.0f;
+            int outward = one[i] != 0.0f, grows = outward & (r < 0.0f), zero = m == 0.0f;
+            float move = grows ? 4.0f * half : outward ? half : -half;
+            float bounded = wide < r ? wide : r;
+            high = last ? r : bounded;
+            high = beyond ? wide : high;
+            high = high > low ? high : low;
+            left = sign[i] * ((low + high) * 0.5f);
+            left_reach = (beyond ? low - high : high - low) * 0.5f;
+            mid[i] = zero ? (outward ? left : 0.0f) : m + signed_one * move;
+            half_width[i] = zero ? (outward ? left_reach : narrowed) : grows ? grown : half;
+        }
+    }
+}
+
+static void energy(float *restrict to, const float *restrict middle, size_t count) {
+    for (size_t i = 0; i < count; i++) to[i] += middle[i] * middle[i];
+}
+
+/* log(1 + x) for x >= 0 and exp(x), after Cephes (S. Moshier); within 2 units in the last place. */
+static inline float log_one_plus(float x) {
+    float u = 1.0f + x, m, e, z, p;
+    uint32_t bits;
+    int32_t exponent;
+    x = x < 1e37f ? x : 1e37f;
+    u = u < 1e37f ? u : 1e37f;
+    memcpy(&bits, &u, 4);
+    /* m in sqrt(1/2)..sqrt(2) */
+    exponent = (int32_t)((bits - 0x3f3504f3u) >> 23);
+    bits -= (uint32_t)exponent << 23;
+    memcpy(&m, &bits, 4);
+    e = (float)exponent;
+    /* what was rounded off when 1 was added, relative to u */
+    z = (x - (u - 1.0f)) / u;
+    m -= 1.0f;
+    p = 7.0376836292e-2f;
+    p = p * m + -1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m + -1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m + -1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m + -2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    float square = m * m, tail = m * square * p;
+    tail += -2.12194440e-4f * e;
+    tail += -0.5f * square;
+    return (m + tail + z) + 0.693359375f * e;
+}
+
+static inline float exponential(float x) {
+    float n, p, scale;
+    int32_t power;
+    uint32_t bits;
+    x = x > 88.0f ? 88.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    n = x * 1.44269504088896341f + 12582912.0f; /* 1.5 2^23: rounds to an integer */
+    memcpy(&bits, &n, 4);
+    power = (int32_t)(bits - 0x4b400000u);
+    n -= 12582912.0f;
+    x = x - n * 0.693359375f;
+    x = x - n * -2.12194440e-4f;
+    p = 1.9875691500e-4f;
+    p = p * x + 1.3981999507e-3f;
+    p = p * x + 8.3334519073e-3f;
+    p = p * x + 4.1665795894e-2f;
+    p = p * x + 1.6666665459e-1f;
+    p = p * x + 5.0000001201e-1f;
+    p = p * (x * x) + x + 1.0f;
+    bits = (uint32_t)(power + 127) << 23;
+    memcpy(&scale, &bits, 4);
+    return p * scale;
+}
+
+static void widen(float *restrict wider, const float *restrict own, const float *restrict around, float scale, float exponent, size_t count) {
+    for (size_t i = 0; i < count; i++) wider[i] = exponential(exponent * log_one_plus((own[i] + around[i]) * scale));
+}
+
+const rnc_intervals_compute RNC_PASTE(rnc_intervals_, RNC_SUFFIX) = {encode, refine, energy, widen};

@@ -1,0 +1,238 @@
+"""Codes of a tile <-> payloads, by the kernel: entropy network, inferred bits and range coder in one loop.
+
+Twins: `pillow_rnc.entropy.tile_coder.TileDecoder` and `TileEncoder`, whose planes and payloads are the same bit by bit.
+Calls release the interpreter's lock; each runs one iteration of one tile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pillow_rnc.errors import CorruptError
+from pillow_rnc.kernel.library import INSTRUCTION_SETS, check, interface
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.uint8]
+
+_NO_LEVEL = 1e6
+_TENSORS: dict[str, type[np.generic]] = {
+    "state_in_weight": np.int8,
+    "state_in_bias": np.int32,
+    "state_weight": np.int8,
+    "feature_weight": np.int8,
+    "feature_bias": np.int32,
+    "context_weight": np.int8,
+    "output_weight": np.int8,
+    "output_bias": np.int32,
+    "accumulator_weight": np.int16,
+    "accumulator_scale": np.int32,
+    "accumulator_input_weight": np.int8,
+    "accumulator_output_weight": np.int8,
+}
+_C_TYPES = {np.int8: "int8_t", np.int16: "int16_t", np.int32: "int32_t", np.float32: "float"}
+
+
+class Tensors(Protocol):
+    """What is needed of `pillow_rnc.entropy.tensors.EntropyTensors`; it has the arrays of `_TENSORS` beside."""
+
+    @property
+    def passes(self) -> Sequence[tuple[int, int, int]]: ...  # noqa: D102
+
+    @property
+    def state_channels(self) -> int: ...  # noqa: D102
+
+    @property
+    def hidden_channels(self) -> int: ...  # noqa: D102
+
+    @property
+    def accumulators(self) -> int: ...  # noqa: D102
+
+    @property
+    def iterations(self) -> int: ...  # noqa: D102
+
+    @property
+    def context_coded_channels(self) -> int: ...  # noqa: D102
+
+
+class IterationSchedule(Protocol):
+    """What is needed of `pillow_rnc.entropy.schedule.IterationSchedule`."""
+
+    @property
+    def coefficients(self) -> NDArray[np.intp]: ...  # noqa: D102
+
+    @property
+    def of_pair(self) -> NDArray[np.intp]: ...  # noqa: D102
+
+    @property
+    def level(self) -> NDArray[np.float32]: ...  # noqa: D102
+
+    @property
+    def pairs(self) -> NDArray[np.intp]: ...  # noqa: D102
+
+
+class EntropyKernel:
+    """The entropy network of a model; read-only once made, so that threads can share it.
+
+    Args:
+        tensors: Checked integers of the network.
+        schedule: Those of each iteration.
+        instruction_set: One of `library.supported()`.
+
+    Attributes:
+        pairs: G, half of the code channels.
+        iterations: The most iterations that it can code.
+
+    Raises:
+        WeightsError: The kernel cannot run such a network.
+    """
+
+    def __init__(self, tensors: Tensors, schedule: Sequence[IterationSchedule], instruction_set: str) -> None:
+        ffi, lib = interface()
+        self.pairs, self.iterations = tensors.context_coded_channels, tensors.iterations
+        lattices = [one[0] for one in tensors.passes]
+        shape = ffi.new("rnc_entropy_shape *")
+        shape.iterations, shape.pairs, shape.passes = tensors.iterations, self.pairs, len(lattices)
+        shape.state_channels, shape.hidden_channels = tensors.state_channels, tensors.hidden_channels
+        shape.accumulators, shape.lattice = tensors.accumulators, lattices[:3]
+        arrays = {name: np.ascontiguousarray(getattr(tensors, name), dtype) for name, dtype in _TENSORS.items()}
+        arrays |= _tables(schedule, self.pairs)
+        given, kept = ffi.new("rnc_entropy_tensors *"), []
+        for name, array in arrays.items():
+            kept.append(ffi.from_buffer(f"{_C_TYPES[array.dtype.type]}[]", array))
+            setattr(given, name, kept[-1])
+            setattr(given, f"{name}_length", array.size)
+        size = ffi.new("size_t *")
+        check(lib.rnc_entropy_model_size(shape, size))
+        self._memory = np.empty(size[0], np.uint8)
+        self.address: Any = ffi.from_buffer(self._memory)
+        isa = INSTRUCTION_SETS.index(instruction_set)
+        check(lib.rnc_entropy_model_init(self.address, size[0], shape, given, isa))
+
+
+class EntropyTile:
+    """The codes of one tile, iteration by iteration; for one thread at a time.
+
+    Args:
+        kernel: The model.
+        grid_h: Rows of code cells.
+        grid_w: Columns of code cells.
+
+    Attributes:
+        shape: Shape of a code plane.
+
+    Raises:
+        MemoryError: There is not enough memory.
+    """
+
+    def __init__(self, kernel: EntropyKernel, grid_h: int, grid_w: int) -> None:
+        ffi, self._lib = interface()
+        self.shape = (2 * kernel.pairs, grid_h, grid_w)
+        self._kernel = kernel  # which the tile refers to
+        self._iteration = 0  # of an encoder, for messages
+        size = ffi.new("size_t *")
+        check(self._lib.rnc_entropy_tile_size(kernel.address, grid_h, grid_w, size))
+        self._memory = np.empty(size[0], np.uint8)
+        self._address, self._from_buffer, self._new = ffi.from_buffer(self._memory), ffi.from_buffer, ffi.new
+        check(self._lib.rnc_entropy_tile_init(self._address, size[0], kernel.address, grid_h, grid_w))
+
+    def decode(self, payload: bytes) -> Plane:
+        """Return the plane uint8 [C, h, w] of the next iteration.
+
+        Raises:
+            CorruptError: The payload is not one that an encoder makes; the tile is of no use any more.
+            UnsupportedError: The model codes no further iteration.
+        """
+        plane = np.empty(self.shape, np.uint8)
+        address = self._from_buffer("uint8_t[]", plane)
+        data = self._from_buffer("uint8_t[]", payload)
+        check(self._lib.rnc_entropy_tile_decode(self._address, data, len(payload), address, plane.size))
+        return plane
+
+    def encode(self, plane: Plane, capacity: int) -> bytes | None:
+        """Return the payload of the next iteration, None if it is longer than the capacity.
+
+        Args:
+            plane: uint8 [C, h, w], values 0 or 1, those of inferred bits 0.
+            capacity: In bytes.
+
+        Raises:
+            ValueError: The plane has another shape or other values.
+            UnsupportedError: The model codes no further iteration.
+            RncError: The range decoder does not give the codes back.
+        """
+        plane = self._checked(plane)
+        room, length, inferred = bytearray(capacity), self._new("size_t *"), self._new("size_t *")
+        address, out = self._from_buffer("uint8_t[]", plane), self._from_buffer("uint8_t[]", room)
+        status = self._lib.rnc_entropy_tile_encode(self._address, address, plane.size, out, capacity, length, inferred)
+        if status == self._lib.RNC_ERROR_INFERRED:
+            msg = f"{inferred[0]} codes of iteration {self._iteration} are 1 and tell nothing, or not 0 or 1"
+            raise ValueError(msg)
+        check(status)
+        self._iteration += 1
+        return bytes(memoryview(room)[: length[0]]) if length[0] <= capacity else None
+
+    def take(self, plane: Plane) -> None:
+        """Take in the plane of the next iteration, which was stored raw.
+
+        Raises:
+            CorruptError: Inferred bits are set.
+            UnsupportedError: The model codes no further iteration.
+        """
+        plane = self._checked(plane)
+        inferred = self._new("size_t *")
+        address = self._from_buffer("uint8_t[]", plane)
+        status = self._lib.rnc_entropy_tile_take(self._address, address, plane.size, inferred)
+        if status == self._lib.RNC_ERROR_INFERRED:
+            msg = f"{inferred[0]} raw codes are 1 and tell nothing"
+            raise CorruptError(msg)
+        check(status)
+
+    def _checked(self, plane: Plane) -> Plane:
+        if plane.shape != self.shape:
+            msg = f"codes of shape {plane.shape}, expected {self.shape}"
+            raise ValueError(msg)
+        return np.ascontiguousarray(plane, np.uint8)
+
+
+def range_encode(bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> bytes:
+    """Return the payload of bits with probabilities k / 65536 of a one; as of `range_coder.SegmentEncoder`."""
+    ffi, lib = interface()
+    bits, k = np.ascontiguousarray(bits, np.uint8), np.ascontiguousarray(k, np.uint16)
+    if bits.shape != k.shape or bits.ndim != 1:
+        msg = f"bits have shape {bits.shape}, probabilities {k.shape}, expected one length"
+        raise ValueError(msg)
+    room, length = bytearray(2 * bits.size + 16), ffi.new("size_t *")
+    given, out = ffi.from_buffer("uint8_t[]", bits), ffi.from_buffer("uint8_t[]", room)
+    check(lib.rnc_range_encode(given, ffi.from_buffer("uint16_t[]", k), bits.size, out, len(room), length))
+    return bytes(memoryview(room)[: length[0]])
+
+
+def range_decode(payload: bytes, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return the bits of a payload; as of `range_coder.SegmentDecoder`.
+
+    Raises:
+        CorruptError: The payload is not the one of its bits.
+        ValueError: A probability is 0.
+    """
+    ffi, lib = interface()
+    k = np.ascontiguousarray(k, np.uint16)
+    bits = np.empty(k.size, np.uint8)
+    data, out = ffi.from_buffer("uint8_t[]", payload), ffi.from_buffer("uint8_t[]", bits)
+    check(lib.rnc_range_decode(data, len(payload), ffi.from_buffer("uint16_t[]", k), k.size, out))
+    return bits
+
+
+def _tables(schedule: Sequence[IterationSchedule], pairs: int) -> dict[str, NDArray[np.float32]]:
+    """Return the coefficient and the level of every pair, float32 [T, G] each."""
+    coefficient = np.zeros((len(schedule), pairs), np.float32)
+    level = np.full((len(schedule), pairs), _NO_LEVEL, np.float32)
+    for t, one in enumerate(schedule):
+        coefficient[t, one.pairs] = one.coefficients[one.of_pair]
+        level[t, one.pairs] = one.level
+    return {"coefficient": coefficient, "level": level}

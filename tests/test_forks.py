@@ -1,0 +1,57 @@
+"""A child that is forked while another thread loads or saves does the same work itself: no lock of ours stays held."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pillow_rnc
+from pillow_rnc.models.fork_safety import ObjectLock
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+PROGRAM = Path(__file__).parent / "fork_program.py"
+
+
+def forked(action: str, every: int) -> tuple[int, int]:
+    """Return in how many children the work was done, and how many there were."""
+    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
+    command = [sys.executable, "-W", "ignore", str(PROGRAM), action, str(every)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=570)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    done, count = result.stdout.split(" of ")
+    return int(done), int(count)
+
+
+@pytest.mark.parametrize("action", ["load", "path", "save", "copy"])
+def test_a_child_forked_at_any_line_of_a_load_or_a_save_does_it_too(action: str) -> None:
+    done, count = forked(action, 29)
+    assert done == count >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["load", "path", "save", "copy"])
+def test_a_child_forked_at_every_line_of_a_load_or_a_save_does_it_too(action: str) -> None:
+    done, count = forked(action, 1)
+    assert done == count >= 200
+
+
+def test_a_fork_waits_for_the_imports_of_the_first_load() -> None:
+    """Otherwise the child would wait for ever for a module that a thread of its parent was importing."""
+    assert forked("first", 0) == (1, 1)
+
+
+def test_a_thread_may_fork_within_an_image_of_its_own() -> None:
+    lock = ObjectLock()
+    with lock.held():
+        child = os.fork()
+        if not child:
+            with lock.held():
+                os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    with lock.held():
+        pass

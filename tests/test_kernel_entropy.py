@@ -1,0 +1,180 @@
+"""The kernel's entropy coding is NumPy's bit by bit, on every instruction set of this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import PAIR_PASSES, likely_codes, noise_codes, pair_model, pair_tables, tiny_tensors
+
+from pillow_rnc.container.records import Coding
+from pillow_rnc.entropy.model import EntropyModel
+from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
+from pillow_rnc.entropy.tile_coder import encode_tile
+from pillow_rnc.errors import CorruptError, UnsupportedError
+from pillow_rnc.kernel import library
+from pillow_rnc.kernel.entropy import EntropyKernel, EntropyTile, range_decode, range_encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Codes = NDArray[np.uint8]
+
+pytestmark = pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+
+SETS = library.supported()
+ORDERS = (PAIR_PASSES, ((1, 0, 4), (3, 0, 4), (2, 0, 4)), ((0, 0, 4), (1, 0, 4)), ((2, 0, 4), (1, 0, 4), (3, 0, 4)))
+
+
+def _kernel(model: EntropyModel, instruction_set: str) -> EntropyKernel:
+    assert model.schedule is not None
+    return EntropyKernel(model._tensors, model.schedule, instruction_set)
+
+
+def _agrees(model: EntropyModel, codes: Codes, kernel: EntropyKernel) -> None:
+    """Check that payloads and planes are those of the package."""
+    grid_h, grid_w = codes.shape[2:]
+    encoder, decoder = EntropyTile(kernel, grid_h, grid_w), EntropyTile(kernel, grid_h, grid_w)
+    for plane, segment in zip(codes, encode_tile(codes, model), strict=True):
+        payload = encoder.encode(plane, -(-plane.size // 8))
+        if segment.coding is Coding.ENTROPY:
+            assert payload == segment.payload
+            assert decoder.decode(payload).tobytes() == plane.tobytes()
+        else:
+            assert payload is None
+            decoder.take(plane)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@given(
+    st.integers(0, 2**16),
+    st.tuples(st.integers(1, 14), st.integers(1, 14)),
+    st.sampled_from([likely_codes, noise_codes]),
+    st.tuples(
+        st.sampled_from([1.0, 20.0, 40.0, 400.0]),
+        st.sampled_from(ORDERS),
+        st.sampled_from([(8, 8, 6), (1, 1, 1), (5, 3, 9), (12, 17, 4)]),
+    ),
+)
+def test_payloads_and_planes_are_those_of_numpy(
+    instruction_set: str,
+    seed: int,
+    grid: tuple[int, int],
+    draw: Callable[[EntropyModel, int, int, int, int], Codes],
+    network: tuple[float, tuple[tuple[int, int, int], ...], tuple[int, int, int]],
+) -> None:
+    spread, passes, (state, hidden, accumulators) = network
+    tensors = tiny_tensors(seed, passes=passes, state=state, hidden=hidden, accumulators=accumulators, spread=spread)
+    model = EntropyModel.from_tensors(tensors | pair_tables(), passes)
+    _agrees(model, draw(model, seed, 4, *grid), _kernel(model, instruction_set))
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("grid", [(1, 97), (97, 1), (64, 96), (51, 50)])
+def test_grids_of_real_size_agree(instruction_set: str, grid: tuple[int, int]) -> None:
+    model = pair_model(3)
+    _agrees(model, likely_codes(model, 5, 4, *grid), _kernel(model, instruction_set))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 65535)), max_size=400))
+def test_the_range_coder_is_that_of_constriction(pairs: list[tuple[int, int]]) -> None:
+    bits = np.array([bit for bit, _ in pairs], np.uint8)
+    k = np.array([k for _, k in pairs], np.uint16)
+    reference = SegmentEncoder()
+    reference.encode(bits, k)
+    payload = reference.finish()
+
+    assert range_encode(bits, k) == payload
+    assert range_decode(payload, k).tolist() == bits.tolist()
+
+
+@given(st.integers(0, 2**32), st.sampled_from([32, 60, 500, 32768, 65504]), st.integers(1, 3000))
+def test_long_runs_carry_as_in_constriction(seed: int, odds: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    k = np.full(count, odds, np.uint16)
+    bits = (random.random(count) * 65536 < odds).astype(np.uint8)
+    reference = SegmentEncoder()
+    reference.encode(bits, k)
+
+    assert range_encode(bits, k) == reference.finish()
+
+
+@given(st.binary(max_size=40).map(lambda data: data[: len(data) // 4 * 4]), st.integers(0, 2**32), st.integers(0, 200))
+def test_payloads_are_rejected_where_numpy_rejects_them(payload: bytes, seed: int, count: int) -> None:
+    k = np.random.default_rng(seed).integers(1, 65536, count).astype(np.uint16)
+    expected: object
+    try:
+        decoder = SegmentDecoder(payload)
+        expected = decoder.decode(k).tolist()
+        decoder.finish()
+    except CorruptError:
+        expected = None
+    try:
+        found: object = range_decode(payload, k).tolist()
+    except CorruptError:
+        found = None
+
+    assert found == expected
+
+
+@given(st.integers(0, 2**16), st.data())
+def test_damaged_payloads_are_rejected_and_read_nothing_else(seed: int, data: st.DataObject) -> None:
+    model = pair_model(seed % 3)
+    codes = likely_codes(model, seed, 2, 8, 9)
+    segments = encode_tile(codes, model)
+    kernel = _kernel(model, library.supported()[-1])
+    tile = EntropyTile(kernel, 8, 9)
+    payload = bytearray(segments[0].payload)
+    if segments[0].coding is not Coding.ENTROPY:
+        return
+    at = data.draw(st.integers(0, len(payload) - 1))
+    payload[at] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(0, len(payload) // 4)) * 4
+    damaged = bytes(payload[:cut]) if data.draw(st.booleans()) else bytes(payload) + bytes(4 * (cut % 3))
+    try:
+        found = tile.decode(damaged)
+    except CorruptError:
+        return
+    assert found.tobytes() != codes[0].tobytes()  # an altered payload may be that of other codes
+
+
+def test_inferred_bits_must_be_0() -> None:
+    model = pair_model(0)
+    plane = likely_codes(model, 0, 1, 4, 4)[0]
+    kernel = _kernel(model, SETS[0])
+    wrong = plane.copy()
+    wrong[7] = 1  # signs of magnitudes that are not all ones
+    wrong[3] = 0
+
+    tile = EntropyTile(kernel, 4, 4)
+    with pytest.raises(ValueError, match="tell nothing"):
+        tile.encode(wrong, 100)
+    with pytest.raises(CorruptError, match="raw codes"):
+        tile.take(wrong)
+    with pytest.raises(ValueError, match="0 or 1"):
+        tile.encode(2 * plane + 2, 100)
+    assert tile.encode(plane, 100) == EntropyTile(kernel, 4, 4).encode(plane, 100)  # as it was before
+
+
+def test_no_more_iterations_than_the_model_has() -> None:
+    model = pair_model(0)
+    codes = likely_codes(model, 0, 4, 3, 3)
+    tile = EntropyTile(_kernel(model, SETS[-1]), 3, 3)
+    for plane in codes:
+        tile.take(plane)
+    with pytest.raises(UnsupportedError):
+        tile.take(codes[0])
+    with pytest.raises(ValueError, match="shape"):
+        tile.take(codes[0, :, :2])
+
+
+def test_odd_payloads_are_rejected() -> None:
+    tile = EntropyTile(_kernel(pair_model(0), SETS[-1]), 3, 3)
+    for length in (1, 2, 3, 5):
+        with pytest.raises(CorruptError):
+            tile.decode(bytes(length))

@@ -1,0 +1,68 @@
+"""Which kernel is used, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
+from pillow_rnc.kernel import library
+
+built = pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+
+
+@built
+def test_the_best_instruction_set_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    assert library.chosen() == library.supported()[-1] == library.describe()
+
+
+@built
+@pytest.mark.parametrize("name", library.supported())
+def test_the_environment_chooses_an_instruction_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, name)
+    assert library.chosen() == name
+
+
+def test_the_environment_switches_the_kernel_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, "0")
+    assert library.chosen() is None
+
+
+@pytest.mark.parametrize("value", ["2", "neon9", "yes"])
+def test_a_value_that_asks_for_what_is_not_there_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, value)
+    with pytest.raises(RncOptionError, match=value):
+        library.chosen()
+
+
+def test_without_the_extension_numpy_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_extension", lambda: None)
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    assert library.supported() == ()
+    assert library.chosen() is None
+    assert library.describe() == "not built, NumPy is used"
+    monkeypatch.setenv(library.VARIABLE, "1")
+    with pytest.raises(RncOptionError, match="not built"):
+        library.chosen()
+    with pytest.raises(RncOptionError, match="not built"):
+        library.interface()
+
+
+@built
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (-1, ValueError),
+        (-2, WeightsError),
+        (-3, MemoryError),
+        (-4, CorruptError),
+        (-5, CorruptError),
+        (-6, UnsupportedError),
+        (-7, RncError),
+        (-99, RncError),
+    ],
+)
+def test_every_status_has_its_exception(status: int, error: type[Exception]) -> None:
+    library.check(0)
+    with pytest.raises(error):
+        library.check(status)

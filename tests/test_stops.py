@@ -1,0 +1,167 @@
+"""A command that is told to stop ends soon, with the status that a shell expects, and leaves nothing half-made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import psutil
+import pytest
+from PIL import Image
+
+import pillow_rnc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the signals are those of Unix")
+
+PATIENCE_S = 20
+ROOT = Path(pillow_rnc.__file__).parents[1]
+STOPS = [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 1), ("SIGHUP", 1)]
+
+
+def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 -- of Popen
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pillow_rnc", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True, **options
+    )
+
+
+def stop(process: subprocess.Popen[bytes], name: str, times: int) -> tuple[int, bytes]:
+    """Send a signal to the command and its workers, as a terminal does; return the status, and what it said."""
+    for _ in range(times):
+        try:
+            os.killpg(process.pid, getattr(signal, name))
+        except ProcessLookupError:
+            break
+        time.sleep(0.2)
+    status = process.wait(PATIENCE_S)
+    return status, cast("IO[bytes]", process.stderr).read()
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    yield path
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "times"),
+    [
+        pytest.param(command, *stop, marks=[] if (command, stop) == ("encode", STOPS[0]) else pytest.mark.slow)
+        for command in ("info", "verify", "truncate", "encode", "decode")
+        for stop in STOPS
+    ],
+)
+def test_a_stop_ends_a_command(command: str, name: str, times: int, pipe: Path) -> None:
+    options = ["-i", "1"] if command == "truncate" else []
+    with start(command, *options, pipe, cwd=pipe.parent) as process, pipe.open("wb") as fp:  # opens when it is read
+        fp.write(b"\x8aRNC")
+        fp.flush()
+        assert stop(process, name, times) == (128 + getattr(signal, name), b"")
+
+    assert [path.name for path in pipe.parent.iterdir()] == ["pipe"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "times"), STOPS)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stop_ends_a_run_over_a_folder_and_its_workers(jobs: int, name: str, times: int, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    image = Image.effect_noise((1200, 1200), 80)
+    for index in range(4):
+        image.save(tmp_path / "in" / f"{index}.png", compress_level=1)
+    out = tmp_path / "out"
+    with start("encode", tmp_path / "in", "-o", out, "-i", 16, "-j", jobs, "--quiet") as process:
+        command = psutil.Process(process.pid)
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end and not (out / "manifest.jsonl").exists():
+            time.sleep(0.05)
+        time.sleep(2)  # the workers begin
+        workers = command.children(recursive=True)
+        assert stop(process, name, times) == (128 + getattr(signal, name), b"")
+        assert not psutil.wait_procs(workers, PATIENCE_S)[1]
+
+    for path in out.iterdir():
+        assert path.name == "manifest.jsonl" or path.suffix == ".rnc"
+        if path.suffix == ".rnc":
+            assert not path.name.startswith(".")
+            pillow_rnc.verify(path)
+
+
+def test_a_file_in_the_making_is_removed(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from pillow_rnc.cli.stopping import end_on_signals\n"
+        "from pillow_rnc.plugin.file_io import atomic_replace\n"
+        "end_on_signals()\n"
+        "with atomic_replace(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"    time.sleep({PATIENCE_S})\n"
+    )
+    (tmp_path / "old.rnc").write_bytes(b"old")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for name in ("old.rnc", "new.rnc"):
+        command = [sys.executable, "-c", program, str(tmp_path / name)]
+        assert subprocess.run(command, check=False, env=environment, timeout=PATIENCE_S).returncode == 143
+
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old.rnc", b"old")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        pytest.param(
+            ">/dev/full",
+            1,
+            b"rnc: standard output: No space left on device\n",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="the device is one of Linux"),
+        ),
+        (">&-", 1, b"rnc: standard output: Bad file descriptor\n"),
+        (">/dev/null 2>&-", 0, b""),
+        ("<&- >&- 2>&-", 1, b""),
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments",
+    ["info x.rnc", "encode x.png -o y.rnc", "encode in -o out", "doctor", "autoload status", "--help", "--version"],
+)
+def test_standard_streams_may_be_closed_or_full(
+    redirection: str, status: int, said: bytes, arguments: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("x.rnc", "x.png", "in/a.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    ran = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m pillow_rnc {arguments} {redirection}"],
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+    )
+
+    assert (ran.returncode, ran.stderr) == (status, said)
+    if "-o" in arguments:
+        assert (tmp_path / "y.rnc").exists() or (tmp_path / "out" / "a.rnc").exists()
+
+
+def test_an_image_that_nobody_reads_ends_the_command(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "x.rnc")
+    with start("truncate", "-i", 1, tmp_path / "x.rnc", "-o", "-") as process:
+        cast("IO[bytes]", process.stdout).close()
+
+        assert process.wait(PATIENCE_S) == 141
+        assert cast("IO[bytes]", process.stderr).read() == b""
