@@ -14,8 +14,8 @@ pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
 from benchmarks import speed, speed_parts
+from benchmarks.speed import main
 from benchmarks.stopwatch import Stopwatch
-from pillow_rnc.evaluation.__main__ import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_the_report_holds_every_measurement(
     monkeypatch.setattr(speed_parts, "THUMBNAILS", 4)
     options = ["--iterations", "2", "--repeat", "1", "--paper-iterations", "1", "--megapixels", "0.01,0.03", "--out"]
 
-    assert main(["speed", str(photo), *options, str(tmp_path)]) == 0
+    assert main([str(photo), *options, str(tmp_path)]) == 0
 
     record = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     assert list(record) == ["machine", "codecs", "paper", "arithmetic", "decoding", "cold_start", "scale", "batches"]
@@ -56,7 +56,7 @@ def test_the_report_holds_every_measurement(
 def test_parts_of_the_report_are_measured_alone(photo: Path, tmp_path: Path) -> None:
     options = ["--only", "scale", "--scale-iterations", "1", "--megapixels", "0.3", "--out", str(tmp_path)]
 
-    assert main(["speed", str(photo), *options]) == 0
+    assert main([str(photo), *options]) == 0
 
     record = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     assert list(record) == ["machine", "scale"]
@@ -67,7 +67,7 @@ def test_parts_of_the_report_are_measured_alone(photo: Path, tmp_path: Path) -> 
 
 def test_parts_that_are_not_known_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["speed", "--only", "scale,size"])
+        main(["--only", "scale,size"])
 
     assert "unknown: size; known: codecs, decoding" in capsys.readouterr().err
 

@@ -28,10 +28,10 @@ def test_a_table_compares_rounds_that_were_run_together() -> None:
     ]
     lines = table("encode", rounds).splitlines()
 
-    assert "encode, 10 pictures, 3 rounds" in lines
+    assert "encode, 10 images, 3 rounds" in lines
     assert "| 1 | 1.00 | 1.00 | 0.900 | 250,000 | 3 |" in lines
     assert "| 2 | 2.00 | 2.00 | 0.900 | 250,000 | 1 |" in lines
-    assert lines[-1] == "bytes of a picture: 100 in, 10 out"
+    assert lines[-1] == "bytes per image: 100 in, 10 out"
 
 
 TWO = "1,2" if len(os.sched_getaffinity(0)) > 1 else "1"
@@ -41,7 +41,7 @@ TWO = "1,2" if len(os.sched_getaffinity(0)) > 1 else "1"
 def test_workers_of_each_kind_are_measured(kind: list[str], tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", 3)
     model = register_tiny_codec(tmp_path)
-    command = [sys.executable, "-m", "pillow_rnc.evaluation", "throughput", str(tmp_path / "in"), "--model", str(model)]
+    command = [sys.executable, "-m", "benchmarks.throughput", str(tmp_path / "in"), "--model", str(model)]
     result = subprocess.run(
         [*command, *kind],
         env=os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])},
@@ -52,7 +52,7 @@ def test_workers_of_each_kind_are_measured(kind: list[str], tmp_path: Path) -> N
     )
 
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(f"3 pictures, {kind[3]} rounds") == 2
+    assert result.stdout.count(f"3 images, {kind[3]} rounds") == 2
     for workers in kind[1].split(","):
         assert result.stdout.count(f"| {workers} |") == 2
 

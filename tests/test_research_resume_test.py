@@ -33,7 +33,7 @@ def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_START_CROPS", 4)
 
 
-def test_five_resumptions_leave_no_seam(tmp_path: Path) -> None:
+def test_five_resumptions_leave_no_trace(tmp_path: Path) -> None:
     recipe = tiny_recipe(entropy_only_steps=4, block_iterations=BLOCK_ITERATIONS)
     seams = compare(recipe, PHOTOGRAPHS, tmp_path, 5)
 
@@ -42,7 +42,7 @@ def test_five_resumptions_leave_no_seam(tmp_path: Path) -> None:
     assert seams.parts == seams.whole
     assert seams.parameter_difference == 0
     assert "resumed 5 times" in markdown(seams)
-    assert "Largest difference of a loss: 0; of what was learned: 0." in markdown(seams)
+    assert "Largest difference of a loss: 0; of a parameter, average or moment: 0." in markdown(seams)
 
 
 def test_a_moment_that_is_forgotten_is_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_the_page_shows_losses_round_each_resumption() -> None:
     lines = markdown(ResumeTest(whole, parts, [20], 0.25)).splitlines()
 
     assert lines[2] == "| 20 | 14.500000 | 25.000000 | 24.500000 |"
-    assert "Largest difference of a loss: 0.5; of what was learned: 0.25." in lines[-1]
+    assert "Largest difference of a loss: 0.5; of a parameter, average or moment: 0.25." in lines[-1]
 
 
 def test_the_command_writes_every_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_the_command_writes_every_loss(tmp_path: Path, capsys: pytest.CaptureFix
 
     assert "Largest difference of a loss: 0;" in capsys.readouterr().out
     assert [row["resumptions"] for row in rows] == ["0"] * 4 + ["1"] * 4 + ["2"] * 5
-    assert all(row["in_one_go"] == row["in_parts"] for row in rows)
+    assert all(row["uninterrupted"] == row["in_parts"] for row in rows)
 
 
 def test_the_quick_recipe_is_sound_and_goes_through_all_that_training_does() -> None:

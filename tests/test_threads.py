@@ -185,7 +185,7 @@ FORK = """
 import os
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
-from pillow_rnc.models.threads import at_most
+from pillow_rnc.models.threads import limit_threads
 def products():
     return next(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
 from threading import Thread
