@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
 _log = logging.getLogger(__name__)
 _HELD_BACK_SHARE = 0.05
@@ -98,6 +99,11 @@ def load(source: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]
     return parts
 
 
+def validation_crops(held_back: list[NDArray[np.uint8]]) -> Tensor:
+    """Return the crops that runs are compared on, float32 [16, 3, 256, 256] in 0..255."""
+    return CropSampler(held_back, crop_px=_VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)
+
+
 class Run:
     """Model, its average, optimisers and counters.
 
@@ -127,9 +133,7 @@ class Run:
         self.sampler = CropSampler(
             training, crop_px=choices.crop_px, seed=choices.seed, downscaled_share=choices.downscaled_share
         )
-        self.validation = CropSampler(held_back, crop_px=_VALIDATION_PX, seed=_VALIDATION_SEED).batch(
-            0, _VALIDATION_CROPS
-        )
+        self.validation = validation_crops(held_back)
         self.model = RecurrentModel(choices.config, lapped=choices.lapped, ms_ssim_share=choices.ms_ssim_share)
         if checkpoint is None:
             self._start(CropSampler(training, crop_px=_START_PX, seed=choices.seed))
