@@ -236,7 +236,7 @@ class Run:
         with torch.no_grad():
             for name, parameter in self.model.network.named_parameters():
                 self.average[name].lerp_(parameter, drift)
-        self._losses.append((float(out.loss), float(out.commitment), norm))
+        self._losses.append((float(out.loss.detach()), float(out.commitment), norm))
 
     def validate(self) -> None:
         """Log the curve of the averaged parameters on the pictures held back."""
