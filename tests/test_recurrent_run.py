@@ -45,6 +45,12 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without principal components, which take seconds and have a test of their own."""
+    monkeypatch.setattr("pillow_rnc.training.recurrent_run.start_from_components", lambda *_: [1.0])
+
+
 def run_of(photographs: Path, folder: Path, begin_from: Path | None = None) -> Run:
     return Run(CHOICES, photographs, folder, begin_from=begin_from, compiled=False)
 
