@@ -10,13 +10,14 @@ import pytest
 import torch
 from test_recurrent_light import CONFIG
 
-from pillow_rnc.entropy_model import EntropyModel
-from pillow_rnc.entropy_reference import EntropyTensors, ReferenceState, cells_of
-from pillow_rnc.tables import PROBABILITY
+from pillow_rnc.entropy.model import EntropyModel
+from pillow_rnc.entropy.reference import ReferenceState
+from pillow_rnc.entropy.tables import PROBABILITY
+from pillow_rnc.entropy.tensors import EntropyTensors, cells_of
 from pillow_rnc.training.recurrent_entropy import DenseEntropyNetwork, dense_passes
 
 if TYPE_CHECKING:
-    from pillow_rnc.model_config import ModelConfig
+    from pillow_rnc.models.config import ModelConfig
 
 DENSE = dataclasses.replace(
     CONFIG, passes=dense_passes(8, 2), iterations=3, entropy_state_channels=8, entropy_hidden_channels=10

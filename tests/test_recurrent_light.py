@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 import torch
 
-from pillow_rnc.model_config import CellName, Framework, ModelConfig
-from pillow_rnc.recurrent_light import (
+from pillow_rnc.models.config import CellName, Framework, ModelConfig
+from pillow_rnc.models.recurrent.light import (
     FRAMEWORKS,
     CosineTransform,
     EncoderState,

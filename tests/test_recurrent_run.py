@@ -15,7 +15,8 @@ from PIL import Image
 from pillow_rnc.training.data import is_held_back
 from pillow_rnc.training.recurrent_entropy import codes_of, read_codec
 from pillow_rnc.training.recurrent_model import area
-from pillow_rnc.training.recurrent_run import Choices, Run
+from pillow_rnc.training.recurrent_recipe import Choices
+from pillow_rnc.training.recurrent_run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path

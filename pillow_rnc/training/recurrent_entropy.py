@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pillow_rnc.pointwise import pointwise
+from pillow_rnc.models.recurrent.pointwise import pointwise
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.entropy_network import (
@@ -36,13 +36,13 @@ from pillow_rnc.training.entropy_network import (
     _round,
     _with_value,
 )
-from pillow_rnc.training.recurrent_model import BITS_PER_BLOCK, BLOCK_PX, RecurrentModel, area, curve
-from pillow_rnc.training.recurrent_run import Choices, load, validation_crops
+from pillow_rnc.training.recurrent_model import BITS_PER_BLOCK, RecurrentModel, area, curve
+from pillow_rnc.training.recurrent_recipe import BLOCK_PX, Choices, load, validation_crops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pillow_rnc.model_config import ModelConfig, Passes
+    from pillow_rnc.models.config import ModelConfig, Passes
 
 _log = logging.getLogger(__name__)
 _OUTPUT_BIAS = 127.0 * 32.0 / 2  # integer bias of the output per unit of the parameter

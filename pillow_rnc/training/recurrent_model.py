@@ -13,17 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.recurrent_light import CodecState, CosineTransform, EncoderState, IterationWeights, RecurrentNetwork
+from pillow_rnc.models.recurrent.light import (
+    CodecState,
+    CosineTransform,
+    EncoderState,
+    IterationWeights,
+    RecurrentNetwork,
+)
 from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, ms_ssim_db, visible_weights
+from pillow_rnc.training.recurrent_recipe import BLOCK_PX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pillow_rnc.model_config import ModelConfig
+    from pillow_rnc.models.config import ModelConfig
 
 _PASSES = 1.5  # pre-activations beyond this pass no gradient
 BITS_PER_BLOCK = 32
-BLOCK_PX = 16
 
 
 class StepLoss(NamedTuple):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pillow_rnc.block_basis import coefficient_weights
-from pillow_rnc.recurrent_light import BLOCK_COEFFICIENTS, INPUT_UNIT, RecurrentNetwork, folded
+from pillow_rnc.models.basis import coefficient_weights
+from pillow_rnc.models.recurrent.light import BLOCK_COEFFICIENTS, INPUT_UNIT, RecurrentNetwork, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

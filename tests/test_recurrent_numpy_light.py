@@ -12,12 +12,12 @@ import torch
 from test_recurrent_light import CONFIG, network_of, pictures
 
 from pillow_rnc.errors import WeightsError
-from pillow_rnc.recurrent_light import FRAMEWORKS, RecurrentNetwork
-from pillow_rnc.recurrent_numpy import RecurrentOperands, RecurrentTiles, can_run
+from pillow_rnc.models.recurrent.light import FRAMEWORKS, RecurrentNetwork
+from pillow_rnc.models.recurrent.numpy_light import RecurrentOperands, RecurrentTiles, can_run
 
 if TYPE_CHECKING:
-    from pillow_rnc.model_config import Framework
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.models.config import Framework
+    from pillow_rnc.models.weights import Weights
 
 
 def weights_of(network: RecurrentNetwork) -> Weights:

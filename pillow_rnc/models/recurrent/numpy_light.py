@@ -1,10 +1,10 @@
-"""The recurrent codec with GRU cells at work on tiles in NumPy: the pictures of `recurrent_light`, without torch.
+"""The recurrent codec with GRU cells at work on tiles in NumPy: the pictures of `light`, without torch.
 
 Maps are float32 with the channel last, [n, rows, columns, channels] for n tiles of one size. Work goes strip by strip,
 so that it stays in the second-level cache. What is linear is folded: the scale at which recurrent parts see
 coefficients and the deviations of the transform are in the weights around them.
 
-Source: `recurrent_light` and `cells`; tests hold this module to them.
+Source: `light` and `cells`; tests hold this module to them.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pillow_rnc.block_basis import BLOCK, COEFFICIENTS, YCBCR, basis
-from pillow_rnc.numpy_cells import Cell, Scratch, Strip, strips
-from pillow_rnc.numpy_transform import filter_borders, overlap_matrices
-from pillow_rnc.numpy_weights import CellWeights, _operand, _Reader
+from pillow_rnc.entropy.schedule import COEFFICIENTS
+from pillow_rnc.models.basis import BLOCK, YCBCR, basis
+from pillow_rnc.models.embedded.numpy_cells import Cell, Scratch, Strip, strips
+from pillow_rnc.models.embedded.numpy_weights import CellWeights, _operand, _Reader
+from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pillow_rnc.model_config import ModelConfig
-    from pillow_rnc.numpy_weights import Floats
-    from pillow_rnc.weights import Weights
+    from pillow_rnc.models.config import ModelConfig
+    from pillow_rnc.models.embedded.numpy_weights import Floats
+    from pillow_rnc.models.weights import Weights
 
 _STRIP_CELLS = 128  # of code cells: 512 of the blocks of 8x8
-_INPUT_UNIT = np.float32(28)  # see `recurrent_light`
+_INPUT_UNIT = np.float32(28)  # see `light`
 _GAIN_REACH = np.float32(1.5)
 
 
@@ -131,7 +132,7 @@ def _of(array: Floats, place: Strip) -> Floats:
 
 
 class RecurrentTiles:
-    """The codec at work on n tiles of one size, iteration by iteration; see `inference.TileNetwork`.
+    """The codec at work on n tiles of one size, iteration by iteration; see `runtime.TileNetwork`.
 
     Args:
         operands: Of the network.

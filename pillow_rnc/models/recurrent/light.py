@@ -26,12 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pillow_rnc.block_transform import BLOCK, COEFFICIENTS, BlockTransform, _across_borders
-from pillow_rnc.cells import State, make_cell
-from pillow_rnc.pointwise import Pointwise, pointwise
+from pillow_rnc.entropy.schedule import COEFFICIENTS
+from pillow_rnc.models.recurrent.cells import State, make_cell
+from pillow_rnc.models.recurrent.pointwise import Pointwise, pointwise
+from pillow_rnc.models.torch_transform import BLOCK, BlockTransform, _across_borders
 
 if TYPE_CHECKING:
-    from pillow_rnc.model_config import CellName, ModelConfig
+    from pillow_rnc.models.config import CellName, ModelConfig
 
 CODE_STRIDE = 16
 BLOCK_COEFFICIENTS = 4 * COEFFICIENTS
@@ -45,7 +46,7 @@ INPUT_UNIT = 28.0  # 8-bit levels; the encoder sees coefficients over sqrt(this 
 class CosineTransform(BlockTransform):
     """RGB in 0..255 <-> 192 coefficients per 8x8 block, each over its standard deviation; exact inverses.
 
-    The lapped DCT of `block_transform` with means that stay means of blocks: where a code cell has 16x16 pixels,
+    The lapped DCT of `torch_transform` with means that stay means of blocks: where a code cell has 16x16 pixels,
     learned maps do what a wavelet would.
 
     Attributes:
