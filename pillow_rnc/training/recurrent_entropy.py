@@ -165,8 +165,7 @@ def read_codec(folder: Path) -> Codec:
 @torch.no_grad()
 def codes_of(model: RecurrentModel, pixels: Tensor) -> Tensor:
     """Return the codes of pictures [N, 3, H, W] in 0..255: int8 +-1, [T, N, C, H / 16, W / 16]."""
-    network = model.network
-    return network.encode(network.transform(pixels), network.config.iterations).to(torch.int8)
+    return torch.stack([one.bits for one in model.coded(pixels)]).to(torch.int8)
 
 
 def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, steps: int, batch: int = 8) -> None:
@@ -205,8 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="photographs, a folder or a pack")
     parser.add_argument("--codec", type=Path, required=True, help="folder of the codec's run")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--crops", type=int, default=600, help="whose codes are trained on")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--crops", type=int, default=2000, help="whose codes are trained on")
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--groups", type=int, default=2, help="of channels, coded one after the other")
     parser.add_argument("--state", type=int, default=32, help="channels of the state")
     parser.add_argument("--hidden", type=int, default=48, help="hidden channels")
@@ -218,6 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     training, held_back = load(args.data)
     crops = validation_crops(held_back)
     points, held = curve(codec.model, crops), codes_of(codec.model, crops)
+    # The many codes to learn from may differ in a bit here and there from those that a file would hold.
+    codec.model.autocast = torch.bfloat16
+    codec.model.compile_parts()
     sampler = CropSampler(training, crop_px=_CROP_PX, seed=codec.choices.seed, downscaled_share=0.25)
     parts = [
         codes_of(codec.model, sampler.batch(_POOL_STEP + i, _POOL_BATCH)) for i in range(args.crops // _POOL_BATCH)
