@@ -38,7 +38,7 @@ CODE_STRIDE = 16
 BLOCK_COEFFICIENTS = 4 * COEFFICIENTS
 """Coefficients of a 16x16 block: those of its four 8x8 blocks."""
 FRAMEWORKS = ("one_shot", "additive", "residual_scaling")
-_GAIN_REACH = 1.5  # the gain of a block stays within exp(+-this) of that of the iteration
+_GAIN_REACH = 3.0  # the gain of a block stays within exp(+-this) of that of the iteration
 _GAIN_GROWTH = 0.12  # of the logarithm of the gain from iteration to iteration, where training starts
 INPUT_UNIT = 28.0  # 8-bit levels; the encoder sees coefficients over sqrt(this * their deviation)
 

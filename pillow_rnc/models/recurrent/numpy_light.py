@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _STRIP_CELLS = 128  # of code cells: 512 of the blocks of 8x8
 _INPUT_UNIT = np.float32(28)  # see `light`
-_GAIN_REACH = np.float32(1.5)
+_GAIN_REACH = np.float32(3)
 
 
 def can_run(config: ModelConfig) -> bool:
