@@ -1,13 +1,13 @@
-"""Training of the recurrent codec on a processor core: resumable, with a learning rate that may be constant for days.
+r"""Trains the light network with code cells of 16x16 pixels on one CPU core; resumable, at a constant learning rate.
 
-    python -m pillow_rnc.training.recurrent_run --data PHOTOGRAPHS --out runs/recurrent
+    python -m pillow_rnc.training.recurrent.light_run --data PHOTOGRAPHS --out runs/recurrent
 
-Run it again and it goes on from its last checkpoint. Which crops and iterations a step sees depends on seed and step
-alone. The learning rate warms up and then stays; a run of its own ends it from any checkpoint::
+Run it again to resume from the newest checkpoint. The crops and iterations of a step depend on seed and step alone. The
+learning rate warms up and then stays as it is. To end the training, begin another run from the checkpoint of this one,
+here with a learning rate that falls to zero within 20 million block-iterations::
 
-    python -m pillow_rnc.training.recurrent_run --data PHOTOGRAPHS --out runs/ended --begin-from runs/recurrent --end 20
-
-lets it fall to nothing within 20 million block-iterations.
+    python -m pillow_rnc.training.recurrent.light_run --data PHOTOGRAPHS --out runs/ended --end 20 \
+        --begin-from runs/recurrent
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkp
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.muon import Muon, is_matrix
-from pillow_rnc.training.recurrent_model import RecurrentModel, area, curve, judged_iterations
-from pillow_rnc.training.recurrent_recipe import BLOCK_PX, Choices, load, validation_crops
-from pillow_rnc.training.recurrent_start import measure_deviations, start_from_components
+from pillow_rnc.training.recurrent.light_model import LightModel, area, curve, judged_iterations
+from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, LightRecipe, load, validation_crops
+from pillow_rnc.training.recurrent.light_start import measure_deviations, start_from_components
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +43,10 @@ _REPORT_STEPS = 50
 
 
 class Run:
-    """Model, its average, optimisers and counters.
+    """Model, its average, optimizers and counters.
 
     Args:
-        choices: Of the run; those of its checkpoint win.
+        recipe: Of the run; those of its checkpoint win.
         source: Folder or pack of photographs.
         folder: Of the checkpoints.
         begin_from: Folder of another run whose newest checkpoint a new run begins from.
@@ -54,31 +54,31 @@ class Run:
     """
 
     def __init__(
-        self, choices: Choices, source: Path, folder: Path, *, begin_from: Path | None, compiled: bool
+        self, recipe: LightRecipe, source: Path, folder: Path, *, begin_from: Path | None, compiled: bool
     ) -> None:
         self.folder = folder
         checkpoint = read_newest(folder)
         if checkpoint is None and begin_from is not None:
             checkpoint = read_newest(begin_from)
         if checkpoint is not None:
-            choices = Choices(**checkpoint.state["choices"])
-        self.choices = choices
+            recipe = LightRecipe(**checkpoint.state["choices"])
+        self.recipe = recipe
         self.step, self.block_iterations, self.seconds = 0, 0.0, 0.0
         self.end: tuple[float, float] | None = None  # block-iterations at which the learning rate begins to fall, is 0
-        torch.manual_seed(choices.seed)
-        training, held_back = load(source)
-        _log.info("%d pictures to train on, %d held back", len(training), len(held_back))
+        torch.manual_seed(recipe.seed)
+        training, held_out = load(source)
+        _log.info("%d images to train on, %d held out", len(training), len(held_out))
         self.sampler = CropSampler(
-            training, crop_px=choices.crop_px, seed=choices.seed, downscaled_share=choices.downscaled_share
+            training, crop_px=recipe.crop_px, seed=recipe.seed, downscaled_share=recipe.downscaled_share
         )
-        self.validation = validation_crops(held_back)
-        self.model = RecurrentModel(choices.config, lapped=choices.lapped, ms_ssim_share=choices.ms_ssim_share)
+        self.validation = validation_crops(held_out)
+        self.model = LightModel(recipe.config, lapped=recipe.lapped, ms_ssim_share=recipe.ms_ssim_share)
         if checkpoint is None:
-            self._start(CropSampler(training, crop_px=_START_PX, seed=choices.seed))
+            self._start(CropSampler(training, crop_px=_START_PX, seed=recipe.seed))
         self.model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model.autocast = torch.bfloat16 if choices.half_precision else None
+        self.model.autocast = torch.bfloat16 if recipe.half_precision else None
         parameters = dict(self.model.network.named_parameters())
-        matrices = {n: p for n, p in parameters.items() if choices.matrix_learning_rate and is_matrix(n, p)}
+        matrices = {n: p for n, p in parameters.items() if recipe.matrix_learning_rate and is_matrix(n, p)}
         self._matrix_rate = torch.tensor(0.0)
         self._muon = Muon(matrices.items(), self._matrix_rate)
         self._others = {n: p for n, p in parameters.items() if n not in matrices}
@@ -109,7 +109,7 @@ class Run:
             "seconds": round(self.seconds, 1),
             "updates": max((int(s["step"]) for s in states.values()), default=0),
             "end": self.end,
-            "choices": asdict(self.choices),
+            "choices": asdict(self.recipe),
         }
         deviation = {"transform.deviation": self.model.network.transform.deviation}
         model = {n: p.detach() for n, p in self.model.network.named_parameters()} | deviation
@@ -141,7 +141,7 @@ class Run:
 
     def rate_share(self) -> float:
         """Return the share of the learning rates in this step: rising, then one, then falling once there is an end."""
-        share = min(1.0, (self.step + 1) / self.choices.warmup_steps)
+        share = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
         if self.end is not None:
             begin, stop = self.end
             share *= min(1.0, max(0.0, (stop - self.block_iterations) / (stop - begin)))
@@ -149,7 +149,7 @@ class Run:
 
     def train_step(self) -> None:
         """Do one step; a step without a finite gradient changes nothing."""
-        c = self.choices
+        c = self.recipe
         share = self.rate_share()
         iterations = c.config.iterations
         if self.block_iterations < 1e6 * c.short_million:
@@ -177,8 +177,8 @@ class Run:
         self._losses.append((float(out.loss.detach()), float(out.commitment), norm))
 
     def validate(self) -> None:
-        """Log the curve of the averaged parameters on the pictures held back."""
-        model = RecurrentModel(self.choices.config, lapped=self.choices.lapped)
+        """Log the curve of the averaged parameters on the images held out."""
+        model = LightModel(self.recipe.config, lapped=self.recipe.lapped)
         values = {**self.average, "transform.deviation": self.model.network.transform.deviation}
         model.network.load_state_dict(values)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -244,14 +244,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--end", type=float, help="million block-iterations in which the learning rate falls to zero")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other choices, in JSON")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other recipe, in JSON")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%m-%d %H:%M:%S")
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     pairs = (one.split("=", 1) for one in args.set)
-    choices = Choices(**{key: json.loads(value) for key, value in pairs})
-    run = Run(choices, args.data, args.out, begin_from=args.begin_from, compiled=not args.no_compile)
+    recipe = LightRecipe(**{key: json.loads(value) for key, value in pairs})
+    run = Run(recipe, args.data, args.out, begin_from=args.begin_from, compiled=not args.no_compile)
     if args.end is not None and run.end is None:
         run.end = (run.block_iterations, run.block_iterations + 1e6 * args.end)
     run.run(args.minutes, validate_minutes=args.validate_minutes)

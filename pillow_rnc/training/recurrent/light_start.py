@@ -1,9 +1,8 @@
-"""Where the recurrent codec starts: its linear paths code greedy principal components, one sign each.
+"""Where training of the light network with code cells of 16x16 pixels starts: greedy principal components.
 
-Each iteration takes the largest components of what the ones before left of a 16x16 block, in the weighting of the loss.
-The recurrent cells start from noise, and the decoder's output near zero.
-
-Source: `design.md` section 4 and row J of the recipes: worth several decibels in the first minutes.
+Its linear paths code them, one sign each: each iteration takes the largest components of what the ones before left of a
+16x16 block, in the weighting of the loss. The recurrent cells start from noise, and the decoder's output near zero. In
+the first minutes of training this is worth several decibels.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pillow_rnc.models.basis import coefficient_weights
-from pillow_rnc.models.recurrent.light import BLOCK_COEFFICIENTS, INPUT_UNIT, RecurrentNetwork, folded
+from pillow_rnc.models.recurrent.light_constants import INPUT_UNIT
+from pillow_rnc.models.recurrent.light_network import BLOCK_COEFFICIENTS, LightNetwork, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ _OUTPUT_SHARE = 0.1
 
 
 @torch.no_grad()
-def measure_deviations(network: RecurrentNetwork, batches: Iterable[Tensor]) -> None:
+def measure_deviations(network: LightNetwork, batches: Iterable[Tensor]) -> None:
     """Set the deviations of the transform from pixels [N, 3, H, W] in 0..255."""
     network.transform.deviation.fill_(1.0)
     squares = torch.stack([network.transform(one).double().var((0, 2, 3)) for one in batches])
@@ -33,7 +33,7 @@ def measure_deviations(network: RecurrentNetwork, batches: Iterable[Tensor]) -> 
 
 
 @torch.no_grad()
-def start_from_components(network: RecurrentNetwork, pixels: Tensor) -> list[float]:
+def start_from_components(network: LightNetwork, pixels: Tensor) -> list[float]:
     """Set the linear paths of a network, whose deviations are set; return the share of the energy left after each.
 
     Args:

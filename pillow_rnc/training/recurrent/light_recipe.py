@@ -1,6 +1,6 @@
-"""Choices of a run of the recurrent codec, and the pictures that it sees.
+"""The recipe of a run of the light network, and the images that it sees.
 
-Pictures are held back by the stems of their names: the same ones whatever format they are stored in.
+Images are held out by the stems of their names: the same ones whatever format they are stored in.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pillow_rnc.models.config import ModelConfig
+from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.data import is_held_back, read_pixels, source_files
+from pillow_rnc.training.data import is_held_out, read_pixels, source_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCK_PX = 16
-_HELD_BACK_SHARE = 0.05
+_HELD_OUT_SHARE = 0.05
 _VALIDATION_PX, _VALIDATION_CROPS, _VALIDATION_SEED = 256, 16, 12345
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class LightRecipe:
     """Choices of a run, stored in its checkpoints."""
 
     cell: str = "gru"
@@ -49,30 +49,28 @@ class Choices:
     seed: int = 0
 
     @property
-    def config(self) -> ModelConfig:
+    def config(self) -> RecurrentConfig:
         """The configuration of the codec."""
-        return ModelConfig(
+        return RecurrentConfig(
             cell=self.cell,  # type: ignore[arg-type]
             framework=self.framework,  # type: ignore[arg-type]
-            code_channels=32,
             code_stride=BLOCK_PX,
             encoder_channels=self.encoder_channels,
             decoder_channels=self.decoder_channels,
             context_channels=self.context_channels,
-            passes=tuple((lattice, first, first + 16) for first in (0, 16) for lattice in (2, 3, 1)),
         )
 
 
 def load(source: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Return the pictures to train on and those held back, chosen by the stems of their names."""
+    """Return the images to train on and those held out, chosen by the stems of their names."""
     parts: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
     for file in source_files(source):
         pixels = read_pixels(file)
         if pixels is not None and min(pixels.shape[:2]) >= _VALIDATION_PX:
-            parts[is_held_back(Path(file.name).stem, _HELD_BACK_SHARE)].append(pixels)
+            parts[is_held_out(Path(file.name).stem, _HELD_OUT_SHARE)].append(pixels)
     return parts
 
 
-def validation_crops(held_back: list[NDArray[np.uint8]]) -> Tensor:
+def validation_crops(held_out: list[NDArray[np.uint8]]) -> Tensor:
     """Return the crops that runs are compared on, float32 [16, 3, 256, 256] in 0..255."""
-    return CropSampler(held_back, crop_px=_VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)
+    return CropSampler(held_out, crop_px=_VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)

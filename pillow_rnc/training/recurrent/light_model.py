@@ -1,7 +1,7 @@
-"""The recurrent codec as it learns: log PSNR-HVS and log MS-SSIM over all iterations, no price on bits.
+"""The light network with code cells of 16x16 pixels in training: PSNR-HVS and MS-SSIM of all iterations, no rate term.
 
-Source: row J of the recipes; the gradient of the binarizer: Toderici et al. 2016, section 3.2, with the sign in place
-of a random draw and a limit beyond which it passes nothing.
+Source: the gradient of the binarizer is that of Toderici et al. 2016, section 3.2, with the sign in place of a random
+draw and a limit beyond which it passes nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.models.recurrent.light import (
-    CodecState,
-    CosineTransform,
-    EncoderState,
-    IterationWeights,
-    RecurrentNetwork,
-)
+from pillow_rnc.models.recurrent.light_network import EncoderState, LightNetwork, LightState, LightWeights
 from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, ms_ssim_db, visible_weights
-from pillow_rnc.training.recurrent_recipe import BLOCK_PX
+from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pillow_rnc.models.config import ModelConfig
+    from pillow_rnc.models.config import RecurrentConfig
+    from pillow_rnc.models.recurrent.cosine_transform import CosineTransform
 
 _PASSES = 1.5  # pre-activations beyond this pass no gradient
 BITS_PER_BLOCK = 32
@@ -44,18 +39,18 @@ class Coded(NamedTuple):
     """One iteration: bits +-1, states, and how far the pre-activations are from their bits."""
 
     bits: Tensor
-    state: CodecState
+    state: LightState
     memory: EncoderState
     commitment: Tensor
 
 
 def code_iteration(
-    network: RecurrentNetwork, target: Tensor, weights: IterationWeights, state: CodecState, memory: EncoderState
+    network: LightNetwork, target: Tensor, weights: LightWeights, state: LightState, memory: EncoderState
 ) -> Coded:
     """Code one iteration of a batch; gradients pass the binarizer straight."""
     a, memory = network.encode_step(target, weights, state, memory)
     a = a.float()
-    sign = network.bits_of(a.detach())
+    sign = torch.where(a.detach() >= 0, 1.0, -1.0)
     near = a.clamp(-_PASSES, _PASSES)
     bits = near + (sign - near).detach()
     commitment = (a - sign).square().mean()
@@ -79,7 +74,7 @@ def distortion(
     return errors.view(len(by_hvs), -1).mean(1), prices.mean()
 
 
-class RecurrentModel(nn.Module):
+class LightModel(nn.Module):
     """The codec and its loss.
 
     Args:
@@ -90,9 +85,9 @@ class RecurrentModel(nn.Module):
 
     visible: Tensor
 
-    def __init__(self, config: ModelConfig, *, lapped: bool = True, ms_ssim_share: float = 0.5) -> None:
+    def __init__(self, config: RecurrentConfig, *, lapped: bool = True, ms_ssim_share: float = 0.5) -> None:
         super().__init__()
-        self.network = RecurrentNetwork(config, lapped=lapped)
+        self.network = LightNetwork(config, lapped=lapped)
         self.ms_ssim_share = ms_ssim_share
         self.register_buffer("visible", visible_weights(), persistent=False)
         self.autocast: torch.dtype | None = None
@@ -105,7 +100,7 @@ class RecurrentModel(nn.Module):
         self._distortion = torch.compile(distortion, dynamic=False, fullgraph=True)
 
     def coded(self, pixels: Tensor, iterations: int | None = None) -> list[Coded]:
-        """Return the first iterations, or all, of pictures [N, 3, H, W] in 0..255; sides are multiples of 16."""
+        """Return the first iterations, or all, of images [N, 3, H, W] in 0..255; sides are multiples of 16."""
         network = self.network
         target = network.transform(pixels).contiguous(memory_format=torch.channels_last)
         state, memory = network.initial_state(len(target), *target.shape[2:]), EncoderState()
@@ -139,7 +134,7 @@ class Judged(NamedTuple):
 def judged_iterations(seed: int, step: int, iterations: int, counts: tuple[int, int]) -> Judged:
     """Return which iterations PSNR-HVS and MS-SSIM judge in a step: so many, one of each of as many equal parts.
 
-    A picture costs as much to judge as some iterations cost to code, and neighbours say nearly the same.
+    A image costs as much to judge as some iterations cost to code, and neighbours say nearly the same.
     """
     rng = np.random.default_rng([seed, step, 1])
     chosen = []
@@ -150,8 +145,8 @@ def judged_iterations(seed: int, step: int, iterations: int, counts: tuple[int, 
 
 
 @torch.no_grad()
-def curve(model: RecurrentModel, pixels: Tensor) -> list[tuple[float, float, float]]:
-    """Return (plain bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration, means over pictures."""
+def curve(model: LightModel, pixels: Tensor) -> list[tuple[float, float, float]]:
+    """Return (plain bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration, means over images."""
     transform, target, points = model.network.transform, model.network.transform(pixels), []
     for t, one in enumerate(model.coded(pixels)):
         shown = transform.inverse(one.state.reconstruction).clamp(0, 255).round()

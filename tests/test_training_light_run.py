@@ -12,16 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from pillow_rnc.training.data import is_held_back
-from pillow_rnc.training.recurrent_entropy import codes_of, read_codec
-from pillow_rnc.training.recurrent_model import area
-from pillow_rnc.training.recurrent_recipe import Choices
-from pillow_rnc.training.recurrent_run import Run
+from pillow_rnc.training.data import is_held_out
+from pillow_rnc.training.recurrent.light_entropy import codes_of, read_codec
+from pillow_rnc.training.recurrent.light_model import area
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe
+from pillow_rnc.training.recurrent.light_run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHOICES = Choices(
+RECIPE = LightRecipe(
     encoder_channels=8,
     decoder_channels=8,
     context_channels=8,
@@ -34,12 +34,12 @@ CHOICES = Choices(
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """Two pictures to train on and one to hold back, chosen by the stems of their names."""
+    """Two images to train on and one to hold out, chosen by the stems of their names."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     random = np.random.default_rng(0)
-    for held_back, count in ((False, 2), (True, 1)):
-        names = (f"p{i}" for i in itertools.count() if is_held_back(f"p{i}", 0.05) == held_back)
+    for held_out, count in ((False, 2), (True, 1)):
+        names = (f"p{i}" for i in itertools.count() if is_held_out(f"p{i}", 0.05) == held_out)
         for name in itertools.islice(names, count):
             small = Image.fromarray(random.integers(0, 256, (20, 24, 3), np.uint8))
             small.resize((288, 256), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
@@ -49,11 +49,11 @@ def photographs(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin without principal components, which take seconds and have a test of their own."""
-    monkeypatch.setattr("pillow_rnc.training.recurrent_run.start_from_components", lambda *_: [1.0])
+    monkeypatch.setattr("pillow_rnc.training.recurrent.light_run.start_from_components", lambda *_: [1.0])
 
 
 def run_of(photographs: Path, folder: Path, begin_from: Path | None = None) -> Run:
-    return Run(CHOICES, photographs, folder, begin_from=begin_from, compiled=False)
+    return Run(RECIPE, photographs, folder, begin_from=begin_from, compiled=False)
 
 
 def test_a_run_resumed_from_its_checkpoint_ends_where_one_in_one_go_does(tmp_path: Path, photographs: Path) -> None:
@@ -121,8 +121,8 @@ def test_the_codec_of_a_run_is_read_with_its_averaged_parameters(tmp_path: Path,
         run.train_step()
     run.save()
     codec = read_codec(tmp_path / "run")
-    assert codec.choices == CHOICES
-    assert dataclasses.asdict(codec.choices) == dataclasses.asdict(run.choices)
+    assert codec.recipe == RECIPE
+    assert dataclasses.asdict(codec.recipe) == dataclasses.asdict(run.recipe)
     own = dict(codec.model.network.named_parameters())
     assert all(torch.equal(own[name], average) for name, average in run.average.items())
     assert codes_of(codec.model, run.validation[:1, :, :64, :64]).shape == (16, 1, 32, 4, 4)

@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from test_recurrent_light import CONFIG
+from test_light_network import CONFIG
 
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.reference import ReferenceState
 from pillow_rnc.entropy.tables import PROBABILITY
 from pillow_rnc.entropy.tensors import EntropyTensors, cells_of
-from pillow_rnc.training.recurrent_entropy import DenseEntropyNetwork, dense_passes
+from pillow_rnc.models.config import lattice_passes
+from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
 
 if TYPE_CHECKING:
-    from pillow_rnc.models.config import ModelConfig
+    from pillow_rnc.models.config import RecurrentConfig
 
 DENSE = dataclasses.replace(
-    CONFIG, passes=dense_passes(8, 2), iterations=3, entropy_state_channels=8, entropy_hidden_channels=10
+    CONFIG, passes=lattice_passes(8, 2), iterations=3, entropy_state_channels=8, entropy_hidden_channels=10
 )
-FULL = dataclasses.replace(CONFIG, code_channels=32, passes=dense_passes(32, 2), iterations=3)
+FULL = dataclasses.replace(CONFIG, code_channels=32, passes=lattice_passes(32, 2), iterations=3)
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("config", [DENSE, FULL], ids=["tiny", "full"])
 @torch.no_grad()
-def test_odds_are_those_of_the_integers_that_the_weights_file_holds(config: ModelConfig, spread: float) -> None:
+def test_odds_are_those_of_the_integers_that_the_weights_file_holds(config: RecurrentConfig, spread: float) -> None:
     torch.manual_seed(2)
     network = DenseEntropyNetwork(config)
     for parameter in network.parameters():
@@ -42,7 +43,7 @@ def test_odds_are_those_of_the_integers_that_the_weights_file_holds(config: Mode
     fast = model.start(5, 6)
     for t, plane in enumerate(values):
         for state in (reference, fast):
-            state.begin(t, values[t - 1] if t else None)
+            state.start_iteration(t, values[t - 1] if t else None)
         for index, (lattice, first, stop) in enumerate(config.passes):
             cells = cells_of(lattice, 5, 6)
             bits, own = (m[first:stop].reshape(stop - first, -1)[:, cells] for m in (plane, odds[t]))
@@ -50,13 +51,13 @@ def test_odds_are_those_of_the_integers_that_the_weights_file_holds(config: Mode
             assert np.array_equal(k, fast.probabilities(index))
             assert np.array_equal(k, PROBABILITY[(own * 16 + 128).astype(np.int64)])
             for state in (reference, fast):
-                state.reveal(index, bits)
+                state.update(index, bits)
 
 
 def test_passes_code_every_bit_once() -> None:
     height, width = 6, 7
     coded = np.zeros((32, height * width), np.int64)
-    for lattice, first, stop in dense_passes(32, 4):
+    for lattice, first, stop in lattice_passes(32, 4):
         coded[first:stop, cells_of(lattice, height, width)] += 1
     assert (coded == 1).all()
 
