@@ -359,6 +359,12 @@ def test_what_coding_costs_is_counted() -> None:
     assert macs_per_pixel(dataclasses.replace(default, separable=False), 1) > 2 * macs_per_pixel(default, 1)
     assert macs_per_pixel(default, 1, encoder=False) == macs_per_pixel(default, 1), "its encoder has no network"
     assert macs_per_pixel(learned, 1, encoder=False) < 0.8 * macs_per_pixel(learned, 1)
+    wide = RecurrentConfig(cell="lstm", framework="additive")
+    gru = dataclasses.replace(wide, cell="gru")
+    assert macs_per_pixel(gru, 16) < 16 * 10_000
+    assert macs_per_pixel(gru, 1) < macs_per_pixel(wide, 1)
+    assert macs_per_pixel(gru, 1) < macs_per_pixel(dataclasses.replace(gru, framework="residual_scaling"), 1)
+    assert macs_per_pixel(gru, 1, encoder=False) < 0.8 * macs_per_pixel(gru, 1)
     once = macs_per_pixel(default, 8) - macs_per_pixel(default, 8, decoder=False)
     without = macs_per_pixel(default, 8, reconstructions=0)
     assert macs_per_pixel(default, 8, reconstructions=3) == pytest.approx(without + 3 * once)
