@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.models.complexity import macs_per_pixel
-from pillow_rnc.models.config import CellName, EmbeddedConfig, Framework, RecurrentConfig
+from pillow_rnc.models.config import CellName, EmbeddedConfig, Framework, ModelConfig, RecurrentConfig
 from pillow_rnc.models.embedded.network import EmbeddedNetwork
 from pillow_rnc.models.embedded.torch_quantizer import Intervals
 from pillow_rnc.models.families import make_network
@@ -20,6 +20,7 @@ from pillow_rnc.models.layers.activations import Binarizer, softsign
 from pillow_rnc.models.layers.cells import AssociativeLSTMCell, LSTMCell
 from pillow_rnc.models.limits import MAX_HALF_WIDTH
 from pillow_rnc.models.recurrent.block_network import BlockNetwork, significance
+from pillow_rnc.models.recurrent.light_network import LightNetwork
 from pillow_rnc.training.recipe import as_recurrent
 
 if TYPE_CHECKING:
@@ -78,15 +79,19 @@ def reconstructed(network: AnyNetwork, state: tuple[Any, ...], t: int) -> torch.
 
 @pytest.mark.parametrize(
     ("config", "kind"),
-    [(CONFIG, EmbeddedNetwork), *((recurrent(framework), BlockNetwork) for framework in FRAMEWORKS)],
+    [
+        (CONFIG, EmbeddedNetwork),
+        *((recurrent(framework), BlockNetwork) for framework in FRAMEWORKS),
+        *((recurrent(framework, code_stride=16), LightNetwork) for framework in FRAMEWORKS),
+    ],
 )
 def test_the_configuration_chooses_the_network(config: EmbeddedConfig | RecurrentConfig, kind: type) -> None:
     assert type(make_network(config)) is kind
 
 
 def test_a_configuration_without_a_network_is_refused() -> None:
-    with pytest.raises(WeightsError, match="no network of family 'recurrent' has code_stride 16"):
-        make_network(RecurrentConfig())
+    with pytest.raises(WeightsError, match="no network for a ModelConfig"):
+        make_network(ModelConfig())
 
 
 def test_sign_of_zero_is_plus_one() -> None:
@@ -354,6 +359,12 @@ def test_what_coding_costs_is_counted() -> None:
     assert macs_per_pixel(dataclasses.replace(default, separable=False), 1) > 2 * macs_per_pixel(default, 1)
     assert macs_per_pixel(default, 1, encoder=False) == macs_per_pixel(default, 1), "its encoder has no network"
     assert macs_per_pixel(learned, 1, encoder=False) < 0.8 * macs_per_pixel(learned, 1)
+    wide = RecurrentConfig(cell="lstm", framework="additive")
+    gru = dataclasses.replace(wide, cell="gru")
+    assert macs_per_pixel(gru, 16) < 16 * 10_000
+    assert macs_per_pixel(gru, 1) < macs_per_pixel(wide, 1)
+    assert macs_per_pixel(gru, 1) < macs_per_pixel(dataclasses.replace(gru, framework="residual_scaling"), 1)
+    assert macs_per_pixel(gru, 1, encoder=False) < 0.8 * macs_per_pixel(gru, 1)
     once = macs_per_pixel(default, 8) - macs_per_pixel(default, 8, decoder=False)
     without = macs_per_pixel(default, 8, reconstructions=0)
     assert macs_per_pixel(default, 8, reconstructions=3) == pytest.approx(without + 3 * once)

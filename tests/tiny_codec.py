@@ -50,6 +50,8 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
 
     from pillow_rnc.models.embedded.network import EmbeddedNetwork
     from pillow_rnc.models.families import make_network
+    from pillow_rnc.models.recurrent.light_network import LightNetwork
+    from pillow_rnc.models.recurrent.paper_network import PaperNetwork
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -57,6 +59,13 @@ def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int 
     if isinstance(network, EmbeddedNetwork):
         for table in (network.decoder.bias, network.decoder.shift):
             torch.nn.init.normal_(table, std=0.3, generator=torch.Generator().manual_seed(seed))
+    if isinstance(network, LightNetwork):
+        network.transform.deviation.fill_(12.0)
+        if network.config.framework == "residual_scaling":  # zero where training starts
+            torch.nn.init.normal_(network.gain.weight, std=0.3, generator=torch.Generator().manual_seed(seed))
+    if isinstance(network, PaperNetwork):
+        with torch.no_grad():  # small random networks draw grey images otherwise
+            network.output.weight.mul_(30)
     tensors = {f"network.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     tensors |= tiny_tensors(seed, passes=config.passes, iterations=config.iterations)
     if isinstance(config, EmbeddedConfig):

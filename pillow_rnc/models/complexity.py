@@ -17,6 +17,9 @@ _GATE_MAPS = {"gru": 3.0, "residual_gru": 4.0, "lstm": 4.0, "associative_lstm": 
 _LATTICE_SHARE = (0.5, 0.5, 0.25, 0.25)
 """Part of the code cells that each lattice of a pass has."""
 
+_WIDE_STRIDE = 16
+"""Pixels along each side of the code cells of the recurrent networks that hold four blocks in one."""
+
 _COUNTS = 96
 """Coefficients whose significance the entropy network counts."""
 
@@ -60,15 +63,22 @@ def _(config: EmbeddedConfig, iterations: int, reconstructions: int) -> float:
 
 @_encoder.register
 def _(config: RecurrentConfig) -> float:
-    e, k = config.encoder_channels, config.code_channels
-    cell = _cell(config, e, "lstm" if config.cell == "associative_lstm" else config.cell)
-    return 2 * COEFFICIENTS * e + cell + (e + 2 * COEFFICIENTS) * k
+    e, c, k = config.encoder_channels, config.context_channels, config.code_channels
+    cell: CellName = "lstm" if config.cell == "associative_lstm" else config.cell
+    if config.code_stride == _WIDE_STRIDE:
+        fine = 4 * (2 * COEFFICIENTS * e + _cell(config, e, cell))
+        return fine + 4 * e * c + _cell(config, c, cell) + (c + 4 * COEFFICIENTS) * k
+    return 2 * COEFFICIENTS * e + _cell(config, e, cell) + (e + 2 * COEFFICIENTS) * k
 
 
 @_decoder.register
 def _(config: RecurrentConfig, iterations: int, reconstructions: int) -> float:
     del reconstructions
-    d, k = config.decoder_channels, config.code_channels
+    d, c, k = config.decoder_channels, config.context_channels, config.code_channels
+    if config.code_stride == _WIDE_STRIDE:
+        gain = d if config.framework == "residual_scaling" else 0
+        fine = 4 * (2 * COEFFICIENTS * d + _cell(config, d, config.cell) + gain)
+        return iterations * (k * c + _cell(config, c, config.cell) + 4 * c * d + fine + 4 * COEFFICIENTS * k)
     return iterations * (2 * k * COEFFICIENTS + k * d + _core(config) + d * COEFFICIENTS)
 
 
@@ -77,6 +87,8 @@ def _entropy(config: ModelConfig) -> float:
     k, s, f = config.context_coded_channels, config.entropy_state_channels, config.entropy_hidden_channels
     shares = [_LATTICE_SHARE[lattice] for lattice, _, _ in config.passes]  # of the code cells, pass by pass
     network = 9 * k * 2 * s + 2 * s * s + 9 * s * f + sum(shares[1:]) * 9 * k * f + f * k
+    if config.code_stride == _WIDE_STRIDE:  # such models have no accumulators
+        return network
     return network + _COUNTS * k + _COUNTS * 2 * s + 2 * _COUNTS * k
 
 
@@ -88,7 +100,7 @@ def macs_per_pixel(
     Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
 
     Args:
-        config: Of a model with code cells of 8x8 pixels.
+        config: Of a model with a light network.
         iterations: How many are coded.
         reconstructions: How often the image is reconstructed; matters in the embedded family only.
         encoder: Count the encoder.

@@ -11,6 +11,7 @@ from pillow_rnc.errors import WeightsError
 from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
 from pillow_rnc.models.embedded.network import EmbeddedNetwork
 from pillow_rnc.models.recurrent.block_network import BlockNetwork
+from pillow_rnc.models.recurrent.light_network import LightNetwork
 from pillow_rnc.models.recurrent.paper_network import PaperNetwork
 
 if TYPE_CHECKING:
@@ -31,5 +32,7 @@ def make_network(config: ModelConfig) -> CodecNetwork[Any, Any, Any]:
             return PaperNetwork(config)
         case RecurrentConfig(code_stride=8):
             return BlockNetwork(config)
-    msg = f"model configuration: no network of family {config.family!r} has code_stride {config.code_stride}"
+        case RecurrentConfig():
+            return LightNetwork(config)
+    msg = f"model configuration: there is no network for a {type(config).__name__}"
     raise WeightsError(msg)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
 from pillow_rnc.kernel import library
 from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
 from pillow_rnc.models.basis import transform_constants
+from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
 from pillow_rnc.models.fork_safety import ForkLock, importing
+from pillow_rnc.models.recurrent.numpy_light import LightOperands, LightTiles, can_run_light
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pillow_rnc.models.config import EmbeddedConfig
+    from pillow_rnc.models.config import ModelConfig
     from pillow_rnc.models.weights import Weights
 
     Planes = NDArray[np.uint8]
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 CPU = "cpu"
 
 _T = TypeVar("_T")
+_C = TypeVar("_C")
 
 
 class TileNetwork(Protocol):
@@ -75,7 +78,9 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         instruction_set = library.chosen()
         if instruction_set is not None:
             return partial(KernelTiles, _kernel_of(weights, weights.config, instruction_set))
-        return partial(NumpyTiles, _operands_of(weights, weights.config))
+        return partial(NumpyTiles, _operands_of(weights, weights.config, NetworkWeights))
+    if device == CPU and can_run_light(weights.config):
+        return partial(LightTiles, _operands_of(weights, weights.config, LightOperands))
     try:
         with importing:
             from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
@@ -83,7 +88,7 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         if error.name != "torch":
             raise
         if device == CPU:
-            msg = f"model {weights.name!r} with cell {weights.config.cell!r} needs torch: pip install pillow-rnc[torch]"
+            msg = f"model {weights.name!r} with {_kind(weights.config)} needs torch: pip install pillow-rnc[torch]"
             raise UnsupportedError(msg) from error
         msg = f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
         raise RncOptionError(msg) from error
@@ -92,22 +97,29 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
     return tiles if place.type == CPU else partial(FallBackTiles, tiles, runtime(weights, CPU, max_threads))
 
 
+def _kind(config: ModelConfig) -> str:
+    """Return what decides whether NumPy runs a model, for messages."""
+    network = config.network if isinstance(config, RecurrentConfig) else config.family
+    return f"the {network} network, code_stride {config.code_stride}, cell {config.cell!r}"
+
+
 _lock = ForkLock()
-_operands: dict[bytes, NetworkWeights] = {}
+_operands: dict[bytes, Any] = {}
 _kernels: dict[tuple[bytes, str], NetworkKernel] = {}
 
 
-def _operands_of(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
+def _operands_of(weights: Weights, config: _C, make: Callable[[Weights, _C], _T]) -> _T:
     """Return the operands of a model; made once in a process."""
     with _lock:
         if weights.model_id not in _operands:
-            _operands[weights.model_id] = NetworkWeights(weights, config)
-        return _operands[weights.model_id]
+            _operands[weights.model_id] = make(weights, config)
+        operands: _T = _operands[weights.model_id]
+        return operands
 
 
 def _kernel_of(weights: Weights, config: EmbeddedConfig, instruction_set: str) -> NetworkKernel:
     """Return the kernel's copy of the operands of a model; made once in a process."""
-    operands = _operands_of(weights, config)
+    operands = _operands_of(weights, config, NetworkWeights)
     with _lock:
         key = weights.model_id, instruction_set
         if key not in _kernels:

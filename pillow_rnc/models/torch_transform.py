@@ -43,7 +43,7 @@ def _along_rows(planes: Tensor, matrix: Tensor) -> Tensor:
     return torch.cat([planes[..., :edge], inner.flatten(-2), planes[..., -edge:]], -1)
 
 
-def _across_borders(planes: Tensor, matrix: Tensor) -> Tensor:
+def filter_borders(planes: Tensor, matrix: Tensor) -> Tensor:
     """Return planes [..., H, W] with ``matrix`` applied around each border of blocks, along both directions."""
     return _along_rows(_along_rows(planes, matrix).transpose(-1, -2), matrix).transpose(-1, -2)
 
@@ -133,7 +133,7 @@ class BlockTransform(Transform):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return coefficients [N, 192, H/8, W/8] of pixels [N, 3, H, W] in 0..255; H and W are multiples of 8."""
         planes = torch.einsum("ij,njhw->nihw", self.colour, pixels - 128.0)
-        coefficients = self._coefficients(_across_borders(planes, self.overlap)) * self.weight.view(1, -1, 1, 1)
+        coefficients = self._coefficients(filter_borders(planes, self.overlap)) * self.weight.view(1, -1, 1, 1)
         return _with_means(coefficients, back=False)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
@@ -157,4 +157,4 @@ class BlockTransform(Transform):
         coefficients = _with_means(coefficients.contiguous(), back=True)
         plain = (coefficients / self.weight.view(1, -1, 1, 1)).view(n, 3, 64, h, w)
         blocks = torch.einsum("kp,nckhw->ncphw", self.basis, plain).reshape(n, COEFFICIENTS, h, w)
-        return _across_borders(F.pixel_shuffle(blocks, BLOCK), self.inverse_overlap)
+        return filter_borders(F.pixel_shuffle(blocks, BLOCK), self.inverse_overlap)

@@ -32,8 +32,14 @@ def make_model(recipe: Recipe) -> TrainableModel:
     """Return the model of a recipe, with random parameters.
 
     Raises:
-        ValueError: The passes of the recipe's model do not fit its family.
+        ValueError: The passes of the recipe's model do not fit its family, or another command trains its network.
         WeightsError: This version has no network for the recipe's model.
     """
     network = make_network(recipe.model)
+    if type(network) not in _MODELS:
+        msg = (
+            f"recipes do not train a {type(network).__name__} (code_stride {recipe.model.code_stride}); "
+            "python -m pillow_rnc.training.recurrent.light_run does"
+        )
+        raise ValueError(msg)
     return _MODELS[type(network)](recipe, network)

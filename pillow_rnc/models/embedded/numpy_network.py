@@ -20,15 +20,16 @@ import numpy as np
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
 from pillow_rnc.models.basis import BLOCK
-from pillow_rnc.models.embedded.numpy_cells import NumpyCell, Scratch, Strip, strips
 from pillow_rnc.models.embedded.numpy_quantizer import IntervalMaps
 from pillow_rnc.models.limits import MAX_HALF_WIDTH, SOFTSIGN_LIMIT
+from pillow_rnc.models.numpy_cells import NumpyCell, Scratch, Strip, strips
 from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pillow_rnc.models.embedded.numpy_weights import Floats, NetworkWeights
+    from pillow_rnc.models.embedded.numpy_weights import NetworkWeights
+    from pillow_rnc.models.numpy_operands import Floats
 
 _STRIP_CELLS = 512
 

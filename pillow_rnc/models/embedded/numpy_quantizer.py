@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pillow_rnc.entropy.schedule import IterationSchedule
-    from pillow_rnc.models.embedded.numpy_weights import Floats
+    from pillow_rnc.models.numpy_operands import Floats
 
     Codes = NDArray[np.uint8]
 

@@ -62,14 +62,16 @@ class GainNetwork(nn.Module):
         self.last = nn.Conv2d(32, 1, 2, 2)
 
     def forward(self, reconstruction: Tensor) -> Tensor:
-        x = reconstruction
+        height, width = reconstruction.shape[2:]
+        x = F.pad(reconstruction, (0, -width % _GAIN_PATCH, 0, -height % _GAIN_PATCH), mode="replicate")
         for layer in self.layers:
             x = F.elu(layer(x))
-        return F.interpolate(F.elu(self.last(x)) + 2.0, scale_factor=_GAIN_PATCH, mode="nearest")
+        gain = F.interpolate(F.elu(self.last(x)) + 2.0, scale_factor=_GAIN_PATCH, mode="nearest")
+        return gain[..., :height, :width]
 
 
 class PaperNetwork(CodecNetwork[PaperState, None, Memories]):
-    """Encoder, binarizer and decoder of the paper; height and width are multiples of 16, 32 in residual scaling.
+    """Encoder, binarizer and decoder of the paper; height and width are multiples of 16.
 
     Args:
         config: Its cell is that of the decoder; the encoder has the same, but LSTM in place of associative LSTM.

@@ -1,6 +1,6 @@
 """The recurrent cell of the network in NumPy, and the strips in which maps are processed.
 
-Maps are as in `numpy_network`.
+Maps are float32 with the channel last, [n, rows, columns, channels] for n tiles of one size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pillow_rnc.models.embedded.numpy_weights import CellWeights, Floats
+    from pillow_rnc.models.numpy_operands import CellWeights, Floats
 
 _SPAN_CELLS = 8
 

@@ -1,0 +1,150 @@
+"""Trains the entropy network of dense codes on the codes of a recurrent codec, which stays as it is.
+
+python -m pillow_rnc.training.recurrent.light_entropy --data PHOTOGRAPHS --codec runs/recurrent --out runs/entropy
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pillow_rnc.models.config import lattice_passes
+from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
+from pillow_rnc.training.crops import CropSampler
+from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
+from pillow_rnc.training.recurrent.light_model import BITS_PER_BLOCK, LightModel, area, curve
+from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, LightRecipe, load, validation_crops
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_log = logging.getLogger(__name__)
+_CROP_PX = 256
+_POOL_BATCH = 4
+_POOL_STEP = 2 * 10**6  # crops that no step of the codec's training draws
+_LEARNING_RATE, _WARMUP = 5e-3, 50
+
+
+class Codec(NamedTuple):
+    """A codec of a run, with its averaged parameters, the choices of the run, and how far it has come."""
+
+    model: LightModel
+    recipe: LightRecipe
+    block_iterations: float
+
+
+def read_codec(folder: Path) -> Codec:
+    """Return the codec of the newest checkpoint of a run.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    checkpoint = read_newest(folder)
+    if checkpoint is None:
+        raise FileNotFoundError(f"{folder}: no checkpoint")
+    recipe = LightRecipe(**checkpoint.state["choices"])
+    model = LightModel(recipe.config, lapped=recipe.lapped)
+    model.network.load_state_dict(checkpoint.average)
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Codec(model.eval(), recipe, checkpoint.state["block_iterations"])
+
+
+@torch.no_grad()
+def codes_of(model: LightModel, pixels: Tensor) -> Tensor:
+    """Return the codes of images [N, 3, H, W] in 0..255: int8 +-1, [T, N, C, H / 16, W / 16]."""
+    return torch.stack([one.bits for one in model.coded(pixels)]).to(torch.int8)
+
+
+def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, steps: int, batch: int = 8) -> None:
+    """Train on a pool of codes [T, crops, C, h, w]; log what they cost on those held out."""
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0, fused=True
+    )
+    generator, began = torch.Generator().manual_seed(1), time.monotonic()
+    for step in range(steps):
+        share = min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        for group in optimizer.param_groups:
+            group["lr"] = _LEARNING_RATE * share
+        chosen = torch.randint(pool.shape[1], (batch,), generator=generator)
+        planes = pool[:, chosen].float()
+        optimizer.zero_grad(set_to_none=True)
+        loss = network.lengths(planes).sum() / planes.numel()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 0.1)
+        optimizer.step()
+        if step % 50 == 49 or step == steps - 1:
+            shares = price(network, held)
+            text = " ".join(f"{1 - s:.3f}" for s in shares.tolist())
+            seconds = time.monotonic() - began
+            _log.info("step %d %.0f s, loss %.4f, saved %s, all %.4f", step + 1, seconds, loss, text, 1 - shares.mean())
+
+
+@torch.no_grad()
+def price(network: DenseEntropyNetwork, planes: Tensor) -> Tensor:
+    """Return the ideal code length of each iteration as a share of its bits, [T], of codes [T, N, C, h, w]."""
+    return network.lengths(planes.float()).mean(1) / planes[0, 0].numel()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="photographs, a folder or a pack")
+    parser.add_argument("--codec", type=Path, required=True, help="folder of the codec's run")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--crops", type=int, default=2000, help="whose codes are trained on")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--groups", type=int, default=2, help="of channels, coded one after the other")
+    parser.add_argument("--state", type=int, default=32, help="channels of the state")
+    parser.add_argument("--hidden", type=int, default=48, help="hidden channels")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%m-%d %H:%M:%S")
+    torch.set_num_threads(1)
+    codec = read_codec(args.codec)
+    _log.info("codec after %.2fM block-iterations", codec.block_iterations / 1e6)
+    training, held_out = load(args.data)
+    crops = validation_crops(held_out)
+    points, held = curve(codec.model, crops), codes_of(codec.model, crops)
+    # The many codes to learn from may differ in a bit here and there from those that a file would hold.
+    codec.model.autocast = torch.bfloat16
+    codec.model.compile_parts()
+    sampler = CropSampler(training, crop_px=_CROP_PX, seed=codec.recipe.seed, downscaled_share=0.25)
+    parts = [
+        codes_of(codec.model, sampler.batch(_POOL_STEP + i, _POOL_BATCH)) for i in range(args.crops // _POOL_BATCH)
+    ]
+    pool = torch.cat(parts, 1)
+    _log.info("codes of %d crops", pool.shape[1])
+    config = replace(
+        codec.recipe.config,
+        passes=lattice_passes(codec.recipe.config.code_channels, args.groups),
+        entropy_state_channels=args.state,
+        entropy_hidden_channels=args.hidden,
+    )
+    torch.manual_seed(0)
+    network = DenseEntropyNetwork(config)
+    network.expect((pool > 0).float().mean((1, 3, 4)))
+    train(network, pool, held, args.steps)
+    rates = (price(network, held) * BITS_PER_BLOCK / BLOCK_PX**2).cumsum(0).tolist()
+    coded = [(rate, hvs, ms_ssim) for rate, (_, hvs, ms_ssim) in zip(rates, points, strict=True)]
+    _log.info("area %.4f plain, %.4f coded", area(points), area(coded))
+    _log.info("curve %s", " ".join(f"{b:.3f}:{h:.2f}:{m:.4f}" for b, h, m in coded))
+    parameters = {name: p.detach() for name, p in network.named_parameters()}
+    state = {
+        "step": args.steps,
+        "codec_block_iterations": codec.block_iterations,
+        "config": json.loads(config.to_json()),
+    }
+    write_checkpoint(args.out, Checkpoint(parameters, parameters, {}, {}, state))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Writes the weights file of a recurrent codec from the runs of the codec and of its entropy network.
+
+python -m pillow_rnc.training.recurrent.light_export --codec runs/ended --entropy runs/entropy --out weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from safetensors.torch import save
+
+from pillow_rnc.models.config import RecurrentConfig, config_from_mapping
+from pillow_rnc.models.weights import load, register
+from pillow_rnc.plugin.file_io import atomic_write
+from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
+from pillow_rnc.training.recurrent.light_entropy import Codec, read_codec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DIGEST_LETTERS = 12
+
+
+def read_entropy(folder: Path) -> DenseEntropyNetwork:
+    """Return the entropy network of a run.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    checkpoint = read_newest(folder)
+    if checkpoint is None:
+        raise FileNotFoundError(f"{folder}: no checkpoint")
+    known = {field.name for field in fields(RecurrentConfig)}  # runs of before draft 7 name no family, but other keys
+    table = {key: value for key, value in checkpoint.state["config"].items() if key in known}
+    config = cast("RecurrentConfig", config_from_mapping({**table, "family": RecurrentConfig.family}))
+    network = DenseEntropyNetwork(config)
+    network.load_state_dict(checkpoint.model)
+    return network
+
+
+def weights_bytes(codec: Codec, entropy: DenseEntropyNetwork) -> bytes:
+    """Return the weights file: float32 network, integer entropy network, configuration as metadata.
+
+    Raises:
+        ValueError: The transform of the codec is not lapped; files have no place to say so.
+    """
+    if not codec.recipe.lapped:
+        msg = "there are no weights files of networks whose transform is not lapped"
+        raise ValueError(msg)
+    network = {f"network.{n}": t.detach().float().contiguous() for n, t in codec.model.network.state_dict().items()}
+    return save(network | entropy.dense_tensors(), metadata={"config": entropy.config.to_json()})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the file, load it once as a check, and print its path and SHA-256."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--codec", type=Path, required=True, help="folder of the codec's run")
+    parser.add_argument("--entropy", type=Path, required=True, help="folder of its entropy network's run")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the weights")
+    parser.add_argument("--name", default="recurrent", help="first part of the name of the file")
+    args = parser.parse_args(arguments)
+    with torch.no_grad():
+        data = weights_bytes(read_codec(args.codec), read_entropy(args.entropy))
+    digest = hashlib.sha256(data).hexdigest()
+    path = args.out / f"{args.name}-{digest[:_DIGEST_LETTERS]}.safetensors"
+    args.out.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, data)
+    load(register(path).model_id)
+    print(json.dumps({"file": str(path), "sha256": digest, "bytes": len(data)}))
+
+
+if __name__ == "__main__":
+    main()
