@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pillow_rnc.models.config import ModelConfig
+    from pillow_rnc.models.config import EmbeddedConfig, ModelConfig
     from pillow_rnc.models.weights import Weights
 
     Planes = NDArray[np.uint8]
