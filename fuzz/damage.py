@@ -1,4 +1,4 @@
-"""No damage changes an image silently: python fuzz/damage.py [--files N] [--trials N] [FILE...]
+"""No damage changes an image silently: python fuzz/damage.py [--files N] [--trials N] [--weights PATH] [FILE...]
 
 Every single bit of each file is flipped, and each file is truncated at every byte. Then files are damaged at random:
 bursts, swaps, repeats, gaps, parts of two files in one. Then valid parts are moved and the checksums of chunks and
@@ -25,6 +25,7 @@ from splices import SilentChangeError, fate, image, reorder_units, sample_pairs,
 from pillow_rnc.container import reader, writer
 from pillow_rnc.container.records import UNIT_TYPE
 from pillow_rnc.errors import RncFileError, SignatureError, TruncatedError
+from pillow_rnc.models import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -202,11 +203,14 @@ DAMAGES: dict[str, Callable[[bytes, bytes, random.Random], bytes]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, help="further files")
+    parser.add_argument("--weights", type=Path, action="append", default=[], help="of further files")
     parser.add_argument("--files", type=int, default=24)
     parser.add_argument("--trials", type=int, default=1_000_000)
     parser.add_argument("--splices", type=int, default=100_000, help="trials with correct checksums of chunks")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    for path in arguments.weights:
+        weights.register(path)
     pairs = sample_pairs(arguments.files, arguments.seed)
     files = sample_files(arguments.files, arguments.seed) + [path.read_bytes() for path in arguments.paths]
     print(f"{len(files)} files, {sum(map(len, files))} bytes")

@@ -40,6 +40,7 @@ from pillow_rnc.container import reader, records, writer
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.models import torch_runtime, weights
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
+from pillow_rnc.models.runtime import CPU, runtime
 from pillow_rnc.models.torch_runtime import TorchTiles
 
 if TYPE_CHECKING:
@@ -163,7 +164,10 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
     """
     planes: Planes = {}
     first_tiles: dict[int, int] = {}
-    right = RUNTIMES[device].decode
+    own = weights.load(file.header.model_id)
+    # Which class runs a model on the CPU depends on its network.
+    kind: type[Any] = type(runtime(own, device)(1, TILE, TILE)) if device == CPU else RUNTIMES[device]
+    right: Callable[[object, NDArray[np.uint8]], None] = kind.decode
 
     def noted(network: object, group: NDArray[np.uint8]) -> None:
         if id(network) not in first_tiles:
@@ -175,9 +179,9 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
 
     kept: list[object] = []  # so that no two networks have the same id
     largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
-    with patch.object(RUNTIMES[device], "decode", noted):
+    with patch.object(kind, "decode", noted):
         execution = ExecutionOptions(device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
-        pixels = decoder.decode(file, weights.load(file.header.model_id), execution=execution)
+        pixels = decoder.decode(file, own, execution=execution)
     return planes, pixels
 
 

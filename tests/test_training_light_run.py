@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_training import tiny_recipe
 
 from pillow_rnc.training.data import is_held_out
-from pillow_rnc.training.recurrent.light_entropy import codes_of, read_codec
-from pillow_rnc.training.recurrent.light_model import area
+from pillow_rnc.training.families import make_model
+from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
+from pillow_rnc.training.recurrent.light_entropy import Codec, codes_of, read_codec
+from pillow_rnc.training.recurrent.light_export import weights_bytes
+from pillow_rnc.training.recurrent.light_model import LightModel, area
 from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 from pillow_rnc.training.recurrent.light_run import Run
 
@@ -131,3 +135,15 @@ def test_the_codec_of_a_run_is_read_with_its_averaged_parameters(tmp_path: Path,
 def test_the_area_is_that_of_trapezoids_and_holds_the_ends() -> None:
     assert math.isclose(area([(0.125, 0.0, 0.5), (2.0, 0.0, 1.0)]), 1.875 * 0.75, rel_tol=1e-6)
     assert math.isclose(area([(0.5, 0.0, 0.8), (1.0, 0.0, 0.8)]), 1.875 * 0.8, rel_tol=1e-6)
+
+
+def test_recipes_name_the_command_that_trains_these_networks() -> None:
+    with pytest.raises(ValueError, match=r"a LightNetwork \(code_stride 16\); python -m .*light_run does"):
+        make_model(tiny_recipe(model=RECIPE.config))
+
+
+def test_networks_without_lapping_have_no_weights_file() -> None:
+    recipe = dataclasses.replace(RECIPE, lapped=False)
+    codec = Codec(LightModel(recipe.config, lapped=False), recipe, 0.0)
+    with pytest.raises(ValueError, match="not lapped"):
+        weights_bytes(codec, DenseEntropyNetwork(recipe.config))
