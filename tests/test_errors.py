@@ -7,7 +7,7 @@ import pytest
 
 from pillow_rnc import errors
 
-CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.RncError)]
 
 
 def test_every_class_is_an_rnc_error_with_a_docstring() -> None:

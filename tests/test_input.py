@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from typing import IO, TYPE_CHECKING
@@ -84,3 +85,12 @@ def test_paths_may_be_of_any_kind_that_pillow_takes(path: Path) -> None:
 
     assert pillow_rnc.truncate(os.fsencode(path), os.fsencode(other), iterations=1) == 1
     assert pillow_rnc.info(other)["iterations"] == 1
+
+
+def test_a_fault_of_seeking_is_an_error_unless_the_stream_cannot_seek() -> None:
+    class Faulty(io.BytesIO):
+        def seek(self, offset: int, whence: int = 0, /) -> int:  # noqa: ARG002 -- as its base
+            raise OSError(errno.EIO, "fault of the device")
+
+    with pytest.raises(OSError, match="fault of the device"):
+        pillow_rnc.info(Faulty(b"anything"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import zlib
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentEncoder
 from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder, code_plane, decode_tile, encode_tile
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
+from pillow_rnc.kernel import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,9 +106,15 @@ def test_raw_segments_may_take_any_place(tile: Tile) -> None:
         assert decode_tile(mixed, model, codes.shape[2:]).tolist() == codes.tolist()
 
 
-@given(st.integers(0, 2**32), st.integers(0, 3), st.integers(0, 8 * 35 - 1))
-def test_a_set_inferred_bit_is_rejected(seed: int, iteration: int, place: int) -> None:
+@pytest.mark.parametrize("kernel", [{}, {library.VARIABLE: "0"}], ids=["kernel", "numpy"])
+@given(seed=st.integers(0, 2**32), iteration=st.integers(0, 3), place=st.integers(0, 8 * 35 - 1))
+def test_a_set_inferred_bit_is_rejected(kernel: dict[str, str], seed: int, iteration: int, place: int) -> None:
     """Whether a bit is coded is determined from earlier bits one by one, as in the specification."""
+    with mock.patch.dict(os.environ, kernel):
+        _check_inferred_bit(seed, iteration, place)
+
+
+def _check_inferred_bit(seed: int, iteration: int, place: int) -> None:
     model = MODELS[1]
     codes = noise_codes(model, seed, iteration + 1, 5, 7)
     plane = codes[iteration]

@@ -171,7 +171,9 @@ class EntropyTile:
         address, out = self._from_buffer("uint8_t[]", plane), self._from_buffer("uint8_t[]", room)
         status = self._lib.rnc_entropy_tile_encode(self._address, address, plane.size, out, capacity, length, inferred)
         if status == self._lib.RNC_ERROR_INFERRED:
-            msg = f"{inferred[0]} codes of iteration {self._iteration} are 1 and tell nothing, or not 0 or 1"
+            msg = (
+                f"iteration {self._iteration}: {inferred[0]} inferred bits are set, must be 0; or codes are not 0 or 1"
+            )
             raise ValueError(msg)
         check(status)
         self._iteration += 1
@@ -189,7 +191,7 @@ class EntropyTile:
         address = self._from_buffer("uint8_t[]", plane)
         status = self._lib.rnc_entropy_tile_take(self._address, address, plane.size, inferred)
         if status == self._lib.RNC_ERROR_INFERRED:
-            msg = f"{inferred[0]} raw codes are 1 and tell nothing"
+            msg = f"{inferred[0]} inferred bits of a raw payload are set, must be 0"
             raise CorruptError(msg)
         check(status)
 

@@ -49,8 +49,12 @@ def _apply(found: list[int], limits: Sequence[int]) -> None:
 
     # From a thread that ends: of those that live, threadpoolctl lets only the first one set OpenBLAS, for ever.
     setter = threading.Thread(target=set_all)
-    setter.start()
-    setter.join()
+    try:
+        setter.start()
+    except RuntimeError:  # no memory for another thread, or the interpreter is ending
+        set_all()
+    else:
+        setter.join()
 
 
 _blas_threads = ProcessSetting(_read, _apply)
