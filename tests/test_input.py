@@ -94,3 +94,13 @@ def test_a_fault_of_seeking_is_an_error_unless_the_stream_cannot_seek() -> None:
 
     with pytest.raises(OSError, match="fault of the device"):
         pillow_rnc.info(Faulty(b"anything"))
+
+
+def test_a_pipe_that_refuses_to_seek_is_read_as_it_comes(path: Path) -> None:
+    class Pipe(io.BytesIO):
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            if (offset, whence) == (0, io.SEEK_SET):
+                raise OSError(errno.ESPIPE, "Illegal seek")
+            return super().seek(offset, whence)
+
+    assert pillow_rnc.info(Pipe(path.read_bytes())) == pillow_rnc.info(path)
