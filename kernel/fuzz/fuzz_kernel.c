@@ -1,7 +1,7 @@
 /* Any bytes through the kernel: it must refuse them or give what its encoder writes, and touch nothing else.
 
    The first bytes choose a small random model, an instruction set and a grid; then come codings, lengths and payloads as
-   in fuzz/fuzz_codestream.py. Whatever decodes must encode to the same payload, and its codes are made into samples.
+   in fuzz/fuzz_tile_coder.py. Whatever decodes must encode to the same payload, and its codes are made into samples.
 
    With libFuzzer: cmake -DCMAKE_C_COMPILER=clang -DRNC_KERNEL_FUZZER=ON. Otherwise a driver:
 
