@@ -26,11 +26,23 @@ ROOT = Path(pillow_rnc.__file__).parents[1]
 STOPS = [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 1), ("SIGHUP", 1)]
 
 
+def _with_default_signals() -> None:
+    """Undo what this process inherited: a shell lets its background jobs ignore SIGINT, and nohup SIGHUP."""
+    for name, _ in STOPS:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 -- of Popen
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PILLOW_RNC_KERNEL": "0"}  # so that work lasts
     command = [sys.executable, "-m", "pillow_rnc", *map(str, arguments)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True, **options
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_with_default_signals,  # noqa: PLW1509 -- it calls nothing that a fork could have locked
+        **options,
     )
 
 
@@ -78,7 +90,7 @@ def test_a_stop_ends_a_command(command: str, name: str, times: int, pipe: Path) 
 def test_a_stop_ends_a_run_over_a_folder_and_its_workers(jobs: int, name: str, times: int, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     image = Image.effect_noise((1200, 1200), 80)
-    for index in range(4):
+    for index in range(24):  # work for many seconds
         image.save(tmp_path / "in" / f"{index}.png", compress_level=1)
     out = tmp_path / "out"
     with start("encode", tmp_path / "in", "-o", out, "-i", 16, "-j", jobs, "--quiet") as process:

@@ -71,6 +71,6 @@ def test_it_says_what_it_trains_on_and_ends_in_time(
     with caplog.at_level(logging.INFO):
         main([*command, "--out", str(tmp_path / "run"), "--minutes", "0"])
 
-    assert "3 pictures to train on, 1 held back, 1 skipped" in caplog.text
+    assert "3 images to train on, 1 held out, 1 skipped" in caplog.text
     assert "notes.txt" in caplog.text
     assert newest(tmp_path / "run").state["step"] == 0
