@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
@@ -66,3 +69,8 @@ def test_every_status_has_its_exception(status: int, error: type[Exception]) -> 
     library.check(0)
     with pytest.raises(error):
         library.check(status)
+
+
+@pytest.mark.skipif("CI" not in os.environ or sys.platform != "linux", reason="the kernel may be left out")
+def test_the_kernel_is_tested_in_continuous_integration() -> None:
+    assert library.supported()
