@@ -198,7 +198,7 @@ def test_decoding_keeps_metadata_or_tells(
     format_name: str, image: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.init()
-    if format_name not in Image.SAVE:
+    if "CI" not in os.environ and format_name not in Image.SAVE:  # CI has them all, and must
         pytest.skip(f"this Pillow cannot write {format_name}")
     given = _metadata()
     image.save(tmp_path / "a.rnc", **given)
