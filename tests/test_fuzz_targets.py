@@ -30,8 +30,8 @@ from pillow_rnc.container.checksum import RunningCrc
 from pillow_rnc.container.chunks import pack_chunk, pack_head
 from pillow_rnc.container.records import SIGNATURE
 from pillow_rnc.entropy import tile_coder
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncFileError
-from pillow_rnc.kernel import library
 
 if TYPE_CHECKING:
     from collections.abc import Callable

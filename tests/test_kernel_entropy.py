@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tiny_models import PAIR_PASSES, likely_codes, noise_codes, pair_model, pair_tables, tiny_tensors
 
 from pillow_rnc.container.records import Coding
+from pillow_rnc.entropy.kernel import library
+from pillow_rnc.entropy.kernel.coder import EntropyKernel, EntropyTile, range_decode, range_encode
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.tile_coder import encode_tile
 from pillow_rnc.errors import CorruptError, UnsupportedError, WeightsError
-from pillow_rnc.kernel import library
-from pillow_rnc.kernel.entropy import EntropyKernel, EntropyTile, range_decode, range_encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
-from pillow_rnc.kernel import library
 
 built = pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
 
