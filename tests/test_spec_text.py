@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import reference_decoder
-import reference_network
+import reference_embedded
+import reference_operations
 
 from pillow_rnc.container import reader, records, schema, validation, writer
 from pillow_rnc.container.chunks import HEAD_FIELDS
@@ -143,7 +144,7 @@ def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() ->
         for line in re.findall(r"^    [YC][br ]? += (.*)$", text, re.MULTILINE)
     ]
 
-    assert rows_of_steps == basis.LUMINANCE_STEPS == reference_network.STEPS
+    assert rows_of_steps == basis.LUMINANCE_STEPS == reference_embedded.STEPS
     assert tuple(colours) == basis.YCBCR
 
 
@@ -154,8 +155,8 @@ def test_the_filter_across_borders_undoes_that_of_the_network() -> None:
         part = slice(border - 4, border + 4)
         expected[part] = np.linalg.solve(basis.overlap_filter(), expected[part])
 
-    np.testing.assert_allclose(reference_network.filtered(line.tolist()), expected, atol=1e-12)
-    assert f"f(0) = 1 / {reference_network.SCALES[0]}," in section("Coefficients")
+    np.testing.assert_allclose(reference_operations.filtered(line.tolist()), expected, atol=1e-12)
+    assert f"f(0) = 1 / {reference_operations.SCALES[0]}," in section("Coefficients")
 
 
 def weights_header(name: str) -> dict[str, Any]:
