@@ -112,6 +112,13 @@ def _paper(tensors: Tensors, config: Config) -> None:
         _linear(tensors, "network.gain.last", 1, 32, 0.15, kernel=2)
 
 
+def recurrent_code_weights(seed: int) -> bytes:
+    """Return the file of a model without a decoder network; enough to decode codes."""
+    tensors = Tensors(seed)
+    put_entropy(tensors, _LIGHT, accumulators=3)
+    return tensors.bytes(_LIGHT)
+
+
 def recurrent_weights(name: str, seed: int = 3) -> bytes:
     """Return the file of one of `RECURRENT_CONFIGS`."""
     tensors, config = Tensors(seed), RECURRENT_CONFIGS[name]
