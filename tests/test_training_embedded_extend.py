@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
 from tiny_codec import CONFIG
-from tiny_training import tiny_recipe, write_photographs
+from tiny_training import photograph, tiny_recipe, write_photographs
 
 import pillow_rnc
 from pillow_rnc.models.config import RecurrentConfig
+from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.embedded import extend
 from pillow_rnc.training.embedded.model import EmbeddedModel
 from pillow_rnc.training.embedded.start import greedy_schedule
@@ -68,11 +70,30 @@ def test_new_iterations_are_scheduled_and_learned(files: tuple[Path, Path]) -> N
     assert tensors["network.quantizer.level"].shape[0] == ITERATIONS
     assert all((tensors["network.quantizer.step"][KNOWN:] > 0).any(1))
     assert np.ptp(tensors["network.log_gain"][KNOWN - 1 :]) == 0
-    assert tensors["entropy.accumulator_output.weight"][KNOWN - 1 :].any()
+    assert tensors["entropy.output.bias"][KNOWN:].any()
+
+
+def test_learning_saves_bits_and_leaves_what_is_known(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extend, "_WARMUP_STEPS", 1)
+    torch.manual_seed(5)
+    model, learned = extend.extended(tiny_recipe(), safetensors.torch.load_file(files[0]), ITERATIONS)
+    sampler = CropSampler([photograph(seed) for seed in range(3)], crop_px=48, seed=1)
+    pixels = sampler.batch(0, 4)
+    extend.schedule(model, pixels, KNOWN, 25.0, 8.0)
+    before = float(extend.new_bits(model, pixels, KNOWN))
+    known = [part.parameter[: part.known].clone() for part in learned]
+    steps = extend.learn(model, learned, sampler, KNOWN, 3.0)
+
+    assert steps > 1
+    assert float(extend.new_bits(model, pixels, KNOWN)) < before
+    for part, values in zip(learned, known, strict=True):
+        assert torch.equal(part.parameter[: part.known], values)
 
 
 def test_files_of_both_models_show_the_same_and_more_iterations_show_more(files: tuple[Path, Path]) -> None:
-    names = [pillow_rnc.register_model(file) for file in files]
+    names = [pillow_rnc.register_model(file).name for file in files]
     rng = np.random.default_rng(1)
     image = Image.fromarray(rng.integers(60, 200, (40, 56, 3), dtype=np.uint8))
     folder = files[0].parent

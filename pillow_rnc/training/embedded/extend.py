@@ -88,9 +88,12 @@ def extended(recipe: Recipe, tensors: dict[str, Tensor], iterations: int) -> tup
     with torch.no_grad():
         for name, parameter in model.network.named_parameters():
             old = tensors[f"network.{name}"]
-            parameter[: len(old)] = old if parameter.ndim else parameter.copy_(old)
-            if parameter.shape != old.shape and name.startswith("decoder."):
-                parameter[len(old) :] = old[-1]
+            if parameter.shape == old.shape:
+                parameter.copy_(old)
+                continue
+            parameter[:before] = old
+            if name.startswith("decoder."):
+                parameter[before:] = old[-1]
         new = torch.arange(1, iterations - before + 1) / (iterations - before)
         model.network.log_gain[before:] = model.network.log_gain[before - 1] + math.log(_GAIN_RATIO) * new
         for name, unit in _UNITS.items():
