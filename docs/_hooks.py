@@ -34,6 +34,7 @@ PAGES = {
     "spec/vectors/README.md": "vectors.md",
     "weights/README.md": "models.md",
     "weights/embedded-20261123-509919255b67.md": "model-card.md",
+    "weights/embedded-20261130-d26a809660f7.md": "model-card-20261130.md",
 }
 """Pages outside ``docs/`` by their path in the repository, and where they stand in the site."""
 

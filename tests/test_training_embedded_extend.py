@@ -82,12 +82,12 @@ def test_learning_saves_bits_and_leaves_what_is_known(
     sampler = CropSampler([photograph(seed) for seed in range(3)], crop_px=48, seed=1)
     pixels = sampler.batch(0, 4)
     extend.schedule(model, pixels, KNOWN, 25.0, 8.0)
-    before = float(extend.new_bits(model, pixels, KNOWN))
+    before = extend.new_bits(model, pixels, KNOWN).item()
     known = [part.parameter[: part.known].clone() for part in learned]
     steps = extend.learn(model, learned, sampler, KNOWN, 3.0)
 
     assert steps > 1
-    assert float(extend.new_bits(model, pixels, KNOWN)) < before
+    assert extend.new_bits(model, pixels, KNOWN).item() < before
     for part, values in zip(learned, known, strict=True):
         assert torch.equal(part.parameter[: part.known], values)
 
