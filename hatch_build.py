@@ -16,7 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 VARIABLE = "PILLOW_RNC_BUILD_KERNEL"
-_FOLDER = Path("pillow_rnc", "kernel")
+_FOLDER = Path("pillow_rnc", "entropy", "kernel")
 
 
 class KernelBuildHook(BuildHookInterface[Any]):

@@ -23,7 +23,7 @@ from PIL import Image
 from pillow_rnc.codec import decoder, encoder
 from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container.records import RncFile
-from pillow_rnc.kernel import library
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.models import weights
 
 if TYPE_CHECKING:

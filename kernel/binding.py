@@ -15,7 +15,7 @@ def main(header: str, output: str) -> None:
     declarations = text.split("/* cffi begin */")[1].split("/* cffi end */")[0]
     ffi = FFI()
     ffi.cdef(re.sub(r"/\*.*?\*/", "", declarations, flags=re.DOTALL))
-    ffi.set_source("pillow_rnc.kernel._kernel", '#include "rnc_kernel.h"', py_limited_api=True)
+    ffi.set_source("pillow_rnc.entropy.kernel._kernel", '#include "rnc_kernel.h"', py_limited_api=True)
     ffi.emit_c_code(output)
 
 

@@ -2,7 +2,7 @@
 
 Usage: kernel_program.py [DAMAGED], how many altered copies of each file to try beside (4).
 Outcomes must be equal: samples within 1, or an error of the same class. Needs the repository's root on PYTHONPATH, its
-`fuzz`, and an extension in `pillow_rnc/kernel`.
+`fuzz`, and an extension in `pillow_rnc/entropy/kernel`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 import pillow_rnc
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncError
-from pillow_rnc.kernel import library
 from pillow_rnc.models.weights import register
 
 ROOT = Path(__file__).parent.parent

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
-from pillow_rnc.kernel import library
 
 built = pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
 
@@ -36,6 +36,18 @@ def test_a_value_that_asks_for_what_is_not_there_is_refused(value: str, monkeypa
     monkeypatch.setenv(library.VARIABLE, value)
     with pytest.raises(RncOptionError, match=value):
         library.chosen()
+
+
+@built
+def test_reports_name_a_value_that_asks_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, "neon9")
+    assert "'neon9'" in library.describe()
+
+
+def test_an_extension_that_cannot_be_imported_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("pillow_rnc.entropy.kernel._kernel", raising=False)
+    monkeypatch.setitem(sys.modules, "pillow_rnc.entropy.kernel._kernel", None)
+    assert library._extension.__wrapped__() is None
 
 
 def test_without_the_extension_numpy_runs(monkeypatch: pytest.MonkeyPatch) -> None:

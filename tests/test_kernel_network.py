@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
 
 from pillow_rnc.codec.blending import Canvas
+from pillow_rnc.codec.kernel_samples import blend_samples, round_samples
 from pillow_rnc.container.records import Header
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import UnsupportedError, WeightsError
-from pillow_rnc.kernel import library
-from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
-from pillow_rnc.kernel.samples import blend_samples, round_samples
 from pillow_rnc.models import weights
 from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.config import EmbeddedConfig
+from pillow_rnc.models.embedded.kernel_network import KernelTiles, NetworkKernel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tiny_codec import CONFIG, recurrent, register_random_codec, register_tiny_codec
 
 from pillow_rnc.entropy import schedule
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncOptionError, UnsupportedError
-from pillow_rnc.kernel import library
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import CellName, Framework
 from pillow_rnc.models.embedded import numpy_network

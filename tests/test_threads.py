@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder
-from pillow_rnc.kernel import library
 from pillow_rnc.models import torch_runtime
 from pillow_rnc.models import weights as model_weights
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles

@@ -18,11 +18,11 @@ from tiny_models import IDLE, PAIRS, drawn_codes, likely_codes, noise_codes, pai
 
 from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Segment
 from pillow_rnc.entropy import matmul, model
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentEncoder
 from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder, code_plane, decode_tile, encode_tile
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
-from pillow_rnc.kernel import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -68,7 +68,7 @@ def test_new_iterations_are_scheduled_and_learned(files: tuple[Path, Path]) -> N
     tensors = load_file(files[1])
 
     assert tensors["network.quantizer.level"].shape[0] == ITERATIONS
-    assert all((tensors["network.quantizer.step"][KNOWN:] > 0).any(1))
+    assert (tensors["network.quantizer.step"][KNOWN:] > 0).any(1).all()
     assert np.ptp(tensors["network.log_gain"][KNOWN - 1 :]) == 0
     assert tensors["entropy.output.bias"][KNOWN:].any()
 

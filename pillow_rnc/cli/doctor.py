@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from pillow_rnc.cli import autoload
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncError, WeightsError
-from pillow_rnc.kernel import library
 from pillow_rnc.models import weights
 from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, RncImageFile
 from pillow_rnc.plugin.opening import open_image

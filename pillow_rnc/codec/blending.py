@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pillow_rnc.codec.kernel_samples import blend_samples, round_samples
 from pillow_rnc.container.tile_grid import checked_region
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncOptionError, WeightsError
-from pillow_rnc.kernel import library
-from pillow_rnc.kernel.samples import blend_samples, round_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pillow_rnc.entropy.fast import FastState
+from pillow_rnc.entropy.kernel import library
+from pillow_rnc.entropy.kernel.coder import EntropyKernel, EntropyTile
 from pillow_rnc.entropy.matmul import products_are_exact
 from pillow_rnc.entropy.operands import FastTensors
 from pillow_rnc.entropy.reference import ReferenceState
@@ -22,8 +24,6 @@ from pillow_rnc.entropy.schedule import schedule_from_tensors
 from pillow_rnc.entropy.significance import AllCoded, ScheduleCoded
 from pillow_rnc.entropy.tensors import EntropyTensors, Pass, cells_of
 from pillow_rnc.errors import WeightsError
-from pillow_rnc.kernel import library
-from pillow_rnc.kernel.entropy import EntropyKernel, EntropyTile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

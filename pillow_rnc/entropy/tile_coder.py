@@ -15,7 +15,7 @@ import numpy as np
 
 from pillow_rnc.container.records import CodeShape, Coding, Segment
 from pillow_rnc.container.validation import codes_crc_mismatch, segment_violations
-from pillow_rnc.entropy.kernel_segments import decode_segment, encode_segment
+from pillow_rnc.entropy.kernel.segments import decode_segment, encode_segment
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.significance import count_set_inferred
 from pillow_rnc.entropy.tensors import cells_of

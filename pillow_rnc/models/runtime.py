@@ -11,11 +11,11 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
-from pillow_rnc.kernel import library
-from pillow_rnc.kernel.network import KernelTiles, NetworkKernel
 from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.config import RecurrentConfig
+from pillow_rnc.models.embedded.kernel_network import KernelTiles, NetworkKernel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
 from pillow_rnc.models.fork_safety import ForkLock, importing

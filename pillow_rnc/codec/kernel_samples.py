@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.kernel.library import INSTRUCTION_SETS, check, interface
+from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pillow_rnc.kernel.library import INSTRUCTION_SETS, check, interface
+from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,51 +31,51 @@ class Config(Protocol):
     """What is needed of `pillow_rnc.models.config.ModelConfig`."""
 
     @property
-    def iterations(self) -> int: ...  # noqa: D102
+    def iterations(self) -> int: ...
 
     @property
-    def code_channels(self) -> int: ...  # noqa: D102
+    def code_channels(self) -> int: ...
 
     @property
-    def decoder_channels(self) -> int: ...  # noqa: D102
+    def decoder_channels(self) -> int: ...
 
     @property
-    def context_channels(self) -> int: ...  # noqa: D102
+    def context_channels(self) -> int: ...
 
     @property
-    def decoder_steps(self) -> int: ...  # noqa: D102
+    def decoder_steps(self) -> int: ...
 
 
 class Iteration(Protocol):
     """What is needed of `pillow_rnc.models.embedded.numpy_weights.IterationOperands`."""
 
     @property
-    def gain(self) -> float: ...  # noqa: D102
+    def gain(self) -> float: ...
 
     @property
-    def schedule(self) -> Any: ...  # noqa: ANN401, D102
+    def schedule(self) -> Any: ...  # noqa: ANN401
 
     @property
-    def bias(self) -> Floats: ...  # noqa: D102
+    def bias(self) -> Floats: ...
 
     @property
-    def shift(self) -> Floats: ...  # noqa: D102
+    def shift(self) -> Floats: ...
 
 
 class Operands(Protocol):
     """What is needed of `pillow_rnc.models.embedded.numpy_weights.NetworkWeights`; it has more arrays beside."""
 
     @property
-    def config(self) -> Config: ...  # noqa: D102
+    def config(self) -> Config: ...
 
     @property
-    def iterations(self) -> Sequence[Iteration]: ...  # noqa: D102
+    def iterations(self) -> Sequence[Iteration]: ...
 
     @property
-    def masking_exponent(self) -> float: ...  # noqa: D102
+    def masking_exponent(self) -> float: ...
 
     @property
-    def masking_floor(self) -> float: ...  # noqa: D102
+    def masking_floor(self) -> float: ...
 
 
 class NetworkKernel:

@@ -17,7 +17,7 @@ from pillow_rnc.errors import CorruptError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pillow_rnc.kernel.entropy import EntropyTile
+    from pillow_rnc.entropy.kernel.coder import EntropyTile
 
 
 def encode_segment(tile: EntropyTile, plane: NDArray[np.uint8]) -> Segment:

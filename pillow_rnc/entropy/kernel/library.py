@@ -24,7 +24,7 @@ _OFF, _ON = "0", "1"
 def _extension() -> Any:  # noqa: ANN401
     """Return the extension module, None if it was not built or cannot be loaded."""
     try:
-        from pillow_rnc.kernel import _kernel  # type: ignore[attr-defined, unused-ignore]
+        from pillow_rnc.entropy.kernel import _kernel  # type: ignore[attr-defined, unused-ignore]
     except ImportError:
         return None
     return _kernel

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
 from pillow_rnc.errors import CorruptError
-from pillow_rnc.kernel.library import INSTRUCTION_SETS, check, interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
