@@ -109,7 +109,7 @@ def release(version: str, *, draft: bool = False) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chosen = ["mode-L", "mode-RGBA", "grid-70x70-64-32", "raw-between", "stop-both-tiles", "chunk-all", "alpha-RGBA-3"]
-    chosen += ["nothing", "schedule-noise", "odd-all-16", "drawn-100", "drawn-101"]
+    chosen += ["nothing", "schedule-noise", "odd-all-32", "drawn-100", "drawn-101"]
     chosen += [f"{name}-grid" for name in RECURRENT_CONFIGS]
     for name in chosen:
         for suffix in ("rnc", "json"):

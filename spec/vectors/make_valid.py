@@ -200,7 +200,7 @@ def _odd(models: dict[str, Model]) -> Iterator[Case]:
             {"width": 80, "height": 48, "tile_size": 80},
         ),
         ("stride-16", "stride 16, two passes", Plan(), {"width": 128, "height": 96, "tile_size": 128}),
-        ("all-16", "16 iterations", Plan(), {"width": 64, "height": 64, "iterations": 16}),
+        ("all-32", "32 iterations", Plan(), {"width": 64, "height": 64, "iterations": 32}),
         ("wide", "65535 pixels in a row", Plan("surest"), {"width": 65535, "height": 1, "tile_size": 4096}),
         ("high", "65535 pixels in a column", Plan("surest"), {"width": 1, "height": 65535, "tile_size": 4096}),
     ):

@@ -1,7 +1,7 @@
 """The two small random models of family `embedded` of the vectors, as weights files; used by `generate.py` only.
 
 `complete` is a complete model: 4 pairs of codes, 6 iterations, decoder network included.
-`odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 16 iterations.
+`odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 32 iterations.
 Every number comes from `random.Random`, whose sequence Python guarantees not to change.
 """
 
@@ -37,7 +37,7 @@ ODD_CONFIG: Config = COMPLETE_CONFIG | {
     "code_stride": 16,
     "entropy_hidden_channels": 3,
     "entropy_state_channels": 3,
-    "iterations": 16,
+    "iterations": 32,
     "passes": [[1, 0, 3], [0, 0, 3]],
 }
 _INT8, _INT16, _INT32, _FLOAT = "I8", "I16", "I32", "F32"
