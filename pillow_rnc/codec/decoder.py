@@ -14,15 +14,16 @@ import numpy as np
 from pillow_rnc.codec.batching import TileRef, batches
 from pillow_rnc.codec.blending import Canvas
 from pillow_rnc.codec.execution import ExecutionOptions, StepCounter
+from pillow_rnc.codec.pool import TilePool, pool_threads
 from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.errors import RncError
-from pillow_rnc.models.runtime import runtime
+from pillow_rnc.models.runtime import releases_lock, runtime
 from pillow_rnc.models.threads import limit_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,33 +74,73 @@ def decode_many(
         for image, file in enumerate(files)
         for index in canvases[image].pending
     }
+    work = _Work(files, weights, kinds, canvases)
+    progress = StepCounter(sum(kind.iterations for kind in kinds.values()), execution.on_progress)
+    if all(releases_lock(model, execution.device) for model in weights):
+        _decode_in_pool(work, execution, progress)
+    else:
+        _decode_in_batches(work, execution, progress)
+    return [canvas.pixels for canvas in canvases]
+
+
+class _Work(NamedTuple):
+    """The files to be decoded, the model of each, the kind of each tile that is wanted, and the images."""
+
+    files: Sequence[RncFile]
+    weights: Sequence[Weights]
+    kinds: Mapping[TileRef, _Kind]
+    canvases: Sequence[Canvas]
+
+    def network(self, refs: Sequence[TileRef], execution: ExecutionOptions) -> TileNetwork:
+        """Return the network at work on tiles of one kind."""
+        kind = self.kinds[refs[0]]
+        network_for = runtime(self.weights[refs[0].image], execution.device, execution.max_threads)
+        return network_for(len(refs), kind.height, kind.width)
+
+    def code_planes(self, ref: TileRef) -> Iterator[Plane]:
+        """Yield the code planes of a tile, uint8 [C, h, w] each."""
+        return _code_planes(self.files[ref.image], self.weights[ref.image], ref, len(self.files))
+
+
+def _decode_in_pool(work: _Work, execution: ExecutionOptions, progress: StepCounter) -> None:
+    """Decode the tiles one by one, several of them at a time, and add them to their images."""
+
+    def decode_tile(ref: TileRef) -> Generator[None, None, NDArray[np.float32]]:
+        network = work.network([ref], execution)
+        for plane in work.code_planes(ref):
+            network.decode(plane[None])
+            yield
+        return network.pixels()[0]  # type: ignore[no-any-return]
+
+    pool = TilePool(decode_tile, pool_threads([kind[:2] for kind in work.kinds.values()], execution), progress.add)
+    with closing(pool.results(work.kinds)) as tiles:
+        for ref, tile in zip(work.kinds, tiles, strict=True):
+            work.canvases[ref.image].add(tile)
+
+
+def _decode_in_batches(work: _Work, execution: ExecutionOptions, progress: StepCounter) -> None:
+    """Decode the tiles in batches, and add them to their images."""
 
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels | None]]:
-        for batch, _ in batches(kinds, execution.max_memory):
-            tiles = [_code_planes(files[ref.image], weights[ref.image], ref, len(files)) for ref in batch]
-            for planes in zip(*tiles, strict=True):
+        for batch, _ in batches(work.kinds, execution.max_memory):
+            for planes in zip(*(work.code_planes(ref) for ref in batch), strict=True):
                 yield batch, np.stack(planes) if len(planes) > 1 else planes[0][None]
             yield batch, None
 
-    progress = StepCounter(sum(kind.iterations for kind in kinds.values()), execution.on_progress)
     network: TileNetwork | None = None
     with (
         limit_threads(execution.max_threads),
         closing(prefetch(code_planes(), threaded=execution.max_threads != 1)) as steps,
     ):
         for batch, planes in steps:
-            if network is None:
-                kind = kinds[batch[0]]
-                network_for = runtime(weights[batch[0].image], execution.device, execution.max_threads)
-                network = network_for(len(batch), kind.height, kind.width)
+            network = network or work.network(batch, execution)
             if planes is not None:
                 network.decode(planes)
                 progress.add(len(batch))
                 continue
             for ref, tile in zip(batch, network.pixels(), strict=True):
-                canvases[ref.image].add(tile)
+                work.canvases[ref.image].add(tile)
             network = None
-    return [canvas.pixels for canvas in canvases]
 
 
 def iter_images(
