@@ -6,7 +6,7 @@ decoding runs beside the network.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +19,8 @@ from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.errors import RncError
-from pillow_rnc.models.runtime import releases_lock, runtime
+from pillow_rnc.models.reduction import reduced_runtime
+from pillow_rnc.models.runtime import releases_lock
 from pillow_rnc.models.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
 
 
 def decode(
-    file: RncFile, weights: Weights, *, region: Region | None = None, execution: ExecutionOptions | None = None
+    file: RncFile,
+    weights: Weights,
+    *,
+    region: Region | None = None,
+    reduction: int = 1,
+    execution: ExecutionOptions | None = None,
 ) -> Pixels:
     """Return the image of one file; see `decode_many`."""
-    return decode_many([file], [weights], region=region, execution=execution)[0]
+    return decode_many([file], [weights], region=region, reduction=reduction, execution=execution)[0]
 
 
 def decode_many(
@@ -49,6 +55,7 @@ def decode_many(
     weights: Sequence[Weights],
     *,
     region: Region | None = None,
+    reduction: int = 1,
     execution: ExecutionOptions | None = None,
 ) -> list[Pixels]:
     """Return the image of each file, decoded from all units that its record has.
@@ -57,6 +64,7 @@ def decode_many(
         files: Parsed files, or the parts of them that are wanted.
         weights: The model of each file, see `weights_for`.
         region: Left, top, right, bottom in pixels, of each of them; only the tiles that it touches are decoded.
+        reduction: 1, 2, 4 or 8: decode at one over this of the size, see `models.reduction`.
         execution: How to compute; the defaults of `ExecutionOptions` if None.
 
     Returns:
@@ -68,13 +76,13 @@ def decode_many(
         WeightsError: The model yields numbers that are not finite.
     """
     execution = execution or ExecutionOptions()
-    canvases = [Canvas(file.header, region) for file in files]
+    canvases = [Canvas(file.header, region, reduction) for file in files]
     kinds = {
         TileRef(image, index): _kind_of(file, index)
         for image, file in enumerate(files)
         for index in canvases[image].pending
     }
-    work = _Work(files, weights, kinds, canvases)
+    work = _Work(files, weights, kinds, canvases, reduction)
     progress = StepCounter(sum(kind.iterations for kind in kinds.values()), execution.on_progress)
     if all(releases_lock(model, execution.device) for model in weights):
         _decode_in_pool(work, execution, progress)
@@ -90,11 +98,13 @@ class _Work(NamedTuple):
     weights: Sequence[Weights]
     kinds: Mapping[TileRef, _Kind]
     canvases: Sequence[Canvas]
+    reduction: int
 
     def network(self, refs: Sequence[TileRef], execution: ExecutionOptions) -> TileNetwork:
         """Return the network at work on tiles of one kind."""
         kind = self.kinds[refs[0]]
-        network_for = runtime(self.weights[refs[0].image], execution.device, execution.max_threads)
+        model = self.weights[refs[0].image]
+        network_for = reduced_runtime(model, execution.device, execution.max_threads, self.reduction)
         return network_for(len(refs), kind.height, kind.width)
 
     def code_planes(self, ref: TileRef) -> Iterator[Plane]:
@@ -113,7 +123,8 @@ def _decode_in_pool(work: _Work, execution: ExecutionOptions, progress: StepCoun
         return network.pixels()[0]  # type: ignore[no-any-return]
 
     pool = TilePool(decode_tile, pool_threads([kind[:2] for kind in work.kinds.values()], execution), progress.add)
-    with closing(pool.results(work.kinds)) as tiles:
+    products = limit_threads(1) if work.reduction > 1 else nullcontext()  # the kernel has no products of NumPy
+    with products, closing(pool.results(work.kinds)) as tiles:
         for ref, tile in zip(work.kinds, tiles, strict=True):
             work.canvases[ref.image].add(tile)
 
@@ -149,6 +160,7 @@ def iter_images(
     weights: Weights,
     *,
     region: Region | None = None,
+    reduction: int = 1,
     execution: ExecutionOptions | None = None,
     progress: StepCounter | None = None,
 ) -> Iterator[Pixels]:
@@ -159,6 +171,7 @@ def iter_images(
         units: Its units in order; an iterator is asked for one at a time.
         weights: The model of the file.
         region: As for `decode_many`.
+        reduction: Likewise.
         execution: How to compute; the defaults of `ExecutionOptions` if None. Progress is counted by `progress` alone.
         progress: Counts the steps, see `step_counter`.
 
@@ -166,13 +179,13 @@ def iter_images(
         RncError: As for `decode_many`.
     """
     execution = execution or ExecutionOptions()
-    network_for = runtime(weights, execution.device, execution.max_threads)
+    network_for = reduced_runtime(weights, execution.device, execution.max_threads, reduction)
     tiles = {}
-    for index in Canvas(header, region).pending:
+    for index in Canvas(header, region, reduction).pending:
         tile = header.grid[index]
         tiles[index] = _tile_decoder(header, weights, index), network_for(1, tile.padded_height, tile.padded_width)
     for unit in units:
-        canvas = Canvas(header, region)
+        canvas = Canvas(header, region, reduction)
         with limit_threads(execution.max_threads):  # but not while the caller has the image
             for index, (decoder, network) in tiles.items():
                 plane = decoder.decode_next(unit[index])
@@ -184,9 +197,11 @@ def iter_images(
         yield canvas.pixels
 
 
-def step_counter(file: RncFile, region: Region | None, on_progress: OnProgress | None) -> StepCounter:
+def step_counter(
+    file: RncFile, region: Region | None, on_progress: OnProgress | None, reduction: int = 1
+) -> StepCounter:
     """Return a counter of the steps that decoding a file, or a region of it, takes."""
-    pending = Canvas(file.header, region).pending
+    pending = Canvas(file.header, region, reduction).pending
     return StepCounter(sum(_kind_of(file, index).iterations for index in pending), on_progress)
 
 

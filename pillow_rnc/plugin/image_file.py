@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 
 from pillow_rnc.container import alpha, reader
 from pillow_rnc.container.records import RncFile
+from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.plugin.decoding import decode_samples, iter_images
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
     from pillow_rnc.container.records import FileHead, Unit
 
 FORMAT: Final = "RNC"
+_DRAFT_TOLERANCE = 1 / 16
 EXTENSION: Final = ".rnc"
 MIME_TYPE: Final = "image/x-rnc"
 
-_DRAFT_ITERATIONS = ((8, 2), (4, 4), (2, 8))
-"""Shrinking by at least the first number needs no more iterations than the second."""
+ITERATIONS_AT: Final = {8: 4, 4: 6, 2: 8}
+"""Most iterations that an image at one over 8, 4 or 2 of the size is decoded from, if nobody asks for others."""
 
 
 class RncImageFile(ImageFile.ImageFile):
@@ -103,18 +105,43 @@ class RncImageFile(ImageFile.ImageFile):
             self._options = replace(self._options, iterations=iterations)
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Decode fewer iterations if a much smaller image is wanted, as by `thumbnail`.
+        """Decode at 1/8, 1/4 or 1/2 of the size, and fewer iterations, if a smaller image is wanted, as by `thumbnail`.
 
-        The size stays the same; conversion to another mode is left to `convert`.
+        The image is at least as large as wanted, or up to a sixteenth smaller. Conversion to another mode is left to
+        `convert`.
+
+        Returns:
+            The mode, and the box of the reduced image that the whole one covers; None if nothing changes.
         """
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
-        shrink = min(self.width / max(size[0], 1), self.height / max(size[1], 1))
-        for factor, iterations in _DRAFT_ITERATIONS:
-            if shrink >= factor:
+        width, height = self.size
+        shrink = min(width / max(size[0], 1), height / max(size[1], 1))
+        for factor, iterations in ITERATIONS_AT.items():
+            reduction = factor * self._options.reduction
+            if shrink >= factor * (1 - _DRAFT_TOLERANCE) and reduction in ITERATIONS_AT:
                 self.iterations = min(self.iterations, iterations)
-                return self.mode, (0, 0, self.width, self.height)
+                self.restrict(replace(self._options, reduction=reduction))
+                return self.mode, (0, 0, width / factor, height / factor)
         return None
+
+    def reduce(self, factor: int | tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
+        """Return a smaller image as `Image.reduce` does; before loading, it is decoded at a reduced size."""
+        factors = factor if isinstance(factor, tuple) else (factor, factor)
+        most = next((each for each in ITERATIONS_AT if not any(one % each for one in factors)), None)
+        if not self.tile or box is not None or most is None or self._options.reduction > 1:
+            return super().reduce(factor, box)
+        options, size, tile = self._options, self._size, self.tile
+        try:
+            self.iterations = min(self.iterations, ITERATIONS_AT[most])
+            self.restrict(replace(self._options, reduction=most))
+            with self._loading.held():
+                samples = decode_samples(self._read(), self._options)
+            reduced = Image.frombytes(self.mode, self.size, samples.tobytes())
+        finally:
+            self._options, self._size, self.tile = options, size, tile
+        reduced.info = dict(self.info)
+        return reduced.reduce((factors[0] // most, factors[1] // most))
 
     def verify(self) -> None:
         """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.
@@ -186,10 +213,11 @@ class RncImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
 
     def restrict(self, options: LoadOptions) -> None:
-        """Set how the image will be decoded; a region determines the size of the image."""
+        """Set how the image will be decoded; region and reduction determine the size of the image."""
         self._options = options
-        if options.region is not None:
-            left, upper, right, lower = options.region
+        if self._head is not None and (options.region is not None or options.reduction > 1):
+            whole = 0, 0, self._head.header.width, self._head.header.height
+            left, upper, right, lower = reduced_region(options.region or whole, options.reduction)
             self._size = right - left, lower - upper
             self._describe_pixels()
 
@@ -276,7 +304,7 @@ class RncImageFile(ImageFile.ImageFile):
         """Return the file to write without encoding, or None if the image must be encoded."""
         options = SaveOptions.from_encoderinfo(params)
         iterations = options.copied_iterations(self.iterations)
-        if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
+        if iterations is None or self._head is None or self._is_part() or not self._is_unchanged():
             return None
         with self._loading.held():
             file = self._read()
@@ -284,6 +312,10 @@ class RncImageFile(ImageFile.ImageFile):
         if file.alpha is not None:
             file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
         return truncated_to_size(truncated(file, min(iterations, len(file.units))), options)
+
+    def _is_part(self) -> bool:
+        """Whether the image is only a region of that of the file, or smaller."""
+        return self._options.region is not None or self._options.reduction > 1
 
     def _is_unchanged(self) -> bool:
         """Whether the pixels are still those of the file."""
