@@ -121,10 +121,11 @@ class IntervalTiles:
         n, rows, columns = inside.shape[1:]
         parts = _sums(side)[:, scheduled] @ padded.reshape(len(scheduled), -1)
         parts = parts.reshape(3, 3, -1, *padded.shape[1:])
-        out = sum(parts[y, x, :, :, y : y + rows, x : x + columns] for y in range(3) for x in range(3))
-        out = np.asarray(out).reshape(side, side, 3, n, rows, columns).transpose(3, 4, 0, 5, 1, 2)
-        samples = np.float32(128) + out
-        return np.ascontiguousarray(samples).reshape(n, rows * side, columns * side, 3)
+        out = np.full((parts.shape[2], n, rows, columns), 128, np.float32)
+        for y, x in np.ndindex(3, 3):
+            out += parts[y, x, :, :, y : y + rows, x : x + columns]
+        out = out.reshape(side, side, 3, n, rows, columns).transpose(3, 4, 0, 5, 1, 2)
+        return out.reshape(n, rows * side, columns * side, 3)
 
 
 @cache
@@ -138,7 +139,8 @@ def _sums(side: int) -> Floats:
     cosines = np.einsum("aiu,bjv->abijuv", one, one).reshape(9, side**2, BLOCK**2)
     colours = np.linalg.inv(np.array(YCBCR))
     sums = np.einsum("dsk,cp->dscpk", cosines, colours).reshape(-1, COEFFICIENTS) / coefficient_weights()
-    return sums.astype(np.float32)
+    operand: Floats = sums.astype(np.float32)
+    return operand
 
 
 def _sums_along_a_line(side: int) -> NDArray[np.float64]:

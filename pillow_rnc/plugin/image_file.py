@@ -27,6 +27,7 @@ from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
+from pillow_rnc.plugin.reduction import common_factor, draft_factor, reduced_options
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ if TYPE_CHECKING:
     from pillow_rnc.container.records import FileHead, Unit
 
 FORMAT: Final = "RNC"
-_DRAFT_TOLERANCE = 1 / 16
 EXTENSION: Final = ".rnc"
 MIME_TYPE: Final = "image/x-rnc"
-
-ITERATIONS_AT: Final = {8: 4, 4: 6, 2: 8}
-"""Most iterations that an image at one over 8, 4 or 2 of the size is decoded from, if nobody asks for others."""
 
 
 class RncImageFile(ImageFile.ImageFile):
@@ -116,32 +113,28 @@ class RncImageFile(ImageFile.ImageFile):
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
         width, height = self.size
-        shrink = min(width / max(size[0], 1), height / max(size[1], 1))
-        for factor, iterations in ITERATIONS_AT.items():
-            reduction = factor * self._options.reduction
-            if shrink >= factor * (1 - _DRAFT_TOLERANCE) and reduction in ITERATIONS_AT:
-                self.iterations = min(self.iterations, iterations)
-                self.restrict(replace(self._options, reduction=reduction))
-                return self.mode, (0, 0, width / factor, height / factor)
-        return None
+        factor = draft_factor(self.size, size, self._options)
+        if factor is None:
+            return None
+        self.restrict(reduced_options(self._options, factor, self.iterations))
+        return self.mode, (0, 0, width / factor, height / factor)
 
     def reduce(self, factor: int | tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
         """Return a smaller image as `Image.reduce` does; before loading, it is decoded at a reduced size."""
         factors = factor if isinstance(factor, tuple) else (factor, factor)
-        most = next((each for each in ITERATIONS_AT if not any(one % each for one in factors)), None)
-        if not self.tile or box is not None or most is None or self._options.reduction > 1:
+        common = common_factor(factors, self._options) if self.tile and box is None else None
+        if common is None:
             return super().reduce(factor, box)
-        options, size, tile = self._options, self._size, self.tile
-        try:
-            self.iterations = min(self.iterations, ITERATIONS_AT[most])
-            self.restrict(replace(self._options, reduction=most))
-            with self._loading.held():
+        before = self._options, self._size, self.tile
+        with self._loading.held():
+            try:
+                self.restrict(reduced_options(self._options, common, self.iterations))
                 samples = decode_samples(self._read(), self._options)
-            reduced = Image.frombytes(self.mode, self.size, samples.tobytes())
-        finally:
-            self._options, self._size, self.tile = options, size, tile
+                reduced = Image.frombytes(self.mode, self.size, samples.tobytes())
+            finally:
+                self._options, self._size, self.tile = before
         reduced.info = dict(self.info)
-        return reduced.reduce((factors[0] // most, factors[1] // most))
+        return reduced.reduce((factors[0] // common, factors[1] // common))
 
     def verify(self) -> None:
         """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.

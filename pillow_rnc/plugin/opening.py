@@ -12,8 +12,9 @@ from PIL import Image
 
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.plugin.file_io import rewound
-from pillow_rnc.plugin.image_file import ITERATIONS_AT, RncImageFile
+from pillow_rnc.plugin.image_file import RncImageFile
 from pillow_rnc.plugin.options import LoadOptions
+from pillow_rnc.plugin.reduction import ITERATIONS_AT
 from pillow_rnc.plugin.validation import check_region, validated
 
 if TYPE_CHECKING:

@@ -117,7 +117,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _scale(name: str, value: object) -> float:
-    scale = _number(0)(name, value)
+    scale: float = _number(0)(name, value)
     if scale in _SCALES:
         return scale
     msg = f"{name} {value!r} is not allowed, give 1, 1/2, 1/4 or 1/8"
