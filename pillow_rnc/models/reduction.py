@@ -119,9 +119,9 @@ class IntervalTiles:
             padded[:, :, at] *= down
             padded[:, :, :, at] *= across
         n, rows, columns = inside.shape[1:]
-        parts = _sums(side)[:, scheduled] @ padded.reshape(len(scheduled), -1)
-        parts = parts.reshape(3, 3, -1, *padded.shape[1:])
-        out = np.full((parts.shape[2], n, rows, columns), 128, np.float32)
+        sums: Floats = np.matmul(_sums(side)[:, scheduled], padded.reshape(len(scheduled), -1))
+        parts = sums.reshape(3, 3, side * side * 3, *padded.shape[1:])
+        out: Floats = np.full((side * side * 3, n, rows, columns), 128, np.float32)
         for y, x in np.ndindex(3, 3):
             out += parts[y, x, :, :, y : y + rows, x : x + columns]
         out = out.reshape(side, side, 3, n, rows, columns).transpose(3, 4, 0, 5, 1, 2)

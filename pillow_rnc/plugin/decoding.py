@@ -76,7 +76,7 @@ def iter_images(
         header, units, model, region=options.region, reduction=options.reduction, execution=execution
     )
     for pixels in images:
-        yield _image(header.mode, from_pixels(pixels, plane, header.mode))
+        yield samples_image(header.mode, from_pixels(pixels, plane, header.mode))
 
 
 def _decode_stepwise(
@@ -95,7 +95,7 @@ def _decode_stepwise(
     )
     for done, pixels in enumerate(images, 1):
         samples = from_pixels(pixels, plane, header.mode)
-        options.on_iteration(done, len(file.units), _image(header.mode, samples))
+        options.on_iteration(done, len(file.units), samples_image(header.mode, samples))
     return samples
 
 
@@ -128,6 +128,7 @@ def _alpha_plane(header: Header, blob: bytes | None, options: LoadOptions) -> ND
     return np.asarray(Image.fromarray(plane).reduce(reduction))
 
 
-def _image(mode: str, samples: NDArray[uint8]) -> Image.Image:
+def samples_image(mode: str, samples: NDArray[uint8]) -> Image.Image:
+    """Return the image of a mode with these samples, uint8 [height, width, bands]."""
     height, width = samples.shape[:2]
     return Image.frombytes(mode, (width, height), samples.tobytes())

@@ -19,7 +19,7 @@ from pillow_rnc.container.records import RncFile
 from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.models.fork_safety import ObjectLock
-from pillow_rnc.plugin.decoding import decode_samples, iter_images
+from pillow_rnc.plugin.decoding import decode_samples, iter_images, samples_image
 from pillow_rnc.plugin.encoding import build_copy, encode_images
 from pillow_rnc.plugin.file_io import is_format, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
@@ -104,11 +104,7 @@ class RncImageFile(ImageFile.ImageFile):
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Decode at 1/8, 1/4 or 1/2 of the size, and fewer iterations, if a smaller image is wanted, as by `thumbnail`.
 
-        The image is at least as large as wanted, or up to a sixteenth smaller. Conversion to another mode is left to
-        `convert`.
-
-        Returns:
-            The mode, and the box of the reduced image that the whole one covers; None if nothing changes.
+        The mode stays the same. Returns it, and the box that the whole image covers; None if nothing changes.
         """
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
@@ -129,8 +125,7 @@ class RncImageFile(ImageFile.ImageFile):
         with self._loading.held():
             try:
                 self.restrict(reduced_options(self._options, common, self.iterations))
-                samples = decode_samples(self._read(), self._options)
-                reduced = Image.frombytes(self.mode, self.size, samples.tobytes())
+                reduced = samples_image(self.mode, decode_samples(self._read(), self._options))
             finally:
                 self._options, self._size, self.tile = before
         reduced.info = dict(self.info)
