@@ -114,7 +114,9 @@ class IntervalTiles:
         # Beyond the borders of the image a block is its neighbour mirrored: filters across borders leave it as it is.
         padded = np.pad(inside, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
         frequency = scheduled % BLOCK**2
-        down, across = (np.float32(1 - 2 * (f % 2))[:, None, None] for f in (frequency // BLOCK, frequency % BLOCK))
+        down, across = (
+            (1 - 2 * (f % 2)).astype(np.float32)[:, None, None] for f in (frequency // BLOCK, frequency % BLOCK)
+        )
         for at in (0, -1):
             padded[:, :, at] *= down
             padded[:, :, :, at] *= across
@@ -125,7 +127,7 @@ class IntervalTiles:
         for y, x in np.ndindex(3, 3):
             out += parts[y, x, :, :, y : y + rows, x : x + columns]
         out = out.reshape(side, side, 3, n, rows, columns).transpose(3, 4, 0, 5, 1, 2)
-        return out.reshape(n, rows * side, columns * side, 3)
+        return np.ascontiguousarray(out).reshape(n, rows * side, columns * side, 3)
 
 
 @cache

@@ -19,7 +19,7 @@ from pillow_rnc.container.records import RncFile
 from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.models.fork_safety import ObjectLock
-from pillow_rnc.plugin.decoding import decode_samples, iter_images, samples_image
+from pillow_rnc.plugin.decoding import decode_samples, iter_images
 from pillow_rnc.plugin.encoding import build_copy, encode_images
 from pillow_rnc.plugin.file_io import is_format, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
@@ -27,7 +27,7 @@ from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
-from pillow_rnc.plugin.reduction import common_factor, draft_factor, reduced_options
+from pillow_rnc.plugin.reduction import ReducedWhenDecoded, draft_factor, reduced_options
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ EXTENSION: Final = ".rnc"
 MIME_TYPE: Final = "image/x-rnc"
 
 
-class RncImageFile(ImageFile.ImageFile):
+class RncImageFile(ReducedWhenDecoded):
     """An image of the `.rnc` format, decoded when its pixels are asked for."""
 
     # Annotated as in Pillow, so that type checkers see no conflict.
@@ -102,10 +102,7 @@ class RncImageFile(ImageFile.ImageFile):
             self._options = replace(self._options, iterations=iterations)
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Decode at 1/8, 1/4 or 1/2 of the size, and fewer iterations, if a smaller image is wanted, as by `thumbnail`.
-
-        The mode stays the same. Returns it, and the box that the whole image covers; None if nothing changes.
-        """
+        """Decode a smaller image, of fewer iterations, if one is wanted, as by `thumbnail`; the mode stays the same."""
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
         width, height = self.size
@@ -114,22 +111,6 @@ class RncImageFile(ImageFile.ImageFile):
             return None
         self.restrict(reduced_options(self._options, factor, self.iterations))
         return self.mode, (0, 0, width / factor, height / factor)
-
-    def reduce(self, factor: int | tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
-        """Return a smaller image as `Image.reduce` does; before loading, it is decoded at a reduced size."""
-        factors = factor if isinstance(factor, tuple) else (factor, factor)
-        common = common_factor(factors, self._options) if self.tile and box is None else None
-        if common is None:
-            return super().reduce(factor, box)
-        before = self._options, self._size, self.tile
-        with self._loading.held():
-            try:
-                self.restrict(reduced_options(self._options, common, self.iterations))
-                reduced = samples_image(self.mode, decode_samples(self._read(), self._options))
-            finally:
-                self._options, self._size, self.tile = before
-        reduced.info = dict(self.info)
-        return reduced.reduce((factors[0] // common, factors[1] // common))
 
     def verify(self) -> None:
         """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.
