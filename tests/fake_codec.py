@@ -100,12 +100,13 @@ class FakeCodec:
         model: SimpleNamespace,
         *,
         region: tuple[int, int, int, int] | None = None,
+        reduction: int = 1,
         execution: ExecutionOptions,
     ) -> Pixels:
         assert model is self.model
         self._note(execution)
         self.decoded_iterations.append(len(file.units))
-        return _decode(file, len(file.units), region)
+        return _decode(file, len(file.units), region)[::reduction, ::reduction]
 
     def iter_images(
         self,
@@ -114,6 +115,7 @@ class FakeCodec:
         model: SimpleNamespace,
         *,
         region: tuple[int, int, int, int] | None = None,
+        reduction: int = 1,
         execution: ExecutionOptions,
         progress: StepCounter | None = None,
     ) -> Iterator[Pixels]:
@@ -125,10 +127,12 @@ class FakeCodec:
             self.decoded_iterations.append(len(so_far))
             if progress is not None:
                 progress.add(len(unit))
-            yield _decode(RncFile(header, {}, None, tuple(so_far)), len(so_far), region)
+            yield _decode(RncFile(header, {}, None, tuple(so_far)), len(so_far), region)[::reduction, ::reduction]
 
     @staticmethod
-    def step_counter(file: RncFile, _region: object, on_progress: OnProgress | None) -> StepCounter:
+    def step_counter(
+        file: RncFile, _region: object, on_progress: OnProgress | None, _reduction: int = 1
+    ) -> StepCounter:
         return StepCounter(sum(map(len, file.units)), on_progress)
 
     def _note(self, execution: ExecutionOptions) -> None:

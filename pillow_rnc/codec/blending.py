@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.codec.kernel_samples import blend_samples, round_samples
-from pillow_rnc.container.tile_grid import checked_region
+from pillow_rnc.container.tile_grid import checked_region, reduced_region
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncOptionError, WeightsError
 
@@ -77,12 +77,19 @@ def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
 class Canvas:
     """An image, or a region of it, assembled from tiles.
 
+    Args:
+        header: Header of the file.
+        region: Left, top, right, bottom in pixels of the whole image; all of it if None.
+        reduction: 1, 2, 4 or 8: the image has one over this of the size.
+
     Attributes:
         pixels: uint8 [height, width, 3], or [height, width] for modes L and LA; filled from the top down.
     """
 
-    def __init__(self, header: Header, region: Region | None) -> None:
-        self._blender = Blender(header.grid, region)
+    def __init__(self, header: Header, region: Region | None, reduction: int = 1) -> None:
+        if region is not None:
+            region = reduced_region(checked_region(header.grid, region), reduction)
+        self._blender = Blender(header.grid.reduced(reduction), region)
         left, upper, right, lower = self._blender.region
         self._grey = header.mode in ("L", "LA")
         self.pixels: NDArray[np.uint8] = np.empty(

@@ -15,20 +15,22 @@ import numpy as np
 from pillow_rnc.codec.batching import TileRef, batches
 from pillow_rnc.codec.blending import padded_tile
 from pillow_rnc.codec.execution import ExecutionOptions, StepCounter
+from pillow_rnc.codec.pool import TilePool, pool_threads
 from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Header
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError
 from pillow_rnc.models.complexity import bytes_per_pixel
-from pillow_rnc.models.runtime import runtime
+from pillow_rnc.models.runtime import releases_lock, runtime
 from pillow_rnc.models.threads import limit_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pillow_rnc.container.records import Segment, Unit
+    from pillow_rnc.models.runtime import Runtime, TileNetwork
     from pillow_rnc.models.weights import Weights
 
     Pixels = NDArray[np.uint8]
@@ -92,41 +94,119 @@ def encode_many(
     network_for = runtime(weights, execution.device, execution.max_threads)
     coding = (iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id)
     headers = [Header(pixels.shape[1], pixels.shape[0], "RGB", *coding) for pixels in images]
-    sizes = {
-        TileRef(image, index): (tile.padded_height, tile.padded_width)
+    work = _Work(images, headers, weights, network_for, verify=verify)
+    progress = StepCounter(len(work.sizes) * iterations, execution.on_progress)
+    if releases_lock(weights, execution.device):
+        segments = _encode_in_pool(work, execution, progress)
+    else:
+        segments = _encode_in_batches(work, execution, progress)
+    return [
+        (header, tuple(zip(*(segments[TileRef(image, index)] for index in range(len(header.grid))), strict=True)))
         for image, header in enumerate(headers)
-        for index, tile in enumerate(header.grid)
-    }
+    ]
+
+
+class _Work:
+    """The tiles to be encoded.
+
+    Args:
+        images: uint8 [height, width, 3] each.
+        headers: Of each.
+        weights: The model.
+        network_for: Makes its networks.
+        verify: Decode all codes afterwards.
+
+    Attributes:
+        sizes: Padded height and width of each tile in pixels.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Pixels],
+        headers: Sequence[Header],
+        weights: Weights,
+        network_for: Runtime,
+        *,
+        verify: bool,
+    ) -> None:
+        self._images, self._headers, self._weights, self._network_for = images, headers, weights, network_for
+        self.verify = verify
+        self.sizes = {
+            TileRef(image, index): (tile.padded_height, tile.padded_width)
+            for image, header in enumerate(headers)
+            for index, tile in enumerate(header.grid)
+        }
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations to code; there is an image at least."""
+        return self._headers[0].iterations
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes that the network takes for each pixel of a tile."""
+        return bytes_per_pixel(self._weights.config)
+
+    def network(self, refs: Sequence[TileRef]) -> TileNetwork:
+        """Return the network at work on tiles of one size, which are its target."""
+        network = self._network_for(len(refs), *self.sizes[refs[0]])
+        tiles = [padded_tile(self._headers[ref.image].grid, self._images[ref.image], ref.tile) for ref in refs]
+        network.set_target(np.stack(tiles))
+        return network
+
+    def coder(self, ref: TileRef) -> _TileCoder:
+        """Return the coder of a tile."""
+        header = self._headers[ref.image]
+        shape = header.code_shape(header.grid[ref.tile])
+        return _TileCoder(self._weights, shape, ref.tile, verify=self.verify)
+
+
+def _encode_in_pool(work: _Work, execution: ExecutionOptions, progress: StepCounter) -> dict[TileRef, list[Segment]]:
+    """Return the segments of each tile; tiles are coded one by one, several of them at a time."""
+
+    def encode(ref: TileRef) -> Generator[None, None, list[Segment]]:
+        network = work.network([ref])
+        coder = work.coder(ref)
+        segments: list[Segment] = []
+        for _ in range(work.iterations):
+            (plane,) = network.encode()
+            segments.append(coder.encode_next(plane))
+            yield
+        if work.verify:
+            coder.verify(segments)
+        return segments
+
+    pool = TilePool(encode, pool_threads(work.sizes.values(), execution), progress.add)
+    with closing(pool.results(work.sizes)) as tiles:
+        return dict(zip(work.sizes, tiles, strict=True))
+
+
+def _encode_in_batches(work: _Work, execution: ExecutionOptions, progress: StepCounter) -> dict[TileRef, list[Segment]]:
+    """Return the segments of each tile; tiles of one size run through the network together."""
 
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels]]:
-        for batch, size in batches(sizes, execution.max_memory, bytes_per_pixel(config)):
-            network = network_for(len(batch), *size)
-            tiles = [padded_tile(headers[ref.image].grid, images[ref.image], ref.tile) for ref in batch]
-            network.set_target(np.stack(tiles))
-            for _ in range(iterations):
+        for batch, _ in batches(work.sizes, execution.max_memory, work.bytes_per_pixel):
+            network = work.network(batch)
+            for _ in range(work.iterations):
                 yield batch, network.encode()
             del network  # its memory is needed for the next one
 
-    segments: dict[TileRef, list[Segment]] = {ref: [] for ref in sizes}
+    segments: dict[TileRef, list[Segment]] = {ref: [] for ref in work.sizes}
     coders: dict[TileRef, _TileCoder] = {}
-    progress = StepCounter(len(sizes) * iterations, execution.on_progress)
     with (
         limit_threads(execution.max_threads),
         closing(prefetch(code_planes(), threaded=execution.max_threads != 1)) as steps,
     ):
         for batch, planes in steps:
             for ref, plane in zip(batch, planes, strict=True):
-                coder = coders.pop(ref, None) or _TileCoder(weights, plane.shape, ref.tile, verify=verify)
+                coder = coders.pop(ref, None) or work.coder(ref)
                 segments[ref].append(coder.encode_next(plane))
-                if len(segments[ref]) < iterations:
+                if len(segments[ref]) < work.iterations:
                     coders[ref] = coder
-                elif verify:
+                elif work.verify:
                     coder.verify(segments[ref])
                 progress.add()
-    return [
-        (header, tuple(zip(*(segments[TileRef(image, index)] for index in range(len(header.grid))), strict=True)))
-        for image, header in enumerate(headers)
-    ]
+    return segments
 
 
 class _TileCoder:

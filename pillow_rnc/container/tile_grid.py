@@ -129,6 +129,13 @@ class TileGrid:
         padded_width = sum(_aligned(self._span(self.width, column).length) for column in columns)
         return padded_width * sum(_aligned(self._span(self.height, row).length) for row in rows)
 
+    def reduced(self, reduction: int) -> TileGrid:
+        """Return where the tiles are in the image at one over `reduction` of its size: 1, 2, 4 or 8."""
+        if reduction == 1:
+            return self
+        sides = (-(-self.width // reduction), -(-self.height // reduction))
+        return ReducedGrid(*sides, self.tile_size // reduction, self.overlap // reduction)
+
     def _count(self, extent: int) -> int:
         if extent <= self.tile_size:
             return 1
@@ -142,6 +149,21 @@ class TileGrid:
         step = self.tile_size - self.overlap
         first = max(0, (start - self.tile_size) // step + 1)
         return range(first, min(self._count(extent), (stop - 1) // step + 1))
+
+
+class ReducedGrid(TileGrid):
+    """Tiles of a reduced image, whose sizes keep no rules of the format; see `TileGrid.reduced`."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Check nothing: they come from a grid that was checked."""
+
+
+def reduced_region(region: Region, reduction: int) -> Region:
+    """Return the box of an image at one over `reduction` of its size that covers a box of the whole image."""
+    left, top, right, bottom = region
+    return left // reduction, top // reduction, -(-right // reduction), -(-bottom // reduction)
 
 
 def checked_region(grid: TileGrid, region: Region) -> Region:

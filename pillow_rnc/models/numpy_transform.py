@@ -20,6 +20,8 @@ from pillow_rnc.models.basis import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
@@ -75,16 +77,22 @@ def filter_borders(images: Floats, matrix: Floats) -> None:
                 border[...] = matrix @ border
 
 
-def transform_means(coefficients: Floats, *, back: bool) -> None:
-    """Transform the means of blocks among coefficients [192, n, h, w] by the wavelet, or back, in place."""
-    planes = coefficients[list(MEANS)]
+def transform_means(coefficients: Floats, *, back: bool, means: Sequence[int] | NDArray[np.intp] = MEANS) -> None:
+    """Transform the means of blocks among coefficients by the wavelet, or back, in place.
+
+    Args:
+        coefficients: [192, n, h, w], or only some of them.
+        back: Whether to transform back.
+        means: Indices of the means.
+    """
+    planes = coefficients[list(means)]
     levels = range(WAVELET_LEVELS)
     for level in reversed(levels) if back else levels:
         grid = planes[:, :, :: 2**level, :: 2**level]
         rows, columns = grid.swapaxes(0, 3), grid.swapaxes(0, 2)  # views whose first axis runs along a line
         for lines in (columns, rows) if back else (rows, columns):
             _lift(lines, back=back)
-    coefficients[list(MEANS)] = planes
+    coefficients[list(means)] = planes
 
 
 def _lift(lines: Floats, *, back: bool) -> None:

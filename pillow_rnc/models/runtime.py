@@ -97,6 +97,18 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
     return tiles if place.type == CPU else partial(FallBackTiles, tiles, runtime(weights, CPU, max_threads))
 
 
+def network_weights(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
+    """Return the operands of a model that NumPy can run."""
+    return _operands_of(weights, config, NetworkWeights)
+
+
+def releases_lock(weights: Weights, device: str) -> bool:
+    """Whether network and entropy coding of a model run in the kernel, so that tiles can be worked on in threads."""
+    if device != CPU or not can_run(weights.config) or library.chosen() is None:
+        return False
+    return weights.entropy_model.kernel_tile(1, 1) is not None
+
+
 def _kind(config: ModelConfig) -> str:
     """Return what decides whether NumPy runs a model, for messages."""
     network = config.network if isinstance(config, RecurrentConfig) else config.family

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from pillow_rnc.container import alpha
+from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import WorkLimitError
 from pillow_rnc.models.fork_safety import importing
 from pillow_rnc.plugin.defaults import default_max_work
@@ -39,7 +40,7 @@ def decode_samples(file: RncFile, options: LoadOptions) -> NDArray[uint8]:
     model = weights.weights_for(file.header)
     if options.on_iteration is not None:
         return _decode_stepwise(file, plane, model, options, execution)
-    pixels = decoder.decode(file, model, region=options.region, execution=execution)
+    pixels = decoder.decode(file, model, region=options.region, reduction=options.reduction, execution=execution)
     return from_pixels(pixels, plane, file.header.mode)
 
 
@@ -71,8 +72,11 @@ def iter_images(
     execution = options.resolved_execution()
     plane = _alpha_plane(header, blob, options)
     model = weights.weights_for(header)
-    for pixels in decoder.iter_images(header, units, model, region=options.region, execution=execution):
-        yield _image(header.mode, from_pixels(pixels, plane, header.mode))
+    images = decoder.iter_images(
+        header, units, model, region=options.region, reduction=options.reduction, execution=execution
+    )
+    for pixels in images:
+        yield samples_image(header.mode, from_pixels(pixels, plane, header.mode))
 
 
 def _decode_stepwise(
@@ -84,13 +88,14 @@ def _decode_stepwise(
 
     assert options.on_iteration is not None
     header = file.header
-    progress = decoder.step_counter(file, options.region, execution.on_progress)
+    region, reduction = options.region, options.reduction
+    progress = decoder.step_counter(file, region, execution.on_progress, reduction)
     images = decoder.iter_images(
-        header, file.units, model, region=options.region, execution=execution, progress=progress
+        header, file.units, model, region=region, reduction=reduction, execution=execution, progress=progress
     )
     for done, pixels in enumerate(images, 1):
         samples = from_pixels(pixels, plane, header.mode)
-        options.on_iteration(done, len(file.units), _image(header.mode, samples))
+        options.on_iteration(done, len(file.units), samples_image(header.mode, samples))
     return samples
 
 
@@ -110,13 +115,20 @@ def _alpha_plane(header: Header, blob: bytes | None, options: LoadOptions) -> ND
     """Return the alpha of the image or of its region, uint8 [height, width], or None if it is opaque."""
     if blob is None:
         return None
+    with importing:
+        import numpy as np
+
     plane = alpha.decode_alpha(blob, header.width, header.height)
-    if options.region is None:
+    reduction = options.reduction
+    region = options.region or (0, 0, header.width, header.height)
+    left, upper, right, lower = (reduction * side for side in reduced_region(region, reduction))
+    plane = plane[upper:lower, left:right]
+    if reduction == 1:
         return plane
-    left, upper, right, lower = options.region
-    return plane[upper:lower, left:right]
+    return np.asarray(Image.fromarray(plane).reduce(reduction))
 
 
-def _image(mode: str, samples: NDArray[uint8]) -> Image.Image:
+def samples_image(mode: str, samples: NDArray[uint8]) -> Image.Image:
+    """Return the image of a mode with these samples, uint8 [height, width, bands]."""
     height, width = samples.shape[:2]
     return Image.frombytes(mode, (width, height), samples.tobytes())

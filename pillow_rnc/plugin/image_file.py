@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 
 from pillow_rnc.container import alpha, reader
 from pillow_rnc.container.records import RncFile
+from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import SignatureError
 from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.plugin.decoding import decode_samples, iter_images
@@ -26,6 +27,7 @@ from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
+from pillow_rnc.plugin.reduction import ReducedWhenDecoded, draft_factor, reduced_options
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
@@ -40,11 +42,8 @@ FORMAT: Final = "RNC"
 EXTENSION: Final = ".rnc"
 MIME_TYPE: Final = "image/x-rnc"
 
-_DRAFT_ITERATIONS = ((8, 2), (4, 4), (2, 8))
-"""Shrinking by at least the first number needs no more iterations than the second."""
 
-
-class RncImageFile(ImageFile.ImageFile):
+class RncImageFile(ReducedWhenDecoded):
     """An image of the `.rnc` format, decoded when its pixels are asked for."""
 
     # Annotated as in Pillow, so that type checkers see no conflict.
@@ -103,18 +102,15 @@ class RncImageFile(ImageFile.ImageFile):
             self._options = replace(self._options, iterations=iterations)
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Decode fewer iterations if a much smaller image is wanted, as by `thumbnail`.
-
-        The size stays the same; conversion to another mode is left to `convert`.
-        """
+        """Decode a smaller image, of fewer iterations, if one is wanted, as by `thumbnail`; the mode stays the same."""
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
-        shrink = min(self.width / max(size[0], 1), self.height / max(size[1], 1))
-        for factor, iterations in _DRAFT_ITERATIONS:
-            if shrink >= factor:
-                self.iterations = min(self.iterations, iterations)
-                return self.mode, (0, 0, self.width, self.height)
-        return None
+        width, height = self.size
+        factor = draft_factor(self.size, size, self._options)
+        if factor is None:
+            return None
+        self.restrict(reduced_options(self._options, factor, self.iterations))
+        return self.mode, (0, 0, width / factor, height / factor)
 
     def verify(self) -> None:
         """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.
@@ -186,10 +182,11 @@ class RncImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
 
     def restrict(self, options: LoadOptions) -> None:
-        """Set how the image will be decoded; a region determines the size of the image."""
+        """Set how the image will be decoded; region and reduction determine the size of the image."""
         self._options = options
-        if options.region is not None:
-            left, upper, right, lower = options.region
+        if self._head is not None and (options.region is not None or options.reduction > 1):
+            whole = 0, 0, self._head.header.width, self._head.header.height
+            left, upper, right, lower = reduced_region(options.region or whole, options.reduction)
             self._size = right - left, lower - upper
             self._describe_pixels()
 
@@ -276,7 +273,7 @@ class RncImageFile(ImageFile.ImageFile):
         """Return the file to write without encoding, or None if the image must be encoded."""
         options = SaveOptions.from_encoderinfo(params)
         iterations = options.copied_iterations(self.iterations)
-        if iterations is None or self._head is None or self._options.region or not self._is_unchanged():
+        if iterations is None or self._head is None or self._is_part() or not self._is_unchanged():
             return None
         with self._loading.held():
             file = self._read()
@@ -284,6 +281,10 @@ class RncImageFile(ImageFile.ImageFile):
         if file.alpha is not None:
             file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
         return truncated_to_size(truncated(file, min(iterations, len(file.units))), options)
+
+    def _is_part(self) -> bool:
+        """Whether the image is only a region of that of the file, or smaller."""
+        return self._options.region is not None or self._options.reduction > 1
 
     def _is_unchanged(self) -> bool:
         """Whether the pixels are still those of the file."""

@@ -14,6 +14,7 @@ from pillow_rnc.errors import SignatureError
 from pillow_rnc.plugin.file_io import rewound
 from pillow_rnc.plugin.image_file import RncImageFile
 from pillow_rnc.plugin.options import LoadOptions
+from pillow_rnc.plugin.reduction import ITERATIONS_AT
 from pillow_rnc.plugin.validation import check_region, validated
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
     *,
     iterations: int | None = None,
     region: Region | None = None,
+    scale: float | None = None,
     device: str | None = None,
     allow_truncated: bool = False,
     max_pixels: int | None = None,
@@ -45,6 +47,8 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         fp: Path or binary file object, which is read from its start wherever it stands.
         iterations: Decode at most this many, 1 to 32, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
+        scale: 1, 1/2, 1/4 or 1/8: decode at this size, rounded up, without making pixels of the whole size; unless
+            `iterations` is given, of 8, 6 and 4 iterations at most. The region is in pixels of the whole size.
         device: What runs the network: "cpu", which is the default, or a device of torch such as "cuda".
         allow_truncated: Decode the complete iterations of a truncated file.
         max_pixels: Largest image to open, in pixels; if None, `Image.MAX_IMAGE_PIXELS` with its warning.
@@ -65,6 +69,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         allow_truncated=allow_truncated,
         max_pixels=max_pixels,
         max_work=max_work,
+        scale=scale,
         max_memory=max_memory,
         max_threads=max_threads,
         on_iteration=on_iteration,
@@ -81,6 +86,8 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         _check_size(im.size, max_pixels)
         if region is not None:
             options["region"] = check_region(region, im.size)
+        options["reduction"] = round(1 / options.pop("scale", 1))
+        options.setdefault("iterations", ITERATIONS_AT.get(options["reduction"]))
         im.restrict(LoadOptions.from_validated(options))
         unless_returned.pop_all()
     return im

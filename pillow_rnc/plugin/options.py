@@ -139,6 +139,7 @@ class LoadOptions:
     Attributes:
         iterations: Decode at most this many, or None for all.
         region: Decode this box only.
+        reduction: Decode at one over this of the size: 1, 2, 4 or 8.
         allow_truncated: Decode the complete iterations of a truncated file.
         on_iteration: Called with the iterations done, their total, and the image so far.
         max_work: Most pixels times iterations to decode, or None for the default.
@@ -147,6 +148,7 @@ class LoadOptions:
 
     iterations: int | None = None
     region: Region | None = None
+    reduction: int = 1
     allow_truncated: bool = False
     on_iteration: Callable[[int, int, Image.Image], None] | None = None
     max_work: int | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pillow_rnc.container.tile_grid import Region
 
 MAX_QUALITY = 100
+_SCALES = (1, 1 / 2, 1 / 4, 1 / 8)
 
 _Check = Callable[[str, object], Any]
 """Takes the name of an option and its value; returns the value in the type that the package works with."""
@@ -115,6 +116,14 @@ def _text(name: str, value: object) -> str:
     raise RncOptionError(msg)
 
 
+def _scale(name: str, value: object) -> float:
+    scale: float = _number(0)(name, value)
+    if scale in _SCALES:
+        return scale
+    msg = f"{name} {value!r} is not allowed, give 1, 1/2, 1/4 or 1/8"
+    raise RncOptionError(msg)
+
+
 def _callback(name: str, value: object) -> Callable[..., object]:
     if callable(value):
         return value
@@ -144,6 +153,7 @@ _CHECKS: dict[str, _Check] = {
     "max_threads": _integer(0),
     "max_pixels": _integer(1),
     "max_work": _integer(1),
+    "scale": _scale,
     "on_iteration": _callback,
     "on_progress": _callback,
 }

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _STRIP_CELLS = 512
 
 
-class _Codes:
+class Codes:
     """The state after the codes of n tiles so far: intervals of coefficients, and the masking derived from them.
 
     Args:
@@ -91,7 +91,7 @@ class _Decoder:
         shape: n, rows, columns.
     """
 
-    def __init__(self, weights: NetworkWeights, codes: _Codes, shape: tuple[int, int, int]) -> None:
+    def __init__(self, weights: NetworkWeights, codes: Codes, shape: tuple[int, int, int]) -> None:
         self._weights, self._codes = weights, codes
         self._own = own = weights.iterations[codes.iterations - 1]
         self._projection = weights.projection[np.concatenate([own.scheduled, COEFFICIENTS + own.scheduled])]
@@ -177,7 +177,7 @@ class NumpyTiles:
     def __init__(self, weights: NetworkWeights, n: int, height: int, width: int) -> None:
         self._weights = weights
         self._shape = (n, height // BLOCK, width // BLOCK)
-        self._codes = _Codes(weights, self._shape)
+        self._codes = Codes(weights, self._shape)
         self._target = np.empty(0, np.float32)
         _, self._to_pixels = transform_matrices()
         _, self._inverse_overlap = overlap_matrices()

@@ -1,0 +1,148 @@
+"""Images decoded at a reduced size are the whole image scaled down, and read no more than they need."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from tiny_codec import recurrent, register_random_codec
+
+import pillow_rnc
+from pillow_rnc import RncOptionError
+from pillow_rnc.entropy.kernel import library
+from pillow_rnc.models import weights
+from pillow_rnc.models.reduction import IntervalTiles
+from pillow_rnc.models.runtime import network_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZE = (203, 150)
+LEAST_PSNR = {2: 40, 4: 30, 8: 28}
+"""dB, of all iterations that are stored here."""
+
+
+def picture(mode: str = "RGB") -> Image.Image:
+    noise = Image.effect_noise(SIZE, 60).filter(ImageFilter.GaussianBlur(3))
+    ramp = Image.linear_gradient("L").resize(SIZE)
+    return Image.merge("RGBA", (noise, ramp, noise.transpose(Image.Transpose.ROTATE_180), ramp)).convert(mode)
+
+
+def stored(mode: str = "RGB", **options: Any) -> bytes:  # noqa: ANN401
+    fp = io.BytesIO()
+    picture(mode).save(fp, "RNC", **({"iterations": 8, "tile_size": 64, "overlap": 16} | options))
+    return fp.getvalue()
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    assert one.size == other.size
+    error = np.mean((np.asarray(one, float) - np.asarray(other, float)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@pytest.mark.parametrize("kernel", ["", "0"])
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
+def test_it_is_the_whole_image_scaled_down(
+    mode: str, reduction: int, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(library.VARIABLE, kernel)
+    data = stored(mode)
+    whole = pillow_rnc.open(io.BytesIO(data)).reduce(1)
+    small = pillow_rnc.open(io.BytesIO(data), scale=1 / reduction, iterations=8)
+
+    assert small.mode == mode
+    bands = [band.reduce(reduction) for band in whole.split()]  # colours are not weighed by alpha
+    assert psnr(small, Image.merge(mode, bands)) > LEAST_PSNR[reduction]
+    again = Image.open(io.BytesIO(data))
+    reduced = again.reduce(reduction)
+    assert reduced.size == small.size
+    assert again.size == SIZE
+    again.load()
+    assert again.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@pytest.mark.parametrize("reduction", [2, 4])
+def test_a_region_is_that_part_of_it(reduction: int, device: str) -> None:
+    data = stored()
+    part = pillow_rnc.open(io.BytesIO(data), region=(40, 8, 203, 133), scale=1 / reduction, device=device)
+    whole = pillow_rnc.open(io.BytesIO(data), scale=1 / reduction)
+
+    box = (40 // reduction, 8 // reduction, -(-203 // reduction), -(-133 // reduction))
+    assert psnr(part, whole.crop(box)) > 45
+
+
+def test_samples_are_sums_over_the_coefficients() -> None:
+    """Without a network, a reconstruction at 1/4 has the means of the one at 1/2, up to the borders of the image."""
+    model = weights.load(weights.DEFAULT)
+    planes = np.random.default_rng(1).integers(0, 2, (1, model.config.code_channels, 4, 6), np.uint8)
+    found = {}
+    for reduction in (1, 2, 8):
+        tiles = IntervalTiles(network_weights(model, model.config), reduction, 1, 32, 48)  # type: ignore[arg-type]
+        tiles.decode(planes)
+        found[reduction] = tiles.pixels()[0]
+    for reduction in (2, 8):
+        rows, columns = 32 // reduction, 48 // reduction
+        means = found[1].reshape(rows, reduction, columns, reduction, 3).mean((1, 3))
+        np.testing.assert_allclose(found[reduction], means, atol=0.01)
+    for refused in (tiles.encode, lambda: tiles.set_target(planes)):
+        with pytest.raises(NotImplementedError):
+            refused()
+
+
+def test_other_models_take_means(tmp_path: Path) -> None:
+    register_random_codec(tmp_path, recurrent("one_shot"))
+    data = stored(model="random", iterations=4)
+    whole = pillow_rnc.open(io.BytesIO(data)).reduce(1)
+
+    assert psnr(pillow_rnc.open(io.BytesIO(data), scale=1 / 8), whole.reduce(8)) > 20
+
+
+def test_progress_and_images_in_between() -> None:
+    data, shown, steps = stored(), [], []
+    im = pillow_rnc.open(
+        io.BytesIO(data),
+        scale=1 / 4,
+        on_iteration=lambda *told: shown.append(told),
+        on_progress=lambda *n: steps.append(n),
+    )
+    im.load()
+
+    assert im.iterations == 6
+    assert [told[:2] for told in shown] == [(k, 6) for k in range(1, 7)]
+    assert {told[2].size for told in shown} == {im.size}
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_a_draft_may_be_reduced_again_and_is_not_copied() -> None:
+    data = stored()
+    im = Image.open(io.BytesIO(data))
+    assert im.draft(None, (100, 75)) == ("RGB", (0, 0, 203 / 2, 75))
+    assert im.draft(None, (50, 30)) == ("RGB", (0, 0, 51, 37.5))
+    assert im.draft(None, (1, 1)) is None or im.size == (26, 19)
+    fp = io.BytesIO()
+    im.save(fp, "RNC", iterations=2)
+    assert Image.open(fp).size == im.size
+    assert Image.open(io.BytesIO(data)).reduce(3).size == (68, 50)
+    assert Image.open(io.BytesIO(data)).reduce((8, 4), (0, 0, 80, 80)).size == (10, 20)
+    assert pillow_rnc.open(io.BytesIO(data), scale=0.5).reduce(2).size == (51, 38)
+
+
+def test_only_the_iterations_that_are_needed_are_read() -> None:
+    data = stored()
+    fp = io.BytesIO(data)
+
+    whole = pillow_rnc.open(fp, scale=1 / 8)
+    assert whole.iterations == 4
+    whole.load()
+    assert whole.tobytes() == pillow_rnc.open(io.BytesIO(data), scale=1 / 8, iterations=4).tobytes()
+
+
+@pytest.mark.parametrize("scale", [0, 2, 0.3, "1/2", True])
+def test_other_scales_are_refused(scale: Any) -> None:  # noqa: ANN401
+    with pytest.raises(RncOptionError, match="scale"):
+        pillow_rnc.open(io.BytesIO(stored(iterations=1)), scale=scale)

@@ -1,0 +1,130 @@
+"""Tiles are worked on in threads: results and errors in the order of the tiles, and no thread is left."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pillow_rnc.codec import decoder, encoder, pool
+from pillow_rnc.codec.execution import ExecutionOptions
+from pillow_rnc.codec.pool import TilePool, pool_threads
+from pillow_rnc.container.records import RncFile
+from pillow_rnc.errors import CorruptError
+from pillow_rnc.models import weights
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+STEPS = 3
+
+
+def doubled(task: int) -> Generator[None, None, int]:
+    for _ in range(STEPS):
+        yield
+    return 2 * task
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+def test_results_come_in_order_and_every_step_is_told_of_here(threads: int) -> None:
+    told: list[int] = []
+    results = TilePool(doubled, threads, lambda: told.append(threading.get_ident())).results(range(40))
+
+    assert list(results) == list(range(0, 80, 2))
+    assert told == [threading.get_ident()] * STEPS * 40
+
+
+def test_as_many_threads_work_as_are_allowed() -> None:
+    meeting = threading.Barrier(3)
+
+    def work(_task: int) -> Generator[None, None, int]:
+        meeting.wait(10)
+        yield
+        return threading.get_ident()
+
+    found = list(TilePool(work, 3, lambda: None).results(range(3)))
+
+    assert len(set(found)) == 3
+    assert threading.get_ident() in found
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_error_of_the_first_tile_is_raised(threads: int) -> None:
+    def work(task: int) -> Generator[None, None, int]:
+        yield
+        if task in {3, 4}:
+            raise CorruptError(f"tile {task}")
+        return task
+
+    results = TilePool(work, threads, lambda: None).results(range(9))
+
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(CorruptError, match="tile 3"):
+        next(results)
+
+
+def test_leaving_early_ends_all_threads_with_their_step() -> None:
+    before, ended = threading.active_count(), threading.Event()
+
+    def work(_task: int) -> Generator[None, None, int]:
+        while not ended.wait(0.001):
+            yield
+        return 0
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), closing(TilePool(work, 3, interrupt).results(range(9))) as results:
+        next(results)
+    assert threading.active_count() == before
+
+
+def test_without_threads_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+
+    assert list(TilePool(doubled, 4, lambda: None).results(range(9))) == list(range(0, 18, 2))
+
+
+def test_a_child_that_a_callback_forks_does_all_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = os.getpid()
+    results = TilePool(doubled, 2, lambda: None).results(range(9))
+    first = next(results)
+    monkeypatch.setattr(pool.os, "getpid", lambda: process + 1)
+
+    assert [first, *results] == list(range(0, 18, 2))
+
+
+def test_memory_and_tiles_limit_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, tile = [(64, 64)] * 5, 64 * 64 * 80
+
+    assert pool_threads(sizes, ExecutionOptions(max_threads=3)) == 3
+    assert pool_threads(sizes, ExecutionOptions(max_threads=9)) == 5
+    assert pool_threads(sizes, ExecutionOptions(max_threads=9, max_memory=2 * tile)) == 2
+    assert pool_threads(sizes, ExecutionOptions(max_threads=9, max_memory=1)) == 1
+    assert pool_threads([], ExecutionOptions()) == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    assert pool_threads(sizes, ExecutionOptions()) == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert pool_threads(sizes, ExecutionOptions()) == 1
+
+
+def test_files_and_pixels_do_not_depend_on_threads() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (150, 220, 3), np.uint8)
+    model, found = weights.load(weights.DEFAULT), []
+    for threads in (1, 2, 5):
+        execution = ExecutionOptions(max_threads=threads)
+        header, units = encoder.encode(
+            pixels, model, iterations=3, tile_size=64, overlap=16, verify=True, execution=execution
+        )
+        found.append((units, decoder.decode(RncFile(header, units=units), model, execution=execution).tobytes()))
+
+    assert found[0] == found[1] == found[2]
