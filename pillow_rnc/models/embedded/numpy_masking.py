@@ -57,14 +57,14 @@ def step_scale(midpoint: Floats, coefficients: Iterable[int], floor: float, expo
         floor: Energy per coefficient from which on masking counts.
         exponent: Of the factor.
     """
-    energy = np.zeros(midpoint.shape[1:], _FLOAT)
+    energy = np.zeros_like(midpoint[0])
     for coefficient in coefficients:
         if 0 < coefficient < BLOCK**2:  # luma, but for its mean
             energy += np.square(midpoint[coefficient])
     padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)))
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
     around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    height, width = energy.shape[1], energy.shape[2]
+    _, height, width = midpoint[0].shape
     around /= _neighbours(height)[:, None] * _neighbours(width)
     energy += around
     energy *= _FLOAT(0.5 / ((BLOCK**2 - 1) * floor))
