@@ -66,9 +66,9 @@ def coefficients(pixels: NDArray[np.uint8], wanted: NDArray[np.intp]) -> Floats:
         out = found[:, tile].reshape(COEFFICIENTS, -1)
         for start in range(0, out.shape[1], _CELLS_AT_ONCE):
             part = slice(start, start + _CELLS_AT_ONCE)
-            rows = _analyse(cells[..., part].swapaxes(0, 1), cosines).swapaxes(0, 1)
-            block = _analyse(np.moveaxis(rows, 2, 0), cosines)  # [8, 3, 8, cells], horizontal frequencies first
-            block = np.moveaxis(block, 0, 2).reshape(COEFFICIENTS, -1)
+            horizontal = _analyse(np.moveaxis(cells[..., part], 2, 0), cosines)  # [8 frequencies, 3, 8 rows, cells]
+            both = _analyse(np.moveaxis(horizontal, 2, 0), cosines)  # [8 vertical, 8 horizontal, 3, cells]
+            block = np.moveaxis(both, 2, 0).reshape(COEFFICIENTS, -1)
             out[wanted, part] = block[wanted] * weights[wanted, None]
     transform_means(found, back=False)
     return found
