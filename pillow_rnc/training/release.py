@@ -8,19 +8,11 @@ the current default, on Kodak and on images held out from training.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import hashlib
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.export import export
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_MANIFEST = "MANIFEST.json"
+from pillow_rnc.training.manifest import enter
 
 
 def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
@@ -41,27 +33,6 @@ def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     record = {key: value for key, value in checkpoint.state.items() if key != "level"}
     enter(path, name or checkpoint.state["recipe"]["name"], record, is_default=True)
     return path
-
-
-def enter(path: Path, name: str, record: Mapping[str, object], *, is_default: bool) -> None:
-    """Enter a weights file in the manifest of its folder, and write its training record beside it.
-
-    Args:
-        path: The weights file, in the folder of released weights.
-        name: Name of the model.
-        record: The training record, values that JSON can hold.
-        is_default: Whether it comes first, which makes it the default, or after the others.
-    """
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    manifest = path.parent / _MANIFEST
-    models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
-    others = [entry for entry in models if entry["sha256"] != sha256]
-    dates = {entry["sha256"]: entry["date"] for entry in models}
-    date = dates.get(sha256, dt.datetime.now(dt.UTC).date().isoformat())
-    entry = {"name": name, "file": path.name, "sha256": sha256, "date": date}
-    entries = [entry, *others] if is_default else [*others, entry]
-    manifest.write_text(json.dumps({"models": entries}, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

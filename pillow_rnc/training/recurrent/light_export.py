@@ -22,9 +22,9 @@ from pillow_rnc.models.config import RecurrentConfig, config_from_mapping
 from pillow_rnc.models.weights import load, register
 from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.manifest import enter
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
 from pillow_rnc.training.recurrent.light_entropy import Codec, read_codec
-from pillow_rnc.training.release import enter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
