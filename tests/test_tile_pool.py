@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pillow_rnc.codec import decoder, encoder, pool
+from pillow_rnc.codec import decoder, encoder
 from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.codec.pool import TilePool, pool_threads
 from pillow_rnc.container.records import RncFile
@@ -97,7 +97,7 @@ def test_a_child_that_a_callback_forks_does_all_itself(monkeypatch: pytest.Monke
     process = os.getpid()
     results = TilePool(doubled, 2, lambda: None).results(range(9))
     first = next(results)
-    monkeypatch.setattr(pool.os, "getpid", lambda: process + 1)
+    monkeypatch.setattr(os, "getpid", lambda: process + 1)
 
     assert [first, *results] == list(range(0, 18, 2))
 
