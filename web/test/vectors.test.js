@@ -1,0 +1,38 @@
+// Codes and verdicts are those of the vectors, and samples within 1; with vectors and without.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+import { crc32 } from "../src/crc32.js";
+import { decodeAll } from "../tools/decode.js";
+
+const SPEC = new URL("../../spec/vectors/", import.meta.url);
+
+for (const variant of ["rnc.wasm", "rnc-simd.wasm"]) {
+  for (const folder of ["valid/", "invalid/", "released/1.0/"]) {
+    test(`${variant}: ${folder}`, () => {
+      const names = readdirSync(new URL(folder, SPEC)).filter((name) => name.endsWith(".rnc"));
+      assert.ok(names.length > 10);
+      for (const name of names) {
+        const bytes = new Uint8Array(readFileSync(new URL(folder + name, SPEC)));
+        const said = JSON.parse(readFileSync(new URL(folder + name.replace(/rnc$/, "json"), SPEC), "utf8"));
+        const found = decodeAll(bytes, variant, { strict: true });
+        assert.equal(found.verdict, said.expect, `${folder}${name}: ${found.message}`);
+        if (said.expect === "truncated") assert.equal(found.complete, said.complete_iterations, name);
+        if (said.expect !== "valid") continue;
+        const kinds = ["entropy", "raw", "stopped"];
+        const codes = said.segments.map((unit, t) => unit.map((_, i) => {
+          const one = found.codes[t][i];
+          return one.packed ? `${kinds[one.coding]} ${crc32(one.packed).toString(16).padStart(8, "0")}` : said.segments[t][i];
+        }));
+        assert.deepEqual(codes, said.segments, name);
+        if (!said.samples) continue;
+        const channels = said.header.mode.startsWith("L") ? 1 : 3;
+        const expected = Buffer.from([said.samples].flat(3).join(""), "hex");
+        for (let i = 0; i < expected.length; i++) {
+          const got = found.picture.data[4 * Math.floor(i / channels) + (i % channels)];
+          assert.ok(Math.abs(got - expected[i]) <= 1, `${name}: sample ${i} is ${got}, expected ${expected[i]}`);
+        }
+      }
+    });
+  }
+}
