@@ -20,8 +20,10 @@ from pathlib import Path
 
 ZIG = "0.17.1"
 MAX_COMPRESSED_BYTES = 200 * 1024
-VARIANTS = {"rnc.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint"],
-            "rnc-simd.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint+simd128"]}
+VARIANTS = {
+    "rnc.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint"],
+    "rnc-simd.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint+simd128"],
+}
 EXPORTS = (
     "rnc_entropy_model_size", "rnc_entropy_model_init", "rnc_entropy_tile_size", "rnc_entropy_tile_init",
     "rnc_entropy_tile_decode", "rnc_entropy_tile_take", "rnc_network_size", "rnc_network_init",
