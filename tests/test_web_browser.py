@@ -1,4 +1,4 @@
-"""The element ``<rnc-image>`` and the service worker in Chromium: `python -m pytest -m browser`; see test_compare_page."""
+"""The element ``<rnc-image>`` and the service worker in Chromium: `python -m pytest -m browser`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _LOG = """
 window.log = [];
 for (const kind of ["progress", "load", "error"])
   document.addEventListener(kind, (e) => e.target.localName === "rnc-image" &&
-    window.log.push({...e.detail, fault: e.detail?.kind, kind, png: e.target.shadowRoot.querySelector("canvas").toDataURL()}), true);
+    window.log.push({...e.detail, fault: e.detail?.kind, kind,
+      png: e.target.shadowRoot.querySelector("canvas").toDataURL()}), true);
 """
 
 

@@ -3,8 +3,8 @@
     python web/build.py            # writes web/dist/*.wasm and web/dist/SHA256
     python web/build.py --check    # builds again and compares, and checks sizes
 
-Needs `ziglang` of the version below from PyPI, which is a C compiler with the headers of WASI. The same version gives the
-same bytes on every machine. The results import nothing and allocate nothing: JavaScript lays out their memory.
+Needs `ziglang` of the version below from PyPI, which is a C compiler with the headers of WASI. The same version gives
+the same bytes on every machine. The results import nothing and allocate nothing: JavaScript lays out their memory.
 """
 
 from __future__ import annotations

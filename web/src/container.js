@@ -20,7 +20,6 @@ const ENTRY = 13;
  * chunk at most beside those that were pushed.
  */
 export class Parser {
-  /** @param {{maxUnitBytes?: number}} [limits] */
   constructor() {
     this.header = null;
     this.metadata = {};
@@ -217,15 +216,15 @@ export class Parser {
     let possible = ENTRY * grid.length;
     for (let i = 0; i < grid.length; i++) possible += rawBytes(this.header, grid.tile(i));
     if (length > possible) throw corrupt(`iteration ${this.complete}: unit of ${length} bytes, at most ${possible} are possible`);
-    this._need = length + 12;
-    this._state = this._unit;
+    this._need = length + 8;
+    this._state = this._unitPayloads;
   }
 
-  _unit() {
-    const { header } = this;
-    const count = header.grid.length;
+  /** Reads the payloads, whose own checksums precede that of the chunk, which may not be there yet. */
+  _unitPayloads() {
+    const count = this.header.grid.length;
     const { length } = this._prefix();
-    const bytes = this._take(length + 12);
+    const bytes = this._peek(length + 8);
     let at = 8 + ENTRY * count;
     const segments = [];
     for (let i = 0; i < count; i++) {
@@ -236,6 +235,15 @@ export class Parser {
       if (crc32(payload) !== u32(bytes, entry + 5)) throw corrupt(`tile ${i}, iteration ${this.complete}: payload CRC differs`);
       segments.push({ coding: bytes[entry], payload, codesCrc: u32(bytes, entry + 9), before: 0 });
     }
+    this._segments = segments;
+    this._need = length + 12;
+    this._state = this._unit;
+  }
+
+  _unit() {
+    const segments = this._segments;
+    const { length } = this._prefix();
+    const bytes = this._take(length + 12);
     if (crc32(bytes.subarray(0, length + 8)) !== u32(bytes, length + 8)) throw corrupt(`iteration ${this.complete}: CRC differs`);
     segments.forEach((one, i) => {
       if (one.coding > STOPPED) throw unsupported(`tile ${i}, iteration ${this.complete}: coding ${one.coding}`);

@@ -1,4 +1,4 @@
-// Codes and verdicts are those of the vectors, and samples within 1; with vectors and without.
+// Codes and verdicts are those of the vectors, and samples within 1, with both variants, and however the bytes arrive.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -36,3 +36,20 @@ for (const variant of ["rnc.wasm", "rnc-simd.wasm"]) {
     });
   }
 }
+
+test("parts of any size give the same pictures, and tile by tile the last", () => {
+  for (const name of ["drawn-100.rnc", "grid-70x70-64-32.rnc", "grid-113x97-64-16.rnc", "alpha-RGBA-3.rnc"]) {
+    const bytes = new Uint8Array(readFileSync(new URL(`valid/${name}`, SPEC)));
+    const whole = decodeAll(bytes, "rnc-simd.wasm");
+    for (const part of [1, 7, 100]) assert.deepEqual(decodeAll(bytes, "rnc-simd.wasm", { part }), whole, name);
+    const alone = decodeAll(bytes, "rnc-simd.wasm", { limits: { maxTileBytes: 0 } });
+    assert.equal(alone.all.length, whole.picture ? 1 : 0);
+    assert.deepEqual(alone.picture, whole.picture);
+  }
+});
+
+test("an image above a limit is rejected before its units are there", () => {
+  const bytes = new Uint8Array(readFileSync(new URL("valid/size-64x64.rnc", SPEC)));
+  assert.equal(decodeAll(bytes, "rnc.wasm", { limits: { maxPixels: 4095 } }).verdict, "limit");
+  assert.equal(decodeAll(bytes, "rnc.wasm", { limits: { maxWork: 4095 } }).verdict, "limit");
+});

@@ -3,6 +3,7 @@
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { Parser } from "../src/container.js";
 import { Decoder } from "../src/decoder.js";
 import { RncError } from "../src/errors.js";
 import { readAlpha } from "../src/inflate.js";
@@ -30,8 +31,26 @@ export function kernelFor(id, variant) {
   return kernels.get(key);
 }
 
-/** Decodes a whole file, given in one piece or in parts. `strict` rejects trailing bytes and expands alpha, as `rnc verify` does. */
+/** Checks what needs no model, as `rnc verify` does. */
+function verify(bytes) {
+  const parser = new Parser();
+  parser.push(bytes);
+  parser.end();
+  try {
+    while (parser.next());
+    if (parser.trailing) throw new RncError("corrupt", "trailing bytes");
+    if (parser.alpha) readAlpha(parser.alpha, parser.header.width, parser.header.height);
+    return null;
+  } catch (error) {
+    if (!(error instanceof RncError)) throw error;
+    return { verdict: error.kind, message: error.message, complete: parser.complete };
+  }
+}
+
+/** Decodes a whole file, given in one piece or in parts. `strict` verifies it first. */
 export function decodeAll(bytes, variant, { strict = false, part = bytes.length || 1, ...options } = {}) {
+  const fault = strict ? verify(bytes) : null;
+  if (fault) return fault;
   const codes = [];
   const decoder = new Decoder((id) => kernelFor(id, variant), {
     ...options,
@@ -47,9 +66,6 @@ export function decodeAll(bytes, variant, { strict = false, part = bytes.length 
         if (one.picture) all.push((picture = one.picture));
       }
     }
-    if (strict && decoder.parser.trailing) throw new RncError("corrupt", "trailing bytes");
-    const { alpha, header } = decoder.parser;
-    if (strict && alpha) readAlpha(alpha, header.width, header.height);
     return { verdict: "valid", codes, picture, all };
   } catch (error) {
     if (!(error instanceof RncError)) throw error;
