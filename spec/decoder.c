@@ -104,7 +104,7 @@ static void sha256(const uint8_t *data, size_t size, uint8_t *digest) {
 
 /* ---- File ---- */
 
-#define MAX_ITERATIONS 16
+#define MAX_ITERATIONS 32
 
 struct header {
     uint32_t width, height, mode, iterations, channels, stride, tile_size, overlap;
@@ -293,8 +293,10 @@ static struct tensor find_tensor(const char *json, const char *name) {
 
 static struct tensor coefficients, levels, state_in_w, state_in_b, state_w, feature_w, feature_b, context_w, output_w, output_b;
 static struct tensor accumulator_w, accumulator_s, accumulator_input_w, accumulator_output_w;
-static int lattices[3]; /* of the passes */
-static int T, C, K, F, S, P, G;
+static struct { int lattice, first; } passes[64];
+static int T, C, K, F, S, P;
+static int G; /* channels of a pass */
+static int M; /* context-coded channels: all of family recurrent, the magnitude bits of family embedded */
 
 static int w8(struct tensor t, size_t index) { return (int8_t)t.data[index]; }
 static int w16(struct tensor t, size_t index) { return (int16_t)u16(t.data + 2 * index); }
@@ -318,8 +320,15 @@ static void read_weights(const char *path) {
     char *json = zeros(u32(weights) + 1, 1);
     memcpy(json, weights + 8, u32(weights));
     weights_data = weights + 8 + u32(weights);
-    coefficients = find_tensor(json, "network.quantizer.coefficient");
-    levels = find_tensor(json, "network.quantizer.level");
+    /* The config is JSON within a string of JSON */
+    const char *family = after(after(json, "family"), ":"), *pass = after(after(json, "passes"), "[");
+    family += strspn(family, " \\\"");
+    int dense = !strncmp(family, "recurrent", 9);
+    if (!dense && strncmp(family, "embedded", 8)) fail(UNSUPPORTED, "family");
+    if (!dense) {
+        coefficients = find_tensor(json, "network.quantizer.coefficient");
+        levels = find_tensor(json, "network.quantizer.level");
+    }
     state_in_w = find_tensor(json, "entropy.state_in.weight");
     state_in_b = find_tensor(json, "entropy.state_in.bias");
     state_w = find_tensor(json, "entropy.state.weight");
@@ -333,12 +342,14 @@ static void read_weights(const char *path) {
     accumulator_input_w = find_tensor(json, "entropy.accumulator_input.weight");
     accumulator_output_w = find_tensor(json, "entropy.accumulator_output.weight");
     T = output_w.shape[0], P = output_w.shape[1], G = output_w.shape[2], F = output_w.shape[3];
-    K = state_w.shape[1], C = 2 * G, S = accumulator_w.shape[2];
-    /* The config is JSON within a string of JSON */
-    const char *family = after(after(json, "family"), ":"), *pass = after(after(json, "passes"), "[");
-    family += strspn(family, " \\\"");
-    if (strncmp(family, "embedded", 8)) fail(UNSUPPORTED, "family");
-    for (int p = 0; p < P; p++) lattices[p] = (int)strtol(pass = after(pass, "["), NULL, 10);
+    K = state_w.shape[1], S = accumulator_w.shape[2], M = accumulator_w.shape[3];
+    C = dense ? M : 2 * M;
+    if (P > 64) fail(USAGE, "too many passes");
+    for (int p = 0; p < P; p++) {
+        char *next;
+        passes[p].lattice = (int)strtol(pass = after(pass, "["), &next, 10);
+        passes[p].first = (int)strtol(next + 1, NULL, 10);
+    }
     uint32_t stride = (uint32_t)strtol(after(after(json, "code_stride"), ":"), NULL, 10);
     if (stride != head.stride) fail(UNSUPPORTED, "Code_Stride is not that of the model");
     if ((uint32_t)C != head.channels) fail(UNSUPPORTED, "Code_Channels are not those of the model");
@@ -354,20 +365,22 @@ static int rows, columns, cells; /* of the tile in work */
 static uint8_t *since; /* of each coefficient and cell: the first iteration in which it is significant */
 
 static int significant(int t, int p, int i) {
-    return since[(size_t)f32(coefficients, (size_t)t * G + p) * cells + i] <= t;
+    return since[(size_t)f32(coefficients, (size_t)t * M + p) * cells + i] <= t;
 }
 
 /* Whether the bit of channel c at cell i is coded in iteration t; `codes` holds those that come before it. */
 static int coded(const uint8_t *codes, int t, int c, int i) {
-    int p = c % G, level = f32(levels, (size_t)t * G + p);
+    if (M == C) return 1;
+    int p = c % M, level = f32(levels, (size_t)t * M + p);
     if (level == IDLE) return 0;
-    if (c >= G) return level == 1 && !significant(t, p, i) && codes[p * cells + i];
+    if (c >= M) return level == 1 && !significant(t, p, i) && codes[p * cells + i];
     return level == 1 || (!significant(t, p, i) && codes[(p - 1) * cells + i]);
 }
 
 /* The value of a magnitude bit, 127 times as `conv` takes it in. */
 static int8_t value(const uint8_t *codes, int t, int p, int i) {
     if (codes[p * cells + i]) return 127;
+    if (M == C) return -127;
     return coded(codes, t, p, i) && significant(t, p, i) ? -127 : 0;
 }
 
@@ -379,9 +392,9 @@ static void check_raw(const uint8_t *codes, int t) {
 
 /* What is significant after iteration t. */
 static void advance(const uint8_t *codes, int t) {
-    for (int p = 0; p < G; p++) {
-        if (f32(levels, (size_t)t * G + p) != 1) continue;
-        uint8_t *known = since + (size_t)f32(coefficients, (size_t)t * G + p) * cells;
+    for (int p = 0; M < C && p < M; p++) {
+        if (f32(levels, (size_t)t * M + p) != 1) continue;
+        uint8_t *known = since + (size_t)f32(coefficients, (size_t)t * M + p) * cells;
         for (int i = 0; i < cells; i++)
             if (codes[p * cells + i] && known[i] == NEVER) known[i] = (uint8_t)(t + 1);
     }
@@ -481,7 +494,7 @@ static void accumulate(int *q, int8_t *r, const int8_t *x, int t) {
     for (int s = 0; s < S; s++) {
         for (int i = 0; i < cells; i++) {
             size_t row = ((size_t)(t - 1) * 2 + (q[s * cells + i] != 0)) * S + s;
-            for (int c = 0; c < G; c++) q[s * cells + i] += w16(accumulator_w, row * G + c) * (x[c * cells + i] / 127);
+            for (int c = 0; c < M; c++) q[s * cells + i] += w16(accumulator_w, row * M + c) * (x[c * cells + i] / 127);
             r[s * cells + i] = scaled(q[s * cells + i], t);
         }
         for (int i = 0; i < cells; i++) {
@@ -500,7 +513,7 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *x, const in
                 int z[2], cell = row * columns + column;
                 for (int half = 0; half < 2; half++) {
                     size_t out = half * K + c, layer = (size_t)(t - 1) * 2 * K + out;
-                    z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * G * 9, x, G, row, column);
+                    z[half] = b32(state_in_b, layer) + conv(state_in_w, layer * M * 9, x, M, row, column);
                     for (int j = 0; j < K; j++) z[half] += w8(state_w, out * K + j) * state[j * cells + cell];
                     for (int s = 0; s < S; s++) z[half] += w8(accumulator_input_w, out * S + s) * r[s * cells + cell];
                 }
@@ -515,13 +528,13 @@ static void next_state(int8_t *state, int8_t *scratch, const int8_t *x, const in
 /* What is known of a tile before a pass: maps of features, of values, and r of the accumulators. */
 struct known { const int *feature; int8_t *x; const int8_t *r; };
 
-/* Writes p1_q16 of the G pairs at cell i. */
+/* Writes p1_q16 of the G bits of pass p at cell i. */
 static void probabilities(int *p1_q16, const struct known *known, int t, int p, int i) {
     int a[4096];
     for (int c = 0; c < F; c++) {
         size_t layer = ((size_t)t * P + p) * F + c;
         int z = b32(feature_b, layer) + known->feature[c * cells + i];
-        if (p) z += conv(context_w, (((size_t)t * (P - 1) + p - 1) * F + c) * G * 9, known->x, G, i / columns, i % columns);
+        if (p) z += conv(context_w, (((size_t)t * (P - 1) + p - 1) * F + c) * M * 9, known->x, M, i / columns, i % columns);
         a[c] = clamp(shift(z, 6), 0, 255);
     }
     for (int g = 0; g < G; g++) {
@@ -577,23 +590,23 @@ static void end_segment(void) {
 static void decode_segment(const struct segment *segment, uint8_t *codes, struct known *known, int t) {
     int *p1_q16 = zeros((size_t)G * cells, sizeof *p1_q16);
     memset(codes, 0, (size_t)C * cells);
-    memset(known->x, 0, (size_t)G * cells);
+    memset(known->x, 0, (size_t)M * cells);
     start_segment(segment);
     for (int p = 0; p < P; p++) {
         for (int i = 0; i < cells; i++) {
-            int here[128];
-            if (!in_lattice(lattices[p], i)) continue;
+            int here[256];
+            if (!in_lattice(passes[p].lattice, i)) continue;
             probabilities(here, known, t, p, i);
             for (int g = 0; g < G; g++) p1_q16[g * cells + i] = here[g];
         }
         for (int g = 0; g < G; g++)
-            for (int i = 0; i < cells; i++) {
-                if (!in_lattice(lattices[p], i)) continue;
-                if (coded(codes, t, g, i)) codes[g * cells + i] = (uint8_t)read_bit(p1_q16[g * cells + i]);
-                known->x[g * cells + i] = value(codes, t, g, i);
+            for (int i = 0, c = passes[p].first + g; i < cells; i++) {
+                if (!in_lattice(passes[p].lattice, i)) continue;
+                if (coded(codes, t, c, i)) codes[c * cells + i] = (uint8_t)read_bit(p1_q16[g * cells + i]);
+                known->x[c * cells + i] = value(codes, t, c, i);
             }
     }
-    for (int c = G; c < C; c++)
+    for (int c = M; c < C; c++)
         for (int i = 0; i < cells; i++)
             if (coded(codes, t, c, i)) codes[c * cells + i] = (uint8_t)read_bit(32768);
     end_segment();
@@ -608,7 +621,7 @@ static void pack(uint8_t *plane, const uint8_t *codes, size_t raw_length) {
 static void decode_tile(uint32_t index) {
     struct tile tile = tiles[index];
     rows = (int)tile.rows, columns = (int)tile.columns, cells = (int)tile.cells;
-    int8_t *state = zeros((size_t)K * cells, 1), *scratch = zeros((size_t)K * cells, 1), *x = zeros((size_t)G * cells, 1);
+    int8_t *state = zeros((size_t)K * cells, 1), *scratch = zeros((size_t)K * cells, 1), *x = zeros((size_t)M * cells, 1);
     int *feature = zeros((size_t)F * cells, sizeof *feature), *q = zeros((size_t)S * cells, sizeof *q);
     int8_t *r = zeros(2 * (size_t)S * cells, 1);
     struct known known = {feature, x, r};
@@ -620,7 +633,7 @@ static void decode_tile(uint32_t index) {
         int t = (int)n;
         if (segment->coding == 2) break;
         if (t) {
-            for (int i = 0; i < G * cells; i++) x[i] = value(codes, t - 1, i / cells, i % cells);
+            for (int i = 0; i < M * cells; i++) x[i] = value(codes, t - 1, i / cells, i % cells);
             advance(codes, t - 1);
             accumulate(q, r, x, t);
             next_state(state, scratch, x, r, t);

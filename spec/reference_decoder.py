@@ -125,7 +125,7 @@ def read_header(source: Input) -> Header:
     for holds, what in (
         (header.flags == 0, "flags"),
         (header.mode <= 3, "mode"),
-        (header.iterations <= 16, "more than 16 iterations"),
+        (header.iterations <= 32, "more than 32 iterations"),
         (header.code_stride in (8, 16), "code stride"),
     ):
         require(holds, what, UnsupportedError)
@@ -348,6 +348,7 @@ class Pairs:
     def __init__(self, tensors: dict[str, Tensor], cells: int) -> None:
         self.coefficients, self.levels = (tensors[name].rows() for name in PAIR_TABLES)
         self.number = len(self.levels[0])
+        self.channels = 2 * self.number
         self.significant: list[set[int]] = [set() for _ in range(cells)]
 
     def is_significant(self, t: int, p: int, cell: int) -> bool:
@@ -388,6 +389,35 @@ class Pairs:
                 for cell, bit in enumerate(codes[p]):
                     if bit:
                         self.significant[cell].add(self.coefficients[t][p])
+
+
+class AllCoded:
+    """The bits of a model of family `recurrent`: all of them are context-coded, none is inferred."""
+
+    def __init__(self, channels: int) -> None:
+        self.number = self.channels = channels
+
+    def is_coded(self, t: int, channel: int, cell: int, codes: Plane) -> bool:
+        """Return whether a bit is coded; see `Pairs.is_coded`."""
+        del t, channel, cell, codes
+        return True
+
+    def values(self, t: int, codes: Plane) -> Plane:
+        """Return the values of an iteration."""
+        return [
+            [self.value(t, channel, cell, bit) for cell, bit in enumerate(row)] for channel, row in enumerate(codes)
+        ]
+
+    def value(self, t: int, channel: int, cell: int, bit: int) -> int:
+        """Return the value of a bit."""
+        del t, channel, cell
+        return 1 if bit else -1
+
+    def check(self, t: int, codes: Plane) -> None:
+        """Accept the codes of any raw segment."""
+
+    def take_in(self, t: int, codes: Plane) -> None:
+        """Do nothing: no coefficient becomes significant."""
 
 
 # --- Entropy network -------------------------------------------------------------------------------------------------
@@ -495,10 +525,11 @@ def dot(weights: Sequence[int], inputs: Sequence[int]) -> int:
 class Network:
     """The entropy network at work on one tile."""
 
-    def __init__(self, tensors: dict[str, Tensor], passes: list[list[int]], rows: int, columns: int) -> None:
+    def __init__(self, tensors: dict[str, Tensor], config: dict[str, Any], rows: int, columns: int) -> None:
         self.tensors, self.rows, self.columns = tensors, rows, columns
-        self.pairs = Pairs(tensors, rows * columns)
-        self.lattices = [lattice for lattice, _, _ in passes]
+        dense = config["family"] == "recurrent"
+        self.bits = AllCoded(config["code_channels"]) if dense else Pairs(tensors, rows * columns)
+        self.passes = config["passes"]
         self.state: Plane = [[0] * (rows * columns) for _ in range(tensors["state.weight"].shape[1])]
         self.accumulators = [[0] * tensors["accumulator.weight"].shape[2] for _ in range(rows * columns)]
         self.around = cells_around(rows, columns)
@@ -534,8 +565,8 @@ class Network:
 
     def update(self, t: int, codes: Plane) -> None:
         """Update accumulators, state and significance with the codes of iteration t - 1."""
-        x = self.pairs.values(t - 1, codes)
-        self.pairs.take_in(t - 1, codes)
+        x = self.bits.values(t - 1, codes)
+        self.bits.take_in(t - 1, codes)
         self.accumulate(t, x)
         w_q = self.tensors["accumulator_input.weight"].rows()
         bias = self.tensors["state_in.bias"].at(t - 1).values
@@ -552,33 +583,33 @@ class Network:
 
     def decode(self, t: int, coder: RangeDecoder) -> Plane:
         """Return the codes of iteration t."""
-        pairs, number = self.pairs, self.pairs.number
+        bits, number = self.bits, self.bits.number
         w_f = self.tensors["feature.weight"].rows()
         feature = [[dot(w, around) for w in w_f] for around in neighbourhoods(self.state, self.rows, self.columns)]
-        codes: Plane = [[0] * (self.rows * self.columns) for _ in range(2 * number)]
+        codes: Plane = [[0] * (self.rows * self.columns) for _ in range(bits.channels)]
         x: Plane = [[0] * (self.rows * self.columns) for _ in range(number)]
-        for p, lattice in enumerate(self.lattices):
+        for p, (lattice, first, stop) in enumerate(self.passes):
             p1_q16 = self.probabilities(t, p, feature, self.convolved(x))
-            for g in range(number):
+            for m in range(first, stop):
                 for cell in self.cells(lattice):
-                    if pairs.is_coded(t, g, cell, codes):
-                        codes[g][cell] = coder.bit(p1_q16[cell][g])
-                    x[g][cell] = pairs.value(t, g, cell, codes[g][cell])
-        for channel in range(number, 2 * number):
+                    if bits.is_coded(t, m, cell, codes):
+                        codes[m][cell] = coder.bit(p1_q16[cell][m - first])
+                    x[m][cell] = bits.value(t, m, cell, codes[m][cell])
+        for channel in range(number, bits.channels):
             for cell in range(self.rows * self.columns):
-                if pairs.is_coded(t, channel, cell, codes):
+                if bits.is_coded(t, channel, cell, codes):
                     codes[channel][cell] = coder.bit(32768)
         coder.finish()
         return codes
 
     def probabilities(self, t: int, p: int, feature: list[list[int]], context: list[list[int]]) -> dict[int, list[int]]:
-        """Return p1_q16 of each magnitude bit, by cell of pass p."""
+        """Return p1_q16 of each bit of pass p, by cell."""
         bias, out = self.tensors["feature.bias"].at(t, p).values, self.tensors["output.weight"].at(t, p).rows()
         out_bias = self.tensors["output.bias"].at(t, p).values
         w_c = self.tensors["context.weight"].at(t, p - 1).rows() if p else []
         w_q = self.tensors["accumulator_output.weight"].at(t - 1, p).rows() if t else []
         p1_q16: dict[int, list[int]] = {}
-        for cell in self.cells(self.lattices[p]):
+        for cell in self.cells(self.passes[p][0]):
             z = [b + f for b, f in zip(bias, feature[cell], strict=True)]
             if p:
                 z = [value + dot(w, context[cell]) for value, w in zip(z, w_c, strict=True)]
@@ -643,13 +674,13 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
     units = read_units(source, header, alpha, tolerant=tolerant)
     require(header.model_id == hashlib.sha256(weights).digest()[:8], "model", UnsupportedError)
     tensors, config = read_weights(weights)
-    require(config["family"] == "embedded", "family", UnsupportedError)
+    require(config["family"] in ("embedded", "recurrent"), "family", UnsupportedError)
     same_codes = (header.code_channels, header.code_stride) == (config["code_channels"], config["code_stride"])
     require(same_codes, "code channels or stride are not those of the model", UnsupportedError)
     require(header.iterations <= config["iterations"], "more iterations than the model has", UnsupportedError)
     codes: list[list[Plane]] = []
     for tile, (rows, columns) in enumerate(code_grids(header)):
-        network = Network(tensors, config["passes"], rows, columns)
+        network = Network(tensors, config, rows, columns)
         codes.append([])
         for t, unit in enumerate(units):
             segment = unit[tile]
@@ -659,7 +690,7 @@ def decode(data: bytes, weights: bytes, *, tolerant: bool = False) -> tuple[Head
                 network.update(t, codes[tile][-1])
             if segment.coding == RAW:
                 codes[tile].append(unpack_bits(segment.payload, header.code_channels, rows * columns))
-                network.pairs.check(t, codes[tile][-1])
+                network.bits.check(t, codes[tile][-1])
                 continue
             codes[tile].append(network.decode(t, RangeDecoder(segment.payload)))
             found = zlib.crc32(pack_bits(codes[tile][-1]), segment.crc_before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -15,6 +16,7 @@ from tiny_models import PAIR_PASSES, likely_codes, noise_codes, pair_model, pair
 from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.entropy.kernel.coder import EntropyKernel, EntropyTile, range_decode, range_encode
+from pillow_rnc.entropy.kernel.segments import decode_segment
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.tile_coder import encode_tile
@@ -180,6 +182,21 @@ def test_no_more_iterations_than_the_model_has() -> None:
         tile.take(codes[0])
     with pytest.raises(ValueError, match="shape"):
         tile.take(codes[0, :, :2])
+
+
+def test_as_many_bits_as_probabilities_are_coded() -> None:
+    with pytest.raises(ValueError, match="expected one length"):
+        range_encode(np.zeros(3, np.uint8), np.ones(2, np.uint16))
+
+
+def test_codes_of_another_checksum_are_corrupt() -> None:
+    model = pair_model(0)
+    codes = likely_codes(model, 0, 1, 8, 9)
+    segment = next(iter(encode_tile(codes, model)))
+    assert segment.coding is Coding.ENTROPY
+    tile = EntropyTile(_kernel(model, SETS[-1]), 8, 9)
+    with pytest.raises(CorruptError, match="CRC"):
+        decode_segment(tile, replace(segment, codes_crc=segment.codes_crc ^ 1))
 
 
 def test_odd_payloads_are_rejected() -> None:

@@ -38,6 +38,18 @@ def test_a_value_that_asks_for_what_is_not_there_is_refused(value: str, monkeypa
         library.chosen()
 
 
+@built
+def test_reports_name_a_value_that_asks_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, "neon9")
+    assert "'neon9'" in library.describe()
+
+
+def test_an_extension_that_cannot_be_imported_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("pillow_rnc.entropy.kernel._kernel", raising=False)
+    monkeypatch.setitem(sys.modules, "pillow_rnc.entropy.kernel._kernel", None)
+    assert library._extension.__wrapped__() is None
+
+
 def test_without_the_extension_numpy_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_extension", lambda: None)
     monkeypatch.delenv(library.VARIABLE, raising=False)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import reference_decoder
-import reference_network
+import reference_embedded
+import reference_operations
 
 from pillow_rnc.container import reader, records, schema, validation, writer
 from pillow_rnc.container.chunks import HEAD_FIELDS
@@ -21,7 +22,7 @@ from pillow_rnc.container.records import Coding, Header, RncFile, Segment
 from pillow_rnc.entropy import tables
 from pillow_rnc.entropy.schedule import NO_LEVEL
 from pillow_rnc.models import basis
-from pillow_rnc.models.config import EmbeddedConfig
+from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
 
 FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
@@ -143,7 +144,7 @@ def test_the_steps_and_colours_of_the_coefficients_are_those_of_the_network() ->
         for line in re.findall(r"^    [YC][br ]? += (.*)$", text, re.MULTILINE)
     ]
 
-    assert rows_of_steps == basis.LUMINANCE_STEPS == reference_network.STEPS
+    assert rows_of_steps == basis.LUMINANCE_STEPS == reference_embedded.STEPS
     assert tuple(colours) == basis.YCBCR
 
 
@@ -154,8 +155,8 @@ def test_the_filter_across_borders_undoes_that_of_the_network() -> None:
         part = slice(border - 4, border + 4)
         expected[part] = np.linalg.solve(basis.overlap_filter(), expected[part])
 
-    np.testing.assert_allclose(reference_network.filtered(line.tolist()), expected, atol=1e-12)
-    assert f"f(0) = 1 / {reference_network.SCALES[0]}," in section("Coefficients")
+    np.testing.assert_allclose(reference_operations.filtered(line.tolist()), expected, atol=1e-12)
+    assert f"f(0) = 1 / {reference_operations.SCALES[0]}," in section("Coefficients")
 
 
 def weights_header(name: str) -> dict[str, Any]:
@@ -171,8 +172,11 @@ def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
 
 def test_the_config_table_lists_every_member() -> None:
     names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
+    recurrent = {"framework", "network", "encoder_channels", "paper_divisor"}
 
-    assert names == {"family", *(field.name for field in fields(EmbeddedConfig))}
+    assert names == {"family", *(field.name for field in fields(EmbeddedConfig))} | recurrent
+    assert names - {"decoder_steps"} == {"family", *(field.name for field in fields(RecurrentConfig))}
+    names -= recurrent
     assert names == set(json.loads(weights_header("complete.safetensors")["__metadata__"]["config"]))
 
 
@@ -182,6 +186,7 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
     config = json.loads(description.pop("__metadata__")["config"])
     sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
     sizes |= {"F": config["entropy_hidden_channels"], "P": len(config["passes"]), "G": config["code_channels"] // 2}
+    sizes["M"] = sizes["G"]
     sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
     sizes["S"] = description["entropy.accumulator.weight"]["shape"][2]
     found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}

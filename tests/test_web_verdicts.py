@@ -59,6 +59,11 @@ def test_damaged_files_and_regressions_have_the_verdicts_of_python(tmp_path: Pat
         register(VECTORS / f"{name}.safetensors")
     random = Random(20261130)  # noqa: S311 -- to be repeated, not to be secret
     for path in sorted((VECTORS / "valid").glob("*.rnc")):
+        if json.loads(path.with_suffix(".json").read_text())["weights"] not in (
+            "complete.safetensors",
+            "odd.safetensors",
+        ):
+            continue  # of another family
         for number in range(DAMAGED_COPIES):
             (tmp_path / f"{path.stem}-{number}").write_bytes(damaged(path.read_bytes(), random))
     for path in sorted((ROOT / "fuzz" / "regressions").glob("*/*")):

@@ -45,7 +45,7 @@ def build(folder: Path) -> None:
         objects = []
         for source in (*_SOURCES, *_ONE_BY_ONE):
             target = folder / f"{name}.{source}.o"
-            contract = "off" if source == "intervals_compute.c" else "fast"
+            contract = "off" if source in ("intervals_compute.c", "network_tile.c") else "fast"
             _zig(
                 "-c", *flags, f"-ffp-contract={contract}", "-DRNC_SUFFIX=plain", "-DNDEBUG", "-Iinclude", "-Isrc",
                 f"src/{source}", "-o", str(target),

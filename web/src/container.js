@@ -300,7 +300,7 @@ function readHeader(data) {
   };
   if (data[13]) throw unsupported(`header flags ${data[13]}, must be 0`);
   if (!header.mode) throw unsupported(`mode ${data[6]}, must be 0 to 3`);
-  if (header.iterations > 16) throw unsupported(`${header.iterations} iterations, at most 16 are supported`);
+  if (header.iterations > 32) throw unsupported(`${header.iterations} iterations, at most 32 are supported`);
   if (header.codeStride !== 8 && header.codeStride !== 16) throw unsupported(`code stride ${header.codeStride}`);
   const { width, height, tileSize, overlap } = header;
   if (!header.iterations || !width || !height || !header.codeChannels) throw corrupt("a number of the header is 0");

@@ -44,7 +44,7 @@ export class Decoder {
 
   /** Iterations that are wanted of this file, once its head is there. */
   get wanted() {
-    return Math.min(this.options.iterations ?? 16, this.parser.header?.iterations ?? 16);
+    return Math.min(this.options.iterations ?? 32, this.parser.header?.iterations ?? 32);
   }
 
   get finished() {

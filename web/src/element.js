@@ -50,7 +50,7 @@ export class RncImage extends HTMLElement {
   /** Iterations to show at most; undefined for all. Without the attribute, fewer where the user saves data. */
   get iterations() {
     const given = Number.parseInt(this.getAttribute("iterations") ?? "", 10);
-    if (given >= 1) return Math.min(given, 16);
+    if (given >= 1) return Math.min(given, 32);
     return navigator.connection?.saveData ? SAVING_ITERATIONS : undefined;
   }
   set iterations(value) { this.setAttribute("iterations", value); }
@@ -122,7 +122,7 @@ export class RncImage extends HTMLElement {
     } else {
       this.#show(one);
       this.dispatchEvent(new CustomEvent("progress", {
-        detail: { iterations: one.iterations, of: Math.min(this.iterations ?? 16, this.#head.iterations), bytes: one.bytes },
+        detail: { iterations: one.iterations, of: Math.min(this.iterations ?? 32, this.#head.iterations), bytes: one.bytes },
       }));
     }
   }

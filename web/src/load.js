@@ -5,6 +5,10 @@ import { readWeights, sha256 } from "./weights.js";
 
 /** Models that the browser decodes: by the identity that files name, the digest and the name of their file. */
 export const MODELS = {
+  "d26a809660f7ddb1": {
+    sha256: "d26a809660f7ddb19fec8a97845656f897cc8114652629725fcba6cd167bdffb",
+    file: "embedded-20261130-d26a809660f7.safetensors",
+  },
   "509919255b6710b5": {
     sha256: "509919255b6710b547af2e34d0b5719aa73c0e6bf36b41f74bdc740cb175a75c",
     file: "embedded-20261123-509919255b67.safetensors",
@@ -51,7 +55,7 @@ export class Loader {
   kernel(modelId) {
     const model = MODELS[modelId];
     if (!model) {
-      return Promise.reject(new RncError("unsupported", `model ${modelId} is unknown here; browsers decode the default model only`));
+      return Promise.reject(new RncError("unsupported", `model ${modelId} is unknown here; browsers decode models of the family embedded only`));
     }
     if (!this._kernels.has(modelId)) {
       const made = this._make(model);
