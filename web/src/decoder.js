@@ -10,7 +10,7 @@ export const DEFAULT_LIMITS = {
   /** Pixels of the largest image. */
   maxPixels: 100_000_000,
   /** Pixels, with the padding of tiles, times iterations. */
-  maxWork: 1_600_000_000,
+  maxWork: 32 * 89_478_485,
   /** Bytes of the tiles that are kept from one iteration to the next; larger images are decoded tile by tile, once. */
   maxTileBytes: 512 << 20,
 };
