@@ -64,7 +64,7 @@ def step_scale(midpoint: Floats, coefficients: Iterable[int], floor: float, expo
     padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)))
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
     around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    height, width = energy.shape[1:]
+    height, width = midpoint.shape[-2:]
     around /= _neighbours(height)[:, None] * _neighbours(width)
     energy += around
     energy *= _FLOAT(0.5 / ((BLOCK**2 - 1) * floor))
