@@ -8,15 +8,18 @@ import subprocess
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.numpy import load
 
 from pillow_rnc.container import reader
-from pillow_rnc.container.records import Header
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import CorruptError, RncFileError, SignatureError, TruncatedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from pillow_rnc.container.records import Header
 
 pytestmark = pytest.mark.browser
 
