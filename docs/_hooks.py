@@ -29,6 +29,7 @@ PAGES = {
     ".github/SECURITY.md": "security.md",
     "fuzz/README.md": "fuzzing.md",
     "kernel/README.md": "kernel.md",
+    "web/README.md": "web.md",
     "spec/rnc-format.md": "specification.md",
     "spec/errata.md": "errata.md",
     "spec/vectors/README.md": "vectors.md",

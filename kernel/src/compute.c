@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 #define RNC_PASTE_(a, b) a##b
@@ -163,6 +165,37 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
             }
             for (int r = 0; r < 4; r++)
                 for (int v = 0; v < 2; v++) vst1q_s32(out + (half + r) * RNC_BLOCK + part + 4 * v, a[r][v]);
+        }
+}
+
+#elif defined(__wasm_simd128__)
+
+#define WIDE_WEIGHTS 1
+
+static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int count, size_t position, size_t block) {
+    for (int half = 0; half < RNC_OUTPUTS; half += 4)
+        for (int part = 0; part < RNC_BLOCK; part += 8) {
+            v128_t a[4][2];
+            for (int r = 0; r < 4; r++) a[r][0] = a[r][1] = wasm_i32x4_splat(bias[half + r]);
+            for (int s = 0; s < count; s++) {
+                const uint8_t *b = strips[s].bytes + 4 * (position + (size_t)part);
+                const uint8_t *w = strips[s].weights + block * strips[s].quads * 64 + 8 * half;
+                for (size_t k = 0; k < strips[s].quads; k++, b += strips[s].plane_bytes, w += 64) {
+                    v128_t b0 = wasm_v128_load(b), b1 = wasm_v128_load(b + 16), low = wasm_i16x8_splat(255);
+                    v128_t even0 = wasm_v128_and(b0, low), odd0 = wasm_u16x8_shr(b0, 8);
+                    v128_t even1 = wasm_v128_and(b1, low), odd1 = wasm_u16x8_shr(b1, 8);
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        v128_t w02 = wasm_v128_load32_splat(w + 8 * r), w13 = wasm_v128_load32_splat(w + 8 * r + 4);
+                        a[r][0] = wasm_i32x4_add(a[r][0], wasm_i32x4_dot_i16x8(even0, w02));
+                        a[r][1] = wasm_i32x4_add(a[r][1], wasm_i32x4_dot_i16x8(even1, w02));
+                        a[r][0] = wasm_i32x4_add(a[r][0], wasm_i32x4_dot_i16x8(odd0, w13));
+                        a[r][1] = wasm_i32x4_add(a[r][1], wasm_i32x4_dot_i16x8(odd1, w13));
+                    }
+                }
+            }
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 2; v++) wasm_v128_store(out + (half + r) * RNC_BLOCK + part + 4 * v, a[r][v]);
         }
 }
 

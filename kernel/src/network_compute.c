@@ -10,6 +10,8 @@
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 #define RNC_PASTE_(a, b) a##b
@@ -90,6 +92,32 @@ static void products(float *out, const float *bias, const rnc_terms *terms, int 
             }
             for (int r = 0; r < 4; r++)
                 for (int v = 0; v < 4; v++) vst1q_f32(out + (half + r) * RNC_LANES + part + 4 * v, a[r][v]);
+        }
+}
+
+#elif defined(__wasm_simd128__)
+
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int half = 0; half < RNC_ROWS; half += 4)
+        for (int part = 0; part < RNC_LANES; part += 12) {
+            v128_t a[4][3];
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 3; v++) a[r][v] = wasm_f32x4_splat(bias[half + r]);
+            for (int s = 0; s < count; s++) {
+                const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS + half, *b = terms[s].inputs + part;
+                for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+                    v128_t b0 = wasm_v128_load(b), b1 = wasm_v128_load(b + 4), b2 = wasm_v128_load(b + 8);
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        v128_t weight = wasm_v128_load32_splat(w + r);
+                        a[r][0] = wasm_f32x4_add(a[r][0], wasm_f32x4_mul(weight, b0));
+                        a[r][1] = wasm_f32x4_add(a[r][1], wasm_f32x4_mul(weight, b1));
+                        a[r][2] = wasm_f32x4_add(a[r][2], wasm_f32x4_mul(weight, b2));
+                    }
+                }
+            }
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 3; v++) wasm_v128_store(out + (half + r) * RNC_LANES + part + 4 * v, a[r][v]);
         }
 }
 

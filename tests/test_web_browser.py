@@ -1,0 +1,228 @@
+"""The element ``<rnc-image>`` and the service worker in Chromium: `python -m pytest -m browser`."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pillow_rnc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+WEIGHTS = WEB.parent / "weights"
+ITERATIONS = 6
+PARTS = 24
+_PAGE = "<!doctype html><meta charset=utf-8><script type=module src=/src/index.js></script><body>"
+_LOG = """
+window.log = [];
+for (const kind of ["progress", "load", "error"])
+  document.addEventListener(kind, (e) => e.target.localName === "rnc-image" &&
+    window.log.push({...e.detail, fault: e.detail?.kind, kind,
+      png: e.target.shadowRoot.querySelector("canvas").toDataURL()}), true);
+"""
+
+
+def picture() -> Image.Image:
+    """Return a picture with edges and texture, in colour."""
+    y, x = np.mgrid[0:160, 0:240]
+    waves = [128 + 90 * np.sin(x / 17 + y / 31), 128 + 80 * np.cos(y / 9), 128 + 60 * np.sin(x * y / 900)]
+    samples = np.stack(waves, -1) + np.random.default_rng(0).normal(0, 10, (160, 240, 1))
+    samples[40:100, 60:140] += 60
+    return Image.fromarray(np.clip(samples, 0, 255).astype(np.uint8))
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves the folder web/ and the weights, and .rnc files in parts with pauses between them."""
+
+    files: dict[str, bytes]
+    pause: float
+    asked: list[str]
+    sent: dict[str, int]
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        self.asked.append(path)
+        if path.endswith(".safetensors"):
+            self._answer((WEIGHTS / path.rpartition("/")[2]).read_bytes(), "application/octet-stream")
+        elif path == "/sw.js":
+            self._answer(b"import './src/service-worker.js';", "text/javascript")
+        elif path.endswith(".html"):
+            self._answer(self.files[path], "text/html")
+        elif path in self.files:
+            self._answer(self.files[path], "image/x-rnc", self.pause)
+        else:
+            super().do_GET()
+
+    def _answer(self, data: bytes, kind: str, pause: float = 0) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        step = -(-len(data) // PARTS) if pause else len(data)
+        for start in range(0, len(data), step):
+            try:
+                self.wfile.write(data[start : start + step])
+            except (BrokenPipeError, ConnectionResetError):
+                return
+            self.sent[self.path] = min(start + step, len(data))
+            time.sleep(pause)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[str, type[Handler]]]:
+    out = io.BytesIO()
+    picture().save(out, "RNC", iterations=ITERATIONS)
+    handler = type(
+        "SiteHandler", (Handler,), {"files": {"/x.rnc": out.getvalue()}, "pause": 0.0, "asked": [], "sent": {}}
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=WEB))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://localhost:{server.server_port}", handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
+    context.set_default_timeout(300_000)  # milliseconds; a busy machine is slow
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.add_init_script(_LOG)
+    yield page
+    context.close()
+    assert faults == []
+
+
+def pixels(url: str) -> np.ndarray[Any, Any]:
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as im:
+        return np.asarray(im.convert("RGBA")).astype(int)
+
+
+def show(page: Page, site: tuple[str, type[Handler]], body: str) -> None:
+    site[1].files["/page.html"] = (_PAGE + body).encode()
+    page.goto(site[0] + "/page.html")
+
+
+def finished(page: Page, count: int = 1) -> list[dict[str, Any]]:
+    page.wait_for_function(f"log.filter((one) => one.kind !== 'progress').length >= {count}")
+    events: list[dict[str, Any]] = page.evaluate("log")
+    return events
+
+
+def test_a_slow_connection_shows_ever_better_pictures(page: Page, site: tuple[str, type[Handler]]) -> None:
+    site[1].pause = 0.2
+    show(page, site, '<rnc-image src="/x.rnc" alt="waves" width="480"></rnc-image>')
+    events = finished(page)
+
+    assert events[-1]["kind"] == "load"
+    steps = [one for one in events if one["kind"] == "progress"]
+    original = np.asarray(picture()).astype(int)
+    errors = [float(((pixels(one["png"])[..., :3] - original) ** 2).mean()) for one in steps]
+    assert len(steps) >= 4
+    assert errors == sorted(errors, reverse=True)
+    assert len(set(errors)) == len(errors)
+    assert steps[0]["bytes"] < steps[-1]["bytes"]
+    expected = list(pillow_rnc.progressive(io.BytesIO(site[1].files["/x.rnc"])))
+    for one in steps:
+        assert abs(pixels(one["png"])[..., :3] - np.asarray(expected[one["iterations"] - 1]).astype(int)).max() <= 1
+    assert page.get_by_role("img", name="waves").is_visible()
+
+
+def test_iterations_end_the_transfer(page: Page, site: tuple[str, type[Handler]]) -> None:
+    site[1].pause = 0.2
+    show(page, site, '<rnc-image src="/x.rnc" iterations="2"></rnc-image>')
+    assert finished(page)[-1]["iterations"] == 2
+    time.sleep(1)
+    assert site[1].sent["/x.rnc"] < len(site[1].files["/x.rnc"])
+
+
+def test_alpha_and_orientation(page: Page, site: tuple[str, type[Handler]]) -> None:
+    im = picture().convert("RGBA")
+    im.putalpha(Image.linear_gradient("L").resize(im.size))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    im.save(out, "RNC", iterations=3, exif=exif)
+    site[1].files["/y.rnc"] = out.getvalue()
+    show(page, site, '<rnc-image src="/y.rnc"></rnc-image>')
+    found = pixels(finished(page)[-1]["png"])
+    with pillow_rnc.open(io.BytesIO(out.getvalue())) as opened:
+        turned = np.asarray(opened.transpose(Image.Transpose.ROTATE_270)).astype(int)
+    assert found.shape == turned.shape
+    assert abs(found[..., 3] - turned[..., 3]).max() <= 1
+    opaque = turned[..., 3] > 250  # a canvas multiplies colours by alpha
+    assert abs(found - turned)[opaque].max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        (lambda data: b"no" + data, "signature"),
+        (lambda data: data[:-5], "truncated"),
+        (lambda data: data[:-9] + bytes(9), "corrupt"),
+    ],
+)
+def test_errors_are_events(page: Page, site: tuple[str, type[Handler]], damage: Any, kind: str) -> None:  # noqa: ANN401
+    site[1].files["/x.rnc"] = damage(site[1].files["/x.rnc"])
+    show(page, site, '<rnc-image src="/x.rnc"></rnc-image>')
+    last = finished(page)[-1]
+    assert (last["kind"], last["fault"]) == ("error", kind)
+    assert last["message"]
+
+
+def test_twenty_pictures_share_weights_and_lazy_ones_wait(page: Page, site: tuple[str, type[Handler]]) -> None:
+    many = "".join(f'<rnc-image src="/x.rnc?{i}" width="180"></rnc-image> ' for i in range(20))
+    show(page, site, many + '<div style="height:9000px"></div><rnc-image loading="lazy" src="/x.rnc?late"></rnc-image>')
+    events = finished(page, 20)
+    assert sum(one["kind"] == "load" for one in events) == 20
+    assert site[1].asked.count("/x.rnc") == 20
+    assert sum("safetensors" in one for one in site[1].asked) <= 2
+    page.evaluate("document.querySelector('[loading]').scrollIntoView()")
+    finished(page, 21)
+    assert site[1].asked.count("/x.rnc") == 21
+
+
+def test_weights_are_kept(page: Page, site: tuple[str, type[Handler]]) -> None:
+    show(page, site, '<rnc-image src="/x.rnc"></rnc-image>')
+    finished(page)
+    before = len([one for one in site[1].asked if "safetensors" in one])
+    page.reload()
+    assert finished(page)[-1]["kind"] == "load"
+    assert len([one for one in site[1].asked if "safetensors" in one]) == before
+
+
+def test_a_service_worker_shows_plain_images(page: Page, site: tuple[str, type[Handler]]) -> None:
+    show(page, site, "")
+    page.evaluate(
+        "(async () => { await navigator.serviceWorker.register('/sw.js', {type: 'module'});"
+        " await navigator.serviceWorker.ready; while (!navigator.serviceWorker.controller)"
+        " await new Promise((next) => setTimeout(next, 50)); })()"
+    )
+    size = page.evaluate(
+        "(async () => { const im = new Image(); im.src = '/x.rnc'; document.body.append(im); await im.decode();"
+        " return [im.naturalWidth, im.naturalHeight]; })()"
+    )
+    assert size == [240, 160]

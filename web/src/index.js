@@ -1,0 +1,2 @@
+export { RncImage } from "./element.js";
+export { configure } from "./pool.js";
