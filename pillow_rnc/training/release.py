@@ -41,7 +41,7 @@ def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
     others = [entry for entry in models if entry["sha256"] != sha256]
     dates = {entry["sha256"]: entry["date"] for entry in models}
-    date = dates.get(sha256, dt.datetime.now(dt.UTC).date().isoformat())
+    date = dates.get(sha256, dt.datetime.now(dt.timezone.utc).date().isoformat())
     entry = {"name": name or checkpoint.state["recipe"]["name"], "file": path.name, "sha256": sha256, "date": date}
     manifest.write_text(json.dumps({"models": [entry, *others]}, indent=1) + "\n", encoding="utf-8")
     return path
