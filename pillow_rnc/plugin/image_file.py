@@ -183,7 +183,7 @@ class RncImageFile(ImageFile.ImageFile):
         write_target(fp, data)
 
     def _describe_pixels(self) -> None:
-        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
+        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]
 
     def restrict(self, options: LoadOptions) -> None:
         """Set how the image will be decoded; a region determines the size of the image."""
