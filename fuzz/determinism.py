@@ -34,11 +34,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pillow_rnc.codec import batching, decoder, encoder
+from pillow_rnc.codec import decoder, encoder
 from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader, records, writer
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.models import torch_runtime, weights
+from pillow_rnc.models.complexity import bytes_per_pixel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.runtime import CPU, runtime
 from pillow_rnc.models.torch_runtime import TorchTiles
@@ -180,7 +181,7 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
     kept: list[object] = []  # so that no two networks have the same id
     largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
     with patch.object(kind, "decode", noted):
-        execution = ExecutionOptions(device, max_memory=batch * largest * batching._BYTES_PER_PIXEL)
+        execution = ExecutionOptions(device, max_memory=batch * largest * bytes_per_pixel(own.config))
         pixels = decoder.decode(file, own, execution=execution)
     return planes, pixels
 

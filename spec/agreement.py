@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import reference_decoder
 from vectors.assemble import Draft, Model, Plan, code_units, read_model
+from vectors.make_recurrent_weights import recurrent_code_weights
 from vectors.make_weights import complete_weights, odd_weights
 
 from pillow_rnc.container import reader
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pillow_rnc.container.records import Segment
 
 _ROUNDS_PER_MODEL = 12
+_MAKERS = (complete_weights, odd_weights, recurrent_code_weights)
 
 
 class Disagreement(Exception):  # noqa: N818
@@ -76,7 +78,7 @@ def compare(bits: int, seed: int, program: Program | None = None) -> int:
     compared = number = 0
     while compared < bits:
         if number % _ROUNDS_PER_MODEL == 0:
-            make = odd_weights if number // _ROUNDS_PER_MODEL % 2 else complete_weights
+            make = _MAKERS[number // _ROUNDS_PER_MODEL % len(_MAKERS)]
             weights = make(int(random.random() * 2**32))
             model = read_model(weights)
         number += 1
@@ -156,7 +158,7 @@ def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> tuple[
     """Return the number of coded bits, and what a decoder prints of the file."""
     file = reader.parse(data)
     _, codes = reference_decoder.decode(data, weights)
-    tensors, _ = reference_decoder.read_weights(weights)
+    tensors, config = reference_decoder.read_weights(weights)
     coded = 0
     lines: dict[tuple[int, int], str] = {}
     for index, tile in enumerate(file.header.grid):
@@ -164,7 +166,7 @@ def _same_codes(data: bytes, weights: bytes, model: Model, place: str) -> tuple[
         planes = decode_tile(segments, model.entropy_model, shape[1:], tile=index)
         if not np.array_equal(np.reshape(codes[index], planes.shape), planes):
             raise Disagreement(f"{place}, tile {index}: codes")
-        pairs = reference_decoder.Pairs(tensors, shape.height * shape.width)
+        pairs = reference_decoder.Network(tensors, config, *shape[1:]).bits
         for t, (segment, plane) in enumerate(zip(segments, codes[index], strict=True)):
             coded += _count_coded_bits(pairs, t, plane) if segment.coding is Coding.ENTROPY else 0
             pairs.take_in(t, plane)
@@ -181,7 +183,9 @@ def lines_of(tile: int, segments: Sequence[Segment], planes: NDArray[np.uint8]) 
     }
 
 
-def _count_coded_bits(pairs: reference_decoder.Pairs, t: int, plane: reference_decoder.Plane) -> int:
+def _count_coded_bits(
+    pairs: reference_decoder.Pairs | reference_decoder.AllCoded, t: int, plane: reference_decoder.Plane
+) -> int:
     return sum(pairs.is_coded(t, channel, cell, plane) for channel, row in enumerate(plane) for cell in range(len(row)))
 
 

@@ -104,7 +104,7 @@ static void sha256(const uint8_t *data, size_t size, uint8_t *digest) {
 
 /* ---- File ---- */
 
-#define MAX_ITERATIONS 16
+#define MAX_ITERATIONS 32
 
 struct header {
     uint32_t width, height, mode, iterations, channels, stride, tile_size, overlap;

@@ -19,11 +19,12 @@ class Cell:
     Args:
         model: The model.
         name: As above.
-        hidden: Size of the kernels over the state; those over the input have 3x3.
+        separable: Whether it has depthwise convolutions and linear maps in the place of convolutions.
+        hidden: Size of the kernels over the state in a cell that is not separable; those over the input have 3x3.
     """
 
-    def __init__(self, model: Model, name: str, hidden: int = 3) -> None:
-        self.model, self.name, self.hidden = model, name, hidden
+    def __init__(self, model: Model, name: str, *, separable: bool, hidden: int = 3) -> None:
+        self.model, self.name, self.separable, self.hidden = model, name, separable, hidden
 
     def tensor(self, name: str) -> tuple[float, ...]:
         """Return one of its tensors."""
@@ -31,7 +32,7 @@ class Cell:
 
     def spatial(self, part: str, x: Map, width: int) -> Map:
         """Return the depthwise convolution of a separable cell; in others, its input."""
-        if not self.model.config["separable"]:
+        if not self.separable:
             return x
         weight, bias = self.tensor(f"{part}.spatial.weight"), self.tensor(f"{part}.spatial.bias")
         maps = [convolution(weight[9 * c : 9 * c + 9], None, [channel], width)[0] for c, channel in enumerate(x)]
@@ -40,7 +41,7 @@ class Cell:
     def mix(self, part: str, x: Map, width: int, bias: Sequence[float] | None = None) -> Map:
         """Return the linear map of a separable cell; in others, the convolution."""
         weight = self.tensor(f"{part}.weight")
-        if self.model.config["separable"]:
+        if self.separable:
             return linear(weight, bias, x)
         return convolution(weight, bias, x, width, 3 if part in ("input.mix", "shortcut_input.mix") else self.hidden)
 

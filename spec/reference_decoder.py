@@ -125,7 +125,7 @@ def read_header(source: Input) -> Header:
     for holds, what in (
         (header.flags == 0, "flags"),
         (header.mode <= 3, "mode"),
-        (header.iterations <= 16, "more than 16 iterations"),
+        (header.iterations <= 32, "more than 32 iterations"),
         (header.code_stride in (8, 16), "code stride"),
     ):
         require(holds, what, UnsupportedError)

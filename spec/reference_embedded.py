@@ -95,7 +95,8 @@ def reconstruct(model: Model, t: int, intervals: tuple[Map, Map], gain: list[flo
     x = add(x, linear(model.get("half_width_projection.weight"), None, each(lambda w: w / 4 - 1, widths)))
     bias, shift = model.get("bias")[t * len(x) :], model.get("shift")[192 * t :]
     x = [[value + bias[d] for value in row] for d, row in enumerate(x)]
-    context, detail = Cell(model, "context"), Cell(model, "detail")
+    separable = model.config["separable"]
+    context, detail = (Cell(model, name, separable=separable) for name in ("context", "detail"))
     context_state: State = None
     detail_state: State = None
     features: Map = []

@@ -39,7 +39,7 @@ def light_pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
     width //= 8
     config, cells = model.config, 4 * len(planes[0][0])
     deviation = model.tensors["network.transform.deviation"]
-    context, detail = Cell(model, "context"), Cell(model, "detail")
+    context, detail = (Cell(model, name, separable=config["separable"]) for name in ("context", "detail"))
     context_state: State = None
     detail_state: State = None
     y: Map = [[0.0] * cells for _ in range(192)]
@@ -82,7 +82,7 @@ def block_factors(model: Model, features: Map, width: int) -> list[float]:
 
 def paper_pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
     """Return the R, G, B of a tile of `width` pixels from its code planes."""
-    layers = [Cell(model, str(n), hidden) for n, hidden in enumerate((1, 1, 3, 3))]
+    layers = [Cell(model, str(n), separable=False, hidden=hidden) for n, hidden in enumerate((1, 1, 3, 3))]
     states: list[State] = [None] * 4
     height = 256 * len(planes[0][0]) // width
     y: Map = [[0.0] * (width * height) for _ in range(3)]

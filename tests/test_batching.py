@@ -155,5 +155,7 @@ def test_tiles_of_one_kind_form_a_batch_and_those_of_an_image_in_order() -> None
         ([TileRef(1, 2)], small),
     ]
 
-    assert list(batches(sizes, 1 << 30)) == expected
-    assert [refs for refs, _ in batches(sizes, 0)] == [[ref] for ref in sorted(sizes, key=lambda ref: ref.image == 1)]
+    assert list(batches(sizes, 1 << 30, 216)) == expected
+    assert [refs for refs, _ in batches(sizes, 0, 216)] == [
+        [ref] for ref in sorted(sizes, key=lambda ref: ref.image == 1)
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import determinism
 import model
@@ -12,10 +12,9 @@ import pytest
 from pillow_rnc.container import reader, records
 from pillow_rnc.models import weights
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 GOLDEN = sorted(model.GOLDEN.glob("*.rnc"))
+VECTORS = Path(__file__).parents[1] / "spec" / "vectors" / "valid"
+RECURRENT = [VECTORS / f"{name}-grid.rnc" for name in ("light-associative", "light-residual-gru", "paper-lstm")]
 DIGESTS: dict[str, str] = json.loads(determinism.DIGESTS.read_text())
 
 
@@ -43,6 +42,15 @@ def test_settings_of_a_host_change_no_code_and_stay_as_they_are() -> None:
 
     assert determinism.check([model.GOLDEN / "tiles.rnc"], quick=True, say=said.append) == 0
     assert said[-1].startswith("85 comparisons, 0 differ")
+
+
+@pytest.mark.parametrize("path", RECURRENT, ids=lambda path: path.stem)
+def test_settings_of_a_host_change_no_code_of_a_recurrent_model(path: Path) -> None:
+    weights.register(path.parents[1] / json.loads(path.with_suffix(".json").read_text())["weights"])
+    said: list[str] = []
+
+    assert determinism.check([path], quick=True, say=said.append) == 0
+    assert int(said[-1].split()[0]) >= 60
 
 
 def test_a_difference_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:

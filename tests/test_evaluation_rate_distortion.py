@@ -250,7 +250,7 @@ def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--iterations", "0,1"], "'0,1' is not within 1 to 16"),
+        (["--iterations", "0,1"], "'0,1' is not within 1 to 32"),
         (["--iterations", "two"], "'two' is not an iteration count"),
         (["--peers", "jpeg420,gif"], "unknown: gif"),
         (["--limit", "0"], "'0' is not a number of at least 1"),

@@ -324,11 +324,11 @@ def test_a_fault_that_nobody_expects_stops_nothing_either(
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["encode", "IN", "-o", "OUT", "-i", "17"], "1 to 16"),
+        (["encode", "IN", "-o", "OUT", "-i", "33"], "1 to 32"),
         (["encode", "IN", "-o", "OUT", "--model", "none"], "model 'none' is unknown"),
         (["encode", "IN", "-o", "OUT", "--model", "none.safetensors"], "cannot be read"),
         (["decode", "IN", "-o", "OUT"], "no images below"),
-        (["decode", "IN", "-o", "OUT", "-i", "0"], "1 to 16"),
+        (["decode", "IN", "-o", "OUT", "-i", "0"], "1 to 32"),
         (["decode", "IN", "-o", "OUT", "-f", "nothing"], "NOTHING cannot be written"),
         (["encode", "IN", "-o", "memory://out"], "name one with --manifest"),
         (["encode", "IN", "-o", "memory://out", "--manifest", "m", "-j", "2"], "one process only"),

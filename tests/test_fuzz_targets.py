@@ -32,6 +32,7 @@ from pillow_rnc.container.records import SIGNATURE
 from pillow_rnc.entropy import tile_coder
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncFileError
+from pillow_rnc.models.weights import register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,6 +203,18 @@ def test_no_flipped_bit_and_no_truncation_is_silent(files: list[bytes]) -> None:
     for data in sorted(files, key=len)[:2]:
         assert damage.flip_every_bit(data).total() == 8 * len(data)
         assert damage.truncate_everywhere(data)["TruncatedError"] >= len(data) - len(SIGNATURE) - 1
+
+
+@pytest.mark.parametrize("name", ["light-associative", "light-residual-gru", "paper-lstm"])
+def test_no_damage_of_a_recurrent_file_is_silent(name: str) -> None:
+    vectors = Path(__file__).parents[1] / "spec" / "vectors"
+    register(vectors / f"{name}.safetensors")
+    files = [(vectors / "valid" / f"{name}-{case}.rnc").read_bytes() for case in ("grid", "grey")]
+
+    assert damage.flip_every_bit(files[0]).total() == 8 * len(files[0])
+    assert damage.truncate_everywhere(files[0])["TruncatedError"] >= len(files[0]) - len(SIGNATURE) - 1
+    assert damage.damage_at_random(files, 300).total() == 300
+    assert damage.damage_with_correct_checksums(files, 300).total() == 300
 
 
 def test_no_damage_of_several_bytes_is_silent(files: list[bytes]) -> None:

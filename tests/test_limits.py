@@ -85,4 +85,4 @@ def test_a_limit_in_a_call_must_be_a_number(value: int, data: bytes) -> None:
 
 def test_whatever_pillow_opens_without_a_warning_may_be_decoded() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
-    assert defaults.default_max_work() == 16 * Image.MAX_IMAGE_PIXELS
+    assert defaults.default_max_work() == 32 * Image.MAX_IMAGE_PIXELS

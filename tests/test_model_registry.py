@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,9 +11,6 @@ from tiny_codec import register_tiny_codec
 
 import pillow_rnc
 from pillow_rnc.models import weights
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -30,6 +27,14 @@ def test_the_default_model_is_listed_first() -> None:
 
     assert [model.is_default for model in models] == [True] + [False] * (len(models) - 1)
     assert (models[0].name, models[0].model_id) == (default.name, default.model_id.hex())
+
+
+def test_a_name_without_its_date_is_the_newest_release_of_that_name() -> None:
+    newest = weights.find("recurrent")
+
+    assert newest.name == f"recurrent-{str(newest.date).replace('-', '')}"
+    assert weights.find("embedded") == weights.find(weights.DEFAULT)
+    assert weights.Release("own", Path("own"), "00").name_without_date == "own"
 
 
 def test_a_registered_model_is_listed_and_can_be_named(own: Path) -> None:

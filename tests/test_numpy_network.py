@@ -20,9 +20,11 @@ from pillow_rnc.errors import RncOptionError, UnsupportedError
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import CellName, Framework
 from pillow_rnc.models.embedded import numpy_network
+from pillow_rnc.models.embedded.numpy_masking import exponential, log_one_plus
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
+from pillow_rnc.models.embedded.numpy_target import coefficients
 from pillow_rnc.models.embedded.numpy_weights import can_run
-from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
+from pillow_rnc.models.numpy_transform import overlap_matrices, transform_matrices, transform_means
 from pillow_rnc.models.runtime import TileNetwork, runtime
 from pillow_rnc.models.torch_runtime import TorchTiles
 from pillow_rnc.models.torch_transform import BlockTransform
@@ -136,16 +138,7 @@ def test_what_a_host_set_in_numpy_does_not_reach_the_network(tmp_path: Path) -> 
 
 def coefficients_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the coefficients [192, n, h, w] of pictures [n, height, width, 3], by the parts of this runtime."""
-    n, height, width, _ = pixels.shape
-    there, _ = transform_matrices()
-    overlap, _ = overlap_matrices()
-    planes = pixels.astype(np.float32) - 128
-    filter_borders(planes, overlap)
-    blocks = planes.reshape(n, height // 8, 8, width // 8, 8, 3).transpose(0, 1, 3, 2, 4, 5)
-    coefficients = blocks.reshape(n, height // 8, width // 8, 192) @ there
-    coefficients = np.ascontiguousarray(np.moveaxis(coefficients, -1, 0))
-    transform_means(coefficients, back=False)
-    return coefficients
+    return coefficients(pixels, np.arange(192))
 
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
@@ -154,6 +147,14 @@ def test_the_transform_is_that_of_torch(height: int, width: int, seed: int) -> N
     expected = BlockTransform()(torch.tensor(pixels, dtype=torch.float32).permute(0, 3, 1, 2))
 
     np.testing.assert_allclose(coefficients_of(pixels), expected.transpose(0, 1).numpy(), atol=5e-3)
+
+
+def test_logarithms_and_exponentials_are_those_of_numpy() -> None:
+    x = np.concatenate([[0], np.logspace(-30, 30, 4001)]).astype(np.float32)
+    y = np.linspace(-86, 87, 4001, dtype=np.float32)
+
+    np.testing.assert_allclose(log_one_plus(x), np.log1p(x.astype(np.float64)), rtol=4e-7)
+    np.testing.assert_allclose(exponential(y), np.exp(y.astype(np.float64)), rtol=4e-7)
 
 
 def test_the_matrices_undo_each_other() -> None:

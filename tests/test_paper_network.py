@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.models.complexity import bytes_per_pixel, macs_per_pixel
 from pillow_rnc.models.config import CellName, Framework, RecurrentConfig
 from pillow_rnc.models.families import make_network
 from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, GainNetwork, Memories, PaperNetwork
@@ -112,3 +114,13 @@ def test_size_and_cost_are_those_of_the_published_lstm() -> None:
     weights = sum(p.numel() for p in network.parameters() if p.ndim > 1)
     assert weights == pytest.approx(35.5e6, rel=0.01)
     assert sum(macs) == pytest.approx(0.72e6, rel=0.01)
+
+
+def test_its_cost_is_that_of_its_convolutions_and_memory_falls_with_its_width() -> None:
+    full, narrow = (RecurrentConfig(network="paper", cell="lstm", paper_divisor=q) for q in (1, 16))
+
+    both = macs_per_pixel(full, 1, encoder=True) - macs_per_pixel(full, 1, encoder=False, decoder=False)
+    assert 600_000 < both < 800_000
+    assert macs_per_pixel(replace(full, framework="additive"), 2) < macs_per_pixel(full, 2)
+    assert bytes_per_pixel(full) > 9 * bytes_per_pixel(narrow)
+    assert bytes_per_pixel(RecurrentConfig()) < bytes_per_pixel(narrow)

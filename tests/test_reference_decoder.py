@@ -207,7 +207,7 @@ def test_other_weights_are_unsupported() -> None:
 
 def test_a_model_of_another_family_is_unsupported() -> None:
     (size,) = struct.unpack("<Q", WEIGHTS[:8])
-    config = json.loads(json.loads(WEIGHTS[8 : 8 + size])["__metadata__"]["config"]) | {"family": "recurrent"}
+    config = json.loads(json.loads(WEIGHTS[8 : 8 + size])["__metadata__"]["config"]) | {"family": "quantized"}
     weights = save(load(WEIGHTS), metadata={"config": json.dumps(config)})
     header = replace(BASE, model_id=read_model(weights).model_id)
     data = Draft(header, (), code_units(header, MODEL, Random(1), Plan())).bytes()  # noqa: S311 -- to be repeated

@@ -16,7 +16,7 @@ from pillow_rnc.models import weights
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pillow_rnc.models.config import RecurrentConfig
+    from pillow_rnc.models.config import CellName, Framework, RecurrentConfig
 
 SIZE = (74, 21)
 
@@ -30,14 +30,14 @@ def largest_error(config: RecurrentConfig, folder: Path) -> int:
     header, samples = reference_network.samples(path.read_bytes(), data)
     assert (header.width, header.height) == SIZE
     found = np.asarray(opened(data), np.int16).ravel()
-    assert len(np.unique(found)) > 20
+    assert len(np.unique(found)) > 5  # no flat image
     return int(np.abs(found - np.frombuffer(samples, np.uint8)).max())
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_samples_of_the_light_network_are_those_of_the_reference_within_one(
-    cell: str, framework: str, tmp_path: Path
+    cell: CellName, framework: Framework, tmp_path: Path
 ) -> None:
     assert largest_error(light(cell, framework), tmp_path) <= 1
 
@@ -46,6 +46,6 @@ def test_samples_of_the_light_network_are_those_of_the_reference_within_one(
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_samples_of_the_paper_network_are_those_of_the_reference_within_one(
-    cell: str, framework: str, tmp_path: Path
+    cell: CellName, framework: Framework, tmp_path: Path
 ) -> None:
     assert largest_error(paper(cell, framework), tmp_path) <= 1

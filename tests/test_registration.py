@@ -96,7 +96,7 @@ def test_defaults_come_after_every_rate_of_a_call() -> None:
     size = len(saved(iterations=3))
 
     assert iterations_of(saved()) == 5
-    assert iterations_of(saved(quality=100)) == 16
+    assert iterations_of(saved(quality=100)) == 28
     assert iterations_of(saved(iterations=2)) == 2
     assert iterations_of(saved(iterations=2, quality=100)) == 2
     assert iterations_of(saved(target_size=size)) == 3
@@ -185,8 +185,8 @@ def test_metadata_but_the_profile_can_be_left_out_by_default() -> None:
 
 def test_wrong_options_change_nothing() -> None:
     register_rnc_opener(iterations=5)
-    with pytest.raises(RncOptionError, match="from 1 to 16"):
-        register_rnc_opener(iterations=17)
+    with pytest.raises(RncOptionError, match="from 1 to 32"):
+        register_rnc_opener(iterations=33)
     with pytest.raises(RncOptionError, match="device"), use_options(device=""):
         pass
     with pytest.raises(TypeError, match="quality"):

@@ -22,7 +22,7 @@ from pillow_rnc.container.records import Coding, Header, RncFile, Segment
 from pillow_rnc.entropy import tables
 from pillow_rnc.entropy.schedule import NO_LEVEL
 from pillow_rnc.models import basis
-from pillow_rnc.models.config import EmbeddedConfig
+from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
 
 FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
@@ -172,8 +172,11 @@ def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
 
 def test_the_config_table_lists_every_member() -> None:
     names = {name for name, _, _ in rows("Weights file")} - {"dtype", "shape", "data_offsets"}
+    recurrent = {"framework", "network", "encoder_channels", "paper_divisor"}
 
-    assert names == {"family", *(field.name for field in fields(EmbeddedConfig))}
+    assert names == {"family", *(field.name for field in fields(EmbeddedConfig))} | recurrent
+    assert names - {"decoder_steps"} == {"family", *(field.name for field in fields(RecurrentConfig))}
+    names -= recurrent
     assert names == set(json.loads(weights_header("complete.safetensors")["__metadata__"]["config"]))
 
 
@@ -183,6 +186,7 @@ def test_the_tables_of_tensors_are_those_of_a_weights_file(name: str) -> None:
     config = json.loads(description.pop("__metadata__")["config"])
     sizes = {"C": config["code_channels"], "K": config["entropy_state_channels"], "T": config["iterations"]}
     sizes |= {"F": config["entropy_hidden_channels"], "P": len(config["passes"]), "G": config["code_channels"] // 2}
+    sizes["M"] = sizes["G"]
     sizes |= {"D": config["decoder_channels"], "E": config["context_channels"]}
     sizes["S"] = description["entropy.accumulator.weight"]["shape"][2]
     found = {tensor: entry["shape"] for tensor, entry in description.items() if "encoder" not in tensor}

@@ -42,11 +42,25 @@ def test_the_file_codes_and_shows_what_the_runs_would(tmp_path: Path, capsys: py
     del table["family"]
     config = {"step": 1, "config": table}
     write_checkpoint(tmp_path / "entropy", Checkpoint(parameters, parameters, {}, {}, config))
-    main(["--codec", str(tmp_path / "codec"), "--entropy", str(tmp_path / "entropy"), "--out", str(tmp_path)])
+    main(
+        [
+            "--codec",
+            str(tmp_path / "codec"),
+            "--entropy",
+            str(tmp_path / "entropy"),
+            "--out",
+            str(tmp_path),
+            "--release",
+        ]
+    )
     (path,) = tmp_path.glob("recurrent-*.safetensors")
     report = json.loads(capsys.readouterr().out)
     assert report["file"] == str(path)
     assert path.stem == "recurrent-" + report["sha256"][:12]
+    (entry,) = json.loads((tmp_path / "MANIFEST.json").read_text())["models"]
+    assert (entry["name"], entry["file"], entry["sha256"]) == ("recurrent", path.name, report["sha256"])
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert (record["recipe"]["name"], record["block_iterations"]) == ("recurrent", 1.0)
 
     tensors = load(path.read_bytes())
     model = EntropyModel.from_tensors(tensors, CONFIG.passes)

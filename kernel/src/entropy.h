@@ -7,7 +7,7 @@
 #include "rnc_kernel.h"
 
 #define RNC_COEFFICIENTS 192
-#define RNC_MAX_ITERATIONS 16
+#define RNC_MAX_ITERATIONS 32
 #define RNC_MAX_PASSES 3
 #define RNC_MAX_PAIRS 127
 #define RNC_TAPS 9

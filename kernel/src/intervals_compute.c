@@ -1,6 +1,8 @@
 /* Compiled once for each instruction set, with RNC_SUFFIX as its name, and so that no multiplication fuses with an
-   addition: each operation rounds as in pillow_rnc.models.embedded.numpy_quantizer, its twin. */
+   addition: each operation rounds as in its twins, numpy_quantizer, numpy_masking and numpy_target of
+   pillow_rnc.models.embedded. */
 
+#include "exact.h"
 #include "network_compute.h"
 
 #include <math.h>
@@ -141,4 +143,84 @@ static void widen(float *restrict wider, const float *restrict own, const float 
     for (size_t i = 0; i < count; i++) wider[i] = exponential(exponent * log_one_plus((own[i] + around[i]) * scale));
 }
 
-const rnc_intervals_compute RNC_PASTE(rnc_intervals_, RNC_SUFFIX) = {encode, refine, energy, widen};
+/* ---- Transform of pixels ---- */
+
+/* As below, for 16 values of each of the eight lines, in order. */
+static inline void filter_lines(float l[8][16], const float *m) {
+    for (int i = 0; i < 16; i++) {
+        float s0 = l[0][i] + l[7][i], s1 = l[1][i] + l[6][i], s2 = l[2][i] + l[5][i], s3 = l[3][i] + l[4][i];
+        float d0 = l[0][i] - l[7][i], d1 = l[1][i] - l[6][i], d2 = l[2][i] - l[5][i], d3 = l[3][i] - l[4][i];
+        float t0 = m[0] * d0 + m[1] * d1 + m[2] * d2 + m[3] * d3, t1 = m[4] * d0 + m[5] * d1 + m[6] * d2 + m[7] * d3;
+        float t2 = m[8] * d0 + m[9] * d1 + m[10] * d2 + m[11] * d3, t3 = m[12] * d0 + m[13] * d1 + m[14] * d2 + m[15] * d3;
+        l[0][i] = 0.5f * (s0 + t0), l[1][i] = 0.5f * (s1 + t1), l[2][i] = 0.5f * (s2 + t2), l[3][i] = 0.5f * (s3 + t3);
+        l[4][i] = 0.5f * (s3 - t3), l[5][i] = 0.5f * (s2 - t2), l[6][i] = 0.5f * (s1 - t1), l[7][i] = 0.5f * (s0 - t0);
+    }
+}
+
+static void filter(float *before, float *after, size_t stride, const float *matrix, size_t count) {
+    float lines[8][16] = {{0}}, m[16];
+    memcpy(m, matrix, sizeof m);
+    for (size_t start = 0; start < count; start += 16) {
+        size_t n = count - start < 16 ? count - start : 16;
+        if (n == 16) { /* copies of a constant size are moves */
+            for (size_t k = 0; k < 4; k++) {
+                memcpy(lines[k], before + k * stride + start, sizeof *lines);
+                memcpy(lines[4 + k], after + k * stride + start, sizeof *lines);
+            }
+            filter_lines(lines, m);
+            for (size_t k = 0; k < 4; k++) {
+                memcpy(before + k * stride + start, lines[k], sizeof *lines);
+                memcpy(after + k * stride + start, lines[4 + k], sizeof *lines);
+            }
+            continue;
+        }
+        for (size_t k = 0; k < 4; k++) {
+            memcpy(lines[k], before + k * stride + start, n * sizeof **lines);
+            memcpy(lines[4 + k], after + k * stride + start, n * sizeof **lines);
+        }
+        filter_lines(lines, m);
+        for (size_t k = 0; k < 4; k++) {
+            memcpy(before + k * stride + start, lines[k], n * sizeof **lines);
+            memcpy(after + k * stride + start, lines[4 + k], n * sizeof **lines);
+        }
+    }
+}
+
+/* The cosines of a frequency mirror each other, with a change of sign if it is odd; those of four places say all. */
+static void analyse(float *restrict out, size_t out_stride, const float *restrict in, size_t in_stride, const float *restrict m, size_t count) {
+    for (size_t start = 0; start < count; start += AT_ONCE) {
+        size_t n = count - start < AT_ONCE ? count - start : AT_ONCE;
+        float sums[4][AT_ONCE], differences[4][AT_ONCE];
+        for (size_t k = 0; k < 4; k++) {
+            const float *a = in + k * in_stride + start, *b = in + (7 - k) * in_stride + start;
+            for (size_t i = 0; i < n; i++) sums[k][i] = a[i] + b[i];
+            for (size_t i = 0; i < n; i++) differences[k][i] = a[i] - b[i];
+        }
+        for (size_t j = 0; j < 8; j++) {
+            const float *w = m + 8 * j;
+            float(*half)[AT_ONCE] = j & 1 ? differences : sums, *to = out + j * out_stride + start;
+            for (size_t i = 0; i < n; i++) to[i] = w[0] * half[0][i] + w[1] * half[1][i] + w[2] * half[2][i] + w[3] * half[3][i];
+        }
+    }
+}
+
+static void read_pixels(float *restrict planes, size_t plane, size_t line, const uint8_t *restrict pixels, const float *restrict m, size_t count) {
+    const float m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3], m4 = m[4], m5 = m[5], m6 = m[6], m7 = m[7], m8 = m[8];
+    for (size_t start = 0; start < count; start += 16) {
+        size_t n = count - start < 16 ? count - start : 16;
+        int32_t lines[24][16] = {{0}};
+        for (size_t x = 0; x < n; x++)
+            for (int k = 0; k < 24; k++) lines[k][x] = pixels[24 * (start + x) + (size_t)k];
+        for (int j = 0; j < 8; j++) {
+            float *to = planes + (size_t)j * line + start;
+            for (int i = 0; i < 16; i++) { /* planes have room for them */
+                float r = (float)lines[3 * j][i] - 128.0f, g = (float)lines[3 * j + 1][i] - 128.0f, b = (float)lines[3 * j + 2][i] - 128.0f;
+                to[i] = m0 * r + m1 * g + m2 * b;
+                to[plane + (size_t)i] = m3 * r + m4 * g + m5 * b;
+                to[2 * plane + (size_t)i] = m6 * r + m7 * g + m8 * b;
+            }
+        }
+    }
+}
+
+const rnc_intervals_compute RNC_PASTE(rnc_intervals_, RNC_SUFFIX) = {encode, refine, energy, widen, filter, analyse, read_pixels};

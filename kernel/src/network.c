@@ -75,7 +75,7 @@ static void pack_cell(rnc_arena *arena, rnc_cell *cell, const rnc_cell_tensors *
 
 /* Fills in the schedule and the order of coefficients. Returns 0 if the tables are not those of schedule. */
 static int read_visits(rnc_network *network, const rnc_network_tensors *t) {
-    int place[RNC_COEFFICIENTS];
+    int *place = network->place;
     for (int c = 0; c < RNC_COEFFICIENTS; c++) place[c] = -1;
     for (int i = 0; i < network->shape.iterations; i++) {
         rnc_network_iteration *it = &network->iteration[i];

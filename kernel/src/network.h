@@ -7,7 +7,7 @@
 #include "rnc_kernel.h"
 
 #define RNC_COEFFICIENTS 192
-#define RNC_MAX_ITERATIONS 16
+#define RNC_MAX_ITERATIONS 32
 #define RNC_MAX_PAIRS 127
 #define RNC_TAPS 9
 
@@ -40,6 +40,7 @@ typedef struct {
     rnc_network_shape shape;
     int visited;                    /* in any iteration */
     int order[RNC_COEFFICIENTS];    /* all coefficients; visited ones first, by their first visit */
+    int place[RNC_COEFFICIENTS];    /* of a coefficient in that order, -1 if it is never visited */
     const float *projection[2];          /* of middles and widths, [d / 8][visited][8] */
     const float *down, *down_bias, *up, *up_bias, *output, *output_bias;
     rnc_cell context, detail;

@@ -224,47 +224,6 @@ static void transform(float *restrict out, size_t out_stride, const float *restr
     }
 }
 
-/* As below, for 16 values of each of the eight lines, in order. */
-static inline void filter_lines(float l[8][16], const float *m) {
-    for (int i = 0; i < 16; i++) {
-        float s0 = l[0][i] + l[7][i], s1 = l[1][i] + l[6][i], s2 = l[2][i] + l[5][i], s3 = l[3][i] + l[4][i];
-        float d0 = l[0][i] - l[7][i], d1 = l[1][i] - l[6][i], d2 = l[2][i] - l[5][i], d3 = l[3][i] - l[4][i];
-        float t0 = m[0] * d0 + m[1] * d1 + m[2] * d2 + m[3] * d3, t1 = m[4] * d0 + m[5] * d1 + m[6] * d2 + m[7] * d3;
-        float t2 = m[8] * d0 + m[9] * d1 + m[10] * d2 + m[11] * d3, t3 = m[12] * d0 + m[13] * d1 + m[14] * d2 + m[15] * d3;
-        l[0][i] = 0.5f * (s0 + t0), l[1][i] = 0.5f * (s1 + t1), l[2][i] = 0.5f * (s2 + t2), l[3][i] = 0.5f * (s3 + t3);
-        l[4][i] = 0.5f * (s3 - t3), l[5][i] = 0.5f * (s2 - t2), l[6][i] = 0.5f * (s1 - t1), l[7][i] = 0.5f * (s0 - t0);
-    }
-}
-
-static void filter(float *before, float *after, size_t stride, const float *matrix, size_t count) {
-    float lines[8][16] = {{0}}, m[16];
-    memcpy(m, matrix, sizeof m);
-    for (size_t start = 0; start < count; start += 16) {
-        size_t n = count - start < 16 ? count - start : 16;
-        if (n == 16) { /* copies of a constant size are moves */
-            for (size_t k = 0; k < 4; k++) {
-                memcpy(lines[k], before + k * stride + start, sizeof *lines);
-                memcpy(lines[4 + k], after + k * stride + start, sizeof *lines);
-            }
-            filter_lines(lines, m);
-            for (size_t k = 0; k < 4; k++) {
-                memcpy(before + k * stride + start, lines[k], sizeof *lines);
-                memcpy(after + k * stride + start, lines[4 + k], sizeof *lines);
-            }
-            continue;
-        }
-        for (size_t k = 0; k < 4; k++) {
-            memcpy(lines[k], before + k * stride + start, n * sizeof **lines);
-            memcpy(lines[4 + k], after + k * stride + start, n * sizeof **lines);
-        }
-        filter_lines(lines, m);
-        for (size_t k = 0; k < 4; k++) {
-            memcpy(before + k * stride + start, lines[k], n * sizeof **lines);
-            memcpy(after + k * stride + start, lines[4 + k], n * sizeof **lines);
-        }
-    }
-}
-
 /* Lines [24][16] of some of 16 blocks -> [blocks][24]. */
 static void write_blocks(float *restrict out, float lines[24][16], size_t count) {
 #if defined(__SSE2__)
@@ -295,25 +254,6 @@ static void write_pixels(float *restrict out, const float *restrict planes, size
             }
         }
         write_blocks(out + 24 * start, lines, count - start < 16 ? count - start : 16);
-    }
-}
-
-static void read_pixels(float *restrict planes, size_t plane, size_t line, const uint8_t *restrict pixels, const float *restrict m, size_t count) {
-    const float m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3], m4 = m[4], m5 = m[5], m6 = m[6], m7 = m[7], m8 = m[8];
-    for (size_t start = 0; start < count; start += 16) {
-        size_t n = count - start < 16 ? count - start : 16;
-        int32_t lines[24][16] = {{0}};
-        for (size_t x = 0; x < n; x++)
-            for (int k = 0; k < 24; k++) lines[k][x] = pixels[24 * (start + x) + (size_t)k];
-        for (int j = 0; j < 8; j++) {
-            float *to = planes + (size_t)j * line + start;
-            for (int i = 0; i < 16; i++) { /* planes have room for them */
-                float r = (float)lines[3 * j][i] - 128.0f, g = (float)lines[3 * j + 1][i] - 128.0f, b = (float)lines[3 * j + 2][i] - 128.0f;
-                to[i] = m0 * r + m1 * g + m2 * b;
-                to[plane + (size_t)i] = m3 * r + m4 * g + m5 * b;
-                to[2 * plane + (size_t)i] = m6 * r + m7 * g + m8 * b;
-            }
-        }
     }
 }
 
@@ -364,6 +304,6 @@ static int round_grey(uint8_t *restrict out, const float *restrict values, size_
 }
 
 const rnc_network_compute RNC_PASTE(rnc_network_, RNC_SUFFIX) = {
-    products, convolve, hyperbolic_tangent, open_gate, step, see, place, place_unseen, gain, keep, fetch, fold, unfold, transform, filter,
-    write_pixels, read_pixels, blend, round_to, round_grey,
+    products, convolve, hyperbolic_tangent, open_gate, step, see, place, place_unseen, gain, keep, fetch, fold, unfold, transform,
+    write_pixels, blend, round_to, round_grey,
 };

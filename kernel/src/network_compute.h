@@ -48,11 +48,8 @@ typedef struct {
     void (*unfold)(float *out, const float *from, const float *even, const float *odd, size_t count);
     /* Eight lines of n values become eight others: out[j] = sum of matrix[j][u] * in[u]. */
     void (*transform)(float *out, size_t out_stride, const float *in, size_t in_stride, const float *matrix, size_t count);
-    /* The eight values around a border, four lines on each side, n of them; matrix [4][4] for their differences. */
-    void (*filter)(float *before, float *after, size_t stride, const float *matrix, size_t count);
     /* Colours [3][8 lines] of n values -> [n][8][3] pixels; matrix [3][3]. */
     void (*write_pixels)(float *out, const float *planes, size_t plane, size_t line, const float *matrix, size_t count);
-    void (*read_pixels)(float *planes, size_t plane, size_t line, const uint8_t *pixels, const float *matrix, size_t count);
     /* row += weight * weights * tile, three values to a pixel */
     void (*blend)(float *row, const float *tile, const float *weights, float weight, size_t count);
     /* These return whether all values are finite. */
@@ -74,6 +71,12 @@ typedef struct {
     void (*energy)(float *energy, const float *middle, size_t count);
     /* wider = (1 + scale * (energy + around))^exponent; around is a mean */
     void (*widen)(float *wider, const float *energy, const float *around, float scale, float exponent, size_t count);
+    /* The eight values around a border, four lines on each side, n of them; matrix [4][4] for their differences. */
+    void (*filter)(float *before, float *after, size_t stride, const float *matrix, size_t count);
+    /* Eight lines of n values become those of eight frequencies; matrix [8 frequencies][8 places], orthonormal DCT-II. */
+    void (*analyse)(float *out, size_t out_stride, const float *in, size_t in_stride, const float *matrix, size_t count);
+    /* Pixels [n][8][3] -> colours [3][8 lines] of n values; matrix [3][3]. */
+    void (*read_pixels)(float *planes, size_t plane, size_t line, const uint8_t *pixels, const float *matrix, size_t count);
 } rnc_intervals_compute;
 
 extern const rnc_intervals_compute rnc_intervals_plain;

@@ -1,5 +1,7 @@
 /* One tile: pixels -> codes, and codes -> pixels. */
 
+#include "exact.h"
+
 #include <string.h>
 
 #include "arena.h"
@@ -150,10 +152,10 @@ static void mask(tile *t) {
     const grid *g = &t->grid;
     int visited = network->iteration[t->iteration].visited;
     memset(t->energy, 0, g->positions * sizeof *t->energy);
-    for (int v = 0; v < visited; v++)
-        if (network->order[v] > 0 && network->order[v] < 64)
+    for (int c = 1; c < 64; c++) /* luma, but for its mean; in the order in which NumPy adds them up */
+        if (network->place[c] >= 0 && network->place[c] < visited)
             for (size_t row = 0; row < g->rows; row++)
-                network->intervals->energy(t->energy + row_at(g, row), t->middle + (size_t)v * g->positions + row_at(g, row), g->columns);
+                network->intervals->energy(t->energy + row_at(g, row), t->middle + (size_t)network->place[c] * g->positions + row_at(g, row), g->columns);
     find_around(t);
     for (size_t row = 0; row < g->rows; row++) {
         size_t at = row_at(g, row);
@@ -199,20 +201,26 @@ static void lift(float *line, size_t n, size_t step, size_t from, float factor, 
     }
 }
 
-static void scale(float *line, size_t n, size_t step, float even, float odd, size_t across, size_t aside) {
-    for (size_t i = 0; i < n; i++)
-        for (size_t x = 0; x < across; x++) line[i * step + x * aside] *= i & 1 ? odd : even;
+/* Multiplies the values of one parity by the gain, and divides the others by it. */
+static void scale(float *line, size_t n, size_t step, size_t multiplied, float gain, size_t across, size_t aside) {
+    for (size_t i = 0; i < n; i++) {
+        float *to = line + i * step;
+        if ((i & 1) == multiplied)
+            for (size_t x = 0; x < across; x++) to[x * aside] *= gain;
+        else
+            for (size_t x = 0; x < across; x++) to[x * aside] /= gain;
+    }
 }
 
 static void lines(float *line, size_t n, size_t step, size_t across, size_t aside, const float *lifting, int back) {
     float gain = lifting[4];
     if (n == 1) return;
-    if (back) scale(line, n, step, 1.0f / gain, gain, across, aside);
+    if (back) scale(line, n, step, 1, gain, across, aside);
     for (int s = 0; s < 4; s++) {
         int which = back ? 3 - s : s;
         lift(line, n, step, which & 1 ? 0 : 1, back ? -lifting[which] : lifting[which], across, aside);
     }
-    if (!back) scale(line, n, step, gain, 1.0f / gain, across, aside);
+    if (!back) scale(line, n, step, 0, gain, across, aside);
 }
 
 static void transform_means(const grid *g, float *map, const float *lifting, int back) {
@@ -234,13 +242,13 @@ static float *planes_of(const tile *t, size_t row) { return t->planes + (row & 1
 /* Filters around the borders within a row of cells, and between it and the one above. */
 static void filter_columns(const tile *t, float *planes, const float *matrix) {
     for (size_t line = 0; t->grid.columns > 1 && line < 24; line++)
-        t->network->compute->filter(planes + (line * 8 + 4) * t->row, planes + line * 8 * t->row + 1, t->row, matrix, t->grid.columns - 1);
+        t->network->intervals->filter(planes + (line * 8 + 4) * t->row, planes + line * 8 * t->row + 1, t->row, matrix, t->grid.columns - 1);
 }
 
 static void filter_rows(const tile *t, float *above, float *below, const float *matrix) {
     for (size_t colour = 0; colour < 3; colour++)
         for (size_t j = 0; j < 8; j++)
-            t->network->compute->filter(above + ((colour * 8 + 4) * 8 + j) * t->row, below + (colour * 64 + j) * t->row, 8 * t->row, matrix, t->grid.columns);
+            t->network->intervals->filter(above + ((colour * 8 + 4) * 8 + j) * t->row, below + (colour * 64 + j) * t->row, 8 * t->row, matrix, t->grid.columns);
 }
 
 static void coefficients_to_samples(const tile *t, size_t row) {
@@ -263,8 +271,8 @@ static void samples_to_target(const tile *t, size_t row) {
     float *planes = planes_of(t, row), *scratch = t->panel;
     for (size_t colour = 0; colour < 3; colour++) {
         float *own = planes + colour * 64 * t->row;
-        for (size_t i = 0; i < 8; i++) network->compute->transform(scratch + i * 8 * t->row, t->row, own + i * 8 * t->row, t->row, network->cosines, t->grid.columns);
-        for (size_t v = 0; v < 8; v++) network->compute->transform(own + v * t->row, 8 * t->row, scratch + v * t->row, 8 * t->row, network->cosines, t->grid.columns);
+        for (size_t i = 0; i < 8; i++) network->intervals->analyse(scratch + i * 8 * t->row, t->row, own + i * 8 * t->row, t->row, network->cosines, t->grid.columns);
+        for (size_t v = 0; v < 8; v++) network->intervals->analyse(own + v * t->row, 8 * t->row, scratch + v * t->row, 8 * t->row, network->cosines, t->grid.columns);
     }
     for (int n = 0; n < network->visited; n++) {
         float *to = t->target + (size_t)n * t->grid.positions + row_at(&t->grid, row), weight = network->weights[network->order[n]];
@@ -278,7 +286,7 @@ static void set_target(tile *t, const uint8_t *pixels) {
     for (size_t row = 0; row < t->grid.rows; row++) {
         float *planes = planes_of(t, row);
         for (size_t i = 0; i < 8; i++)
-            network->compute->read_pixels(planes + i * 8 * t->row, 64 * t->row, t->row, pixels + (row * 8 + i) * t->grid.columns * 24, network->colours, t->grid.columns);
+            network->intervals->read_pixels(planes + i * 8 * t->row, 64 * t->row, t->row, pixels + (row * 8 + i) * t->grid.columns * 24, network->colours, t->grid.columns);
         filter_columns(t, planes, network->overlap);
         if (row) {
             filter_rows(t, planes_of(t, row - 1), planes, network->overlap);

@@ -62,7 +62,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--iterations",
         type=_count_or_keep,
         metavar="N",
-        help="iterations to store, 1 to 16; or keep those of an .rnc input",
+        help="iterations to store, 1 to 32; or keep those of an .rnc input",
     )
     rate.add_argument("-q", "--quality", type=float, help="0 to 100, mapped to iterations")
     rate.add_argument(

@@ -18,6 +18,7 @@ from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.errors import RncError
+from pillow_rnc.models.complexity import bytes_per_pixel
 from pillow_rnc.models.runtime import runtime
 from pillow_rnc.models.threads import limit_threads
 
@@ -74,8 +75,10 @@ def decode_many(
         for index in canvases[image].pending
     }
 
+    pixel_bytes = max((bytes_per_pixel(one.config) for one in weights), default=1)
+
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels | None]]:
-        for batch, _ in batches(kinds, execution.max_memory):
+        for batch, _ in batches(kinds, execution.max_memory, pixel_bytes):
             tiles = [_code_planes(files[ref.image], weights[ref.image], ref, len(files)) for ref in batch]
             for planes in zip(*tiles, strict=True):
                 yield batch, np.stack(planes) if len(planes) > 1 else planes[0][None]

@@ -19,6 +19,7 @@ from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Header
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError
+from pillow_rnc.models.complexity import bytes_per_pixel
 from pillow_rnc.models.runtime import runtime
 from pillow_rnc.models.threads import limit_threads
 
@@ -98,7 +99,7 @@ def encode_many(
     }
 
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels]]:
-        for batch, size in batches(sizes, execution.max_memory):
+        for batch, size in batches(sizes, execution.max_memory, bytes_per_pixel(config)):
             network = network_for(len(batch), *size)
             tiles = [padded_tile(headers[ref.image].grid, images[ref.image], ref.tile) for ref in batch]
             network.set_target(np.stack(tiles))

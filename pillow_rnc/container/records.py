@@ -38,7 +38,7 @@ DEFAULT_TILE_SIZE = 768
 """Tile size in pixels that the encoder uses by default; not part of the format."""
 DEFAULT_OVERLAP = 32
 """Overlap in pixels that the encoder uses by default; not part of the format."""
-MAX_ITERATIONS = 16
+MAX_ITERATIONS = 32
 TILE_SIZES = range(64, 4096 + 1, TILE_ALIGNMENT)
 MAX_METADATA_BYTES = 1 << 20
 MAX_METADATA_TOTAL_BYTES = 4 << 20
@@ -69,7 +69,7 @@ class Header:
         width: Image width in pixels, 1 to 65535.
         height: Image height in pixels, 1 to 65535.
         mode: One of `MODES`.
-        iterations: Iterations stored, 1 to 16.
+        iterations: Iterations stored, 1 to 32.
         code_channels: Channels of the binary code, 1 to 255.
         code_stride: Pixels along each side of a code cell, 8 or 16.
         tile_size: Side of a tile in pixels, a multiple of 16, 64 to 4096.

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         type=iteration_counts,
         default=tuple(range(1, 17)),
         metavar="1,2,...",
-        help="iteration counts to measure (default: 1 to 16)",
+        help="iteration counts to measure (default: 1 to those of the model)",
     )
     parser.add_argument(
         "--out",

@@ -78,7 +78,7 @@ PEERS: Mapping[str, Peer] = {
             "JPEG",
             "jpg",
             (("subsampling", "4:4:4"), ("optimize", True)),
-            (1, *_JPEG_CURVE),
+            (1, *_JPEG_CURVE, 97, 98, 99),  # up to where no loss shows
         ),
         Peer(
             "webp",

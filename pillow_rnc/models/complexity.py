@@ -1,4 +1,4 @@
-"""What a model costs: multiply-accumulates per pixel."""
+"""What a model costs: multiply-accumulates per pixel, and memory."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ _LATTICE_SHARE = (0.5, 0.5, 0.25, 0.25)
 
 _WIDE_STRIDE = 16
 """Pixels along each side of the code cells of the recurrent networks that hold four blocks in one."""
+
+_LIGHT_BYTES, _PAPER_BYTES = 216, 5120
+"""Memory for each pixel of a tile: all feature maps of a light network, in either runtime, and the codes that wait for
+it; and of the paper's network at its published width with associative LSTM, its largest cell, while it encodes."""
 
 _COUNTS = 96
 """Coefficients whose significance the entropy network counts."""
@@ -61,10 +65,33 @@ def _(config: EmbeddedConfig, iterations: int, reconstructions: int) -> float:
     return reconstructions * (3 * COEFFICIENTS * config.decoder_channels + config.decoder_steps * _core(config))
 
 
+def _paper_layer(name: CellName, inputs: int, channels: int, hidden_size: int) -> float:
+    """Return the cost of a layer of the paper's network at one of its places."""
+    return _GATE_MAPS[name] * channels * (9 * inputs + hidden_size**2 * channels)
+
+
+def _paper_encoder(config: RecurrentConfig, cell: CellName) -> float:
+    q = config.paper_divisor
+    layers = ((16, 64, 256), (4, 256, 512), (1, 512, 512))  # places in a code cell, input and output channels
+    recurrent = sum(at * _paper_layer(cell, a // q, b // q, 1) for at, a, b in layers)
+    return 64 * 27 * (64 // q) + recurrent + 512 // q * config.code_channels
+
+
+def _paper_decoder(config: RecurrentConfig) -> float:
+    q = config.paper_divisor
+    layers = ((1, 512, 512, 1), (4, 128, 512, 1), (16, 128, 256, 3), (64, 64, 128, 3))
+    recurrent = sum(at * _paper_layer(config.cell, a // q, b // q, size) for at, a, b, size in layers)
+    gain = (256 * 27 * 32 + (64 + 16 + 4) * 9 * 32 * 32 + 4 * 32) / 4  # of 32x32 pixels, which are four code cells
+    scaled = gain if config.framework == "residual_scaling" else 0
+    return config.code_channels * (512 // q) + recurrent + 256 * 3 * (32 // q) + scaled
+
+
 @_encoder.register
 def _(config: RecurrentConfig) -> float:
     e, c, k = config.encoder_channels, config.context_channels, config.code_channels
     cell: CellName = "lstm" if config.cell == "associative_lstm" else config.cell
+    if config.network == "paper":
+        return _paper_encoder(config, cell)
     if config.code_stride == _WIDE_STRIDE:
         fine = 4 * (2 * COEFFICIENTS * e + _cell(config, e, cell))
         return fine + 4 * e * c + _cell(config, c, cell) + (c + 4 * COEFFICIENTS) * k
@@ -74,6 +101,8 @@ def _(config: RecurrentConfig) -> float:
 @_decoder.register
 def _(config: RecurrentConfig, iterations: int, reconstructions: int) -> float:
     del reconstructions
+    if config.network == "paper":
+        return iterations * _paper_decoder(config)
     d, c, k = config.decoder_channels, config.context_channels, config.code_channels
     if config.code_stride == _WIDE_STRIDE:
         gain = d if config.framework == "residual_scaling" else 0
@@ -92,15 +121,26 @@ def _entropy(config: ModelConfig) -> float:
     return network + _COUNTS * k + _COUNTS * 2 * s + 2 * _COUNTS * k
 
 
+def bytes_per_pixel(config: ModelConfig) -> int:
+    """Return the memory that a network takes for each pixel of a tile at work, in bytes; the most that was measured.
+
+    Args:
+        config: Of the model.
+    """
+    if isinstance(config, RecurrentConfig) and config.network == "paper":
+        return _LIGHT_BYTES + _PAPER_BYTES // config.paper_divisor
+    return _LIGHT_BYTES
+
+
 def macs_per_pixel(
     config: ModelConfig, iterations: int, *, reconstructions: int = 1, encoder: bool = True, decoder: bool = True
 ) -> float:
-    """Return multiply-accumulates per pixel of a light network, the entropy network included.
+    """Return multiply-accumulates per pixel of a network, the entropy network included.
 
     Counts convolutions and 1x1 maps; the transform and element-wise work are left out.
 
     Args:
-        config: Of a model with a light network.
+        config: Of the model.
         iterations: How many are coded.
         reconstructions: How often the image is reconstructed; matters in the embedded family only.
         encoder: Count the encoder.

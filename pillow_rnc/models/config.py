@@ -59,7 +59,7 @@ class ModelConfig:
     choices: ClassVar[dict[str, tuple[object, ...]]]
     """Allowed values of the fields that have few."""
 
-    iterations: int = MAX_ITERATIONS
+    iterations: int = 16
     code_channels: int = 64
     code_stride: int = 8
     cell: CellName = "gru"

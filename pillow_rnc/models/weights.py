@@ -45,6 +45,11 @@ class Release:
         """First 8 bytes of the digest, as the header of an image file holds them."""
         return bytes.fromhex(self.sha256)[:_MODEL_ID_BYTES]
 
+    @property
+    def name_without_date(self) -> str:
+        """The name of "recurrent-20261130", released on that day, is "recurrent"; other names are complete."""
+        return self.name.removesuffix(f"-{self.date.replace('-', '')}" if self.date else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -83,6 +88,8 @@ def releases() -> tuple[Release, ...]:
 def find(model: str | bytes) -> Release:
     """Return the release of a name (or ``"auto"``), or of the 8-byte model id of a file.
 
+    A name may leave out the date at its end: it then stands for the newest release of that name.
+
     Raises:
         RncOptionError: No model has this name; the message lists the names.
         UnsupportedError: No model has this id; the message lists the known ids.
@@ -103,7 +110,7 @@ def find(model: str | bytes) -> Release:
     with _lock:
         own = reversed(tuple(_registered.values()))
     for release in (*own, *_manifest()):  # the last registered wins, then the last released
-        if model in (release.name, release.model_id.hex()):
+        if model in (release.name, release.name_without_date, release.model_id.hex()):
             return release
     msg = f"model {model!r} is unknown, allowed are {', '.join([DEFAULT, *(r.name for r in known)])}"
     raise RncOptionError(msg)

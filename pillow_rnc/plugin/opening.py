@@ -43,7 +43,7 @@ def open_image(  # noqa: PLR0913 -- all but one are options
 
     Args:
         fp: Path or binary file object, which is read from its start wherever it stands.
-        iterations: Decode at most this many, 1 to 16, and read no further in the file.
+        iterations: Decode at most this many, 1 to 32, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
         device: What runs the network: "cpu", which is the default, or a device of torch such as "cuda".
         allow_truncated: Decode the complete iterations of a truncated file.

@@ -8,6 +8,7 @@ Must not load torch or numpy.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -163,10 +164,16 @@ class LoadOptions:
 
 
 def quality_to_iterations(quality: float) -> int:
-    """Return the iterations for a quality: 16 even steps, 0 to 6 is 1, 50 is 8, 75 is 12, 100 is 16."""
-    return max(1, math.ceil(quality * MAX_ITERATIONS / MAX_QUALITY))
+    """Return the iterations for a quality: 0 to 6 is 1, 50 is 8, 75 is 12, 90 is 16, 100 is 28.
+
+    Even steps up to 75, more of them above. On Kodak, 75 and 90 have the PSNR of JPEG 4:2:0 at these qualities within
+    half a decibel; the iterations beyond are for what must not show any loss.
+    """
+    (low, start), (high, stop) = next(pair for pair in itertools.pairwise(_QUALITY_POINTS) if quality <= pair[1][0])
+    return max(1, math.ceil(start + (quality - low) * (stop - start) / (high - low)))
 
 
+_QUALITY_POINTS = ((0, 0), (75, 12), (90, 16), (MAX_QUALITY, 28))
 _RATES = ("iterations", "target_size", "target_bpp", "target_psnr")
 _IMPOSSIBLE = {
     "lossless": "the codec is lossy",

@@ -49,7 +49,7 @@ def register_rnc_opener(
     """Register the format with Pillow and set the defaults of this process; may be called again at any time.
 
     Args:
-        iterations: What ``save`` stores when no rate is given, 1 to 16; 8 when None.
+        iterations: What ``save`` stores when no rate is given, 1 to 32; 8 when None.
         device: What runs the network: "cpu", or a device of torch such as "cuda".
         keep_metadata: Carry over EXIF, XMP, comment and resolution of an image; its colour profile always is.
         max_work: Most pixels times iterations to decode of one file; if None, the value of the environment variable

@@ -8,15 +8,11 @@ the current default, on Kodak and on images held out from training.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import hashlib
-import json
 from pathlib import Path
 
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.export import export
-
-_MANIFEST = "MANIFEST.json"
+from pillow_rnc.training.manifest import enter
 
 
 def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
@@ -34,16 +30,8 @@ def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     checkpoint = read_newest(checkpoints)
     path = export(checkpoints, folder, name)
     assert checkpoint is not None  # or export would have raised
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     record = {key: value for key, value in checkpoint.state.items() if key != "level"}
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    manifest = folder / _MANIFEST
-    models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
-    others = [entry for entry in models if entry["sha256"] != sha256]
-    dates = {entry["sha256"]: entry["date"] for entry in models}
-    date = dates.get(sha256, dt.datetime.now(dt.timezone.utc).date().isoformat())
-    entry = {"name": name or checkpoint.state["recipe"]["name"], "file": path.name, "sha256": sha256, "date": date}
-    manifest.write_text(json.dumps({"models": [entry, *others]}, indent=1) + "\n", encoding="utf-8")
+    enter(path, name or checkpoint.state["recipe"]["name"], record, is_default=True)
     return path
 
 

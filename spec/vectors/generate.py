@@ -20,6 +20,7 @@ from reference_decoder import decode_alpha
 from reference_network import samples
 from vectors.assemble import read_model
 from vectors.make_invalid import Fault, invalid_cases
+from vectors.make_recurrent_weights import RECURRENT_CONFIGS, recurrent_weights
 from vectors.make_valid import Case, valid_cases
 from vectors.make_weights import complete_weights, odd_weights
 
@@ -34,6 +35,7 @@ _SMALL_PIXELS = 400
 def generate(folder: Path) -> None:
     """Write weights, valid and invalid files."""
     weights = {"complete": complete_weights(), "odd": odd_weights()}
+    weights |= {name: recurrent_weights(name) for name in RECURRENT_CONFIGS}
     models = {}
     for name, data in weights.items():
         (folder / f"{name}.safetensors").write_bytes(data)
@@ -72,8 +74,9 @@ def _facts(case: Case, weights: dict[str, bytes]) -> dict[str, Any]:
         "alpha_crc": None if alpha is None else f"{zlib.crc32(alpha):08x}",
         "segments": [[_segment(entry) for entry in unit] for unit in draft.units],
     }
-    if case.weights == "complete" and draft.header.width * draft.header.height <= _SMALL_PIXELS:
-        facts["samples"] = samples(weights["complete"], data)[1].hex()
+    small = draft.header.width * draft.header.height <= _SMALL_PIXELS
+    if case.weights in RECURRENT_CONFIGS or (case.weights == "complete" and small):
+        facts["samples"] = samples(weights[case.weights], data)[1].hex()
     return facts
 
 
@@ -106,11 +109,12 @@ def release(version: str, *, draft: bool = False) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chosen = ["mode-L", "mode-RGBA", "grid-70x70-64-32", "raw-between", "stop-both-tiles", "chunk-all", "alpha-RGBA-3"]
-    chosen += ["nothing", "schedule-noise", "odd-all-16", "drawn-100", "drawn-101"]
+    chosen += ["nothing", "schedule-noise", "odd-all-32", "drawn-100", "drawn-101"]
+    chosen += [f"{name}-grid" for name in RECURRENT_CONFIGS]
     for name in chosen:
         for suffix in ("rnc", "json"):
             shutil.copyfile(HERE / "valid" / f"{name}.{suffix}", folder / f"{name}.{suffix}")
-    for name in ("complete", "odd"):
+    for name in ("complete", "odd", *RECURRENT_CONFIGS):
         shutil.copyfile(HERE / f"{name}.safetensors", folder / f"{name}.safetensors")
     # Not CRC-32, which does not change with a chunk that contains its own correct CRC-32.
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]

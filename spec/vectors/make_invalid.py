@@ -109,7 +109,7 @@ def _head(base: Draft) -> Iterator[Fault]:
         ("height-0", 4, b"\0\0", "corrupt"),
         ("mode-4", 6, b"\4", "unsupported"),
         ("iterations-0", 7, b"\0", "corrupt"),
-        ("iterations-17", 7, b"\x11", "unsupported"),
+        ("iterations-33", 7, b"\x21", "unsupported"),
         ("channels-0", 8, b"\0", "corrupt"),
         ("stride-4", 9, b"\4", "unsupported"),
         ("tile-size-48", 10, b"\x30\0", "corrupt"),

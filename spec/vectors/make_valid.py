@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from vectors.assemble import Draft, Model, Plan, chunk, code_units, stored_zlib
+from vectors.make_recurrent_weights import RECURRENT_CONFIGS
 
 from pillow_rnc.container.records import Header
 
@@ -63,7 +64,7 @@ def alph(header: Header, predictor: int = 0, *block_lengths: int) -> bytes:
 
 def valid_cases(models: dict[str, Model]) -> list[Case]:
     """Return every case, in the order of their numbers."""
-    makers = (_modes, _sizes, _grids, _codings, _schedule, _metadata, _alpha, _odd, _extremes, _drawn)
+    makers = (_modes, _sizes, _grids, _codings, _schedule, _metadata, _alpha, _odd, _extremes, _drawn, _recurrent)
     return [case for maker in makers for case in maker(models)]
 
 
@@ -199,7 +200,7 @@ def _odd(models: dict[str, Model]) -> Iterator[Case]:
             {"width": 80, "height": 48, "tile_size": 80},
         ),
         ("stride-16", "stride 16, two passes", Plan(), {"width": 128, "height": 96, "tile_size": 128}),
-        ("all-16", "16 iterations", Plan(), {"width": 64, "height": 64, "iterations": 16}),
+        ("all-32", "32 iterations", Plan(), {"width": 64, "height": 64, "iterations": 32}),
         ("wide", "65535 pixels in a row", Plan("surest"), {"width": 65535, "height": 1, "tile_size": 4096}),
         ("high", "65535 pixels in a column", Plan("surest"), {"width": 1, "height": 65535, "tile_size": 4096}),
     ):
@@ -269,3 +270,14 @@ def _drawn(models: dict[str, Model]) -> Iterator[Case]:
         if mode.endswith("A") and draft.header.width * draft.header.height < 1500 and random.random() < 0.8:
             draft = replace(draft, chunks=(*draft.chunks, alph(draft.header, _between(random, 0, 3))))
         yield Case(f"drawn-{seed}", "drawn from the grammar", draft)
+
+
+def _recurrent(models: dict[str, Model]) -> Iterator[Case]:
+    for seed, name in enumerate(RECURRENT_CONFIGS, 200):
+        make = _Maker(models, seed, name)
+        surest = make.draft(Plan("surest"), width=24, height=20)
+        yield Case(f"{name}-one", "one iteration", surest, name)
+        grey = make.draft(Plan(raw="odd"), width=24, height=20, mode="L", iterations=3)
+        yield Case(f"{name}-grey", "a raw segment between two others", grey, name)
+        grid = make.draft(Plan(stops={1: 2}), width=74, height=9, overlap=16, iterations=3)
+        yield Case(f"{name}-grid", "two tiles, one of which stops", grid, name)

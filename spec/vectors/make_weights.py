@@ -1,7 +1,7 @@
-"""The two small random models of the vectors, as weights files; used by `generate.py` only.
+"""The two small random models of family `embedded` of the vectors, as weights files; used by `generate.py` only.
 
 `complete` is a complete model: 4 pairs of codes, 6 iterations, decoder network included.
-`odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 16 iterations.
+`odd` has only a schedule and an entropy network, of unusual sizes: 3 pairs at stride 16, 32 iterations.
 Every number comes from `random.Random`, whose sequence Python guarantees not to change.
 """
 
@@ -37,7 +37,7 @@ ODD_CONFIG: Config = COMPLETE_CONFIG | {
     "code_stride": 16,
     "entropy_hidden_channels": 3,
     "entropy_state_channels": 3,
-    "iterations": 16,
+    "iterations": 32,
     "passes": [[1, 0, 3], [0, 0, 3]],
 }
 _INT8, _INT16, _INT32, _FLOAT = "I8", "I16", "I32", "F32"
@@ -46,7 +46,7 @@ _LIMITS = {_INT8: 127, _INT16: 32767, _INT32: 1 << 20}
 _GRID = 1024  # float weights are multiples of 1/1024, so they are exact in every type
 
 
-class _Tensors:
+class Tensors:
     """Collects tensors and becomes a safetensors file."""
 
     def __init__(self, seed: int) -> None:
@@ -77,17 +77,19 @@ class _Tensors:
         return struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in self.entries.values())
 
 
-def _entropy(tensors: _Tensors, config: Config, accumulators: int) -> None:
-    t, g, k = config["iterations"], config["code_channels"] // 2, config["entropy_state_channels"]
+def put_entropy(tensors: Tensors, config: Config, accumulators: int) -> None:
+    """Add a random entropy network."""
+    t, k = config["iterations"], config["entropy_state_channels"]
+    m, g = max(stop for _, _, stop in config["passes"]), config["passes"][0][2] - config["passes"][0][1]
     f, p = config["entropy_hidden_channels"], len(config["passes"])
     for name, kind, shape, size in (
         ("state_in.bias", _INT32, (t - 1, 2 * k), 12000),
         ("feature.bias", _INT32, (t, p, f), 9000),
         ("output.bias", _INT32, (t, p, g), 9000),
-        ("state_in.weight", _INT8, (t - 1, 2 * k, g, 3, 3), 60),
+        ("state_in.weight", _INT8, (t - 1, 2 * k, m, 3, 3), 60),
         ("state.weight", _INT8, (2 * k, k), 60),
         ("feature.weight", _INT8, (f, k, 3, 3), 60),
-        ("context.weight", _INT8, (t, p - 1, f, g, 3, 3), 60),
+        ("context.weight", _INT8, (t, p - 1, f, m, 3, 3), 60),
         ("output.weight", _INT8, (t, p, g, f), 90),
         ("accumulator_input.weight", _INT8, (2 * k, accumulators), 60),
         ("accumulator_output.weight", _INT8, (t - 1, p, g, 2 * accumulators), 60),
@@ -100,16 +102,16 @@ def _entropy(tensors: _Tensors, config: Config, accumulators: int) -> None:
     for n in range(t - 1):
         for table in range(2):
             for s in range(accumulators):
-                steps = [tensors.random.random() for _ in range(g)]
+                steps = [tensors.random.random() for _ in range(m)]
                 if table == 1 and s % 2:
                     weights += [round(2000 * 0.8**n * (step - 0.5)) for step in steps]
                 else:
                     weights += [amounts[s] * (int(3 * step) - 1) for step in steps]
-    tensors.put("entropy.accumulator.weight", _INT16, (t - 1, 2, accumulators, g), weights)
+    tensors.put("entropy.accumulator.weight", _INT16, (t - 1, 2, accumulators, m), weights)
     tensors.put("entropy.accumulator.scale", _INT32, (t - 1,), [round(30 / 0.95**n) for n in range(t - 1)])
 
 
-def _cell(tensors: _Tensors, name: str, n: int) -> None:
+def _cell(tensors: Tensors, name: str, n: int) -> None:
     for part, outputs in (("input", 3 * n), ("hidden", 2 * n)):
         tensors.spread(f"{name}.{part}.spatial.weight", _FLOAT, (n, 1, 3, 3), 0.8)
         tensors.spread(f"{name}.{part}.spatial.bias", _FLOAT, (n,), 0.5)
@@ -147,7 +149,7 @@ def _drawn_schedule(random: Random, iterations: int, pairs: int) -> list[list[En
     return out
 
 
-def _schedule(tensors: _Tensors, pairs: int, iterations: Sequence[Sequence[Entry]]) -> None:
+def _schedule(tensors: Tensors, pairs: int, iterations: Sequence[Sequence[Entry]]) -> None:
     tables: tuple[list[float], ...] = ([], [], [])
     for entries in iterations:
         pair_values = [
@@ -162,7 +164,7 @@ def _schedule(tensors: _Tensors, pairs: int, iterations: Sequence[Sequence[Entry
         tensors.put(f"network.quantizer.{name}", _FLOAT, (len(iterations), pairs), table)
 
 
-def _network(tensors: _Tensors, config: Config) -> None:
+def _network(tensors: Tensors, config: Config) -> None:
     t = config["iterations"]
     d, n = (config[f"{part}_channels"] for part in ("decoder", "context"))
     steps = [round(-math.log(400 / 2**i) * _GRID) / _GRID for i in range(t)]
@@ -182,8 +184,8 @@ def _network(tensors: _Tensors, config: Config) -> None:
 
 def complete_weights(seed: int = 1) -> bytes:
     """Return the file of the complete model."""
-    tensors = _Tensors(seed)
-    _entropy(tensors, COMPLETE_CONFIG, accumulators=6)
+    tensors = Tensors(seed)
+    put_entropy(tensors, COMPLETE_CONFIG, accumulators=6)
     _schedule(tensors, COMPLETE_CONFIG["code_channels"] // 2, _SCHEDULE)
     _network(tensors, COMPLETE_CONFIG)
     return tensors.bytes(COMPLETE_CONFIG)
@@ -196,8 +198,8 @@ def odd_weights(seed: int = 2) -> bytes:
 
 def code_weights(config: Config, seed: int, accumulators: int) -> bytes:
     """Return the file of a model of these sizes, without a decoder network, with a random schedule."""
-    tensors = _Tensors(seed)
-    _entropy(tensors, config, accumulators)
+    tensors = Tensors(seed)
+    put_entropy(tensors, config, accumulators)
     pairs = config["code_channels"] // 2
     _schedule(tensors, pairs, _drawn_schedule(tensors.random, config["iterations"], pairs))
     return tensors.bytes(config)

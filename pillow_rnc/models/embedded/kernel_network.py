@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
+from pillow_rnc.models.embedded.numpy_target import of_differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,8 +123,8 @@ class NetworkKernel:
         give(given, "weights", constants["weights"])
         give(given, "colours", constants["colours"])
         give(given, "colours_back", np.linalg.inv(constants["colours"]))
-        give(given, "overlap", _of_differences(constants["overlap"]))
-        give(given, "overlap_back", _of_differences(np.linalg.inv(constants["overlap"])))
+        give(given, "overlap", of_differences(constants["overlap"]))
+        give(given, "overlap_back", of_differences(np.linalg.inv(constants["overlap"])))
         give(given, "lifting", [*constants["lifting"], constants["lifting_gain"]])
         size = ffi.new("size_t *")
         check(lib.rnc_network_size(shape, size))
@@ -203,16 +204,6 @@ class KernelTiles:
             tile = self._ffi.from_buffer(memory)
             check(self._lib.rnc_network_tile_init(tile, size[0], self._kernel.address, *self._grid, encodes))
             self._tiles.append((memory, tile))
-
-
-def _of_differences(overlap: Any) -> NDArray[np.float64]:  # noqa: ANN401
-    """Return what an overlap filter [8, 8] does to the four differences of values that mirror each other, [4, 4].
-
-    Sums pass it, so that of rows i and columns j below 4 it is half of one where i = j, and half of that matrix.
-    """
-    half = _BLOCK // 2
-    matrix: NDArray[np.float64] = 2 * np.asarray(overlap)[:half, :half] - np.eye(half)
-    return matrix
 
 
 def _tables(iterations: Sequence[Iteration], pairs: int) -> dict[str, Floats]:

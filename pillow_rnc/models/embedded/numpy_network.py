@@ -20,7 +20,9 @@ import numpy as np
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
 from pillow_rnc.models.basis import BLOCK
+from pillow_rnc.models.embedded.numpy_masking import step_scale
 from pillow_rnc.models.embedded.numpy_quantizer import IntervalMaps
+from pillow_rnc.models.embedded.numpy_target import coefficients
 from pillow_rnc.models.limits import MAX_HALF_WIDTH, SOFTSIGN_LIMIT
 from pillow_rnc.models.numpy_cells import NumpyCell, Scratch, Strip, strips
 from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
@@ -32,14 +34,6 @@ if TYPE_CHECKING:
     from pillow_rnc.models.numpy_operands import Floats
 
 _STRIP_CELLS = 512
-
-
-def _neighbours(length: int) -> Floats:
-    """Return how many of the cells before, at and after each of a row there are, [length]."""
-    count = np.full(length, 3, np.float32)
-    count[0] -= 1
-    count[-1] -= 1
-    return count
 
 
 class _Codes:
@@ -76,16 +70,9 @@ class _Codes:
 
     def _mask(self) -> None:
         """Update the factor of the steps; see `layers.masking`."""
-        luma = self.intervals.midpoint[1 : BLOCK**2]
-        energy = np.einsum("knrc,knrc->nrc", luma, luma)
-        padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)))
-        rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-        around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-        _, height, width = self._shape
-        around /= _neighbours(height)[:, None] * _neighbours(width)
-        energy += around
-        energy *= np.float32(0.5 / ((BLOCK**2 - 1) * self._weights.masking_floor))
-        self.step_scale[...] = np.exp(np.float32(self._weights.masking_exponent) * np.log1p(energy))
+        weights, own = self._weights, self._weights.iterations[self.iterations]
+        floor, exponent = weights.masking_floor, weights.masking_exponent
+        self.step_scale[...] = step_scale(self.intervals.midpoint, own.scheduled, floor, exponent)
 
     def gain(self, strip: Strip, gain: float) -> Floats:
         """Return one over the steps in a strip, [cells]."""
@@ -192,24 +179,14 @@ class NumpyTiles:
         self._shape = (n, height // BLOCK, width // BLOCK)
         self._codes = _Codes(weights, self._shape)
         self._target = np.empty(0, np.float32)
-        self._to_coefficients, self._to_pixels = transform_matrices()
-        self._overlap, self._inverse_overlap = overlap_matrices()
+        _, self._to_pixels = transform_matrices()
+        _, self._inverse_overlap = overlap_matrices()
 
     @np.errstate(all="ignore")
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
-        n, rows, columns = self._shape
-        self._target = np.zeros((COEFFICIENTS, *self._shape), np.float32)
         wanted = np.union1d(self._weights.iterations[-1].scheduled, MEANS)  # no iteration codes others
-        to_wanted = self._to_coefficients.T[wanted]
-        image = pixels.astype(np.float32)
-        filter_borders(image, self._overlap)
-        blocks = image.reshape(n, rows, BLOCK, columns, BLOCK, 3).transpose(0, 1, 3, 2, 4, 5)
-        for strip in self._codes.strips:
-            block = blocks[strip.tiles, strip.rows].reshape(-1, COEFFICIENTS)
-            block -= 128
-            strip.across(self._target)[wanted] = to_wanted @ block.T
-        transform_means(self._target, back=False)
+        self._target = coefficients(pixels, wanted)
 
     @np.errstate(all="ignore")
     def encode(self) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pillow_rnc.entropy.schedule import MEANS
+from pillow_rnc.models.basis import coefficient_weights
 from pillow_rnc.models.embedded.torch_quantizer import Intervals, ScheduleTensors, margins, refine
 from pillow_rnc.training.start import Start
 
@@ -30,6 +31,7 @@ _LEVELS = 8
 _FEWEST_BLOCKS = 4  # a level that fewer blocks of the sample reach is not considered
 _SLOT_COST = 0.5  # prefers an entry with few levels to one with many of equal merit per level
 _FIRST_STEPS = (1, 2, 4)  # of a coefficient's first pass, in steps of the iteration
+_LATE_STEPS = (0.5, 1, 2)  # of the first pass of a coefficient that only the iterations of an extension code
 _COLOURS = MEANS[1:]  # the chroma means
 _COLOUR_FIRST_STEPS = (2,)  # theirs
 _COLOUR_ITERATIONS = 3  # that code these at any cost
@@ -46,17 +48,25 @@ class _Entry(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """The images that a schedule is fitted to, [N, 192, h, w] each, and the factor of the steps in the iteration."""
+    """The images that a schedule is fitted to.
+
+    Attributes:
+        target: Coefficients, [N, 192, h, w].
+        intervals: Where they are known to lie, likewise.
+        scale: Factor of the steps in the iteration, likewise.
+        unit: In which errors are measured, likewise or [1, 192, 1, 1].
+    """
 
     target: Tensor
     intervals: Intervals
     scale: Tensor
+    unit: Tensor
 
     def of(self, coefficient: int) -> _Sample:
         """Return one coefficient alone, [N, 1, h, w]."""
         one = slice(coefficient, coefficient + 1)
         intervals = Intervals(*(part[:, one] for part in self.intervals))
-        return _Sample(self.target[:, one], intervals, self.scale[:, one])
+        return _Sample(self.target[:, one], intervals, self.scale[:, one], self.unit[:, one])
 
     def coded(self, step: float, levels: int) -> tuple[Tensor, Intervals]:
         """Return the symbols and intervals after coding the one coefficient of this sample.
@@ -72,8 +82,8 @@ class _Sample(NamedTuple):
         return symbol, refine(2.0 * fires - 1, self.intervals, schedule, self.scale)
 
     def error(self, intervals: Intervals) -> float:
-        """Return the squared error of the midpoints, in units of the gain."""
-        return float(((self.target - intervals.midpoint) / self.scale).square().mean())
+        """Return the squared error of the midpoints, in the units of the sample."""
+        return float(((self.target - intervals.midpoint) / self.unit).square().mean())
 
     def context(self, step: float, *, mean: bool) -> Tensor:
         """Return what the entropy network will know of each block, as a class, int64 [blocks].
@@ -181,7 +191,8 @@ def greedy_schedule(network: EmbeddedNetwork, coefficients: Tensor, first_step: 
     for t in range(iterations):
         step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
         network.log_gain[t] = -math.log(step)
-        sample = _Sample(coefficients, state, network.step_scale(state))
+        scale = network.step_scale(state)
+        sample = _Sample(coefficients, state, scale, scale)
         chosen = _choose(sample, step, pairs, last, t)
         network.quantizer.set_schedule(t, [(entry.coefficient, entry.step, entry.levels) for entry in chosen])
         for entry in chosen:
@@ -194,3 +205,64 @@ def greedy_schedule(network: EmbeddedNetwork, coefficients: Tensor, first_step: 
         state = network.decode_step(bits, schedule, state)
         errors.append(float((coefficients - state.midpoint).square().sum(1).mean() / 64))
     return Start(errors, ones)
+
+
+@torch.no_grad()
+def extend_schedule(
+    network: EmbeddedNetwork, coefficients: Tensor, known: int, first_step: float, last_step: float
+) -> Tensor:
+    """Set the schedule of all iterations from number ``known`` on, to reduce the squared error of pixels.
+
+    Masking and weights of frequencies do not count: errors are measured in pixels. Each coefficient that earlier
+    iterations code is halved; the others begin with a step of the iteration in pixels.
+
+    Args:
+        network: Its quantizer is changed in place.
+        coefficients: Of training images, float32 [N, 192, h, w], h and w even.
+        known: Iterations that have a schedule; it stays as it is.
+        first_step: Quantizer step of the first new iteration, in 8-bit levels.
+        last_step: Quantizer step of the last one.
+
+    Returns:
+        How often each context-coded bit of the new iterations is one, float32 [iterations - known, M].
+    """
+    iterations, pairs = network.config.iterations, network.quantizer.pairs
+    weights = torch.tensor(coefficient_weights(), dtype=coefficients.dtype)
+    state = network.initial_state(len(coefficients), *coefficients.shape[2:])
+    last: list[float | None] = [None] * coefficients.shape[1]
+    ones = torch.zeros(iterations - known, pairs)
+    for t in range(iterations):
+        if t >= known:
+            step = first_step * (last_step / first_step) ** ((t - known) / max(1, iterations - known - 1))
+            sample = _Sample(coefficients, state, network.step_scale(state), weights.view(1, -1, 1, 1))
+            first = (step * weights).tolist()
+            chosen = _choose_halvings(sample, step, pairs, first, last)
+            network.quantizer.set_schedule(t, [(entry.coefficient, entry.step, entry.levels) for entry in chosen])
+        schedule = network.weights_of(t)
+        for coefficient in torch.nonzero(schedule.step).flatten().tolist():
+            last[coefficient] = float(schedule.step[coefficient])
+        bits = network.binarizer(network.encode_step(coefficients, schedule, state, None)[0])
+        if t >= known:
+            coded = network.coded_values(bits, schedule, state)
+            ones[t - known] = (coded.values > 0).sum((0, 2, 3)) / coded.magnitudes.sum((0, 2, 3)).clamp(min=1)
+        state = network.decode_step(bits, schedule, state)
+    return ones
+
+
+def _choose_halvings(
+    sample: _Sample, step: float, pairs: int, first: list[float], last: list[float | None]
+) -> list[_Entry]:
+    """Return the entries of a new iteration; ``first`` and ``last`` hold a first and the last step by coefficient."""
+    multiplier = step * step * math.log(2) / 6
+    chosen: list[_Entry] = []
+    candidates = []
+    for coefficient, before in enumerate(last):
+        steps = [factor * first[coefficient] for factor in _LATE_STEPS] if before is None else [before / 2]
+        one = sample.of(coefficient)
+        found = [_best_levels(one, coefficient, each, multiplier, whole=False) for each in steps]
+        candidates += sorted(filter(None, found))[-1:]
+    for entry in sorted(candidates, reverse=True):
+        if entry.merit > 0 and pairs:
+            chosen.append(entry._replace(levels=min(entry.levels, pairs)))
+            pairs -= chosen[-1].levels
+    return chosen

@@ -1,6 +1,9 @@
 """Writes the weights file of a recurrent codec from the runs of the codec and of its entropy network.
 
 python -m pillow_rnc.training.recurrent.light_export --codec runs/ended --entropy runs/entropy --out weights
+
+With `--release` it also writes the training record, and enters the model in the manifest of the folder, after those
+that are there: the default stays.
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +22,7 @@ from pillow_rnc.models.config import RecurrentConfig, config_from_mapping
 from pillow_rnc.models.weights import load, register
 from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.manifest import enter
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
 from pillow_rnc.training.recurrent.light_entropy import Codec, read_codec
 
@@ -58,6 +62,12 @@ def weights_bytes(codec: Codec, entropy: DenseEntropyNetwork) -> bytes:
     return save(network | entropy.dense_tensors(), metadata={"config": entropy.config.to_json()})
 
 
+def training_record(name: str, codec: Codec, entropy: DenseEntropyNetwork) -> dict[str, object]:
+    """Return what a release says of its training."""
+    recipe = {"name": name, **asdict(codec.recipe), "model": entropy.config.as_dict()}
+    return {"block_iterations": codec.block_iterations, "recipe": recipe}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the file, load it once as a check, and print its path and SHA-256."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,14 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--entropy", type=Path, required=True, help="folder of its entropy network's run")
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights")
     parser.add_argument("--name", default="recurrent", help="first part of the name of the file")
+    parser.add_argument("--release", action="store_true", help="enter the model in the manifest of the folder")
     args = parser.parse_args(arguments)
+    codec, entropy = read_codec(args.codec), read_entropy(args.entropy)
     with torch.no_grad():
-        data = weights_bytes(read_codec(args.codec), read_entropy(args.entropy))
+        data = weights_bytes(codec, entropy)
     digest = hashlib.sha256(data).hexdigest()
     path = args.out / f"{args.name}-{digest[:_DIGEST_LETTERS]}.safetensors"
     args.out.mkdir(parents=True, exist_ok=True)
     atomic_write(path, data)
     load(register(path).model_id)
+    if args.release:
+        enter(path, args.name, training_record(args.name, codec, entropy), is_default=False)
     print(json.dumps({"file": str(path), "sha256": digest, "bytes": len(data)}))
 
 
