@@ -30,8 +30,8 @@ def check(files: int, seed: int = 0) -> int:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 entry_point(data, source.randrange(32))
         except Exception as error:
-            error.add_note(f"file {number} of seed {seed}, {len(data)} bytes")
-            raise
+            message = f"file {number} of seed {seed}, {len(data)} bytes"
+            raise AssertionError(message) from error
         size += len(data)
     return size
 

@@ -1,15 +1,23 @@
 """Every exception that pillow-rnc raises on purpose, and its only class of warnings.
 
-This module imports nothing, so that every layer can use it.
+This module imports nothing of the package, so that every layer can use it.
 Messages are lower case without a full stop, and state what was found, what is allowed and where.
 Each class takes exactly one positional argument: `OSError` would interpret the first of two as an error number.
 """
 
 from __future__ import annotations
 
+import sys
+
 
 class RncError(Exception):
     """Base class of all errors of this package."""
+
+    if sys.version_info < (3, 11):
+
+        def add_note(self, note: str) -> None:
+            """Keep a note where Python 3.11 and later keep it; tracebacks of Python 3.10 do not show it."""
+            self.__notes__ = [*getattr(self, "__notes__", []), note]
 
 
 class RncFileError(RncError, OSError):

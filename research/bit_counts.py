@@ -90,7 +90,7 @@ def measure(images: Iterable[Image.Image], weights: Weights, *, ablate: bool = T
             bits.cells += codes[0, 0].size
             kinds, by_pass = kinds_of(network, codes), pass_of(passes, *codes.shape[1:])
             iteration, channel, *cell = coded = np.nonzero(kinds[:, :m])
-            place = iteration, by_pass[channel, *cell], kinds[coded], chroma[iteration, channel]
+            place = iteration, by_pass[(channel, *cell)], kinds[coded], chroma[iteration, channel]
             for view, withheld in views.items():
                 entries = lengths.entries(codes, withheld)[coded]
                 _add(bits.counts[view], (iteration, channel, place[1], codes[coded], entries))

@@ -520,7 +520,7 @@ def _nearly_right(left: Floats, right: Floats, out: Floats | None = None) -> Flo
 def _half_precision(left: Floats, right: Floats, out: Floats | None = None) -> Floats:
     """Compute sums with less precision than float32."""
     halves = np.matmul(left, right).astype(np.float16)
-    product: Floats = np.add(halves, np.float32(0), out=out)
+    product: Floats = np.add(halves.astype(np.float32), np.float32(0), out=out)
     return product
 
 

@@ -250,7 +250,8 @@ def test_copies_live_without_the_file() -> None:
 
     assert all(np.array_equal(np.asarray(other), pixels) for other in copies)
     assert opened(saved(copies[-1])).mode == "LA"
-    assert im.__arrow_c_array__()
+    if hasattr(Image.Image, "__arrow_c_array__"):  # from Pillow 11.2 on
+        assert im.__arrow_c_array__()
     assert (im._repr_png_() or b"").startswith(b"\x89PNG")
     assert len(list(ImageSequence.Iterator(im))) == 1
 
@@ -830,7 +831,7 @@ def test_exif_that_was_taken_out_or_replaced_is_not_stored_again() -> None:
     """Pillow keeps what it has parsed, and its JPEG plugin parses where JFIF has no density."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "maker"
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}  # get_ifd() of old Pillow is not written
     fp = io.BytesIO()
     picture().save(fp, "JPEG", exif=exif)
     im = Image.open(fp)

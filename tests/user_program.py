@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING
 
 from PIL import Image
+from typing_extensions import assert_type
 
 import pillow_rnc
 

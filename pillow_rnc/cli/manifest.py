@@ -8,13 +8,15 @@ Must not load Pillow, torch or numpy.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Self, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.file_io import atomic_replace
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from typing_extensions import Self
 
 
 _LINE_PREFIX = b'{"input": '

@@ -102,7 +102,7 @@ class FastTensors:
             tensors = self.tensors
             scale = np.repeat([2.0**-UPDATE_SHIFT, 2.0**-CANDIDATE_SHIFT], tensors.state_channels)
             taps = _columns(tensors.state_in_weight[t - 1]).reshape(9, tensors.context_coded_channels, -1)
-            bits = taps * np.int16(KNOWN_BIT)
+            bits = taps.astype(np.int16) * KNOWN_BIT
             rest = np.concatenate([tensors.state_weight.T, self._of_moved(t, tensors.accumulator_input_weight.T)])
             bias = tensors.state_in_bias[t - 1] * scale + TABLE_CENTRE
             accumulator = self._of_moved(t, tensors.accumulator_weight[t - 1].transpose(1, 0, 2)).transpose(1, 2, 0)
@@ -132,7 +132,7 @@ class FastTensors:
             ]
             context = np.concatenate(taps, axis=1) if taps else np.empty((tensors.hidden_channels, 0), dtype=np.int8)
             self._passes[at] = PassWeights(
-                self._operand(context * np.int16(KNOWN_BIT), FEATURE_SHIFT),
+                self._operand(context.astype(np.int16) * KNOWN_BIT, FEATURE_SHIFT),
                 self._operand(tensors.feature_bias[at], FEATURE_SHIFT),
                 self._operand(tensors.output_weight[at], LOGIT_SHIFT),
                 self._operand(tensors.output_bias[at] + (TABLE_CENTRE << LOGIT_SHIFT), LOGIT_SHIFT),

@@ -179,7 +179,7 @@ class RncImageFile(ReducedWhenDecoded):
         write_target(fp, data)
 
     def _describe_pixels(self) -> None:
-        self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]  # noqa: SLF001 -- as every plugin
+        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]
 
     def restrict(self, options: LoadOptions) -> None:
         """Set how the image will be decoded; region and reduction determine the size of the image."""

@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--date",
         type=dt.date.fromisoformat,
-        default=dt.datetime.now(dt.UTC).date(),
+        default=dt.datetime.now(dt.timezone.utc).date(),
         help="of the first release; default: today",
     )
     parser.add_argument("--name", help="name of the model; default: its family and the date")

@@ -29,7 +29,7 @@ def enter(path: Path, name: str, record: Mapping[str, object], *, is_default: bo
     models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
     others = [entry for entry in models if entry["sha256"] != sha256]
     dates = {entry["sha256"]: entry["date"] for entry in models}
-    date = dates.get(sha256, dt.datetime.now(dt.UTC).date().isoformat())
+    date = dates.get(sha256, dt.datetime.now(dt.timezone.utc).date().isoformat())
     entry = {"name": name, "file": path.name, "sha256": sha256, "date": date}
     entries = [entry, *others] if is_default else [*others, entry]
     manifest.write_text(json.dumps({"models": entries}, indent=1) + "\n", encoding="utf-8")

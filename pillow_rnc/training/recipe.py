@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-import tomllib
+import sys
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # of the same author, with the same interface
 
 from pillow_rnc.models.config import (
     EmbeddedConfig,
