@@ -14,7 +14,7 @@ import pillow_rnc
 from pillow_rnc.training.recipe import Recipe
 
 REPOSITORY = Path(pillow_rnc.__file__).parents[1]
-FOLDERS = (".", ".github", "docs", "fuzz", "kernel", "spec", "spec/vectors", "weights")
+FOLDERS = (".", ".github", "docs", "fuzz", "kernel", "spec", "spec/vectors", "web", "weights")
 PAGES = sorted(page for folder in FOLDERS for page in (REPOSITORY / folder).glob("*.md"))
 NO_SITE_PAGES = {".github/PULL_REQUEST_TEMPLATE.md", "RELEASING.md"}
 """Pages for maintainers or for GitHub, not for readers of the site."""

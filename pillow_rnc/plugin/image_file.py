@@ -179,7 +179,8 @@ class RncImageFile(ReducedWhenDecoded):
         write_target(fp, data)
 
     def _describe_pixels(self) -> None:
-        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]
+        # A tuple, as Pillow before 11 knows no class for it.
+        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]  # type: ignore[list-item]
 
     def restrict(self, options: LoadOptions) -> None:
         """Set how the image will be decoded; region and reduction determine the size of the image."""
