@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "RNC"
 EXTENSION: Final = ".rnc"
+_TILE: Final[Any] = getattr(ImageFile, "_Tile", lambda *parts: parts)  # named from Pillow 11.1 on
 MIME_TYPE: Final = "image/x-rnc"
 
 _DRAFT_ITERATIONS = ((8, 2), (4, 4), (2, 8))
@@ -183,7 +184,7 @@ class RncImageFile(ImageFile.ImageFile):
         write_target(fp, data)
 
     def _describe_pixels(self) -> None:
-        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]
+        self.tile = [_TILE("raw", (0, 0, *self.size), 0, self.mode)]
 
     def restrict(self, options: LoadOptions) -> None:
         """Set how the image will be decoded; a region determines the size of the image."""
