@@ -41,7 +41,7 @@ from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.models import torch_runtime, weights
 from pillow_rnc.models.complexity import bytes_per_pixel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
-from pillow_rnc.models.runtime import CPU, runtime
+from pillow_rnc.models.runtime import CPU, releases_lock, runtime
 from pillow_rnc.models.torch_runtime import TorchTiles
 
 if TYPE_CHECKING:
@@ -181,7 +181,10 @@ def codes_beside_the_network(file: RncFile, device: str, batch: int) -> tuple[Pl
     kept: list[object] = []  # so that no two networks have the same id
     largest = max(tile.padded_width * tile.padded_height for tile in file.header.grid)
     with patch.object(kind, "decode", noted):
-        execution = ExecutionOptions(device, max_memory=batch * largest * bytes_per_pixel(own.config))
+        # Tiles that are decoded several at a time begin in any order, and `noted` could not tell which is which.
+        threads = 1 if releases_lock(own, device) else 0
+        max_memory = batch * largest * bytes_per_pixel(own.config)
+        execution = ExecutionOptions(device, max_memory=max_memory, max_threads=threads)
         pixels = decoder.decode(file, own, execution=execution)
     return planes, pixels
 

@@ -74,4 +74,4 @@ def test_codes_that_come_back_otherwise_are_not_saved(
     monkeypatch.setattr(TileEncoder, "encode_next", wrong)
 
     with pytest.raises(RncError, match=message):
-        saved(verify=True)
+        saved(verify=True, max_threads=1)  # tiles in their order
