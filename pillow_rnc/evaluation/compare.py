@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 import pillow_rnc
 from pillow_rnc.evaluation.curves import METRICS
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS, is_available
 from pillow_rnc.evaluation.photographs import load_photograph, plain
 from pillow_rnc.evaluation.rate_distortion import RncCodec, point_of
 from pillow_rnc.evaluation.report import DIGITS, METRIC_LABELS, point_record
