@@ -1,7 +1,7 @@
 """``python -m research.gallery``: makes docs/gallery.md, pictures at three rates beside other codecs at equal bytes.
 
 Whole images are coded; a part of each is shown, pixel by pixel. The images may be shipped: those of scikit-image are in
-the public domain or under CC0, one is drawn here.
+the public domain or under CC0, two are drawn by `research.synthetic`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PICTURES = (
     Picture("chelsea", "Fur", "Chelsea the cat, by Stefan van der Walt, CC0", (56, 48, 312, 256)),
     Picture("coffee", "Still life", "by Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0", (180, 100, 436, 308)),
     Picture("rocket", "Night", "launch of DSCOVR, by SpaceX, public domain", (190, 180, 446, 388)),
-    Picture("text", "Handwriting and print", "from Wikipedia, public domain", (0, 0, 256, 172)),
+    Picture("text", "Page of text", "drawn by `research.synthetic`", (0, 0, 256, 172)),
     Picture("screen", "Screen", "drawn by `research.synthetic`", (250, 60, 506, 268)),
 )
 
