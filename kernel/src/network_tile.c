@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
-#include "network.h"
+#include "network_tile.h"
 
 #define MAGIC 0x524e5431u
 #define UNBOUNDED 1e9f
@@ -14,42 +14,9 @@
 #define ROWS_A_CALL 16       /* of cells, likewise */
 #define WAVELET_LEVELS 2
 
-/* Cells in rows of `stride` positions, the first of which stands for what is left of the row, and right of the one
-   before it. */
-typedef struct {
-    size_t rows, columns, stride, first, span, positions, blocks;
-} grid;
-
-/* Maps of a cell, [channels][positions] each. */
-typedef struct {
-    const rnc_cell *weights;
-    grid grid;
-    float *input, *hidden, *next;
-    int begun;
-} cell;
-
-enum stage { SEE, CONTEXT_INPUT, CONTEXT, DETAIL, MEANS, ROWS, DONE };
-
-typedef struct {
-    uint32_t magic;
-    const rnc_network *network;
-    int encodes, iteration;
-    grid grid;
-    float *middle, *reach, *target; /* [visited][positions] */
-    float *wider, *energy, *around, *line; /* [positions] */
-    /* while pixels are made */
-    enum stage stage;
-    int step;
-    size_t cleared; /* bytes that are zeros from the beginning */
-    int prepared;
-    float *spare;   /* the state of the detail that shares no memory */
-    size_t at;
-    cell context, detail;
-    float *input, *coefficients; /* [d][positions], [192][positions] */
-    float *panel, *sums, *gain;
-    float *planes; /* two rows of cells: [2][3][8][8][row] */
-    size_t row;
-} tile;
+typedef rnc_grid grid;
+typedef rnc_network_tile_cell cell;
+typedef rnc_network_tile tile;
 
 static grid grid_of(size_t rows, size_t columns) {
     grid g;
@@ -62,9 +29,6 @@ static grid grid_of(size_t rows, size_t columns) {
     g.positions = (g.first + g.blocks * RNC_LANES + g.stride + 1 + 15) / 16 * 16;
     return g;
 }
-
-/* Where a row begins. */
-static size_t row_at(const grid *g, size_t row) { return g->first + row * g->stride; }
 
 /* Cells of one row within a block; `lane` is the place of the first of them. */
 typedef struct {
@@ -123,7 +87,7 @@ static void refine(tile *t, const uint8_t *plane) {
         float *middle = t->middle + (size_t)visit->coefficient * t->grid.positions, *reach = t->reach + (size_t)visit->coefficient * t->grid.positions;
         const uint8_t *codes[RNC_MAX_PAIRS], *signs;
         for (size_t row = 0; row < t->grid.rows; row++) {
-            size_t at = row_at(&t->grid, row), start = row * t->grid.columns;
+            size_t at = rnc_row_at(&t->grid, row), start = row * t->grid.columns;
             for (int l = 0; l < visit->levels; l++) codes[l] = plane + (size_t)(visit->pair + l) * cells + start;
             signs = plane + (pairs + (size_t)visit->pair) * cells + start;
             t->network->intervals->refine(middle + at, reach + at, codes, visit->levels, signs, wider_of(t, visit, at), visit->step, t->grid.columns);
@@ -135,7 +99,7 @@ static void refine(tile *t, const uint8_t *plane) {
 static void find_around(tile *t) {
     const grid *g = &t->grid;
     for (size_t row = 0; row < g->rows; row++) {
-        float *at = t->energy + row_at(g, row), *out = t->around + row_at(g, row), *line = t->line;
+        float *at = t->energy + rnc_row_at(g, row), *out = t->around + rnc_row_at(g, row), *line = t->line;
         float lines = 3.0f - (row == 0) - (row + 1 == g->rows);
         /* left and right of the row there are zeros */
         for (size_t i = 0; i < g->columns + 2; i++) line[i] = (at - g->stride - 1)[i] + (at - 1)[i] + (at + g->stride - 1)[i];
@@ -155,10 +119,10 @@ static void mask(tile *t) {
     for (int c = 1; c < 64; c++) /* luma, but for its mean; in the order in which NumPy adds them up */
         if (network->place[c] >= 0 && network->place[c] < visited)
             for (size_t row = 0; row < g->rows; row++)
-                network->intervals->energy(t->energy + row_at(g, row), t->middle + (size_t)network->place[c] * g->positions + row_at(g, row), g->columns);
+                network->intervals->energy(t->energy + rnc_row_at(g, row), t->middle + (size_t)network->place[c] * g->positions + rnc_row_at(g, row), g->columns);
     find_around(t);
     for (size_t row = 0; row < g->rows; row++) {
-        size_t at = row_at(g, row);
+        size_t at = rnc_row_at(g, row);
         network->intervals->widen(t->wider + at, t->energy + at, t->around + at, network->masking_scale, network->masking_exponent, g->columns);
     }
 }
@@ -181,7 +145,7 @@ static void encode(tile *t, uint8_t *plane) {
         size_t map = (size_t)visit->coefficient * t->grid.positions;
         uint8_t *codes[RNC_MAX_PAIRS];
         for (size_t row = 0; row < t->grid.rows; row++) {
-            size_t at = row_at(&t->grid, row), start = row * t->grid.columns;
+            size_t at = rnc_row_at(&t->grid, row), start = row * t->grid.columns;
             for (int l = 0; l < visit->levels; l++) codes[l] = plane + (size_t)(visit->pair + l) * cells + start;
             t->network->intervals->encode(codes, visit->levels, plane + (pairs + (size_t)visit->pair) * cells + start, t->target + map + at,
                                           t->middle + map + at, wider_of(t, visit, at), visit->step, t->grid.columns);
@@ -223,7 +187,7 @@ static void lines(float *line, size_t n, size_t step, size_t across, size_t asid
     if (!back) scale(line, n, step, 0, gain, across, aside);
 }
 
-static void transform_means(const grid *g, float *map, const float *lifting, int back) {
+void rnc_transform_means(const grid *g, float *map, const float *lifting, int back) {
     for (int n = 0; n < WAVELET_LEVELS; n++) {
         int level = back ? WAVELET_LEVELS - 1 - n : n;
         size_t every = (size_t)1 << level, rows = (g->rows + every - 1) / every, columns = (g->columns + every - 1) / every;
@@ -255,7 +219,7 @@ static void coefficients_to_samples(const tile *t, size_t row) {
     const rnc_network *network = t->network;
     float *planes = planes_of(t, row), *scratch = t->panel;
     for (int n = 0; n < RNC_COEFFICIENTS; n++) {
-        const float *from = t->coefficients + (size_t)n * t->grid.positions + row_at(&t->grid, row);
+        const float *from = t->coefficients + (size_t)n * t->grid.positions + rnc_row_at(&t->grid, row);
         float *to = planes + (size_t)network->order[n] * t->row, weight = network->weights_back[network->order[n]];
         for (size_t x = 0; x < t->grid.columns; x++) to[x] = from[x] * weight;
     }
@@ -275,7 +239,7 @@ static void samples_to_target(const tile *t, size_t row) {
         for (size_t v = 0; v < 8; v++) network->intervals->analyse(own + v * t->row, 8 * t->row, scratch + v * t->row, 8 * t->row, network->cosines, t->grid.columns);
     }
     for (int n = 0; n < network->visited; n++) {
-        float *to = t->target + (size_t)n * t->grid.positions + row_at(&t->grid, row), weight = network->weights[network->order[n]];
+        float *to = t->target + (size_t)n * t->grid.positions + rnc_row_at(&t->grid, row), weight = network->weights[network->order[n]];
         const float *from = planes + (size_t)network->order[n] * t->row;
         for (size_t x = 0; x < t->grid.columns; x++) to[x] = from[x] * weight;
     }
@@ -295,7 +259,7 @@ static void set_target(tile *t, const uint8_t *pixels) {
     }
     samples_to_target(t, t->grid.rows - 1);
     for (int n = 0; n < network->visited; n++)
-        if (network->order[n] % 64 == 0) transform_means(&t->grid, t->target + (size_t)n * t->grid.positions, network->lifting, 0);
+        if (network->order[n] % 64 == 0) rnc_transform_means(&t->grid, t->target + (size_t)n * t->grid.positions, network->lifting, 0);
 }
 
 static void write_row(const tile *t, size_t row, float *pixels) {
@@ -352,7 +316,7 @@ static void context_input(const tile *t, size_t position) {
         for (size_t a = 0; a < 2; a++)
             for (size_t ch = 0; ch < d; ch++)
                 network->compute->fold(t->panel + (2 * a * d + ch) * RNC_LANES + s.lane, t->panel + ((2 * a + 1) * d + ch) * RNC_LANES + s.lane,
-                                       t->input + ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column, s.count);
+                                       t->input + ch * t->grid.positions + rnc_row_at(&t->grid, 2 * s.row + a) + 2 * s.column, s.count);
     products(network, t->sums, network->down, network->down_bias, 4 * d, t->panel, c);
     keep(network->compute, half, t->context.input, t->sums, c, position);
 }
@@ -401,7 +365,7 @@ static void move_context(const tile *t, size_t position) {
     while (next_segment(&t->context.grid, position, &lane, &s))
         for (size_t a = 0; a < 2; a++)
             for (size_t ch = 0; ch < d; ch++) {
-                size_t at = ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
+                size_t at = ch * t->grid.positions + rnc_row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
                 for (size_t i = 0; i < 2 * s.count; i += RNC_LANES) {
                     network->compute->fetch(t->input + at + i);
                     network->compute->fetch(t->detail.input + at + i);
@@ -414,7 +378,7 @@ static void move_context(const tile *t, size_t position) {
     while (next_segment(&t->context.grid, position, &lane, &s))
         for (size_t a = 0; a < 2; a++)
             for (size_t ch = 0; ch < d; ch++) {
-                size_t at = ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
+                size_t at = ch * t->grid.positions + rnc_row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
                 network->compute->unfold(t->detail.input + at, t->input + at, t->sums + (2 * a * d + ch) * RNC_LANES + s.lane,
                                          t->sums + ((2 * a + 1) * d + ch) * RNC_LANES + s.lane, s.count);
             }
@@ -456,10 +420,10 @@ static void turn(cell *own) {
 
 /* Sets what lies above and below the blocks of a map to 0, or all that lies around the tile. */
 static void clear_around(const grid *g, float *map, size_t channels, int beside) {
-    size_t end = beside ? row_at(g, g->rows) - 1 : g->first + g->blocks * RNC_LANES;
+    size_t end = beside ? rnc_row_at(g, g->rows) - 1 : g->first + g->blocks * RNC_LANES;
     for (size_t c = 0; c < channels; c++, map += g->positions) {
         memset(map, 0, g->first * sizeof *map);
-        for (size_t row = 1; beside && row < g->rows; row++) map[row_at(g, row) - 1] = 0.0f;
+        for (size_t row = 1; beside && row < g->rows; row++) map[rnc_row_at(g, row) - 1] = 0.0f;
         memset(map + end, 0, (g->positions - end) * sizeof *map);
     }
 }
@@ -510,7 +474,7 @@ static void work(tile *t, float *pixels) {
         break;
     case MEANS:
         for (int n = 0; n < RNC_COEFFICIENTS; n++)
-            if (network->order[n] % 64 == 0) transform_means(&t->grid, t->coefficients + (size_t)n * t->grid.positions, network->lifting, 1);
+            if (network->order[n] % 64 == 0) rnc_transform_means(&t->grid, t->coefficients + (size_t)n * t->grid.positions, network->lifting, 1);
         t->stage = ROWS;
         t->at = 0;
         return;
@@ -613,7 +577,7 @@ int rnc_network_tile_init(void *memory, size_t size, const void *network_memory,
     return RNC_OK;
 }
 
-static tile *tile_in(void *memory) {
+tile *rnc_network_tile_in(void *memory) {
     tile *t = (tile *)(void *)rnc_aligned(memory);
     return t->magic == MAGIC ? t : NULL;
 }
@@ -623,14 +587,14 @@ static size_t samples_of(const tile *t) { return t->grid.rows * t->grid.columns 
 static size_t codes_of(const tile *t) { return 2 * (size_t)t->network->shape.pairs * t->grid.rows * t->grid.columns; }
 
 int rnc_network_tile_set_target(void *memory, const uint8_t *pixels, size_t length) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || !t->encodes || length != samples_of(t)) return RNC_ERROR_ARGUMENT;
     set_target(t, pixels);
     return RNC_OK;
 }
 
 int rnc_network_tile_encode(void *memory, uint8_t *plane, size_t plane_length) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || !t->encodes || plane_length != codes_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->iteration >= t->network->shape.iterations) return RNC_ERROR_ITERATION;
     begin_intervals(t);
@@ -640,7 +604,7 @@ int rnc_network_tile_encode(void *memory, uint8_t *plane, size_t plane_length) {
 }
 
 int rnc_network_tile_decode(void *memory, const uint8_t *plane, size_t plane_length) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || plane_length != codes_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->iteration >= t->network->shape.iterations) return RNC_ERROR_ITERATION;
     begin_intervals(t);
@@ -649,7 +613,7 @@ int rnc_network_tile_decode(void *memory, const uint8_t *plane, size_t plane_len
 }
 
 int rnc_network_tile_pixels(void *memory, float *pixels, size_t length, int *done) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || length != samples_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->stage == DONE) {
         t->stage = SEE;

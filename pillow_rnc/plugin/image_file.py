@@ -106,7 +106,7 @@ class RncImageFile(ReducedWhenDecoded):
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
         width, height = self.size
-        factor = draft_factor(self.size, size, self._options)
+        factor = draft_factor(self.size, size, self._options, within=self._drafts_within)
         if factor is None:
             return None
         self.restrict(reduced_options(self._options, factor, self.iterations))
