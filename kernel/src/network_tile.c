@@ -131,9 +131,7 @@ static void advance(tile *t, const uint8_t *plane) {
     refine(t, plane);
     mask(t);
     t->iteration++;
-    t->stage = SEE;
-    t->step = 0;
-    t->at = 0;
+    t->stage = BEGIN;
 }
 
 static void encode(tile *t, uint8_t *plane) {
@@ -321,30 +319,31 @@ static void context_input(const tile *t, size_t position) {
     keep(network->compute, half, t->context.input, t->sums, c, position);
 }
 
-/* Moves a cell on at one block. What it gives is left in t->panel, [channels][48]. */
-static void move(const tile *t, const cell *own, size_t position) {
+/* Does one step of a cell at one block. What it gives is left in t->panel, [channels][48]. */
+static void move(const tile *t, const cell *own, size_t step, size_t position) {
     const rnc_network_compute *compute = t->network->compute;
     const rnc_cell *weights = own->weights;
-    size_t n = (size_t)weights->channels, positions = own->grid.positions, k = own->begun ? 2 * n : n;
+    size_t n = (size_t)weights->channels, positions = own->grid.positions, k = step ? 2 * n : n;
     float *inputs = t->panel, *mixed = t->panel + n * RNC_LANES, *gates = t->sums;
+    const float *hidden = step ? own->state[(step - 1) & 1] : NULL; /* of nothing else than zeros before the first step */
     float *candidate = t->sums + 2 * ((n + RNC_ROWS - 1) / RNC_ROWS * RNC_ROWS) * RNC_LANES;
     for (size_t c = 0; c < n; c++) {
         compute->convolve(inputs + c * RNC_LANES, own->input + c * positions + position, (ptrdiff_t)own->grid.stride, weights->input_kernel + 9 * c, 0.0f);
-        if (own->begun)
-            compute->convolve(mixed + c * RNC_LANES, own->hidden + c * positions + position, (ptrdiff_t)own->grid.stride, weights->hidden_kernel + 9 * c, weights->hidden_shift[c]);
+        if (hidden)
+            compute->convolve(mixed + c * RNC_LANES, hidden + c * positions + position, (ptrdiff_t)own->grid.stride, weights->hidden_kernel + 9 * c, weights->hidden_shift[c]);
     }
     /* The row below the next block, which nobody has read yet. */
     for (size_t c = 0; c < n; c++) {
         compute->fetch(own->input + c * positions + position + own->grid.stride + RNC_LANES);
-        if (own->begun) compute->fetch(own->hidden + c * positions + position + own->grid.stride + RNC_LANES);
+        if (hidden) compute->fetch(hidden + c * positions + position + own->grid.stride + RNC_LANES);
     }
     {
         rnc_terms terms = {weights->gates, k, 2 * n, inputs};
-        for (size_t block = 0; block * RNC_ROWS < (own->begun ? 2 * n : n); block++)
+        for (size_t block = 0; block * RNC_ROWS < (hidden ? 2 * n : n); block++)
             compute->products(gates + block * RNC_ROWS * RNC_LANES, weights->gates_bias + block * RNC_ROWS, &terms, 1, block);
-        compute->tanh(gates, (own->begun ? 2 * n : n) * RNC_LANES);
+        compute->tanh(gates, (hidden ? 2 * n : n) * RNC_LANES);
     }
-    if (own->begun) {
+    if (hidden) {
         compute->open_gate(gates + n * RNC_LANES, mixed, n * RNC_LANES);
         memcpy(mixed, gates + n * RNC_LANES, n * RNC_LANES * sizeof(float));
     }
@@ -355,10 +354,10 @@ static void move(const tile *t, const cell *own, size_t position) {
         compute->tanh(candidate, n * RNC_LANES);
     }
     for (size_t c = 0; c < n; c++)
-        compute->step(inputs + c * RNC_LANES, own->begun ? own->hidden + c * positions + position : NULL, gates + c * RNC_LANES, candidate + c * RNC_LANES);
+        compute->step(inputs + c * RNC_LANES, hidden ? hidden + c * positions + position : NULL, gates + c * RNC_LANES, candidate + c * RNC_LANES);
 }
 
-static void move_context(const tile *t, size_t position) {
+static void move_context(const tile *t, size_t step, size_t position) {
     const rnc_network *network = t->network;
     size_t d = (size_t)network->shape.decoder_channels, c = (size_t)network->shape.context_channels, lane = 0;
     segment s;
@@ -372,8 +371,8 @@ static void move_context(const tile *t, size_t position) {
                 }
             }
     lane = 0;
-    move(t, &t->context, position);
-    keep(network->compute, &t->context.grid, t->context.next, t->panel, c, position);
+    move(t, &t->context, step, position);
+    keep(network->compute, &t->context.grid, t->context.state[step & 1], t->panel, c, position);
     products(network, t->sums, network->up, network->up_bias, c, t->panel, 4 * d);
     while (next_segment(&t->context.grid, position, &lane, &s))
         for (size_t a = 0; a < 2; a++)
@@ -384,19 +383,19 @@ static void move_context(const tile *t, size_t position) {
             }
 }
 
-static void move_detail(const tile *t, size_t position) {
+static void move_detail(const tile *t, size_t step, size_t position) {
     const rnc_network *network = t->network;
     const rnc_network_iteration *own = &network->iteration[t->iteration - 1];
-    int last = t->step + 1 == network->shape.decoder_steps;
+    int last = step + 1 == (size_t)network->shape.decoder_steps;
     for (size_t n = 0; last && n < RNC_COEFFICIENTS; n++) {
         network->compute->fetch(t->coefficients + n * t->grid.positions + position);
         if (n >= (size_t)own->visited) continue;
         network->compute->fetch(t->middle + n * t->grid.positions + position);
         network->compute->fetch(t->reach + n * t->grid.positions + position);
     }
-    move(t, &t->detail, position);
+    move(t, &t->detail, step, position);
     if (!last) {
-        keep(network->compute, &t->grid, t->detail.next, t->panel, (size_t)network->shape.decoder_channels, position);
+        keep(network->compute, &t->grid, t->detail.state[step & 1], t->panel, (size_t)network->shape.decoder_channels, position);
         return;
     }
     products(network, t->sums, network->output, network->output_bias, (size_t)network->shape.decoder_channels, t->panel, RNC_COEFFICIENTS);
@@ -411,13 +410,6 @@ static void move_detail(const tile *t, size_t position) {
     }
 }
 
-static void turn(cell *own) {
-    float *next = own->next;
-    own->next = own->hidden;
-    own->hidden = next;
-    own->begun = 1;
-}
-
 /* Sets what lies above and below the blocks of a map to 0, or all that lies around the tile. */
 static void clear_around(const grid *g, float *map, size_t channels, int beside) {
     size_t end = beside ? rnc_row_at(g, g->rows) - 1 : g->first + g->blocks * RNC_LANES;
@@ -428,71 +420,104 @@ static void clear_around(const grid *g, float *map, size_t channels, int beside)
     }
 }
 
-/* Of the two states of the detail, the one that shares memory with the coefficients is not to be read in the last step. */
+/* Sets to 0 what lies around the cells of the maps that convolutions read. */
 static void prepare(tile *t) {
     size_t d = (size_t)t->network->shape.decoder_channels, c = (size_t)t->network->shape.context_channels;
-    float *shared = t->coefficients + d * t->grid.positions;
-    int turns = t->network->shape.decoder_steps - 1;
-    t->detail.hidden = turns & 1 ? shared : t->spare;
-    t->detail.next = turns & 1 ? t->spare : shared;
-    t->context.begun = t->detail.begun = t->step = 0;
-    if (!t->prepared) { /* nothing else is written there */
-        clear_around(&t->grid, t->detail.input, d, 1);
-        clear_around(&t->grid, t->spare, d, 0);
-        clear_around(&t->context.grid, t->context.input, c, 0);
-        clear_around(&t->context.grid, t->context.hidden, c, 0);
-        clear_around(&t->context.grid, t->context.next, c, 0);
-        t->prepared = 1;
-    }
-    clear_around(&t->grid, shared, d, 0);
+    memset(t->wave, 0, sizeof t->wave);
+    clear_around(&t->grid, t->coefficients + d * t->grid.positions, d, 0);
+    if (t->prepared) return; /* nothing else is written around the others */
+    clear_around(&t->grid, t->detail.input, d, 1);
+    clear_around(&t->grid, t->spare, d, 0);
+    clear_around(&t->context.grid, t->context.input, c, 0);
+    clear_around(&t->context.grid, t->context.state[0], c, 0);
+    clear_around(&t->context.grid, t->context.state[1], c, 0);
+    t->prepared = 1;
+}
+
+/* ---- Waves ---- */
+
+/* The parts of the network follow each other through the tile, each as soon as what it reads is there, so that maps are
+   read while they are in the cache: 0 sees the intervals, 1 makes the input of the context, then come context and detail
+   of each step by turns. */
+
+static const grid *grid_of_wave(const tile *t, size_t wave) {
+    return wave == 1 || (wave && wave % 2 == 0) ? &t->context.grid : &t->grid;
+}
+
+/* How many rows of a wave are complete. */
+static size_t rows_done(const tile *t, size_t wave) {
+    const grid *g = grid_of_wave(t, wave);
+    size_t positions = t->wave[wave] * RNC_LANES, rows = positions < g->columns ? 0 : (positions - g->columns) / g->stride + 1;
+    return t->wave[wave] == g->blocks || rows > g->rows ? g->rows : rows;
+}
+
+static int has_rows(const tile *t, size_t wave, size_t rows) {
+    size_t all = grid_of_wave(t, wave)->rows;
+    return rows_done(t, wave) >= (rows < all ? rows : all);
+}
+
+/* Whether a wave can do its next block: what it reads is there, and nobody will read what it writes over. */
+static int is_ready(const tile *t, size_t wave) {
+    const grid *g = grid_of_wave(t, wave);
+    size_t row = (t->wave[wave] * RNC_LANES + RNC_LANES - 1) / g->stride; /* the last one of the block */
+    if (t->wave[wave] == g->blocks) return 0;
+    if (wave < 2) return !wave || has_rows(t, 0, 2 * row + 2);
+    if (wave % 2 == 0 && !has_rows(t, 1, row + 2)) return 0;
+    if (wave % 2 && !has_rows(t, wave - 1, (row + 1) / 2 + 1)) return 0;
+    if (wave < 4) return 1;
+    /* The last step writes coefficients also to what stands for the left of the row below. */
+    return has_rows(t, wave - 2, row + 3) && (wave % 2 || has_rows(t, wave - 1, 2 * row + 3));
+}
+
+static void do_block(tile *t, size_t wave) {
+    size_t position = grid_of_wave(t, wave)->first + t->wave[wave]++ * RNC_LANES;
+    if (!wave) see(t, position);
+    else if (wave == 1) context_input(t, position);
+    else if (wave % 2) move_detail(t, (wave - 3) / 2, position);
+    else move_context(t, (wave - 2) / 2, position);
+}
+
+/* Does the next block, of the last wave that can. Returns 0 if all is done. */
+static int do_next(tile *t) {
+    for (size_t wave = 2 + 2 * (size_t)t->network->shape.decoder_steps; wave-- > 0;)
+        if (is_ready(t, wave)) {
+            do_block(t, wave);
+            return 1;
+        }
+    return 0;
 }
 
 /* Does a part of the work on pixels. */
 static void work(tile *t, float *pixels) {
     const rnc_network *network = t->network;
-    size_t blocks = t->stage == CONTEXT_INPUT || t->stage == CONTEXT ? t->context.grid.blocks : t->grid.blocks;
-    size_t first = t->stage == CONTEXT_INPUT || t->stage == CONTEXT ? t->context.grid.first : t->grid.first;
-    size_t stop = t->at + BLOCKS_A_CALL < blocks ? t->at + BLOCKS_A_CALL : blocks;
     switch (t->stage) {
-    case SEE:
+    case BEGIN:
+        t->at = 0;
         if (!t->iteration) { /* nothing is known yet: grey */
             memset(t->coefficients, 0, RNC_COEFFICIENTS * t->grid.positions * sizeof(float));
             t->stage = MEANS;
-            return;
+        } else {
+            prepare(t);
+            t->stage = NETWORK;
         }
-        if (!t->at) prepare(t);
-        for (; t->at < stop; t->at++) see(t, first + t->at * RNC_LANES);
-        break;
-    case CONTEXT_INPUT:
-        for (; t->at < stop; t->at++) context_input(t, first + t->at * RNC_LANES);
-        break;
-    case CONTEXT:
-        for (; t->at < stop; t->at++) move_context(t, first + t->at * RNC_LANES);
-        break;
-    case DETAIL:
-        for (; t->at < stop; t->at++) move_detail(t, first + t->at * RNC_LANES);
-        break;
+        return;
+    case NETWORK:
+        for (int n = 0; n < BLOCKS_A_CALL; n++)
+            if (!do_next(t)) {
+                t->stage = MEANS;
+                return;
+            }
+        return;
     case MEANS:
         for (int n = 0; n < RNC_COEFFICIENTS; n++)
             if (network->order[n] % 64 == 0) rnc_transform_means(&t->grid, t->coefficients + (size_t)n * t->grid.positions, network->lifting, 1);
         t->stage = ROWS;
-        t->at = 0;
         return;
     case ROWS:
         for (size_t end = t->at + ROWS_A_CALL; t->at < end && t->at < t->grid.rows; t->at++) make_row(t, t->at, pixels);
         if (t->at == t->grid.rows) t->stage = DONE;
         return;
     default: return;
-    }
-    if (t->at < blocks) return;
-    t->at = 0;
-    if (t->stage == DETAIL && t->step + 1 < network->shape.decoder_steps) {
-        t->step++;
-        turn(&t->context);
-        turn(&t->detail);
-        t->stage = CONTEXT;
-    } else {
-        t->stage = (enum stage)(t->stage + 1);
     }
 }
 
@@ -503,8 +528,8 @@ static void take_cell(rnc_arena *arena, cell *own, const rnc_cell *weights, size
     own->weights = weights;
     own->grid = grid_of(rows, columns);
     own->input = rnc_take(arena, n * own->grid.positions, sizeof(float));
-    own->hidden = rnc_take(arena, n * own->grid.positions, sizeof(float));
-    own->next = rnc_take(arena, n * own->grid.positions, sizeof(float));
+    own->state[0] = rnc_take(arena, n * own->grid.positions, sizeof(float));
+    own->state[1] = rnc_take(arena, n * own->grid.positions, sizeof(float));
 }
 
 static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, int32_t columns, int encodes, tile *t) {
@@ -537,15 +562,16 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     t->detail.weights = &network->detail;
     t->detail.grid = t->grid;
     t->detail.input = rnc_take(arena, d * positions, sizeof(float));
-    t->detail.hidden = rnc_take(arena, d * positions, sizeof(float));
-    /* Coefficients come to be when neither the input of both cells nor the next state of the detail is of use. */
+    t->spare = rnc_take(arena, d * positions, sizeof(float));
+    /* Where a coefficient comes to be, neither the input of both cells nor the state of the detail before the last one
+       is of use any more. */
     shared = 2 * d > RNC_COEFFICIENTS ? 2 * d : RNC_COEFFICIENTS;
     t->coefficients = rnc_take(arena, shared * positions, sizeof(float));
     if (arena->failed) return RNC_ERROR_MEMORY;
     if (!arena->base) return RNC_OK;
     t->input = t->coefficients;
-    t->detail.next = t->coefficients + d * positions;
-    t->spare = t->detail.hidden;
+    t->detail.state[network->shape.decoder_steps & 1] = t->spare;
+    t->detail.state[(network->shape.decoder_steps + 1) & 1] = t->coefficients + d * positions;
     return RNC_OK;
 }
 
@@ -615,10 +641,7 @@ int rnc_network_tile_decode(void *memory, const uint8_t *plane, size_t plane_len
 int rnc_network_tile_pixels(void *memory, float *pixels, size_t length, int *done) {
     tile *t = rnc_network_tile_in(memory);
     if (!t || length != samples_of(t)) return RNC_ERROR_ARGUMENT;
-    if (t->stage == DONE) {
-        t->stage = SEE;
-        t->at = 0;
-    }
+    if (t->stage == DONE) t->stage = BEGIN;
     work(t, pixels);
     *done = t->stage == DONE;
     return RNC_OK;

@@ -15,12 +15,13 @@ typedef struct {
 typedef struct {
     const rnc_cell *weights;
     rnc_grid grid;
-    float *input, *hidden, *next;
-    int begun;
+    float *input, *state[2]; /* step s reads state[(s - 1) % 2] and writes state[s % 2] */
 } rnc_network_tile_cell;
 
 /* What is done next when pixels are made. */
-enum stage { SEE, CONTEXT_INPUT, CONTEXT, DETAIL, MEANS, ROWS, DONE };
+enum stage { BEGIN, NETWORK, MEANS, ROWS, DONE };
+
+#define RNC_WAVES (2 + 2 * RNC_MAX_STEPS)
 
 typedef struct {
     uint32_t magic;
@@ -31,11 +32,11 @@ typedef struct {
     float *wider, *energy, *around, *line; /* [positions] */
     /* while pixels are made */
     enum stage stage;
-    int step;
+    size_t wave[RNC_WAVES]; /* blocks that each part of the network has done */
+    size_t at;              /* rows that were written */
     size_t cleared; /* bytes that are zeros from the beginning */
     int prepared;
-    float *spare;   /* the state of the detail that shares no memory */
-    size_t at;
+    float *spare;           /* the state of the detail that is read in the last step */
     rnc_network_tile_cell context, detail;
     float *input, *coefficients; /* [d][positions], [192][positions] */
     float *panel, *sums, *gain;

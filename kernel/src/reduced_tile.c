@@ -91,9 +91,7 @@ int rnc_network_tile_reduced(void *memory, int side, const float *taken, size_t 
     const rnc_network_iteration *own;
     size_t n = (size_t)side, width;
     if (!t || side < 1 || side > 2 || taken_length != 24 * n || length != t->grid.rows * t->grid.columns * n * n * 3) return RNC_ERROR_ARGUMENT;
-    t->stage = SEE; /* the network's maps share memory with the coefficients */
-    t->step = 0;
-    t->at = 0;
+    t->stage = BEGIN; /* the network's maps share memory with the coefficients */
     if (!t->iteration) { /* nothing is known yet: grey */
         for (size_t i = 0; i < length; i++) pixels[i] = 128.0f;
         return RNC_OK;
