@@ -22,7 +22,7 @@ from pillow_rnc.evaluation.paper_page import label
 from pillow_rnc.evaluation.paper_runs import CELLS, Combination
 from pillow_rnc.models import weights
 from pillow_rnc.training.data import is_held_out
-from pillow_rnc.training.recurrent import timed
+from pillow_rnc.training.recurrent import light_recipe, timed
 from pillow_rnc.training.recurrent.light_model import LightModel
 from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load
 from pillow_rnc.training.recurrent.timed import Minutes, TimedRun
@@ -47,6 +47,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(photograph(2, 200, 165)).save(tmp_path / "kodak" / "k.png")
     monkeypatch.setattr(light_table, "combinations", lambda _: TWO)
     monkeypatch.setattr("pillow_rnc.training.recurrent.light_run.start_from_components", lambda *_: [1.0])
+    monkeypatch.setattr(light_recipe, "_VALIDATION_CROPS", 1)
     return tmp_path
 
 
