@@ -1,4 +1,4 @@
-"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a command in place of DIR: demo, prefixes or table."""
+"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a command in place of DIR."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _COMMANDS = {
     "demo": _Command("demo", "demo"),
     "prefixes": _Command("prefixes", "demo"),
     "table": _Command("paper_table", "eval"),
+    "light-table": _Command("light_table", "eval"),
 }
 
 
@@ -51,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pillow_rnc.evaluation",
         description="Measure the codec on the images of a folder, beside the codecs of Pillow.",
         epilog="In place of DIR: 'demo' makes a table and a contact sheet of one photograph, 'prefixes' a drawing of "
-        "what the first bytes of a file show, and 'table' trains and measures the paper's comparison. "
+        "what the first bytes of a file show, 'table' trains and measures the paper's comparison, and 'light-table' "
+        "that of the network that codes files. "
         "Each has a --help of its own.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images, or one image")
