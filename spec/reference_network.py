@@ -37,6 +37,8 @@ def decoder_network(model: Model) -> Callable[[Model, list[Plane], int], Pixels]
     match config["family"], config["code_stride"], config.get("network"):
         case "embedded", 8, None if config["cell"] == "gru":
             return reference_embedded.pixels
+        case "recurrent", 8, "light":
+            return reference_recurrent.block_pixels
         case "recurrent", 16, "light":
             return reference_recurrent.light_pixels
         case "recurrent", 16, "paper":
