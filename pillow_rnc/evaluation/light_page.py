@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc.evaluation.curves import METRICS, Metric, Point, area_under_curve
+from pillow_rnc.evaluation.markdown_table import table
 from pillow_rnc.evaluation.paper_page import label, rank_correlation
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.plain_bits import plain_curve
 from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER
-from pillow_rnc.evaluation.report import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,7 +22,8 @@ from pillow_rnc.evaluation.curves import Point, mean_curve
 from pillow_rnc.evaluation.light_page import LightComparison, markdown
 from pillow_rnc.evaluation.light_runs import LightResult, Plan, held_out_crops, run
 from pillow_rnc.evaluation.paper_runs import Combination
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER
 from pillow_rnc.plugin.file_io import atomic_write

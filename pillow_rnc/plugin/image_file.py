@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from PIL import Image, ImageFile
 
@@ -137,7 +137,7 @@ class RncImageFile(ReducedWhenDecoded):
                 assert self._samples is not None
                 # Also when a fork interrupted this between any two steps.
                 self._release()
-                self.fp = SamplesFile(self._samples)
+                self.fp = cast("IO[bytes]", SamplesFile(self._samples))
             pixels = super().load()
             self._samples = None
             return pixels

@@ -1,7 +1,7 @@
 """A schedule of the embedded quantizer that codes graphics as well, from one that is greedy for photographs.
 
-Photographs need the highest frequencies in the last iterations only, and PSNR-HVS hardly shows colours. Text and drawings
-consist of these frequencies, and a preview should not have wrong colours. So the new schedule differs in four ways:
+Photographs need the highest frequencies in the last iterations only, and PSNR-HVS hardly shows colours. Text and
+drawings consist of these frequencies, and a preview should not have wrong colours. So the new schedule differs:
 
 - the chroma means have finer steps in the first iterations;
 - pairs of codes that are idle take frequencies that graphics need, with steps in pixels that fall from `FILL_STEPS`;
@@ -70,12 +70,12 @@ def with_early_colours(iterations: Sequence[list[Entry]], pairs: int) -> list[li
     What no longer fits into the first iteration, the last of its entries, moves to the second.
     """
     out = [list(entries) for entries in iterations]
-    for t in range(_COLOUR_ITERATIONS):
+    for t in range(min(_COLOUR_ITERATIONS, len(out))):
         out[t] = [entry for entry in out[t] if entry.coefficient not in _COLOURS]
     while sum(entry.levels for entry in out[0]) + len(_COLOURS) * _COLOUR_LEVELS > pairs:
         out[1].append(out[0].pop())
     step, levels = _COLOUR_STEP, _COLOUR_LEVELS
-    for t in range(_COLOUR_ITERATIONS):
+    for t in range(min(_COLOUR_ITERATIONS, len(out))):
         if step >= _FINEST_COLOUR_STEP:
             out[t] = [Entry(coefficient, step, levels) for coefficient in _COLOURS] + out[t]
         step, levels = step / 2, 1
@@ -98,7 +98,7 @@ class _Planner:
         self._for_graphics: set[int] = set()
         self._late: list[Entry] = []
 
-    def set(self, iteration: int, wanted: Sequence[Entry], pixel_step: float | None) -> None:
+    def plan(self, iteration: int, wanted: Sequence[Entry], pixel_step: float | None) -> None:
         """Set the schedule of the next iteration.
 
         Args:
@@ -167,11 +167,11 @@ def set_schedule(
     continued: list[int] = []
     first, last = FILL_STEPS
     for t in range(known):
-        share = (t - _FIRST_FILLED) / (known - 1 - _FIRST_FILLED)
-        planner.set(len(continued), wanted[t], first * (last / first) ** share if t >= _FIRST_FILLED else None)
+        share = max(0, t - _FIRST_FILLED) / max(1, known - 1 - _FIRST_FILLED)
+        planner.plan(len(continued), wanted[t], first * (last / first) ** share if t >= _FIRST_FILLED else None)
         continued.append(t)
         if t + 1 == INSERTED_AFTER:
-            planner.set(len(continued), [], INSERTED_STEP)
+            planner.plan(len(continued), [], INSERTED_STEP)
             continued.append(t)
     begins = len(continued)
     continued += range(known, network.config.iterations - begins + known)

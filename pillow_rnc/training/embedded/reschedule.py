@@ -156,9 +156,15 @@ def first_checkpoint(model: EmbeddedModel, recipe: Recipe) -> Checkpoint:
     """Return a checkpoint of a model that has not taken a step."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     state = {
-        "step": 0, "updates": 0, "codec_updates": 0, "block_iterations": 0.0, "seconds": 0.0, "resumed": 0, "level": None,
+        "step": 0,
+        "updates": 0,
+        "codec_updates": 0,
+        "block_iterations": 0.0,
+        "seconds": 0.0,
+        "resumed": 0,
+        "level": None,
         "recipe": recipe.as_dict(),
-    }  # fmt: skip
+    }
     return Checkpoint(parameters, parameters, {}, {}, state)
 
 
