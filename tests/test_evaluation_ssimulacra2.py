@@ -28,7 +28,8 @@ def waves(height: int = 203, width: int = 251) -> Pixels:
 
 def noisy(pixels: Pixels, deviation: float) -> Pixels:
     noise = np.random.default_rng(4).normal(0, deviation, pixels.shape)
-    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+    changed: Pixels = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+    return changed
 
 
 def coarse(pixels: Pixels, step: int) -> Pixels:
@@ -40,8 +41,8 @@ def blocky(pixels: Pixels, side: int) -> Pixels:
 
 
 def shifted_colour(pixels: Pixels, levels: int) -> Pixels:
-    shifted: Pixels = np.clip(pixels.astype(int) + np.array([levels, 0, -levels]), 0, 255).astype(np.uint8)
-    return shifted
+    changed: Pixels = np.clip(pixels.astype(int) + np.array([levels, 0, -levels]), 0, 255).astype(np.uint8)
+    return changed
 
 
 DISTORTED = {
