@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageFile
 
@@ -27,7 +27,7 @@ from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
 from pillow_rnc.plugin.reduction import ReducedWhenDecoded, draft_factor, reduced_options
-from pillow_rnc.plugin.samples_file import SamplesFile
+from pillow_rnc.plugin.samples_file import open_samples
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class RncImageFile(ReducedWhenDecoded):
                 assert self._samples is not None
                 # Also when a fork interrupted this between any two steps.
                 self._release()
-                self.fp = cast("IO[bytes]", SamplesFile(self._samples))
+                self.fp = open_samples(self._samples)
             pixels = super().load()
             self._samples = None
             return pixels
