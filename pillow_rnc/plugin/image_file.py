@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
@@ -22,6 +22,7 @@ from pillow_rnc.plugin.decoding import decode_samples, iter_images
 from pillow_rnc.plugin.encoding import build_copy, encode_images
 from pillow_rnc.plugin.file_io import is_format, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
+from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from PIL._typing import StrOrBytesPath
 
     from pillow_rnc.container.records import FileHead, Unit
-
-FORMAT: Final = "RNC"
-EXTENSION: Final = ".rnc"
-MIME_TYPE: Final = "image/x-rnc"
 
 
 class RncImageFile(ReducedWhenDecoded):
