@@ -85,9 +85,9 @@ def test_the_command_writes_results_and_page_and_does_nothing_twice(
         result = record["runs"][one.folder_name]
         model = weights.register(out / one.folder_name / result["weights"])
         first, *_, last = light_runs.curve_of(Image.fromarray(photograph(2, 200, 165)), model.model_id.hex())
-        assert [list(first), list(last)] == [result["curves"]["Kodak"][0], result["curves"]["Kodak"][-1]]
+        assert light_runs.curve_as_json([first, last]) == [result["curves"]["Kodak"][0], result["curves"]["Kodak"][-1]]
 
-    for name in ("run", "_peer_curve"):
+    for name in ("run", "_jpeg_curve"):
         monkeypatch.setattr(light_table, name, never)
     assert main(arguments(folders)) == 0
     assert capsys.readouterr().out == text
@@ -102,7 +102,7 @@ def test_a_run_that_was_stopped_goes_on_from_the_last_complete_part(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(light_table, "combinations", lambda _: TWO[:1])
-    parts = [(timed, "TimedRun"), (timed, "network_for"), (light_runs, "curve_of"), (light_table, "_peer_curve")]
+    parts = [(timed, "TimedRun"), (timed, "network_for"), (light_runs, "curve_of"), (light_table, "_jpeg_curve")]
     for index in range(1, len(parts)):
         with monkeypatch.context() as patch:
             patch.setattr(*parts[index], stopped)

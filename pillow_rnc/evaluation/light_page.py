@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pillow_rnc.evaluation.curves import METRICS, Metric, Point, area_under_curve
+from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
 from pillow_rnc.evaluation.markdown_table import table
 from pillow_rnc.evaluation.paper_page import label, rank_correlation
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, Areas
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pillow_rnc.training.recurrent.light_recipe import LightRecipe
     from pillow_rnc.training.recurrent.timed import Minutes
 
-_COMPARED: tuple[Metric, ...] = tuple(metric for metric in METRICS if metric != "psnr")
+_COMPARED: tuple[Metric, Metric] = ("ms_ssim", "psnr_hvs")
 _DIGITS = {"ms_ssim": 4, "psnr_hvs": 2}
 _PUBLISHED = {"high-entropy tiles": HIGH_ENTROPY, "32x32 images": SMALL}
 _FIRST_SET = "Kodak"
@@ -44,7 +44,7 @@ class LightComparison(NamedTuple):
 
 def areas(curve: Sequence[Point]) -> Areas:
     """Return the areas under a curve from 0.125 to 2 bpp."""
-    return Areas(*(area_under_curve(curve, metric).value for metric in ("ms_ssim", "psnr_hvs")))
+    return Areas(*(area_under_curve(curve, metric).value for metric in _COMPARED))
 
 
 def markdown(comparison: LightComparison) -> str:

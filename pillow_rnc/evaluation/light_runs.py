@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 import pillow_rnc
 from pillow_rnc.container.writer import truncate
 from pillow_rnc.evaluation.curves import Point, mean_curve
-from pillow_rnc.evaluation.rate_distortion import point_of
+from pillow_rnc.evaluation.metrics import ms_ssim, psnr, psnr_hvs
 from pillow_rnc.models.weights import register
 from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.recurrent.light_entropy import read_codec
@@ -36,6 +36,17 @@ if TYPE_CHECKING:
     """Images to measure, RGB, by the name of the set."""
 
 _log = logging.getLogger(__name__)
+_MEASURED = Point._fields.index("psnr_hvs") + 1  # the fields after it cost too much for this table
+
+
+def curve_as_json(curve: Sequence[Point]) -> list[list[float]]:
+    """Return plain values, without the metric that is not measured."""
+    return [list(point[:_MEASURED]) for point in curve]
+
+
+def curve_from_json(values: Sequence[Sequence[Any]]) -> list[Point]:
+    """Return what `curve_as_json` was given."""
+    return [Point(*point) for point in values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +71,13 @@ class LightResult:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> LightResult:
-        """Return the result of what ``dataclasses.asdict`` and JSON made of one."""
-        curves = {name: [Point(*point) for point in curve] for name, curve in values["curves"].items()}
+        """Return the result of what `as_json` returned."""
+        curves = {name: curve_from_json(curve) for name, curve in values["curves"].items()}
         return cls(**{**values, "curves": curves})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "curves": {name: curve_as_json(curve) for name, curve in self.curves.items()}}
 
 
 class Plan(NamedTuple):
@@ -125,3 +140,10 @@ def curve_of(image: Image.Image, model: str) -> list[Point]:
         point_of(image, shown.convert("RGB"), len(truncate(file, k)), k)
         for k, shown in enumerate(pillow_rnc.progressive(io.BytesIO(file)), 1)
     ]
+
+
+def point_of(image: Image.Image, shown: Image.Image, file_bytes: int, setting: int) -> Point:
+    """Return size and scores of what a file shows of an RGB image: those that the table needs."""
+    pair = np.asarray(image), np.asarray(shown)
+    bpp = 8 * file_bytes / (image.width * image.height)
+    return Point(setting, file_bytes, bpp, psnr(*pair), ms_ssim(*pair), psnr_hvs(*pair))

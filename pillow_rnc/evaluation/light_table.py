@@ -18,11 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pillow_rnc.evaluation.curves import Point, mean_curve
+from pillow_rnc.evaluation.curves import mean_curve
 from pillow_rnc.evaluation.light_page import LightComparison, markdown
-from pillow_rnc.evaluation.light_runs import LightResult, Plan, held_out_crops, run
+from pillow_rnc.evaluation.light_runs import (
+    LightResult,
+    Plan,
+    curve_as_json,
+    curve_from_json,
+    held_out_crops,
+    point_of,
+    run,
+)
 from pillow_rnc.evaluation.paper_runs import Combination
-from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER
@@ -33,6 +40,9 @@ from pillow_rnc.training.recurrent.timed import Minutes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PIL import Image
+
+    from pillow_rnc.evaluation.curves import Point
     from pillow_rnc.models.config import CellName, Framework
 
 _log = logging.getLogger(__name__)
@@ -85,10 +95,10 @@ def compare(options: argparse.Namespace) -> LightComparison:
     for one in combinations(recipe.seed):
         if one.folder_name not in record["runs"]:
             _log.info("%s", one.folder_name)
-            record["runs"][one.folder_name] = asdict(run(plan, one, pictures, options.out / one.folder_name))
+            record["runs"][one.folder_name] = run(plan, one, pictures, options.out / one.folder_name).as_json()
             _write(path, record)
     if not record["peers"]:
-        record["peers"] = {name: _peer_curve(some, options.out) for name, some in pictures.items()}
+        record["peers"] = {name: curve_as_json(_jpeg_curve(some)) for name, some in pictures.items()}
         _write(path, record)
     return _comparison(record)
 
@@ -109,16 +119,17 @@ def _comparison(record: dict[str, Any]) -> LightComparison:
         LightRecipe(**record["choices"]["recipe"]),
         Minutes(**record["choices"]["minutes"]),
         {one: LightResult.from_json(values) for one, values in found.items() if values},
-        {name: [Point(*point) for point in curve] for name, curve in record["peers"].items()},
+        {name: curve_from_json(curve) for name, curve in record["peers"].items()},
     )
 
 
-def _peer_curve(pictures: Sequence[Any], folder: Path) -> list[Point]:
+def _jpeg_curve(pictures: Sequence[Image.Image]) -> list[Point]:
+    """Return the mean curve of JPEG 4:2:0, at the settings of its curves elsewhere."""
+    peer = PEERS[MATCHED_PEER]
     curves = []
     for picture in pictures:
-        measurements = PeerMeasurements(picture, PEERS[MATCHED_PEER], folder / "peer-cache")
-        curves.append(measurements.curve())
-        measurements.write()
+        files = {setting: peer.encode(picture, setting) for setting in peer.curve_settings}
+        curves.append([point_of(picture, peer.decode(file), len(file), at) for at, file in files.items()])
     return mean_curve(curves)
 
 
