@@ -22,12 +22,14 @@ def waves(height: int = 203, width: int = 251) -> Pixels:
     rows, columns = np.mgrid[:height, :width]
     plane = 128 + 80 * np.sin(columns**1.7 / 90 + rows / 11)
     grain = np.random.default_rng(3).normal(0, 9, (height, width, 3))
-    return np.clip(np.rint(plane[..., None] * (1, 0.8, 0.6) + grain), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.rint(plane[..., None] * (1, 0.8, 0.6) + grain), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def noisy(pixels: Pixels, deviation: float) -> Pixels:
     noise = np.random.default_rng(4).normal(0, deviation, pixels.shape)
-    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+    changed: Pixels = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+    return changed
 
 
 def coarse(pixels: Pixels, step: int) -> Pixels:
@@ -39,7 +41,8 @@ def blocky(pixels: Pixels, side: int) -> Pixels:
 
 
 def shifted_colour(pixels: Pixels, levels: int) -> Pixels:
-    return np.clip(pixels.astype(int) + np.array([levels, 0, -levels]), 0, 255).astype(np.uint8)
+    changed: Pixels = np.clip(pixels.astype(int) + np.array([levels, 0, -levels]), 0, 255).astype(np.uint8)
+    return changed
 
 
 DISTORTED = {

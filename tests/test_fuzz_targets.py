@@ -28,7 +28,7 @@ import pillow_rnc
 from pillow_rnc.container import reader, writer
 from pillow_rnc.container.checksum import RunningCrc
 from pillow_rnc.container.chunks import pack_chunk, pack_head
-from pillow_rnc.container.records import SIGNATURE
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy import tile_coder
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncFileError

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import threading
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import pillow_rnc
 from pillow_rnc.entropy.kernel import library, memory
 from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder
 from pillow_rnc.models import weights
+from pillow_rnc.models.embedded.kernel_network import KernelTiles
 from pillow_rnc.models.runtime import runtime
 
 if TYPE_CHECKING:
@@ -55,6 +62,88 @@ def test_what_was_in_the_memory_does_not_matter(monkeypatch: pytest.MonkeyPatch)
 
     assert len(kept) == 2
     assert found[0] == found[1] == found[2]
+
+
+def _stored(size: tuple[int, int], **options: int) -> bytes:
+    fp = io.BytesIO()
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    image.save(fp, "RNC", **({"iterations": 2, "tile_size": 64, "overlap": 16} | options))
+    return fp.getvalue()
+
+
+@pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("allowed", [0, 1, 4, 5])
+def test_an_allocation_that_fails_is_a_memory_error(
+    allowed: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    data, given, right = _stored((200, 150)), [], memory._take
+
+    def take(kept: list[NDArray[np.uint8]], size: int) -> NDArray[np.uint8]:
+        given.append(size)
+        if len(given) > allowed:
+            raise MemoryError
+        return right(kept, size)
+
+    before = threading.active_count()
+    im = pillow_rnc.open(io.BytesIO(data), max_threads=threads)
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "_take", take)
+        with pytest.raises(MemoryError):
+            im.load()
+    assert threading.active_count() == before
+    im.load()  # as if nothing had happened
+    assert im.tobytes() == pillow_rnc.open(io.BytesIO(data)).reduce(1).tobytes()
+
+
+@pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_ends_a_decode_with_the_step_at_hand(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    data, done, right = _stored((400, 300), iterations=3), [], KernelTiles.decode
+
+    def decode(tiles: KernelTiles, planes: NDArray[np.uint8]) -> None:
+        right(tiles, planes)
+        done.append(tiles)
+        if threading.current_thread() is threading.main_thread() and len(done) >= 10:
+            signal.raise_signal(signal.SIGINT)
+        elif len(done) > 10:
+            raised.wait(10)
+
+    def raise_interrupt(*_: object) -> None:
+        raised.set()
+        raise KeyboardInterrupt
+
+    before, raised = threading.active_count(), threading.Event()
+    monkeypatch.setattr(KernelTiles, "decode", decode)
+    handler = signal.signal(signal.SIGINT, raise_interrupt)
+    im = pillow_rnc.open(io.BytesIO(data), max_threads=threads)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            im.load()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+    assert len(done) <= 10 + 2 * threads  # of many more
+    assert threading.active_count() == before
+
+
+def test_memory_grows_by_few_bytes_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the tiles at work there is little: the pixels, and a row of tiles as floats."""
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    sizes, peaks = ((256, 256), (256, 1280)), []
+    for size in sizes:
+        data = _stored(size, tile_size=128)
+        tracemalloc.start()
+        try:
+            pillow_rnc.open(io.BytesIO(data), max_threads=2).load()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+
+    grown = (peaks[1] - peaks[0]) / (256 * 1024)
+    assert grown < 12  # of 16: the image that Pillow allocates, 4 bytes a pixel, is not counted here
 
 
 def _coded(model: weights.Weights, pixels: NDArray[np.uint8]) -> list[bytes]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from pillow_rnc.plugin.samples_file import SamplesFile
+from pillow_rnc.plugin.samples_file import open_samples
 
 
 def test_samples_are_read_from_any_position() -> None:
-    fp = SamplesFile(memoryview(b"0123456789"))
+    fp = open_samples(memoryview(b"0123456789"))
 
     assert (fp.readable(), fp.seekable(), fp.writable()) == (True, True, False)
     assert fp.read(4) + fp.read(99) + fp.read(1) == b"0123456789"

@@ -238,6 +238,46 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
         }
 }
 
+#elif defined(__wasm__)
+
+#define WIDE_WEIGHTS 1
+
+/* Without vectors: two cells in a word of 64 bits, whose product with a weight is the two products, as sums stay within 32
+   bits. A negative lower half takes one from the upper, which `high` gives back. */
+static inline int32_t low(uint64_t two) { return (int32_t)(uint32_t)two; }
+static inline int32_t high(uint64_t two) { return (int32_t)(uint32_t)((two >> 32) + ((two >> 31) & 1)); }
+static inline uint64_t times(uint64_t bytes, const uint8_t *w) {
+    int16_t weight;
+    memcpy(&weight, w, 2);
+    return bytes * (uint64_t)(int64_t)weight;
+}
+
+static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int count, size_t position, size_t block) {
+    const uint64_t mask = 0x000000ff000000ffu;
+    for (int half = 0; half < RNC_OUTPUTS; half += 4)
+        for (int i = 0; i < RNC_BLOCK; i += 2) {
+            uint64_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+            for (int s = 0; s < count; s++) {
+                const uint8_t *b = strips[s].bytes + 4 * (position + (size_t)i);
+                const uint8_t *w = strips[s].weights + block * strips[s].quads * 64 + 8 * half;
+                for (size_t k = 0; k < strips[s].quads; k++, b += strips[s].plane_bytes, w += 64) {
+                    uint64_t cells;
+                    memcpy(&cells, b, 8);
+                    uint64_t b0 = cells & mask, b1 = (cells >> 8) & mask, b2 = (cells >> 16) & mask, b3 = (cells >> 24) & mask;
+                    a0 += times(b0, w) + times(b2, w + 2) + times(b1, w + 4) + times(b3, w + 6);
+                    a1 += times(b0, w + 8) + times(b2, w + 10) + times(b1, w + 12) + times(b3, w + 14);
+                    a2 += times(b0, w + 16) + times(b2, w + 18) + times(b1, w + 20) + times(b3, w + 22);
+                    a3 += times(b0, w + 24) + times(b2, w + 26) + times(b1, w + 28) + times(b3, w + 30);
+                }
+            }
+            const uint64_t a[4] = {a0, a1, a2, a3};
+            for (int r = 0; r < 4; r++) {
+                out[(half + r) * RNC_BLOCK + i] = bias[half + r] + low(a[r]);
+                out[(half + r) * RNC_BLOCK + i + 1] = bias[half + r] + high(a[r]);
+            }
+        }
+}
+
 #else
 
 #define WIDE_WEIGHTS 1

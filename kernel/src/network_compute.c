@@ -147,6 +147,32 @@ static void products(float *out, const float *bias, const rnc_terms *terms, int 
         }
 }
 
+#elif defined(__wasm__)
+
+/* Without vectors: sums of few rows and lanes stay in registers. */
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int half = 0; half < RNC_ROWS; half += 4)
+        for (int i = 0; i < RNC_LANES; i += 2) {
+            float a[4][2];
+            for (int r = 0; r < 4; r++) a[r][0] = a[r][1] = bias[half + r];
+            for (int s = 0; s < count; s++) {
+                const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS + half, *b = terms[s].inputs + i;
+                for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+                    const float b0 = b[0], b1 = b[1];
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        a[r][0] += w[r] * b0;
+                        a[r][1] += w[r] * b1;
+                    }
+                }
+            }
+            for (int r = 0; r < 4; r++) {
+                out[(half + r) * RNC_LANES + i] = a[r][0];
+                out[(half + r) * RNC_LANES + i + 1] = a[r][1];
+            }
+        }
+}
+
 #else
 
 static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {

@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 
 class PageWriter:
-    """Writes a page to a binary stream: its frame, then each `picture`, then `finish`; one image is in memory at a time.
+    """Writes a page: its frame, then each `picture`, then `finish`; one image is in memory at a time.
 
     Args:
         out: Binary stream.

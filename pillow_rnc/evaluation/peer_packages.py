@@ -93,7 +93,8 @@ class Heic:
         """Return the image in a file, RGB."""
         import pillow_heif
 
-        return pillow_heif.open_heif(file).to_pillow().convert("RGB")
+        image: Image.Image = pillow_heif.open_heif(file).to_pillow().convert("RGB")
+        return image
 
     def library(self) -> str:
         """Return name and version of the library that does the work."""

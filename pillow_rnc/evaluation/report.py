@@ -74,7 +74,7 @@ def markdown(evaluation: Evaluation) -> str:
             f"Means over {count} image{'s' * (count != 1)}; whole files are counted, headers included.\n"
             "PSNR, MS-SSIM and SSIMULACRA2 on 8-bit RGB, PSNR-HVS on BT.601 luma; PSNR and PSNR-HVS in dB."
         ),
-        _mean_table(evaluation.curves()[evaluation.label]),
+        mean_table(evaluation.curves()[evaluation.label]),
     ]
     if evaluation.pictures[0].matched:
         parts += _matched_part(evaluation)
@@ -204,7 +204,8 @@ def point_record(point: Point) -> dict[str, float | None]:
     return {name: _finite(value) for name, value in point._asdict().items()}
 
 
-def _mean_table(curve: Sequence[Point]) -> str:
+def mean_table(curve: Sequence[Point]) -> str:
+    """Return rate and metrics of our curve as a Markdown table."""
     header = ["Iterations", "Bytes", "bpp", *(METRIC_LABELS[metric] for metric in METRICS)]
     rows = [
         [

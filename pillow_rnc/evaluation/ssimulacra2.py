@@ -53,7 +53,7 @@ def ssimulacra2(original: Pixels, picture: Pixels) -> float:
 def _compare(first: torch.Tensor, second: torch.Tensor) -> object:
     """Return the averages of the maps of one scale; images are ``[3, H, W]`` in positive XYB."""
     planes = torch.cat([first, second, first * first, second * second, first * second])
-    mean_1, mean_2, square_1, square_2, product = _blur(planes).split(3)
+    mean_1, mean_2, square_1, square_2, product = _blur(planes).reshape(5, *first.shape)
     # As in SSIM, but the luminance term is not divided by the means: XYB is perceptually uniform.
     luminance = 1 - (mean_1 - mean_2).square()
     structure = 2 * (product - mean_1 * mean_2) + package.kC2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
@@ -22,12 +22,13 @@ from pillow_rnc.plugin.decoding import decode_samples, iter_images
 from pillow_rnc.plugin.encoding import build_copy, encode_images
 from pillow_rnc.plugin.file_io import is_format, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
+from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
 from pillow_rnc.plugin.reduction import ReducedWhenDecoded, draft_factor, reduced_options
-from pillow_rnc.plugin.samples_file import SamplesFile
+from pillow_rnc.plugin.samples_file import open_samples
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from PIL._typing import StrOrBytesPath
 
     from pillow_rnc.container.records import FileHead, Unit
-
-FORMAT: Final = "RNC"
-EXTENSION: Final = ".rnc"
-MIME_TYPE: Final = "image/x-rnc"
 
 
 class RncImageFile(ReducedWhenDecoded):
@@ -137,7 +134,7 @@ class RncImageFile(ReducedWhenDecoded):
                 assert self._samples is not None
                 # Also when a fork interrupted this between any two steps.
                 self._release()
-                self.fp = SamplesFile(self._samples)
+                self.fp = open_samples(self._samples)
             pixels = super().load()
             self._samples = None
             return pixels
