@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.container import alpha, records, writer
+from pillow_rnc.container import alpha, writer
 from pillow_rnc.container.chunks import pack_chunk
 from pillow_rnc.container.records import (
     MAX_METADATA_BYTES,
@@ -19,6 +19,7 @@ from pillow_rnc.container.records import (
     Segment,
     pack_dpi,
 )
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy.tile_coder import TileEncoder, code_plane
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def generate_bytes(source: random.Random, weights: Weights) -> bytes:
     """Return a file as bytes, sometimes with unknown chunks that a reader must ignore."""
     data = writer.build(generate(source, weights))
     if source.random() < 0.3:
-        head_end = len(records.SIGNATURE) + 12 + 22
+        head_end = len(SIGNATURE) + 12 + 22
         chunk = pack_chunk(source.choice((b"abcd", b"abcD", b"zzZz")), source.randbytes(source.randrange(9)))
         data = data[:head_end] + chunk + data[head_end:]
     return data

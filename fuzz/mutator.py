@@ -18,7 +18,8 @@ from pillow_rnc.container.chunks import (
     pack_chunk,
     unpack_head,
 )
-from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding
+from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, UNIT_TYPE, Coding
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.container.validation import header_violations, raise_file_error
 from pillow_rnc.errors import RncError
 

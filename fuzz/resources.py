@@ -39,7 +39,8 @@ import pillow_rnc
 from pillow_rnc.codec import encoder
 from pillow_rnc.container import reader, writer
 from pillow_rnc.container.chunks import CHUNK_PREFIX, pack_chunk, pack_head
-from pillow_rnc.container.records import HEAD_TYPE, SIGNATURE, UNIT_TYPE, Coding, Header, RncFile
+from pillow_rnc.container.records import HEAD_TYPE, UNIT_TYPE, Coding, Header, RncFile
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.errors import RncError, RncFileError
 
 if TYPE_CHECKING:

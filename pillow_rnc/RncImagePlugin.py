@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pillow_rnc.plugin.handlers import register
 from pillow_rnc.plugin.image_file import RncImageFile
-from pillow_rnc.plugin.registration import register
 
 __all__ = ["RncImageFile", "register"]
 

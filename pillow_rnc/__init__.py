@@ -1,9 +1,13 @@
 """Pillow plugin for `.rnc`, a learned progressive image format.
 
-`import pillow_rnc` registers the format with `Image.open` and `Image.save`; it loads neither torch nor numpy.
+`import pillow_rnc` registers the format with `Image.open` and `Image.save`. What encodes and decodes, and most names
+of the package, are imported when they are first used.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pillow_rnc.plugin.command_start  # noqa: F401 -- before all others
 from pillow_rnc.errors import (
@@ -19,13 +23,18 @@ from pillow_rnc.errors import (
     WeightsError,
     WorkLimitError,
 )
-from pillow_rnc.plugin.batch import decode_batch, encode_batch
-from pillow_rnc.plugin.files import FileInfo, info, truncate, verify
-from pillow_rnc.plugin.model_registry import ModelInfo, models, register_model  # `models` hides the sub-package
-from pillow_rnc.plugin.opening import open_image as open  # noqa: A004 -- read as pillow_rnc.open
-from pillow_rnc.plugin.progressive import Progressive, progressive
-from pillow_rnc.plugin.registration import register_rnc_opener, use_options
-from pillow_rnc.RncImagePlugin import RncImageFile
+from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.plugin.handlers import register
+from pillow_rnc.plugin.model_registry import models, register_model  # `models` hides the sub-package
+
+if TYPE_CHECKING:
+    from pillow_rnc.plugin.batch import decode_batch, encode_batch
+    from pillow_rnc.plugin.files import FileInfo, info, truncate, verify
+    from pillow_rnc.plugin.image_file import RncImageFile
+    from pillow_rnc.plugin.model_info import ModelInfo
+    from pillow_rnc.plugin.opening import open_image as open  # noqa: A004 -- read as pillow_rnc.open
+    from pillow_rnc.plugin.progressive import Progressive, progressive
+    from pillow_rnc.plugin.registration import register_rnc_opener, use_options
 
 __version__ = "0.1.0"
 
@@ -58,3 +67,38 @@ __all__ = [
     "use_options",
     "verify",
 ]
+
+_IMPORTED_LATER = {
+    "FileInfo": "files",
+    "ModelInfo": "model_info",
+    "Progressive": "progressive",
+    "RncImageFile": "image_file",
+    "decode_batch": "batch",
+    "encode_batch": "batch",
+    "info": "files",
+    "open": "opening",
+    "progressive": "progressive",
+    "register_rnc_opener": "registration",
+    "truncate": "files",
+    "use_options": "registration",
+    "verify": "files",
+}
+"""Names that are imported when they are first asked for, and the modules of `pillow_rnc.plugin` that have them."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a name."""
+    if name not in _IMPORTED_LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with importing:
+        module = import_module(f"pillow_rnc.plugin.{_IMPORTED_LATER[name]}")
+    value: object = getattr(module, "open_image" if name == "open" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+register()

@@ -59,7 +59,7 @@ def test_light_work_loads_no_heavy_library(action: str, small_file: Path) -> Non
     script = (
         f"import sys; path = {str(small_file)!r}\n"
         f"import pillow_rnc; from PIL import Image\n{action}\n"
-        "heavy = {'torch', 'numpy', 'construct', 'constriction', 'safetensors'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'construct', 'constriction', 'cffi'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
@@ -69,6 +69,44 @@ def test_light_work_loads_no_heavy_library(action: str, small_file: Path) -> Non
 
     assert result.stderr == ""
     assert result.returncode == 0
+
+
+def test_importing_the_package_loads_a_handful_of_modules() -> None:
+    """What takes time is imported with the first file; see `benchmarks.import_time`."""
+    script = "import sys, PIL.Image\nbefore = set(sys.modules)\nimport pillow_rnc\nprint(*set(sys.modules) - before)"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+
+    assert {name for name in loaded if name.startswith("pillow_rnc.")} <= {
+        "pillow_rnc.container",
+        "pillow_rnc.container.signature",
+        "pillow_rnc.errors",
+        "pillow_rnc.models",
+        "pillow_rnc.models.fork_safety",
+        "pillow_rnc.plugin",
+        "pillow_rnc.plugin.command_start",
+        "pillow_rnc.plugin.format_names",
+        "pillow_rnc.plugin.handlers",
+        "pillow_rnc.plugin.model_registry",
+    }
+    assert not loaded & {"dataclasses", "hashlib", "inspect", "json", "pathlib", "tempfile", "urllib", "PIL.ImageFile"}
+
+
+def test_every_public_name_is_found_when_it_is_asked_for() -> None:
+    assert set(pillow_rnc.__all__) <= set(dir(pillow_rnc))
+    for name in pillow_rnc.__all__:
+        assert getattr(pillow_rnc, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = pillow_rnc.no_such_name
+
+
+def test_the_function_models_hides_the_sub_package() -> None:
+    script = "import pillow_rnc.models.weights, pillow_rnc\nprint(pillow_rnc.models()[0].name)"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == pillow_rnc.models()[0].name
 
 
 def test_copying_a_stream_loads_no_torch(small_file: Path) -> None:

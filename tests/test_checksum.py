@@ -13,7 +13,8 @@ from strategies import files
 
 from pillow_rnc.container import chunks, reader, writer
 from pillow_rnc.container.checksum import RunningCrc, crc32_combine
-from pillow_rnc.container.records import SIGNATURE, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.errors import CorruptError
 
 ALPHA = b"\0" + zlib.compress(bytes(128 * 64))

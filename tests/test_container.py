@@ -18,6 +18,7 @@ from strategies import SMALL_FILE_BYTES, corruptions, files, headers
 
 from pillow_rnc.container import chunks, reader, records, schema, writer
 from pillow_rnc.container.records import METADATA_TYPES, STOPPED_SEGMENT, Coding, Header, RncFile, Segment
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.container.validation import unit_violations
 from pillow_rnc.errors import (
     CorruptError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEADER = Header(20, 17, "RGBA", 3, 3, 16, 64, 16, b"model-id")
-HEAD_AT = len(records.SIGNATURE)
+HEAD_AT = len(SIGNATURE)
 HEAD_END = HEAD_AT + 12 + chunks.HEAD_FIELDS.size
 
 
@@ -80,7 +81,7 @@ def unit(*entries: tuple[int, int, int, int], payloads: bytes = b"") -> bytes:
 def small_with(*, after_head: bytes = b"", header: bytes = b"", units: bytes | None = None, end: bytes = b"") -> bytes:
     """A valid file of three raw iterations but for the parts given."""
     valid = writer.build(RncFile(HEADER, units=((raw(b"\xa5\xf0"),),) * 3))
-    return records.SIGNATURE + (header or head()) + after_head + (valid[HEAD_END:] if units is None else units) + end
+    return SIGNATURE + (header or head()) + after_head + (valid[HEAD_END:] if units is None else units) + end
 
 
 class RecordingFile(io.BytesIO):
@@ -263,7 +264,7 @@ def test_damage_is_a_file_error_and_nothing_else(file: RncFile, data: st.DataObj
 @given(st.binary(max_size=200), st.booleans(), st.booleans())
 def test_any_bytes_are_a_file_error_and_nothing_else(data: bytes, has_signature: bool, tolerant: bool) -> None:
     if has_signature:
-        data = records.SIGNATURE + data
+        data = SIGNATURE + data
 
     with pytest.raises(RncFileError):
         reader.parse(data, allow_truncated=tolerant)
@@ -271,7 +272,7 @@ def test_any_bytes_are_a_file_error_and_nothing_else(data: bytes, has_signature:
 
 @given(st.binary(min_size=22, max_size=22), st.lists(st.binary(max_size=60), max_size=3))
 def test_absurd_contents_with_correct_checksums_are_a_file_error(value: bytes, units: list[bytes]) -> None:
-    data = records.SIGNATURE + chunk(b"HEAD", b"\x01" + value[1:]) + b"".join(chunk(b"ITER", part) for part in units)
+    data = SIGNATURE + chunk(b"HEAD", b"\x01" + value[1:]) + b"".join(chunk(b"ITER", part) for part in units)
 
     with pytest.raises(RncFileError):
         reader.parse(data)
@@ -720,7 +721,7 @@ def test_construct_shows_its_errors_to_no_one() -> None:
 
 
 def test_a_header_that_promises_the_largest_image_costs_no_memory() -> None:
-    data = records.SIGNATURE + head(width=65_535, height=65_535, tile_size=64, overlap=32, iterations=16)
+    data = SIGNATURE + head(width=65_535, height=65_535, tile_size=64, overlap=32, iterations=16)
     data += struct.pack("<4sI", b"ITER", 2**32 - 1)
     file_head = reader.read_head(io.BytesIO(data))
     tracemalloc.start()
@@ -741,9 +742,9 @@ def test_a_segment_table_longer_than_the_file_is_not_looped_over() -> None:
     table_bytes = 13 * 2047**2
 
     with pytest.raises(CorruptError, match="segment table"):
-        reader.parse(records.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes - 1))
+        reader.parse(SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes - 1))
     with pytest.raises(TruncatedError):
-        reader.parse(records.SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes) + bytes(1000))
+        reader.parse(SIGNATURE + header + struct.pack("<4sI", b"ITER", table_bytes) + bytes(1000))
 
 
 @pytest.mark.parametrize("dpi", [(72, 72), (300.5, 0.25), (71.9836, 118.11), (1 / 65536, 65535)])
@@ -762,7 +763,7 @@ def test_reading_verifying_and_truncating_load_no_other_library() -> None:
         "import sys, io; from pillow_rnc.container import reader as c, writer as w; "
         "data = sys.stdin.buffer.read(); c.verify(data);"
         "w.truncate(data, 2); c.parse(data); fp = io.BytesIO(data); c.unit_sizes(fp, c.read_head(fp));"
-        "print({'numpy', 'torch', 'construct', 'constriction'} & set(sys.modules))"
+        "print({'numpy', 'torch', 'construct'} & set(sys.modules))"
     )
 
     printed = subprocess.run(

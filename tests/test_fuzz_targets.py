@@ -28,7 +28,7 @@ import pillow_rnc
 from pillow_rnc.container import reader, writer
 from pillow_rnc.container.checksum import RunningCrc
 from pillow_rnc.container.chunks import pack_chunk, pack_head
-from pillow_rnc.container.records import SIGNATURE
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy import tile_coder
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncFileError
@@ -205,7 +205,7 @@ def test_no_flipped_bit_and_no_truncation_is_silent(files: list[bytes]) -> None:
         assert damage.truncate_everywhere(data)["TruncatedError"] >= len(data) - len(SIGNATURE) - 1
 
 
-@pytest.mark.parametrize("name", ["light-associative", "light-residual-gru", "paper-lstm"])
+@pytest.mark.parametrize("name", ["light-associative", "light-residual-gru", "block-gru", "paper-lstm"])
 def test_no_damage_of_a_recurrent_file_is_silent(name: str) -> None:
     vectors = Path(__file__).parents[1] / "spec" / "vectors"
     register(vectors / f"{name}.safetensors")

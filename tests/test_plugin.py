@@ -35,7 +35,8 @@ from pillow_rnc import (
     UnsupportedError,
 )
 from pillow_rnc.codec.execution import ExecutionOptions
-from pillow_rnc.container import reader, records, writer
+from pillow_rnc.container import reader, writer
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.models import weights
 from pillow_rnc.plugin import rate_control
 
@@ -209,7 +210,7 @@ def test_paths_file_objects_and_streams_that_cannot_seek_are_read(tmp_path: Path
         assert not fp.closed
     out = Pipe()
     Image.fromarray(expected).save(out, "RNC")  # type: ignore[arg-type]
-    assert out.written.startswith(records.SIGNATURE)
+    assert out.written.startswith(SIGNATURE)
 
 
 def test_a_file_that_we_opened_is_closed_after_loading(tmp_path: Path) -> None:
@@ -318,14 +319,14 @@ def test_other_files_are_left_to_other_plugins() -> None:
 
 def test_every_cut_is_an_error_that_counts_the_iterations() -> None:
     data = saved(picture(size=(9, 9)), iterations=2)
-    for length in range(len(records.SIGNATURE), len(data)):
+    for length in range(len(SIGNATURE), len(data)):
         with pytest.raises(TruncatedError, match=r"truncated \((no header|[01] of 2 iterations)\)"):
             Image.open(io.BytesIO(data[:length])).load()
 
 
 def test_a_version_of_the_future_is_told_by_every_way_of_opening() -> None:
     data = bytearray(saved(picture()))
-    head = len(records.SIGNATURE)
+    head = len(SIGNATURE)
     length = int.from_bytes(data[head + 4 : head + 8], "little")
     data[head + 8] += 1
     end = head + 8 + length

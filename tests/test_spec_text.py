@@ -19,6 +19,7 @@ import reference_operations
 from pillow_rnc.container import reader, records, schema, validation, writer
 from pillow_rnc.container.chunks import HEAD_FIELDS
 from pillow_rnc.container.records import Coding, Header, RncFile, Segment
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy import tables
 from pillow_rnc.entropy.schedule import NO_LEVEL
 from pillow_rnc.models import basis
@@ -110,7 +111,7 @@ def test_the_density_table_is_the_schema() -> None:
 
 
 def test_the_signature_is_the_one_in_the_text() -> None:
-    assert records.SIGNATURE.hex(" ") in section("Signature")
+    assert SIGNATURE.hex(" ") in section("Signature")
 
 
 def test_the_check_value_of_the_crc_is_right() -> None:

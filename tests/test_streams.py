@@ -18,7 +18,7 @@ from PIL import ContainerIO, Image
 
 import pillow_rnc
 from pillow_rnc import CorruptError, RncOptionError, RncWarning, TruncatedError
-from pillow_rnc.plugin import registration
+from pillow_rnc.plugin import saving
 from pillow_rnc.plugin.file_io import rewound, write_stream
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _interrupt(*_arguments: object) -> None:
 
 
 def test_an_interrupted_save_leaves_no_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "encode_images", _interrupt)
+    monkeypatch.setattr(saving, "encode_images", _interrupt)
     im = Image.new("RGB", (8, 8))
     for path in (tmp_path / "new.rnc", str(tmp_path / "text.rnc"), os.fsencode(tmp_path / "bytes.rnc")):
         with pytest.raises(KeyboardInterrupt):

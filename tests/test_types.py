@@ -25,7 +25,7 @@ pillow_rnc.no_such_name
 CONFIGURATION = """
 [mypy]
 strict = true
-[mypy-torch.*,numpy.*,construct.*,constriction.*,safetensors.*]
+[mypy-torch.*,numpy.*,construct.*]
 # Not part of what users of the public names see, and slow to read.
 follow_imports = skip
 ignore_missing_imports = true

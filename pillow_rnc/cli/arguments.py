@@ -9,7 +9,7 @@ from pillow_rnc.cli import commands
 from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions
 from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.plugin.image_file import EXTENSION
+from pillow_rnc.plugin.format_names import EXTENSION
 
 if TYPE_CHECKING:
     import argparse

@@ -19,7 +19,7 @@ from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination, write_outp
 from pillow_rnc.cli.storage import kind_of_special_file
 from pillow_rnc.errors import RncFileError, RncOptionError
 from pillow_rnc.plugin import files
-from pillow_rnc.plugin.image_file import EXTENSION
+from pillow_rnc.plugin.format_names import EXTENSION
 
 if TYPE_CHECKING:
     from pathlib import Path

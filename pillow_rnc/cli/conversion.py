@@ -17,7 +17,7 @@ from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models import weights
 from pillow_rnc.plugin import files
 from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
-from pillow_rnc.plugin.image_file import EXTENSION, FORMAT
+from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.opening import open_image
 from pillow_rnc.plugin.options import SaveOptions
 from pillow_rnc.plugin.progressive import progressive

@@ -16,13 +16,14 @@ from pillow_rnc.cli import autoload
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncError, WeightsError
 from pillow_rnc.models import weights
-from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, RncImageFile
+from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
+from pillow_rnc.plugin.handlers import open_file
 from pillow_rnc.plugin.opening import open_image
 
 if TYPE_CHECKING:
     from pillow_rnc.cli.reporting import Record
 
-_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "cffi", "constriction", "construct", "safetensors", "threadpoolctl")
+_LIBRARIES = ("pillow-rnc", "pillow", "numpy", "cffi", "construct", "threadpoolctl")
 _OPTIONAL_LIBRARIES = ("torch",)
 _IMAGE_SIZE = (96, 64)
 
@@ -62,7 +63,7 @@ def _versions(problems: list[str]) -> dict[str, str | None]:
 
 
 def _is_registered(problems: list[str]) -> bool:
-    opens = FORMAT in Image.OPEN and Image.OPEN[FORMAT][0] is RncImageFile
+    opens = FORMAT in Image.OPEN and Image.OPEN[FORMAT][0] is open_file
     registered = opens and FORMAT in Image.SAVE and Image.EXTENSION.get(EXTENSION) == FORMAT
     if not registered:
         problems.append(f"another plugin has taken {FORMAT} or {EXTENSION} in Pillow")

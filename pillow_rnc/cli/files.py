@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pillow_rnc.cli.file_warnings import collected_warnings
-from pillow_rnc.cli.reporting import FILE_ERRORS, error_record, open_bar
+from pillow_rnc.cli.progress_bar import open_bar
+from pillow_rnc.cli.reporting import FILE_ERRORS, error_record
 from pillow_rnc.cli.stopping import Stopped
 from pillow_rnc.errors import RncOptionError
 

@@ -18,13 +18,14 @@ from PIL import Image
 
 from pillow_rnc.cli.conversion import DecodeOptions
 from pillow_rnc.cli.manifest import Line, Manifest, failure
-from pillow_rnc.cli.reporting import error_record, open_bar
+from pillow_rnc.cli.progress_bar import open_bar
+from pillow_rnc.cli.reporting import error_record
 from pillow_rnc.cli.storage import Folder, UrlFolder, find_folder
 from pillow_rnc.cli.tasks import ImageTask, Result, execute
 from pillow_rnc.cli.workers import open_workers
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.file_io import name_key
-from pillow_rnc.plugin.image_file import EXTENSION
+from pillow_rnc.plugin.format_names import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pillow_rnc.plugin.image_file import FORMAT
+from pillow_rnc.plugin.format_names import FORMAT
 from pillow_rnc.plugin.notices import warn
 
 if TYPE_CHECKING:

@@ -1,24 +1,17 @@
-"""What commands report: records, errors as records, their output on the terminal, and the progress bar."""
+"""What commands report: records, errors as records, and their output on the terminal."""
 
 from __future__ import annotations
 
 import json
-import os
 import struct
-import sys
 import zlib
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
 from pillow_rnc.cli.option_names import in_terms_of_command_line
 from pillow_rnc.cli.streams import print_error, print_out
 from pillow_rnc.errors import RncError
-from pillow_rnc.plugin.file_io import unfinished
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Record = dict[str, Any]
 """What was done with one file, by name; an error has "error" and "error_type", and "warnings" is a list of texts."""
@@ -105,64 +98,6 @@ class Reporter:
                 # The outputs are what the user wants most, so the work goes on; the exit status tells.
                 self.failed = True
                 print_error(f"rnc: standard output: {error.strerror or error}")
-
-
-class Bar(Protocol):
-    """A progress bar over files."""
-
-    def clear(self) -> object:
-        """Remove the bar from the terminal, so that something can be printed."""
-
-    def update(self) -> object:
-        """Count one file and show the bar."""
-
-
-class _NoBar:
-    """A bar that is never shown."""
-
-    def clear(self) -> None:
-        """Do nothing."""
-
-    update = close = clear
-
-
-class _TerminalBar:
-    """A bar of tqdm, which a terminal that has gone away does not disturb."""
-
-    def __init__(self, total: int) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=total, unit="file", leave=False, file=sys.stderr)
-
-    def clear(self) -> None:
-        with suppress(OSError):
-            self._bar.clear()
-
-    def update(self) -> None:
-        with suppress(OSError):
-            self._bar.update()
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._bar.close()
-
-
-@contextmanager
-def open_bar(total: int, *, quiet: bool) -> Iterator[Bar]:
-    """Provide a progress bar, which is visible if standard error is a terminal and there are several files."""
-    if quiet or total == 1 or not sys.stderr.isatty():
-        yield _NoBar()
-        return
-    bar = _TerminalBar(total)
-    try:
-        with unfinished(_clear_line):
-            yield bar
-    finally:
-        bar.close()
-
-
-def _clear_line() -> None:
-    os.write(2, b"\r\x1b[K")
 
 
 def _readable(value: object) -> str:

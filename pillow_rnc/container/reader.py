@@ -28,13 +28,13 @@ from pillow_rnc.container.records import (
     MAX_METADATA_TOTAL_BYTES,
     MAX_OPTIONAL_CHUNKS,
     METADATA_TYPES,
-    SIGNATURE,
     UNIT_TYPE,
     FileHead,
     Header,
     RncFile,
     Unit,
 )
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.container.validation import (
     alpha_violations,
     max_alpha_bytes,

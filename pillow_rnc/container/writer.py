@@ -19,7 +19,8 @@ from pillow_rnc.container.chunks import (
     stored_codes_crcs,
 )
 from pillow_rnc.container.reader import CHUNK_ORDER, read_head, read_units, unit_sizes
-from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, SIGNATURE, UNIT_TYPE, RncFile
+from pillow_rnc.container.records import ALPHA_TYPE, HEAD_TYPE, METADATA_TYPES, UNIT_TYPE, RncFile
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.container.validation import (
     alpha_violations,
     header_violations,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imageio.config import FileExtension, known_extensions
 
-from pillow_rnc.plugin.image_file import EXTENSION
-from pillow_rnc.plugin.registration import register
+from pillow_rnc.plugin.format_names import EXTENSION
+from pillow_rnc.plugin.handlers import register
 
 
 def register_extension() -> None:

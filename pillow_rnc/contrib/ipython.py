@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from pillow_rnc.plugin.registration import register
+from pillow_rnc.plugin.handlers import register
 
 
 def load_ipython_extension(_shell: object) -> None:

@@ -14,9 +14,9 @@ from willow.image import INITIAL_IMAGE_CLASSES, ImageFile
 from willow.plugins.pillow import PillowImage
 from willow.registry import registry
 
-from pillow_rnc.container.records import SIGNATURE
-from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, MIME_TYPE
-from pillow_rnc.plugin.registration import register
+from pillow_rnc.container.signature import SIGNATURE
+from pillow_rnc.plugin.format_names import EXTENSION, FORMAT, MIME_TYPE
+from pillow_rnc.plugin.handlers import register
 
 _NAME = EXTENSION.removeprefix(".")
 

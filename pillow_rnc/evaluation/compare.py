@@ -21,7 +21,8 @@ import pillow_rnc
 from pillow_rnc.evaluation.browser_decoder import can_decode
 from pillow_rnc.evaluation.curves import METRICS
 from pillow_rnc.evaluation.page import MAX_PAGE_BYTES, OURS, PageWriter, Record, source_record
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS, is_available
 from pillow_rnc.evaluation.photographs import load_photograph, plain
 from pillow_rnc.evaluation.rate_distortion import RncCodec, point_of
 from pillow_rnc.evaluation.report import DIGITS, METRIC_LABELS, point_record

@@ -262,7 +262,7 @@ function drawPlot() {
     plot.append(svg("text", { x: x(bpp), y: box.bottom + 16, "text-anchor": "middle" }, bpp));
   }
   plot.append(svg("text", { x: (box.left + box.right) / 2, y: box.bottom + 34, "text-anchor": "middle" },
-    `bits per pixel (${about.metrics[metric].label}${metric === "ms_ssim" ? "" : " in dB"} over the rate)`));
+    `bits per pixel (${about.metrics[metric].label}${["psnr", "psnr_hvs"].includes(metric) ? " in dB" : ""} over the rate)`));
   const clip = svg("clipPath", { id: "inside" });
   clip.append(svg("rect", { x: box.left, y: 0, width: box.right - box.left + 6, height: box.bottom }));
   plot.append(clip);

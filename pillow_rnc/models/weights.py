@@ -19,6 +19,8 @@ from pillow_rnc.models.config import config_from_json
 from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
 
     from pillow_rnc.container.records import Header
@@ -66,7 +68,7 @@ _registered: dict[bytes, Release] = {}
 _lock = ForkLock()
 
 
-def register(path: Path | str) -> Release:
+def register(path: str | os.PathLike[str]) -> Release:
     """Make a weights file known to this process, under its file name without suffix.
 
     Raises:
@@ -75,6 +77,7 @@ def register(path: Path | str) -> Release:
     path = Path(path)
     release = Release(path.stem, path, hashlib.sha256(_read(path)).hexdigest())
     with _lock:
+        _registered.pop(release.model_id, None)  # last again: a dict keeps the place of a key that it has
         _registered[release.model_id] = release
     return release
 
@@ -152,10 +155,9 @@ def weights_for(header: Header) -> Weights:
 def _load(release: Release) -> Weights:
     with importing:
         import numpy as np
-        from safetensors import SafetensorError
-        from safetensors.numpy import load as load_tensors
 
         from pillow_rnc.entropy.model import EntropyModel
+        from pillow_rnc.models.tensor_file import read_tensor_file
 
     data = _read(release.path)
     digest = hashlib.sha256(data).hexdigest()
@@ -163,12 +165,10 @@ def _load(release: Release) -> Weights:
         msg = f"{release.path}: SHA-256 {digest}, expected {release.sha256}"
         raise WeightsError(msg)
     try:
-        tensors = load_tensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError) as error:
-        msg = f"{release.path}: not a safetensors file: {error}"
+        tensors, metadata = read_tensor_file(data)
+    except ValueError as error:
+        msg = f"{release.path}: not a weights file: {error}"
         raise WeightsError(msg) from error
-    metadata = header.get("__metadata__", {})
     if "config" not in metadata:
         msg = f"{release.path}: holds no model configuration"
         raise WeightsError(msg)

@@ -1,9 +1,10 @@
-"""`pillow_rnc.models` and `pillow_rnc.register_model`: which models ``save`` can use, and how to add one."""
+"""`pillow_rnc.models` and `pillow_rnc.register_model`: which models ``save`` can use, and how to add one.
+
+This module is imported with the package, so that its function `models` takes the place of the sub-package of that name.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pillow_rnc.models.fork_safety import importing
@@ -12,23 +13,7 @@ if TYPE_CHECKING:
     import os
 
     from pillow_rnc.models.weights import Release
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Description of a model, returned by `models`.
-
-    Attributes:
-        name: Name, as for ``save(model=...)``.
-        model_id: Id in 16 hexadecimal digits, by which files refer to their model; as in `FileInfo`.
-        date: Date of release, such as "2026-11-23"; None if unknown.
-        is_default: Whether ``save`` uses this model unless another is named.
-    """
-
-    name: str
-    model_id: str
-    date: str | None
-    is_default: bool
+    from pillow_rnc.plugin.model_info import ModelInfo
 
 
 def models() -> list[ModelInfo]:
@@ -58,9 +43,12 @@ def register_model(path: str | os.PathLike[str]) -> ModelInfo:
     with importing:
         from pillow_rnc.models import weights
 
-    release = weights.register(Path(path))
+    release = weights.register(path)
     return _described(release, is_default=release == weights.releases()[0])
 
 
 def _described(release: Release, *, is_default: bool) -> ModelInfo:
+    with importing:
+        from pillow_rnc.plugin.model_info import ModelInfo
+
     return ModelInfo(release.name, release.model_id.hex(), release.date, is_default)

@@ -6,34 +6,16 @@ Importing `pillow_rnc` registers the format already; an explicit call is one tha
 from __future__ import annotations
 
 import mimetypes as mimetypes_of_python
-import os
-from contextlib import contextmanager, suppress
-from io import BufferedRandom
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from pillow_rnc.container.records import SIGNATURE
-from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.defaults import Defaults, current_defaults, set_for_block, set_for_process
-from pillow_rnc.plugin.encoding import encode_images
-from pillow_rnc.plugin.file_io import write_stream
-from pillow_rnc.plugin.image_file import EXTENSION, FORMAT, MIME_TYPE, RncImageFile
+from pillow_rnc.plugin.format_names import EXTENSION, MIME_TYPE
+from pillow_rnc.plugin.handlers import register
 from pillow_rnc.plugin.validation import validated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import IO
-
-
-def register() -> None:
-    """Register the format with Pillow; calling it again changes nothing."""
-    Image.register_open(FORMAT, RncImageFile, _accept)
-    Image.register_save(FORMAT, _save)
-    Image.register_save_all(FORMAT, _save_all)
-    Image.register_extension(FORMAT, EXTENSION)
-    Image.register_mime(FORMAT, MIME_TYPE)
 
 
 def register_rnc_opener(
@@ -109,36 +91,3 @@ def use_options(
     )
     with set_for_block(current_defaults().changed(options)):
         yield
-
-
-def _accept(prefix: bytes) -> bool:
-    return prefix.startswith(SIGNATURE)
-
-
-def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    try:
-        data = encode_images([im], im.encoderinfo)[0]
-    except BaseException as error:
-        if not isinstance(error, Exception):  # such as KeyboardInterrupt
-            _remove_empty(fp, filename)
-        raise
-    # In one call, so that an error leaves nothing behind in the stream.
-    write_stream(fp, data)
-
-
-def _remove_empty(fp: IO[bytes], filename: str | bytes) -> None:
-    """Remove the file that Pillow has opened for a save, and emptied; it does so itself after errors only."""
-    # Pillow opens for reading and writing; a file that the program has opened is usually another kind of object.
-    if type(fp) is BufferedRandom and fp.name == filename:
-        target = Path(os.fsdecode(filename))
-        with suppress(OSError):
-            if target.is_file() and not target.is_symlink() and target.stat().st_size == 0:
-                fp.close()
-                target.unlink()
-
-
-def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    frames = getattr(im, "n_frames", 1) + len(list(im.encoderinfo.get("append_images") or ()))
-    if frames > 1:
-        raise RncOptionError(f"save_all of {frames} frames is not possible, RNC holds one")
-    _save(im, fp, filename)
