@@ -47,13 +47,13 @@ def test_threads_that_do_everything_at_once_get_what_one_gets(tmp_path: Path) ->
     shared = {count: Image.open(io.BytesIO(data)) for count, data in expected.items()}
 
     def work(number: int) -> None:
-        count = 1 + number % 2
+        count, own = 1 + number % 2, image.copy()  # Pillow keeps the options of a save in the image
         start.wait()
         for turn in range(_ROUNDS):
             assert pillow_rnc.register_model(path) == model
             with pillow_rnc.use_options(iterations=count):
                 fp = io.BytesIO()
-                image.save(fp, "RNC", model=model.model_id)
+                own.save(fp, "RNC", model=model.model_id)
             assert fp.getvalue() == expected[count]
             assert Image.open(fp).tobytes() == pixels[count]
             assert shared[count].tobytes() == pixels[count]
