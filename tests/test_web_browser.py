@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import json
+import select
+import socket
+import subprocess
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from icc_profiles import ADOBE_RGB, DISPLAY_P3, converted
 from PIL import Image
 
 import pillow_rnc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Page
 
@@ -27,11 +32,10 @@ pytestmark = pytest.mark.browser
 WEB = Path(__file__).resolve().parents[1] / "web"
 WEIGHTS = WEB.parent / "weights"
 ITERATIONS = 6
-PARTS = 24
 _PAGE = "<!doctype html><meta charset=utf-8><script type=module src=/src/index.js></script><body>"
 _LOG = """
 window.log = [];
-for (const kind of ["progress", "load", "error"])
+for (const kind of ["progress", "load", "error", "warning"])
   document.addEventListener(kind, (e) => e.target.localName === "rnc-image" &&
     window.log.push({...e.detail, fault: e.detail?.kind, kind,
       png: e.target.shadowRoot.querySelector("canvas").toDataURL()}), true);
@@ -48,12 +52,14 @@ def picture() -> Image.Image:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves the folder web/ and the weights, and .rnc files in parts with pauses between them."""
+    """Serves the folder web/ and the weights, and of .rnc files as many bytes as the test allows by now."""
 
     files: dict[str, bytes]
-    pause: float
+    limit: int
     asked: list[str]
     sent: dict[str, int]
+    closed: set[str]
+    """Addresses whose connection the browser closed before the end."""
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
@@ -65,23 +71,28 @@ class Handler(SimpleHTTPRequestHandler):
         elif path.endswith(".html"):
             self._answer(self.files[path], "text/html")
         elif path in self.files:
-            self._answer(self.files[path], "image/x-rnc", self.pause)
+            self._answer(self.files[path], "image/x-rnc", is_limited=True)
         else:
             super().do_GET()
 
-    def _answer(self, data: bytes, kind: str, pause: float = 0) -> None:
+    def _answer(self, data: bytes, kind: str, *, is_limited: bool = False) -> None:
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        step = -(-len(data) // PARTS) if pause else len(data)
-        for start in range(0, len(data), step):
+        start = 0
+        while start < len(data):
+            end = min(len(data), self.limit) if is_limited else len(data)
             try:
-                self.wfile.write(data[start : start + step])
+                self.wfile.write(data[start:end])
+                ready, _, _ = select.select([self.connection], [], [], 0.05 if start == end else 0)
+                is_closed = bool(ready) and not self.connection.recv(1, socket.MSG_PEEK)
             except (BrokenPipeError, ConnectionResetError):
+                is_closed = True
+            self.sent[self.path] = start = end
+            if is_closed:
+                self.closed.add(self.path)
                 return
-            self.sent[self.path] = min(start + step, len(data))
-            time.sleep(pause)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -92,7 +103,9 @@ def site() -> Iterator[tuple[str, type[Handler]]]:
     out = io.BytesIO()
     picture().save(out, "RNC", iterations=ITERATIONS)
     handler = type(
-        "SiteHandler", (Handler,), {"files": {"/x.rnc": out.getvalue()}, "pause": 0.0, "asked": [], "sent": {}}
+        "SiteHandler",
+        (Handler,),
+        {"files": {"/x.rnc": out.getvalue()}, "limit": 1 << 30, "asked": [], "sent": {}, "closed": set()},
     )
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=WEB))
     thread = threading.Thread(target=server.serve_forever)
@@ -127,21 +140,38 @@ def show(page: Page, site: tuple[str, type[Handler]], body: str) -> None:
 
 
 def finished(page: Page, count: int = 1) -> list[dict[str, Any]]:
-    page.wait_for_function(f"log.filter((one) => one.kind !== 'progress').length >= {count}")
+    page.wait_for_function(f"log.filter((one) => ['load', 'error'].includes(one.kind)).length >= {count}")
     events: list[dict[str, Any]] = page.evaluate("log")
     return events
 
 
+def wait_until(done: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within a minute")
+
+
+def bytes_of(file: bytes, iterations: int) -> int:
+    """Return how many bytes of a file hold so many iterations."""
+    info = pillow_rnc.info(io.BytesIO(file))
+    return info["bytes_before_iterations"] + sum(info["bytes_per_iteration"][:iterations])
+
+
 def test_a_slow_connection_shows_ever_better_pictures(page: Page, site: tuple[str, type[Handler]]) -> None:
-    site[1].pause = 0.2
+    site[1].limit = 1
     show(page, site, '<rnc-image src="/x.rnc" alt="waves" width="480"></rnc-image>')
+    for count in range(1, ITERATIONS + 1):
+        site[1].limit = bytes_of(site[1].files["/x.rnc"], count)
+        page.wait_for_function(f"log.length >= {count}")
     events = finished(page)
 
     assert events[-1]["kind"] == "load"
     steps = [one for one in events if one["kind"] == "progress"]
+    assert [one["iterations"] for one in steps] == list(range(1, ITERATIONS + 1))
     original = np.asarray(picture()).astype(int)
     errors = [float(((pixels(one["png"])[..., :3] - original) ** 2).mean()) for one in steps]
-    assert len(steps) >= 4
     assert errors == sorted(errors, reverse=True)
     assert len(set(errors)) == len(errors)
     assert steps[0]["bytes"] < steps[-1]["bytes"]
@@ -151,12 +181,72 @@ def test_a_slow_connection_shows_ever_better_pictures(page: Page, site: tuple[st
     assert page.get_by_role("img", name="waves").is_visible()
 
 
-def test_iterations_end_the_transfer(page: Page, site: tuple[str, type[Handler]]) -> None:
-    site[1].pause = 0.2
-    show(page, site, '<rnc-image src="/x.rnc" iterations="2"></rnc-image>')
-    assert finished(page)[-1]["iterations"] == 2
-    time.sleep(1)
-    assert site[1].sent["/x.rnc"] < len(site[1].files["/x.rnc"])
+@pytest.mark.parametrize(
+    ("attributes", "saves_data", "shown"),
+    [('iterations="2"', False, 2), ("", True, 4), ('iterations="5"', True, 5)],
+)
+def test_what_is_not_wanted_is_not_fetched(
+    page: Page, site: tuple[str, type[Handler]], attributes: str, saves_data: bool, shown: int
+) -> None:
+    out = io.BytesIO()
+    picture().save(out, "RNC", iterations=12)
+    file = site[1].files["/x.rnc"] = out.getvalue()
+    site[1].limit = bytes_of(file, shown)
+    value = "true" if saves_data else "false"
+    page.add_init_script(
+        f"Object.defineProperty(Navigator.prototype, 'connection', {{get: () => ({{saveData: {value}}})}})"
+    )
+    show(page, site, f'<rnc-image src="/x.rnc" {attributes}></rnc-image>')
+    events = finished(page)
+
+    assert events[-1]["iterations"] == shown
+    progress = [one for one in events if one["kind"] == "progress"]
+    assert progress[-1]["of"] == shown
+    assert progress[-1]["bytes"] == bytes_of(file, shown) < len(file)
+    wait_until(lambda: "/x.rnc" in site[1].closed)
+    assert site[1].sent["/x.rnc"] == bytes_of(file, shown)
+
+
+def test_an_element_that_is_removed_stops_its_transfer(page: Page, site: tuple[str, type[Handler]]) -> None:
+    site[1].limit = bytes_of(site[1].files["/x.rnc"], 1)
+    show(page, site, '<rnc-image src="/x.rnc"></rnc-image>')
+    page.wait_for_function("log.length > 0")
+    page.evaluate("document.querySelector('rnc-image').remove()")
+    wait_until(lambda: "/x.rnc" in site[1].closed)
+    assert [one["kind"] for one in page.evaluate("log")] == ["progress"]
+
+
+def test_hostile_files_leave_the_page_alive(page: Page, site: tuple[str, type[Handler]]) -> None:
+    script = (
+        "const {hostile} = await import(process.argv[1]); process.stdout.write(hostile(JSON.parse(process.argv[2])))"
+    )
+    program = ["node", "--input-type=module", "-e", script, (WEB / "tools" / "hostile.js").as_uri()]
+    for name, promise in {
+        "huge": {"width": 65535, "height": 65535},
+        "wide": {"width": 65535, "height": 1500},
+        "tiles": {"width": 9999, "height": 9999},
+        "long": {"width": 2048, "height": 2048, "tileSize": 2048},
+    }.items():
+        data = subprocess.run([*program, json.dumps(promise)], check=True, capture_output=True).stdout
+        site[1].files[f"/{name}.rnc"] = data
+    many = "".join(f'<rnc-image src="/{name}.rnc"></rnc-image>' for name in ("huge", "wide", "tiles", "long", "x"))
+    show(page, site, many)
+    events = finished(page, 5)
+    found = [one["fault"] for one in events if one["kind"] == "error"]
+    assert sorted(found) == ["corrupt", "limit", "limit", "limit"]
+    assert [one["iterations"] for one in events if one["kind"] == "load"] == [ITERATIONS]
+
+
+def test_workers_that_do_not_answer_are_replaced(page: Page, site: tuple[str, type[Handler]]) -> None:
+    out = io.BytesIO()
+    picture().resize((2400, 1600)).save(out, "RNC", iterations=28)
+    site[1].files["/long.rnc"] = out.getvalue()
+    show(page, site, '<rnc-image src="/long.rnc?1"></rnc-image><rnc-image src="/long.rnc?2"></rnc-image>')
+    page.wait_for_function("performance.getEntriesByType('resource').length > 0")
+    wait_until(lambda: len([one for one in site[1].asked if one == "/long.rnc"]) == 2)
+    assert page.evaluate("1 + 1") == 2
+    page.evaluate("document.body.innerHTML = '<rnc-image src=\"/x.rnc\"></rnc-image>'")
+    page.wait_for_function("log.some((one) => one.kind === 'load' && one.iterations === 6)")
 
 
 def test_alpha_and_orientation(page: Page, site: tuple[str, type[Handler]]) -> None:
@@ -226,3 +316,29 @@ def test_a_service_worker_shows_plain_images(page: Page, site: tuple[str, type[H
         " return [im.naturalWidth, im.naturalHeight]; })()"
     )
     assert size == [240, 160]
+
+
+def test_profiles_are_applied(page: Page, site: tuple[str, type[Handler]]) -> None:
+    data = {}
+    for name, profile in {"adobe": ADOBE_RGB, "p3": DISPLAY_P3, "lab": b"no profile"}.items():
+        out = io.BytesIO()
+        picture().save(out, "RNC", iterations=3, icc_profile=profile)
+        data[name] = site[1].files[f"/{name}.rnc"] = out.getvalue()
+        show(page, site, f'<rnc-image src="/{name}.rnc"></rnc-image>')
+        events = finished(page)
+        warnings = [one["message"] for one in events if one["kind"] == "warning"]
+        assert len(warnings) == (name == "lab")
+        space = page.evaluate(
+            "document.querySelector('rnc-image').shadowRoot.querySelector('canvas')"
+            ".getContext('2d').getContextAttributes().colorSpace"
+        )
+        assert space == ("srgb" if name == "lab" else "display-p3")
+        with pillow_rnc.open(io.BytesIO(data[name])) as opened:
+            plain = opened.convert("RGB")
+        wanted = converted(plain, profile, DISPLAY_P3) if name == "adobe" else plain
+        found = page.evaluate(
+            "[...document.querySelector('rnc-image').shadowRoot.querySelector('canvas').getContext('2d')"
+            ".getImageData(0, 0, 240, 160).data]"
+        )
+        samples = np.array(found).reshape(160, 240, 4)[..., :3]
+        assert abs(samples - np.asarray(wanted).astype(int)).max() <= 2

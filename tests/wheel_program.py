@@ -80,6 +80,8 @@ def main() -> None:
             there_and_back(release.name)
         can_compare = importlib.util.find_spec("bjontegaard") is not None
         page = folder / "page.html"
+        rnc("view", folder / "photo.rnc", "--model", tiny, "-o", page)
+        assert 'id="decoder"' in page.read_text(encoding="utf-8")
         wanted = ("-i", "1,2", "--peers", "jpeg420", "--max-pixels", 4096, "-o", page, photos[0])
         rnc("compare", *wanted, status=not can_compare)
         assert not can_compare or "rnc compare" in page.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 // Workers that all elements of a page share: at most two, one file at a time each, so that their memory has a bound.
 const MAX_WORKERS = 2;
+const STOP_MS = 1000; // a worker inside of a large tile does not notice that it is to stop
 let base = new URL("../dist/", import.meta.url).href;
 let workerUrl = new URL("./worker.js", import.meta.url);
 const workers = [];
@@ -17,15 +18,28 @@ export function configure(options) {
  * stops it.
  */
 export function decode(task, on) {
-  const job = { task: { ...task, id: ++last }, on, worker: null, stopped: false };
+  const job = { task: { ...task, id: ++last }, on, owner: null, stopped: false };
   waiting.push(job);
   start();
   return () => {
     job.stopped = true;
     const at = waiting.indexOf(job);
     if (at >= 0) waiting.splice(at, 1);
-    else job.worker?.postMessage({ stop: job.task.id });
+    else if (job.owner?.job === job) {
+      job.owner.worker.postMessage({ stop: job.task.id });
+      setTimeout(() => {
+        if (job.owner.job === job) end(job.owner);
+      }, STOP_MS);
+    }
   };
+}
+
+/** Ends a worker, whatever it does, and lets another one go on. */
+function end(one) {
+  workers.splice(workers.indexOf(one), 1);
+  one.worker.terminate();
+  one.job = null;
+  start();
 }
 
 function start() {
@@ -35,7 +49,7 @@ function start() {
     if (!free) return;
     const job = waiting.shift();
     free.job = job;
-    job.worker = free.worker;
+    job.owner = free;
     free.worker.postMessage(job.task);
   }
 }
@@ -52,10 +66,9 @@ function make() {
     } else if (!job.stopped) job.on(data);
   };
   one.worker.onerror = (event) => {
-    workers.splice(workers.indexOf(one), 1);
-    one.worker.terminate();
-    if (one.job && !one.job.stopped) one.job.on({ error: { kind: "network", message: event.message || "the worker cannot be loaded" } });
-    start();
+    const { job } = one;
+    if (job && !job.stopped) job.on({ error: { kind: "network", message: event.message || "the worker cannot be loaded" } });
+    end(one);
   };
   workers.push(one);
   return one;

@@ -31,6 +31,9 @@ export function kernelFor(id, variant) {
   return kernels.get(key);
 }
 
+/** Kernels that have been made. */
+export const kernelsInUse = () => kernels.values();
+
 /** Checks what needs no model, as `rnc verify` does. */
 function verify(bytes) {
   const parser = new Parser();
