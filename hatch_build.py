@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class KernelBuildHook(BuildHookInterface[Any]):
         if version != "editable":
             build_data["force_include"][str(extension)] = (_FOLDER / extension.name).as_posix()
         build_data["pure_python"] = False
-        build_data["tag"] = f"cp311-abi3-{_platform()}"  # one extension for all versions of CPython from there on
+        build_data["tag"] = _tag()
 
     def dependencies(self) -> list[str]:
         """Return what is needed beside hatchling: CMake, unless the system has it."""
@@ -61,8 +62,12 @@ class KernelBuildHook(BuildHookInterface[Any]):
         return next((prefix / _FOLDER).glob("_kernel.*"))
 
 
-def _platform() -> str:
-    """Return the tag of this platform."""
+def _tag() -> str:
+    """Return the tag of the wheel: one for all versions of CPython, but one for each if it is free-threaded."""
     from packaging.tags import sys_tags
 
-    return next(sys_tags()).platform
+    platform = next(sys_tags()).platform
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return f"cp310-abi3-{platform}"
+    version = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    return f"{version}-{version}t-{platform}"

@@ -125,6 +125,34 @@ def _codecs(report: _Report, options: argparse.Namespace, image: Image.Image, wa
     _add_arithmetic(report, options.iterations, own, parts.peak_macs(watch))
 
 
+def _recurrent(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
+    from benchmarks import speed_parts as parts
+
+    default, *others = (
+        parts.own_codec(image, options.iterations, device, watch, model)._replace(name=name)
+        for name, model, device in (
+            ("default", "auto", "cpu"),
+            ("recurrent", "recurrent", "cpu"),
+            ("recurrent, torch", "recurrent", "cpu:0"),
+        )
+    )
+    rows = [
+        (
+            row.name,
+            f"{row.encode_s * 1000:.0f}",
+            f"{row.decode_s * 1000:.0f}",
+            f"{row.encode_s / default.encode_s:.1f}x",
+            f"{row.decode_s / default.decode_s:.1f}x",
+            str(row.file_bytes),
+            f"{row.ms_ssim:.4f}",
+        )
+        for row in (default, *others)
+    ]
+    header = ("model", "encode ms", "decode ms", "encode, of the default", "decode, of the default", "bytes", "MS-SSIM")
+    title = f"Both released codecs, {options.iterations} iterations each"
+    report.add("recurrent", title, header, rows, [row._asdict() for row in (default, *others)])
+
+
 def _decoding(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
     from benchmarks import speed_parts as parts
 
@@ -176,7 +204,14 @@ def _batches(report: _Report, options: argparse.Namespace, image: Image.Image, w
     report.add("batches", title, ("way", "encode ms each", "decode ms each"), rows, pairs)
 
 
-_SECTIONS = {"codecs": _codecs, "decoding": _decoding, "cold_start": _cold_start, "scale": _scale, "batches": _batches}
+_SECTIONS = {
+    "codecs": _codecs,
+    "recurrent": _recurrent,
+    "decoding": _decoding,
+    "cold_start": _cold_start,
+    "scale": _scale,
+    "batches": _batches,
+}
 
 
 def _add_codecs(report: _Report, iterations: int, rows: Sequence[Coded]) -> None:

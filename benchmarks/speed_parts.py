@@ -48,18 +48,18 @@ class Coded(NamedTuple):
     ms_ssim: float
 
 
-def encoded(image: Image.Image, iterations: int, device: str = "cpu") -> bytes:
+def encoded(image: Image.Image, iterations: int, device: str = "cpu", model: str = "auto") -> bytes:
     """Return the file of an image."""
     file = io.BytesIO()
-    image.save(file, "RNC", iterations=iterations, device=device)
+    image.save(file, "RNC", iterations=iterations, device=device, model=model)
     return file.getvalue()
 
 
-def own_codec(image: Image.Image, iterations: int, device: str, watch: Stopwatch) -> Coded:
+def own_codec(image: Image.Image, iterations: int, device: str, watch: Stopwatch, model: str = "auto") -> Coded:
     """Return our codec on a device, through Pillow, from and to memory."""
 
     def save() -> bytes:
-        return encoded(image, iterations, device)
+        return encoded(image, iterations, device, model)
 
     data = save()
 

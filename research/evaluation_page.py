@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+import pillow_rnc
 from pillow_rnc.evaluation import plots, report
 from pillow_rnc.evaluation.arguments import iteration_counts, positive
 from pillow_rnc.evaluation.codecs_used import codec_table
@@ -37,6 +38,7 @@ _PEERS = ("jpeg420", "jpegli", "webp", "heic", "avif", "jxl")
 _HELD_OUT_SHARE = 0.05  # as in training
 _MAX_HELD_OUT_PX = 1_000_000  # larger ones would take most of the time
 _DISAGREEMENT_PERCENT = 5.0
+_FEW_IMAGES = 10
 
 
 def held_out(folder: Path) -> list[Path]:
@@ -49,9 +51,12 @@ def section(title: str, evaluation: Evaluation, seconds: float) -> str:
     """Return the tables of a set of images as a section of the page."""
     count = len(evaluation.pictures)
     pixels = sum(picture.width * picture.height for picture in evaluation.pictures)
+    about = f"{count} image{'s' * (count != 1)}, {pixels / 1e6:.1f} megapixels, measured in {seconds / 60:.0f} minutes."
+    if count < _FEW_IMAGES:
+        about += "\nOn so few images, differences of a few percent mean little."
     parts = [
         f"## {title}",
-        f"{count} image{'s' * (count != 1)}, {pixels / 1e6:.1f} megapixels, measured in {seconds / 60:.0f} minutes.",
+        about,
         report.mean_table(evaluation.curves()[evaluation.label]),
         *report.comparison(evaluation),
         disagreements(report.summaries(evaluation)),
@@ -107,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.data:
         sets["Held-out photographs"] = held_out(args.data)
     sets["Text, scan, line art and screen"] = find_photographs(args.out / "synthetic-images")
-    codec = RncCodec(args.model)
+    codec = RncCodec(args.model or next(model.name for model in pillow_rnc.models() if model.is_default))
     plan = MeasurementPlan(
         codec, args.iterations, _PEERS, args.out / "peer-cache", peer_settings=args.peer_settings, matched=False
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -89,6 +92,54 @@ def test_the_site_has_no_link_to_a_file_outside(site: Path) -> None:
     links = {link for page in site.glob("*.html") for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())}
 
     assert not links
+
+
+class _Links(HTMLParser):
+    """The targets and the anchors of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors: set[str] = {""}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.anchors |= {found.get("id") or "", found.get("name") or ""}
+        link = found.get("href" if tag in ("a", "link") else "src")
+        if link and "://" not in link and not re.match(r"mailto:|data:|javascript:|//", link):
+            self.links.add(link)
+
+
+@pytest.mark.slow
+def test_links_and_anchors_of_the_site_exist_and_every_page_is_reached(site: Path) -> None:
+    pages: dict[Path, _Links] = {}
+    for path in site.rglob("*.html"):
+        pages[path] = _Links()
+        pages[path].feed(path.read_text(encoding="utf-8"))
+    missing = set()
+    reached = {site / "index.html"}
+    waiting = [site / "index.html"]
+    while waiting:
+        page = waiting.pop()
+        for link in pages[page].links:
+            name, _, anchor = link.partition("#")
+            target = (page.parent / unquote(name.partition("?")[0])).resolve() if name else page
+            if not target.exists() or (target in pages and unquote(anchor) not in pages[target].anchors):
+                missing.add((page.name, link))
+            elif target in pages and target not in reached:
+                reached.add(target)
+                waiting.append(target)
+
+    assert not missing
+    assert set(pages) - reached <= {site / "404.html", site / "search.html"}
+
+
+@pytest.mark.slow
+def test_the_search_finds_pages_of_each_part(site: Path) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
+    found = {entry["location"].partition("#")[0] for entry in index["docs"]}
+
+    assert {"tutorial.html", "api.html", "specification.html", "format.html", "changelog.html"} <= found
 
 
 def test_the_readme_has_at_most_150_lines() -> None:

@@ -22,7 +22,7 @@ from pillow_rnc.evaluation.paper_page import label
 from pillow_rnc.evaluation.paper_runs import CELLS, Combination
 from pillow_rnc.models import weights
 from pillow_rnc.training.data import is_held_out
-from pillow_rnc.training.recurrent import light_recipe, timed
+from pillow_rnc.training.recurrent import light_entropy, light_recipe, timed
 from pillow_rnc.training.recurrent.light_model import LightModel
 from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load
 from pillow_rnc.training.recurrent.timed import Minutes, TimedRun
@@ -47,7 +47,12 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(photograph(2, 200, 165)).save(tmp_path / "kodak" / "k.png")
     monkeypatch.setattr(light_table, "combinations", lambda _: TWO)
     monkeypatch.setattr("pillow_rnc.training.recurrent.light_run.start_from_components", lambda *_: [1.0])
-    monkeypatch.setattr(light_recipe, "_VALIDATION_CROPS", 1)
+    for module, name, value in (
+        (light_recipe, "_VALIDATION_CROPS", 1),
+        (light_entropy, "_CROP_PX", 64),
+        (light_entropy, "_POOL_BATCH", 1),
+    ):
+        monkeypatch.setattr(module, name, value)
     return tmp_path
 
 

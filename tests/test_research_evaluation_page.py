@@ -135,6 +135,7 @@ def test_the_command_measures_three_sets_and_writes_the_page(
     ]
     assert text.count("### Bits of ours at equal quality") == 3
     assert "1 image, 0.0 megapixels" in text
+    assert text.count("On so few images") == 3
     assert {plan.peer_settings for plan in plans} == {2}
     assert (tmp_path / "out" / "held-out-photographs" / "evaluation.json").exists()
     assert (tmp_path / "out" / "text" / "ssimulacra2.png").exists()

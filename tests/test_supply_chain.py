@@ -6,10 +6,12 @@ What happens when a picture is really saved and loaded is watched in `test_relea
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 import pillow_rnc
 
@@ -42,6 +44,7 @@ FORBIDDEN_METHODS = {
     *("builtins.eval", "builtins.exec", "builtins.compile", "builtins.__import__", "importlib.import_module"),
 }
 ALLOWED = {
+    "__init__.py": {"importlib.import_module"},  # its own modules, by a table
     "cli/stopping.py": {"socket"},  # a pair of connected sockets, by which signals wake a thread of this process
     "cli/storage.py": {"fsspec"},  # a store, where a command is given its URL
     "cli/workers.py": {"distributed"},  # a cluster, where a command is given its address
@@ -106,3 +109,15 @@ def test_each_of_these_is_seen(source: str) -> None:
 @pytest.mark.parametrize("source", ["network.eval()", "torch.compile(part)", "re.compile(words)", "json.load(file)"])
 def test_what_only_sounds_like_it_is_not(source: str) -> None:
     assert not list(faults(source))
+
+
+def test_the_recipe_of_conda_needs_what_the_package_needs() -> None:
+    repository = PACKAGE.parent
+    recipe = yaml.safe_load((repository / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    project = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    needed = re.findall(r'^    "([^"]+)"', project.partition("\ndependencies = [")[2].partition("\n]")[0], re.MULTILINE)
+    python = re.findall(r'^requires-python = "(.*)"$', project, re.MULTILINE)
+
+    found = {requirement.replace(" ", "") for requirement in recipe["requirements"]["run"]}
+    assert found == {*needed, f"python{python[0]}"}
+    assert recipe["context"]["version"] == pillow_rnc.__version__

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
 
 
-def argument_parser(version: str) -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def argument_parser(version: str = "") -> argparse.ArgumentParser:
+    """Return the parser of the command line; also for the man page, and for shtab, which makes shell completions."""
     parser = argparse.ArgumentParser("rnc", description="Read and write .rnc images. FILE may be - for standard input.")
     parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -71,6 +71,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest size of the file in bits per pixel")
     rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
+    rate.add_argument("--lossless", action=_Lossless, nargs=0, help=argparse.SUPPRESS)
     encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which is lossless (default)")
     encode.add_argument(
         "--strip",
@@ -169,6 +170,13 @@ def _add(
     command.add_argument("--json", action="store_true", help="print one JSON object per file")
     command.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
     return command
+
+
+class _Lossless(argparse.Action):
+    """Says what to use instead of an option that other encoders have."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object, **_named: object) -> None:
+        parser.error("--lossless: the format is lossy; use --quality 100 for the most that it holds, or PNG or WebP")
 
 
 class _Output(argparse.Action):
