@@ -239,7 +239,7 @@ def test_hostile_files_leave_the_page_alive(page: Page, site: tuple[str, type[Ha
 
 def test_workers_that_do_not_answer_are_replaced(page: Page, site: tuple[str, type[Handler]]) -> None:
     out = io.BytesIO()
-    picture().resize((2400, 1600)).save(out, "RNC", iterations=28)
+    picture().resize((960, 640)).save(out, "RNC", iterations=28)
     site[1].files["/long.rnc"] = out.getvalue()
     show(page, site, '<rnc-image src="/long.rnc?1"></rnc-image><rnc-image src="/long.rnc?2"></rnc-image>')
     page.wait_for_function("performance.getEntriesByType('resource').length > 0")
