@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    image = _image(arguments.image)
+    image = image_of(arguments.image)
     pixels = np.asarray(image)
     model, alone = weights.load(weights.DEFAULT), ExecutionOptions(max_threads=1)
     names = ("numpy", *library.supported())
@@ -81,7 +81,8 @@ def _timed(best: dict[tuple[str, str], float], key: tuple[str, str], work: Calla
     return result
 
 
-def _image(path: Path | None) -> Image.Image:
+def image_of(path: Path | None) -> Image.Image:
+    """Return the image to measure: that of a file, or a photograph of scikit-image, 768x512."""
     if path is not None:
         return Image.open(path).convert("RGB")
     from skimage import data

@@ -86,7 +86,7 @@ class _Report:
 
     def add(self, key: str, title: str, header: Sequence[str], rows: Iterable[Sequence[str]], data: object) -> None:
         """Add a table."""
-        from pillow_rnc.evaluation.report import table
+        from pillow_rnc.evaluation.markdown_table import table
 
         self.sections.append(f"## {title}\n\n{table(header, rows)}")
         self.record[key] = data

@@ -84,7 +84,7 @@ def peers(image: Image.Image, quality: float, watch: Stopwatch) -> Iterator[Code
     def found(peer: Peer, setting: int) -> float:
         return ms_ssim(pixels, np.asarray(load(peer.encode(image, setting)).convert("RGB")))
 
-    for peer in filter(is_available, PEERS.values()):
+    for peer in (peer for peer in PEERS.values() if peer.package is None and is_available(peer)):
         settings = sorted(peer.search_settings)
         low, high = 0, len(settings) - 1
         while low < high:

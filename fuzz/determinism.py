@@ -37,6 +37,7 @@ from PIL import Image
 from pillow_rnc.codec import decoder, encoder
 from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container import reader, records, writer
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.models import torch_runtime, weights
 from pillow_rnc.models.complexity import bytes_per_pixel
@@ -73,6 +74,7 @@ class Configuration(NamedTuple):
     deterministic: bool = False
     precision: str = "highest"
     numpy_errors: str = "warn"
+    kernel: str = ""
 
 
 AXES: dict[str, tuple[Any, ...]] = {
@@ -90,6 +92,7 @@ EXTRAS: dict[str, tuple[Any, ...]] = {
     "deterministic": (False, True),
     "precision": ("highest", "medium"),
     "numpy_errors": ("warn", "raise"),
+    "kernel": ("", "0", *library.supported()[:-1]),  # the best that there is, NumPy, lesser instruction sets
 }
 """One at a time, each with two extreme combinations of the above."""
 
@@ -140,6 +143,7 @@ def applied(one: Configuration) -> Iterator[None]:
     BACKENDS.mkldnn.set_flags(one.onednn)
     try:
         with ExitStack() as stack:
+            stack.enter_context(patch.dict(os.environ, {library.VARIABLE: one.kernel}))
             stack.enter_context(np.errstate(all=one.numpy_errors))  # type: ignore[arg-type]
             if one.autocast:
                 stack.enter_context(torch.autocast("cpu"))

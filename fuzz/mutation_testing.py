@@ -21,6 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+import constriction
 import construct
 import hypothesis
 import numpy as np
@@ -46,7 +47,7 @@ TESTS = {
 }
 PATIENCE_S = 20
 """CPU seconds: a mutant may loop forever, which counts as detected."""
-PRELOADED = (construct, hypothesis, np, torch)
+PRELOADED = (constriction, construct, hypothesis, np, torch)
 
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,

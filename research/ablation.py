@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pillow_rnc.training.data import load_photographs
-from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
+from pillow_rnc.training.loop import VALIDATION_PX, Run
 from pillow_rnc.training.objective import RateOutput, rate_iteration, reconstruction_error
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.selection import mean_heights
 from research.ablation_rows import ROWS, Variant
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.evaluation.report import number, table
+from pillow_rnc.evaluation.markdown_table import number, table
 from research.bit_kinds import BitKind
 from research.code_lengths import BIT_LENGTHS, refitted_bits
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from pytorch_msssim import ssim as windowed_ssim
 
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.metrics import planes_of, psnr_hvs
-from pillow_rnc.evaluation.report import number, table
 from pillow_rnc.models.basis import BLOCK, YCBCR
 
 if TYPE_CHECKING:

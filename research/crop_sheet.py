@@ -21,7 +21,8 @@ from tqdm import tqdm
 import pillow_rnc
 from pillow_rnc.container.reader import parse
 from pillow_rnc.evaluation.arguments import iteration_counts, positive
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements, is_available
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS, is_available
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import RncCodec
 from research.crop_choice import KINDS, Crop, choose_crops

@@ -17,8 +17,8 @@ import numpy as np
 
 import pillow_rnc
 from pillow_rnc.evaluation.arguments import iteration_counts
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.metrics import score
-from pillow_rnc.evaluation.report import number, table
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
 from pillow_rnc.models.runtime import CPU, runtime

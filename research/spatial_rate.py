@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 import pillow_rnc
 from pillow_rnc.evaluation.curves import Point, bd_rate
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX, planes_of, score
-from pillow_rnc.evaluation.report import number, table
 from pillow_rnc.models.runtime import CPU, runtime
 from pillow_rnc.models.torch_transform import BLOCK, hvs_weights
 from research.bit_kinds import network_of

@@ -18,9 +18,9 @@ from PIL import Image
 
 import pillow_rnc
 from pillow_rnc.evaluation.arguments import iteration_counts
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.metrics import psnr
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
-from pillow_rnc.evaluation.report import number, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

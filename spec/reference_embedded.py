@@ -154,11 +154,14 @@ def means(plane: list[float], width: int) -> list[float]:
     return [value for row in rows for value in row]
 
 
-def pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
-    """Return the R, G, B of a tile of `width` pixels from its code planes."""
-    width //= 8
-    y = coefficients(model, planes, width)
+def weighted_pixels(y: Map, width: int) -> Pixels:
+    """Return the R, G, B of a tile from its 192 maps of coefficients, as in "Coefficients"; `width` counts cells."""
     y = [means(plane, width) if number in (0, 64, 128) else plane for number, plane in enumerate(y)]
     weights = [(25.735 / step) ** 0.75 for row in STEPS for step in row]
     scale = [1 / weight for weight in weights] + [1 / (0.4 * weight) for weight in 2 * weights]
     return lapped_pixels(y, scale, width)
+
+
+def pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
+    """Return the R, G, B of a tile of `width` pixels from its code planes."""
+    return weighted_pixels(coefficients(model, planes, width // 8), width // 8)

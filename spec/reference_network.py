@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import reference_embedded
+import reference_model
 import reference_recurrent
 from reference_decoder import Header, decode
 from reference_operations import YCBCR, Model
@@ -28,21 +29,12 @@ if TYPE_CHECKING:
 
 
 def decoder_network(model: Model) -> Callable[[Model, list[Plane], int], Pixels]:
-    """Return the decoder network of a model: from the code planes of a tile of some width in pixels to its R, G, B.
-
-    Raises:
-        NotImplementedError: The specification does not define it.
-    """
-    config = model.config
-    match config["family"], config["code_stride"], config.get("network"):
-        case "embedded", 8, None if config["cell"] == "gru":
-            return reference_embedded.pixels
-        case "recurrent", 16, "light":
-            return reference_recurrent.light_pixels
-        case "recurrent", 16, "paper":
-            return reference_recurrent.paper_pixels
-        case kind:
-            raise NotImplementedError(f"model of family, stride and network {kind}")
+    """Return the decoder network of a model: from the code planes of a tile of some width in pixels to its R, G, B."""
+    if model.config["family"] == "embedded":
+        return reference_embedded.pixels
+    if model.config["network"] == "paper":
+        return reference_recurrent.paper_pixels
+    return reference_recurrent.light_pixels if model.config["code_stride"] == 16 else reference_recurrent.block_pixels
 
 
 # --- Overlap and blending ------------------------------------------------------------------------------------
@@ -65,7 +57,13 @@ def ramps(extent: int, header: Header) -> list[tuple[int, list[float]]]:
 
 
 def samples(weights: bytes, data: bytes, *, tolerant: bool = False) -> tuple[Header, bytes]:
-    """Return the header and the samples of a file in row-major order: one byte per pixel in grey modes, else three."""
+    """Return the header and the samples of a file in row-major order: one byte per pixel in grey modes, else three.
+
+    Raises:
+        Rejected: The file breaks a rule, or needs other weights.
+        ModelError: The weights break one.
+    """
+    reference_model.check(weights)
     model = Model(weights)
     network = decoder_network(model)
     header, codes = decode(data, weights, tolerant=tolerant)

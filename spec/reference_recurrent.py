@@ -1,4 +1,4 @@
-"""From codes to pixels in a model of family `recurrent`: the light network, and the paper's own on pixels."""
+"""From codes to pixels in a model of family `recurrent`: both light networks, and the paper's own on pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from reference_cells import Cell
-from reference_operations import Map, Model, Pixels, add, convolution, each, lapped_pixels, linear, unfold
+from reference_embedded import activity, weighted_pixels
+from reference_operations import Map, Model, Pixels, add, convolution, each, fold, lapped_pixels, linear, unfold
 
 if TYPE_CHECKING:
     from reference_cells import State
@@ -56,10 +57,7 @@ def light_pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
         features, detail_state = detail.step(fine, detail_state, width)
         direct = linear(model.get("direct")[t * 768 * k : (t + 1) * 768 * k], None, bits)
         update = add(linear(model.get("output.weight"), model.get("output.bias"), features), unstack(direct, width))
-        if config["framework"] == "one_shot":
-            y = update
-        else:
-            y = [[a + b / g for a, b, g in zip(*rows, gain, strict=True)] for rows in zip(y, update, strict=True)]
+        y = update if config["framework"] == "one_shot" else add(y, over(update, gain))
         if config["framework"] == "residual_scaling":
             factor = block_factors(model, features, width)
     return lapped_pixels(y, deviation, width)
@@ -75,6 +73,55 @@ def block_factors(model: Model, features: Map, width: int) -> list[float]:
             for cell in four:
                 out[cell] = math.exp(3 * math.tanh(sum(a[n] for n in four) / 4))
     return out
+
+
+# --- Light network of stride 8 ---------------------------------------------------------------------------------
+
+
+def block_pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
+    """Return the R, G, B of a tile of `width` pixels from its code planes."""
+    width //= 8
+    framework, cells = model.config["framework"], len(planes[0][0])
+    context, detail = (Cell(model, name, separable=model.config["separable"]) for name in ("context", "detail"))
+    context_state: State = None
+    detail_state: State = None
+    y: Map = [[0.0] * cells for _ in range(192)]
+    coded = y
+    for t, plane in enumerate(planes):
+        bits = signs(plane)
+        gain = [math.exp(model.tensors["network.log_gain"][0 if framework == "one_shot" else t])] * cells
+        if framework == "residual_scaling":
+            gain = [a * b for a, b in zip(gain, masking(model, coded, width), strict=True)]
+        significant = each(lambda a: min(1.0, max(0.0, 2 * abs(a) - 1)), times(coded, gain))
+        refinement = each(float.__mul__, linear(model.get(f"refinement.{t}.weight"), None, bits), significant)
+        step = over(add(linear(model.get(f"direct.{t}.weight"), None, bits), refinement), gain)
+        x = linear(model.get(f"inputs.{t}.weight"), model.get(f"inputs.{t}.bias"), bits)
+        low = linear(model.get("down.weight"), model.get("down.bias"), fold(x, width))
+        wide, context_state = context.step(low, context_state, width // 2)
+        fine = unfold(linear(model.get("up.weight"), model.get("up.bias"), wide), width)
+        features, detail_state = detail.step(add(x, fine), detail_state, width)
+        estimate = over(linear(model.get("output.weight"), model.get("output.bias"), features), gain)
+        if framework == "one_shot":
+            coded, y = step, add(estimate, step)
+        else:
+            coded, y = add(coded, step), add(y, add(estimate, step))
+    return weighted_pixels(y, width)
+
+
+def masking(model: Model, coded: Map, width: int) -> list[float]:
+    """Return the factor of the gain of each cell."""
+    (exponent,), (log_floor,) = (model.tensors[f"network.masking.{name}"] for name in ("exponent", "log_floor"))
+    return [(1 + a / math.exp(log_floor)) ** -exponent for a in activity(coded, width)]
+
+
+def times(x: Map, factors: list[float]) -> Map:
+    """Return a map times one factor for each cell."""
+    return [[value * factor for value, factor in zip(row, factors, strict=True)] for row in x]
+
+
+def over(x: Map, factors: list[float]) -> Map:
+    """Return a map over one factor for each cell."""
+    return [[value / factor for value, factor in zip(row, factors, strict=True)] for row in x]
 
 
 # --- Paper network ---------------------------------------------------------------------------------------------
@@ -98,10 +145,7 @@ def paper_pixels(model: Model, planes: list[Plane], width: int) -> Pixels:
             x = unfold(x, across)
         update = linear(model.tensors["network.output.weight"], model.tensors["network.output.bias"], x)
         update = each(lambda a: math.tanh(a) / 2, update)
-        if model.config["framework"] == "one_shot":
-            y = update
-        else:
-            y = [[a + b / g for a, b, g in zip(*rows, gain, strict=True)] for rows in zip(y, update, strict=True)]
+        y = update if model.config["framework"] == "one_shot" else add(y, over(update, gain))
     channels = [[255 * (value + 0.5) for value in row] for row in y]
     rgb = list(zip(*channels, strict=True))
     return [rgb[start : start + width] for start in range(0, len(rgb), width)]

@@ -74,8 +74,10 @@ class FakeCodec:
         tile_size: int,
         overlap: int,
         verify: bool,
+        limits: Sequence[int] | None,
         execution: ExecutionOptions,
     ) -> list[tuple[Header, tuple[Unit, ...]]]:
+        del limits  # no encoder has to observe them
         assert model is self.model
         assert not verify
         self._note(execution)

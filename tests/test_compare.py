@@ -159,6 +159,7 @@ def test_the_command_writes_a_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FakeCodec().install(monkeypatch)
+    monkeypatch.setattr("pillow_rnc.evaluation.compare.can_decode", lambda _model_id: False)
     photograph().save(tmp_path / "a.png")
     page = tmp_path / "page.html"
     arguments = ["compare", str(tmp_path / "a.png"), "-o", str(page), "-i", "1,3-4", "--peers", "jpeg420", "--json"]

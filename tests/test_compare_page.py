@@ -205,6 +205,7 @@ def test_numbers_are_those_of_the_evaluation(page: Page) -> None:
                 f"{point.psnr:.2f}",
                 f"{point.ms_ssim:.4f}",
                 f"{point.psnr_hvs:.2f}",
+                f"{point.ssimulacra2:.2f}",
             ]
         page.keyboard.press("ArrowRight")
     assert measured.matched[0].jpeg is None

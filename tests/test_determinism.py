@@ -14,7 +14,9 @@ from pillow_rnc.models import weights
 
 GOLDEN = sorted(model.GOLDEN.glob("*.rnc"))
 VECTORS = Path(__file__).parents[1] / "spec" / "vectors" / "valid"
-RECURRENT = [VECTORS / f"{name}-grid.rnc" for name in ("light-associative", "light-residual-gru", "paper-lstm")]
+RECURRENT = [
+    VECTORS / f"{name}-grid.rnc" for name in ("light-associative", "light-residual-gru", "block-gru", "paper-lstm")
+]
 DIGESTS: dict[str, str] = json.loads(determinism.DIGESTS.read_text())
 
 

@@ -10,7 +10,7 @@ from pillow_rnc.evaluation.curves import Point, area_under_curve, bd_rate, mean_
 
 
 def point(bpp: float, value: float, setting: int = 1) -> Point:
-    return Point(setting, bpp * 1000, bpp, value, value, value)
+    return Point(setting, bpp * 1000, bpp, value, value, value, value)
 
 
 def test_area_of_a_constant_is_value_times_width() -> None:
@@ -49,6 +49,21 @@ def test_area_never_extends_below_zero() -> None:
 
     # Down to 0 at the low end: a triangle of 0.875 by 1 by its half.
     assert area_under_curve(curve, "psnr").value == pytest.approx(0.875 / 2 + 0.1 * 6 + 0.9 * 11)
+
+
+def test_area_of_ssimulacra2_may_extend_below_zero() -> None:
+    curve = [point(1, 1), point(1.1, 11), point(2, 11)]
+
+    # From -86.5 at the low end in a line to 1.
+    assert area_under_curve(curve, "ssimulacra2").value == pytest.approx(0.875 * (1 - 86.5) / 2 + 0.1 * 6 + 0.9 * 11)
+
+
+def test_points_without_a_metric_do_not_count() -> None:
+    curve = [point(0.125, 1), point(1, 2), point(2, 3)]
+    with_unknown = [*curve, Point(9, 500, 0.5, 1.4, 1.4, 1.4)]
+
+    assert area_under_curve(with_unknown, "ssimulacra2") == area_under_curve(curve, "ssimulacra2")
+    assert bd_rate(curve, with_unknown, "ssimulacra2") == pytest.approx(0)
 
 
 def test_area_needs_two_rates() -> None:

@@ -35,7 +35,7 @@ def test_psnr_does_not_wrap_around_at_black() -> None:
 def test_identical_pictures_score_the_convention() -> None:
     picture = noise((168, 161, 3))
 
-    assert metrics.score(picture, picture) == pytest.approx((100, 1, 100), abs=1e-6)
+    assert metrics.score(picture, picture) == pytest.approx((100, 1, 100, 100), abs=1e-6)
 
 
 def test_ms_ssim_of_a_darker_flat_picture_is_its_luminance_term() -> None:
@@ -79,8 +79,8 @@ def test_psnr_hvs_forgives_fine_detail_more_than_coarse() -> None:
 def test_small_pictures_lack_what_does_not_fit() -> None:
     tiny, small = noise((7, 9, 3)), noise((8, 160, 3))
 
-    assert [math.isnan(value) for value in metrics.score(tiny, tiny)] == [False, True, True]
-    assert [math.isnan(value) for value in metrics.score(small, small)] == [False, True, False]
+    assert [math.isnan(value) for value in metrics.score(tiny, tiny)] == [False, True, True, True]
+    assert [math.isnan(value) for value in metrics.score(small, small)] == [False, True, False, False]
 
 
 def test_different_shapes_or_types_are_refused() -> None:

@@ -21,7 +21,7 @@ from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.checkpoint import read_newest
-from pillow_rnc.training.loop import Pace
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 pytest.importorskip("pytorch_msssim", reason="needs the extra [eval]")
 pytest.importorskip("psnr_hvsm", reason="needs the extra [eval]")
 
-from pillow_rnc.evaluation.peers import PEERS, Peer, PeerMeasurements, is_available
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peer_packages import JpegXl
+from pillow_rnc.evaluation.peers import PEERS, Peer, is_available
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +60,54 @@ def test_greater_settings_of_a_peer_are_nearer_and_larger(name: str, picture: Im
 
 def test_jpeg_2000_reaches_the_rate_it_is_asked_for(picture: Image.Image) -> None:
     assert PeerMeasurements(picture, PEERS["jpeg2000"]).point(1000).bpp == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_library_and_settings_of_a_peer_are_known(name: str) -> None:
+    peer = PEERS[name]
+
+    assert re.search(r"[\w-]+ \d+\.\d+", peer.library())
+    assert peer.settings() == peer.settings(99) == peer.curve_settings
+    assert list(peer.curve_settings) == sorted(set(peer.curve_settings))
+    for count in range(2, len(peer.curve_settings)):
+        chosen = peer.settings(count)
+        assert len(set(chosen)) == count
+        assert (chosen[0], chosen[-1]) == (peer.curve_settings[0], peer.curve_settings[-1])
+    assert len(peer.settings(1)) == 1
+
+
+def test_jpeg_of_an_unknown_library_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check_feature", lambda _: False)
+
+    assert JPEG.library().startswith("libjpeg ")
+
+
+def test_distance_of_jpeg_xl_falls_with_quality_as_in_libjxl() -> None:
+    distances = [JpegXl.distance(quality) for quality in range(1, 100)]
+
+    assert distances == sorted(distances, reverse=True)
+    assert JpegXl.distance(90) == pytest.approx(1)
+    assert JpegXl.distance(30) == pytest.approx(6.4)
+
+
+def test_files_of_other_packages_are_what_they_are_called(picture: Image.Image) -> None:
+    marks = {"jxl": (0, b"\xff\x0a"), "heic": (4, b"ftypheic"), "jpegli": (0, b"\xff\xd8\xff")}
+    for name, (start, mark) in marks.items():
+        assert PEERS[name].encode(picture, 50)[start:].startswith(mark)
+
+
+def test_other_packages_leave_pillow_as_it_is(picture: Image.Image) -> None:
+    known = dict(Image.registered_extensions())
+    for name in ("jxl", "heic", "jpegli"):
+        PEERS[name].decode(PEERS[name].encode(picture, 50))
+
+    assert Image.registered_extensions() == known
+
+
+def test_a_package_that_is_not_installed_makes_its_peer_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JpegXl, "module", "no_such_module")
+
+    assert not is_available(PEERS["jxl"])
 
 
 def test_chroma_of_the_jpeg_peers_is_as_named(picture: Image.Image) -> None:

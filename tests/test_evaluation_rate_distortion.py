@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -19,8 +21,10 @@ pytest.importorskip("bjontegaard", reason="needs the extra [eval]")
 pytest.importorskip("matplotlib", reason="needs the extra [eval]")
 
 from pillow_rnc.evaluation import __main__, demo, plots, rate_distortion, report
+from pillow_rnc.evaluation.codecs_used import codecs_used
 from pillow_rnc.evaluation.contact_sheet import crop_boxes
 from pillow_rnc.evaluation.curves import METRICS, Point
+from pillow_rnc.evaluation.peer_packages import Heic
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import (
     Evaluation,
@@ -120,7 +124,7 @@ def picture_with(matched: list[Matched]) -> PictureResult:
 
 
 def test_matched_means_leave_out_pictures_without_a_jpeg_so_small() -> None:
-    ours, jpeg = Point(1, 100, 0.5, 30, 0.9, 28), Point(7, 90, 0.45, 31, 0.8, 28)
+    ours, jpeg = Point(1, 100, 0.5, 30, 0.9, 28, 60), Point(7, 90, 0.45, 31, 0.8, 28, 50)
     entry, *_ = matched_means(
         [picture_with([Matched(ours, jpeg)]), picture_with([Matched(ours._replace(psnr=9), None)])]
     )
@@ -128,7 +132,7 @@ def test_matched_means_leave_out_pictures_without_a_jpeg_so_small() -> None:
     assert (entry.iterations, entry.pictures) == (1, 1)
     assert entry.ours == ours
     assert entry.jpeg[1:] == jpeg[1:]
-    assert entry.wins == {"psnr": 0, "ms_ssim": 1, "psnr_hvs": 0}
+    assert entry.wins == {"psnr": 0, "ms_ssim": 1, "psnr_hvs": 0, "ssimulacra2": 1}
 
 
 def test_matched_means_of_nothing_are_nan() -> None:
@@ -158,7 +162,7 @@ def test_reports_agree_with_the_evaluation(evaluation: Evaluation, tmp_path: Pat
 def test_summary_against_oneself_is_zero_bits(evaluation: Evaluation) -> None:
     ours = report.summaries(evaluation)[0]
 
-    assert [ours.bd_rates[metric] for metric in METRICS] == pytest.approx([0, 0, 0])
+    assert [ours.bd_rates[metric] for metric in METRICS] == pytest.approx([0, 0, 0, 0])
 
 
 def test_plots_take_both_forms_of_anchors(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -236,8 +240,43 @@ def test_command_measures_a_folder(
     assert "skipped: narrow.png: 160x300 is too small" in output.err
     assert "## Evaluation: Stand-in" in output.out
     expected = {"points.csv", "mean.csv", "matched.csv", "evaluation.json", "model-card.md", "peer-cache"}
-    assert {path.name for path in tmp_path.iterdir()} == expected | {"psnr.png", "ms-ssim.png", "psnr-hvs.png"}
+    expected |= {"psnr.png", "ms-ssim.png", "psnr-hvs.png", "ssimulacra2.png"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
     assert drawn == plots.read_anchors(plots.KODAK)
+
+
+def test_without_matched_jpegs_the_card_has_no_such_table(folder: Path, tmp_path: Path) -> None:
+    plan = MeasurementPlan(StandIn(), COUNTS, ("jpegli", "webp"), tmp_path, peer_settings=3, matched=False)
+    result = evaluation_of("Stand-in", list(measure_all([folder / "good0.png"], plan)))
+    card = report.markdown(result)
+    record = report.as_json(result)
+
+    assert "Against the best JPEG" not in card
+    assert "Area under the mean curve" in card
+    assert "| JPEG by jpegli" in card
+    assert record["matched_jpeg420"] == []
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"jpegli", "webp"}
+
+
+def test_results_name_versions_options_and_settings_of_every_codec(evaluation: Evaluation) -> None:
+    used = codecs_used(evaluation)
+
+    assert [codec.label for codec in used] == ["Stand-in", "JPEG 4:2:0", "WebP"]
+    assert used[1].package == f"Pillow {PIL.__version__}"
+    assert used[1].options == {"subsampling": "4:2:0", "optimize": "True"}
+    assert used[2].settings == [point.setting for point in evaluation.pictures[0].peers["webp"]]
+    assert report.as_json(evaluation)["codecs"] == [codec._asdict() for codec in used]
+    assert f"| {used[1].library} |" in re.sub(" +", " ", report.markdown(evaluation))
+
+
+def test_command_names_the_package_of_a_peer_that_is_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Heic, "module", "no_such_module")
+
+    assert __main__.main([str(folder), "--peers", "all"]) == 2
+    expected = "--peers heic needs the package pillow-heif: pip install 'pillow-rnc[peers]'"
+    assert expected in capsys.readouterr().err
 
 
 def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,7 @@ def test_no_flipped_bit_and_no_truncation_is_silent(files: list[bytes]) -> None:
         assert damage.truncate_everywhere(data)["TruncatedError"] >= len(data) - len(SIGNATURE) - 1
 
 
-@pytest.mark.parametrize("name", ["light-associative", "light-residual-gru", "paper-lstm"])
+@pytest.mark.parametrize("name", ["light-associative", "light-residual-gru", "block-gru", "paper-lstm"])
 def test_no_damage_of_a_recurrent_file_is_silent(name: str) -> None:
     vectors = Path(__file__).parents[1] / "spec" / "vectors"
     register(vectors / f"{name}.safetensors")

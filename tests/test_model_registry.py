@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_codec import register_tiny_codec
+from tiny_codec import register_random_codec, register_tiny_codec
 
 import pillow_rnc
 from pillow_rnc.models import weights
@@ -46,6 +46,19 @@ def test_a_registered_model_is_listed_and_can_be_named(own: Path) -> None:
     assert model.model_id in {known.model_id for known in pillow_rnc.models()}
     assert pillow_rnc.info(fp)["model"] == model.model_id
     assert pillow_rnc.register_model(str(own)) == model
+
+
+def test_of_two_models_with_one_name_the_one_registered_last_is_meant(tmp_path: Path) -> None:
+    paths = []
+    for seed in (11, 12):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        paths.append(register_random_codec(folder, seed=seed))
+    for path in (*paths, *paths):
+        model = pillow_rnc.register_model(path)
+        fp = io.BytesIO()
+        Image.new("RGB", (20, 20)).save(fp, "RNC", model="random", iterations=1)
+        assert pillow_rnc.info(fp)["model"] == model.model_id
 
 
 def test_a_weights_file_that_is_missing_is_named(tmp_path: Path) -> None:

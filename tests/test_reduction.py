@@ -14,7 +14,8 @@ import pillow_rnc
 from pillow_rnc import RncOptionError
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.models import weights
-from pillow_rnc.models.reduction import IntervalTiles
+from pillow_rnc.models.embedded.kernel_network import KernelTiles
+from pillow_rnc.models.reduction import IntervalTiles, reduced_runtime
 from pillow_rnc.models.runtime import network_weights
 
 if TYPE_CHECKING:
@@ -93,6 +94,59 @@ def test_samples_are_sums_over_the_coefficients() -> None:
     for refused in (tiles.encode, lambda: tiles.set_target(planes)):
         with pytest.raises(NotImplementedError):
             refused()
+
+
+@pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+@pytest.mark.parametrize("name", library.supported())
+@pytest.mark.parametrize("reduction", [4, 8])
+def test_the_kernel_makes_the_samples_of_numpy(name: str, reduction: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, found = weights.load(weights.DEFAULT), []
+    planes = np.random.default_rng(2).integers(0, 2, (5, 2, model.config.code_channels, 6, 10), np.uint8)
+    for path in ("0", name):
+        monkeypatch.setenv(library.VARIABLE, path)
+        tiles = reduced_runtime(model, "cpu", 1, reduction)(2, 48, 80)
+        np.testing.assert_allclose(tiles.pixels(), 128)  # nothing is known yet
+        images = []
+        for codes in planes:
+            tiles.decode(codes)
+            images.append(tiles.pixels())
+        found.append(np.stack(images))
+
+    assert found[0].shape == (5, 2, 48 // reduction, 80 // reduction, 3)
+    np.testing.assert_allclose(found[0], found[1], atol=0.01)
+
+
+@pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+def test_a_reduced_image_in_between_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    model = weights.load(weights.DEFAULT)
+    planes = np.random.default_rng(3).integers(0, 2, (3, 1, model.config.code_channels, 4, 6), np.uint8)
+    tiles, again = (reduced_runtime(model, "cpu", 1, 8)(1, 32, 48) for _ in range(2))
+    for codes in planes:
+        tiles.decode(codes)
+        again.decode(codes)
+        KernelTiles.pixels(tiles)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(tiles.pixels(), again.pixels())
+    np.testing.assert_array_equal(KernelTiles.pixels(tiles), KernelTiles.pixels(again))  # type: ignore[arg-type]
+
+
+def test_a_thumbnail_is_decoded_at_a_size_that_it_fits_into() -> None:
+    """Its sides may be a little shorter than wanted, as the aspect ratio stays; those of a draft may not."""
+    fp = io.BytesIO()
+    picture().resize((400, 300)).save(fp, "RNC", iterations=8)
+    small, whole = pillow_rnc.open(fp), Image.open(fp)
+    small.thumbnail((25, 25))
+    whole.load()
+    whole.thumbnail((25, 25))
+
+    assert small.iterations == 4
+    assert small.size == whole.size == (25, 19)
+    assert psnr(small, whole) > 38
+    assert Image.open(fp).draft(None, (50, 50)) == ("RGB", (0, 0, 100, 75))
+    for gap, iterations in ((None, 8), (8.0, 8), (4.0, 6)):
+        other = pillow_rnc.open(fp)
+        other.thumbnail((25, 25), reducing_gap=gap)
+        assert other.iterations == iterations
 
 
 def test_other_models_take_means(tmp_path: Path) -> None:

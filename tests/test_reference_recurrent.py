@@ -1,4 +1,4 @@
-"""The reference decoder draws what recurrent models code: every cell and framework, in both networks."""
+"""The reference decoder draws what recurrent models code: every cell and framework, in all three networks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference_network
 from PIL import Image
-from test_recurrent_files import CELLS, FRAMEWORKS, light, opened, paper, saved
-from tiny_codec import register_random_codec
+from test_recurrent_files import CELLS, FRAMEWORKS, ITERATIONS, light, opened, paper, saved
+from tiny_codec import recurrent, register_random_codec
 
 from pillow_rnc.models import weights
 
@@ -40,6 +40,14 @@ def test_samples_of_the_light_network_are_those_of_the_reference_within_one(
     cell: CellName, framework: Framework, tmp_path: Path
 ) -> None:
     assert largest_error(light(cell, framework), tmp_path) <= 1
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_samples_of_the_light_network_of_stride_8_are_those_of_the_reference_within_one(
+    cell: CellName, framework: Framework, tmp_path: Path
+) -> None:
+    assert largest_error(recurrent(framework, cell=cell, iterations=ITERATIONS), tmp_path) <= 1
 
 
 @pytest.mark.slow  # plain Python takes seconds for each

@@ -16,8 +16,8 @@ from tiny_training import photograph, tiny_recipe
 from pillow_rnc.training import loop
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.families import make_model
-from pillow_rnc.training.loop import Pace
 from pillow_rnc.training.objective import codec_iteration, reconstruction_error
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recurrent.block_model import BlockModel
 from research import ablation, ablation_rows
 from research.ablation import Result, VariantRun, main, table, trained

@@ -84,7 +84,7 @@ def test_a_region_needs_only_its_tiles_and_equals_the_complete_there(grid: TileG
 
     touching = grid.tiles_touching(region)
     blender = Blender(grid, region)
-    rows = np.concatenate([blender.add(tiles[index]) for index in touching])
+    rows = np.concatenate([blender.add(tiles[index]).copy() for index in touching])
 
     assert touching == tuple(
         index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +11,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import pillow_rnc
 from pillow_rnc.codec import decoder, encoder
 from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.codec.pool import TilePool, pool_threads
+from pillow_rnc.container import reader
 from pillow_rnc.container.records import RncFile
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import CorruptError
 from pillow_rnc.models import weights
+from pillow_rnc.models.embedded.kernel_network import KernelTiles
+from pillow_rnc.plugin import rate_control
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from numpy.typing import NDArray
 
 STEPS = 3
 
@@ -128,3 +137,42 @@ def test_files_and_pixels_do_not_depend_on_threads() -> None:
         found.append((units, decoder.decode(RncFile(header, units=units), model, execution=execution).tobytes()))
 
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+@pytest.mark.parametrize(("threads", "tile_size", "tiles"), [(1, 64, 15), (3, 64, 15), (1, 256, 1)])
+@pytest.mark.parametrize("share", [0, 0.3, 2])
+def test_a_target_stops_early_and_gives_the_same_bytes(
+    share: float, threads: int, tile_size: int, tiles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    smooth = np.add.outer(np.arange(150), np.arange(220)) % 256
+    pixels = smooth[..., None] + np.random.default_rng(2).integers(0, 60, (150, 220, 3))
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    options = {"tile_size": tile_size, "overlap": 16, "max_threads": threads}
+    whole, found, coded, right = io.BytesIO(), io.BytesIO(), [], KernelTiles.encode
+    image.save(whole, "RNC", iterations=28, **options)
+    whole.seek(0)
+    sizes = rate_control.file_sizes(whole, reader.read_head(whole))
+    target = max(sizes[0], int(share * sizes[-1]))
+
+    def encode(tiles: KernelTiles) -> NDArray[np.uint8]:
+        coded.append(tiles)
+        return right(tiles)
+
+    steps: list[tuple[int, int]] = []
+    monkeypatch.setattr(KernelTiles, "encode", encode)
+    image.save(found, "RNC", target_size=target, on_progress=lambda *told: steps.append(told), **options)
+
+    assert found.getvalue() == truncated_bytes(whole, target)
+    fitting = sum(size <= target for size in sizes)
+    assert fitting * tiles <= len(coded) <= min(28, fitting + (2 if tiles == 1 else 28)) * tiles
+    assert share == 2 or len(coded) < 28 * tiles  # the first tiles do not know what the others will take
+    assert steps[-1] == (28 * tiles, 28 * tiles)
+
+
+def truncated_bytes(whole: io.BytesIO, target: int) -> bytes:
+    """Return the file with as many iterations of another as fit."""
+    fp = io.BytesIO()
+    pillow_rnc.open(io.BytesIO(whole.getvalue())).save(fp, "RNC", target_size=target)
+    return fp.getvalue()

@@ -19,7 +19,7 @@ from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetw
 from pillow_rnc.training.recurrent.light_entropy import Codec, codes_of, read_codec
 from pillow_rnc.training.recurrent.light_export import weights_bytes
 from pillow_rnc.training.recurrent.light_model import LightModel, area
-from pillow_rnc.training.recurrent.light_recipe import LightRecipe
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load
 from pillow_rnc.training.recurrent.light_run import Run
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_of(photographs: Path, folder: Path, begin_from: Path | None = None) -> Run:
-    return Run(RECIPE, photographs, folder, begin_from=begin_from, compiled=False)
+    return Run(RECIPE, load(photographs), folder, begin_from=begin_from, compiled=False)
 
 
 def test_a_run_resumed_from_its_checkpoint_ends_where_one_in_one_go_does(tmp_path: Path, photographs: Path) -> None:

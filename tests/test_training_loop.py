@@ -25,10 +25,11 @@ from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.export import export
 from pillow_rnc.training.families import make_model
-from pillow_rnc.training.loop import DivergedError, Pace, Run
+from pillow_rnc.training.loop import DivergedError, Run
 from pillow_rnc.training.losses import ms_ssim_db
 from pillow_rnc.training.model import StepInputs
 from pillow_rnc.training.objective import RateDistortionModel
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.recipe import Recipe, as_embedded, as_recurrent
 from pillow_rnc.training.step import Speed
@@ -407,3 +408,33 @@ def test_steps_go_on_when_compiling_fails_once_the_codec_learns(
 
     assert losses(run, 5) == expected
     assert not run.stepper.speed.compiled
+
+
+def test_the_entropy_network_stays_where_only_the_decoder_is_to_learn(tmp_path: Path) -> None:
+    run = run_in(tmp_path, tiny_recipe(train_entropy=False, train_encoder=False))
+    before = {name: p.detach().clone() for name, p in run.stepper.model.named_parameters()}
+    for _ in range(3):
+        run.train_step()
+    moved = {name for name, p in run.stepper.model.named_parameters() if not torch.equal(p, before[name])}
+
+    assert moved
+    assert all(name.startswith("network.decoder.") for name in moved)
+    assert all(map(math.isnan, run.stepper.report().bpp))
+
+
+def test_a_new_run_begins_with_the_average_of_another(tmp_path: Path) -> None:
+    first = run_in(tmp_path / "first")
+    for _ in range(3):
+        first.train_step()
+    first.save()
+    photographs = Photographs([photograph(0)], [], [])
+    second = Run(tiny_recipe(), photographs, tmp_path / "second", CPU, begin_from=tmp_path / "first")
+
+    assert second.step == 0
+    for name, parameter in second.stepper.model.named_parameters():
+        assert torch.equal(parameter, first.stepper.average[name]), name
+    other = tiny_recipe(model=dataclasses.replace(CONFIG, iterations=3))
+    with pytest.raises(ValueError, match="other shapes"):
+        Run(other, photographs, tmp_path / "third", CPU, begin_from=tmp_path / "first")
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        Run(tiny_recipe(), photographs, tmp_path / "third", CPU, begin_from=tmp_path / "nowhere")

@@ -22,8 +22,9 @@ from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.export import export
 from pillow_rnc.training.families import make_model
-from pillow_rnc.training.loop import Pace, Run
+from pillow_rnc.training.loop import Run
 from pillow_rnc.training.model import StepInputs
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
 from pillow_rnc.training.recurrent.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
 from pillow_rnc.training.selection import BEST, area_score

@@ -1,6 +1,6 @@
 """Compiles the decoder of the kernel to WebAssembly, and checks what is committed against it.
 
-    python web/build.py            # writes web/dist/*.wasm and web/dist/SHA256
+    python web/build.py            # writes web/dist/*.wasm, web/dist/SHA256, and the script of bundle.py
     python web/build.py --check    # builds again and compares, and checks sizes
 
 Needs `ziglang` of the version below from PyPI, which is a C compiler with the headers of WASI. The same version gives
@@ -17,6 +17,8 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+
+import bundle
 
 ZIG = "0.17.1"
 MAX_COMPRESSED_BYTES = 200 * 1024
@@ -76,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with what is committed")
     check = parser.parse_args().check
+    bundle.main()
     if metadata.version("ziglang") != ZIG:
         sys.exit(f"ziglang {metadata.version('ziglang')}, must be {ZIG}")
     dist = _WEB / "dist"

@@ -207,12 +207,22 @@ static void show(const void *network, const uint8_t *planes, int count, int32_t 
     void *tile;
     float *pixels = room(4 * samples);
     uint8_t *bytes = room(samples), *plane = room(length);
+    float taken[48];
     int done = 0, finite;
+    for (int i = 0; i < 48; i++) taken[i] = 0.1f * (float)(i % 5);
     CHECK(rnc_network_tile_size(network, rows, columns, encodes, &size) == RNC_OK);
     tile = room(size);
     CHECK(rnc_network_tile_init(tile, size, network, rows, columns, encodes) == RNC_OK);
     for (int i = 0; i < count; i++) CHECK(rnc_network_tile_decode(tile, planes + (size_t)i * length, length) == RNC_OK);
-    while (!done) CHECK(rnc_network_tile_pixels(tile, pixels, samples, &done) == RNC_OK);
+    CHECK(rnc_network_tile_pixels(tile, pixels, samples, &done) == RNC_OK); /* and is begun anew after these */
+    for (int side = 1; side <= 2; side++) {
+        size_t reduced = samples / 64 * (size_t)(side * side);
+        float *small = room(4 * reduced);
+        CHECK(rnc_network_tile_reduced(tile, side, taken, 24 * (size_t)side, small, reduced) == RNC_OK);
+        CHECK(rnc_network_tile_reduced(tile, side, taken, 24 * (size_t)side, small, reduced - 1) == RNC_ERROR_ARGUMENT);
+        free(small);
+    }
+    for (done = 0; !done;) CHECK(rnc_network_tile_pixels(tile, pixels, samples, &done) == RNC_OK);
     CHECK(rnc_round(RNC_ISA_AUTO, bytes, samples, pixels, samples, 0, &finite) == RNC_OK);
     CHECK(rnc_network_tile_set_target(tile, bytes, samples) == (encodes ? RNC_OK : RNC_ERROR_ARGUMENT));
     if (encodes) CHECK(rnc_network_tile_encode(tile, plane, length) == (count < ITERATIONS ? RNC_OK : RNC_ERROR_ITERATION));

@@ -169,6 +169,10 @@ int rnc_network_tile_encode(void *tile, uint8_t *plane, size_t plane_length);
 int rnc_network_tile_decode(void *tile, const uint8_t *plane, size_t plane_length);
 /* Writes the samples [8 rows][8 columns][3], a part of the work at each call until `done` is 1. */
 int rnc_network_tile_pixels(void *tile, float *pixels, size_t length, int *done);
+/* Twin: pillow_rnc.models.reduction.IntervalTiles. Writes samples [side rows][side columns][3] at side / 8 of the size,
+   side 1 or 2, from the intervals alone. `taken` [3][side][8] is what each sample along a line takes from the
+   frequencies of the block before, of its own, and of the one after. */
+int rnc_network_tile_reduced(void *tile, int side, const float *taken, size_t taken_length, float *pixels, size_t length);
 
 /* Twin: pillow_rnc.codec.blending. Adds a part of a tile to the rows of an image, three values to a pixel: rows +=
    across * down * tile. Lengths and strides of rows in values. */

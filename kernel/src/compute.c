@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#if defined(RNC_USE_AVX512) || defined(RNC_USE_AVXVNNI) || defined(RNC_USE_AVX2)
+#if defined(RNC_USE_AVX512) || defined(RNC_USE_AVXVNNI) || defined(RNC_USE_AVX2) || defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
@@ -132,6 +132,45 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
         }
 }
 
+#elif defined(__SSE2__)
+
+#define WIDE_WEIGHTS 1
+
+static inline __m128i two(const uint8_t *w) {
+    int32_t packed;
+    memcpy(&packed, w, 4);
+    return _mm_set1_epi32(packed);
+}
+
+static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int count, size_t position, size_t block) {
+    const __m128i low = _mm_set1_epi16(255);
+    for (int half = 0; half < RNC_OUTPUTS; half += 4)
+        for (int part = 0; part < RNC_BLOCK; part += 8) {
+            __m128i a[4][2];
+            for (int r = 0; r < 4; r++) a[r][0] = a[r][1] = _mm_set1_epi32(bias[half + r]);
+            for (int s = 0; s < count; s++) {
+                const uint8_t *b = strips[s].bytes + 4 * (position + (size_t)part);
+                const uint8_t *w = strips[s].weights + block * strips[s].quads * 64 + 8 * half;
+                for (size_t k = 0; k < strips[s].quads; k++, b += strips[s].plane_bytes, w += 64) {
+                    __m128i b0 = _mm_loadu_si128((const __m128i *)b), b1 = _mm_loadu_si128((const __m128i *)(b + 16));
+                    __m128i even0 = _mm_and_si128(b0, low), even1 = _mm_and_si128(b1, low);
+                    __m128i odd0 = _mm_srli_epi16(b0, 8), odd1 = _mm_srli_epi16(b1, 8);
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        __m128i even = two(w + 8 * r), odd = two(w + 8 * r + 4);
+                        a[r][0] = _mm_add_epi32(a[r][0], _mm_madd_epi16(even0, even));
+                        a[r][1] = _mm_add_epi32(a[r][1], _mm_madd_epi16(even1, even));
+                        a[r][0] = _mm_add_epi32(a[r][0], _mm_madd_epi16(odd0, odd));
+                        a[r][1] = _mm_add_epi32(a[r][1], _mm_madd_epi16(odd1, odd));
+                    }
+                }
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 2; v++) _mm_storeu_si128((__m128i *)(out + (half + r) * RNC_BLOCK + part + 4 * v), a[r][v]);
+        }
+}
+
 #elif defined(__ARM_NEON)
 
 #define WIDE_WEIGHTS 1
@@ -196,6 +235,46 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
             }
             for (int r = 0; r < 4; r++)
                 for (int v = 0; v < 2; v++) wasm_v128_store(out + (half + r) * RNC_BLOCK + part + 4 * v, a[r][v]);
+        }
+}
+
+#elif defined(__wasm__)
+
+#define WIDE_WEIGHTS 1
+
+/* Without vectors: two cells in a word of 64 bits, whose product with a weight is the two products, as sums stay within 32
+   bits. A negative lower half takes one from the upper, which `high` gives back. */
+static inline int32_t low(uint64_t two) { return (int32_t)(uint32_t)two; }
+static inline int32_t high(uint64_t two) { return (int32_t)(uint32_t)((two >> 32) + ((two >> 31) & 1)); }
+static inline uint64_t times(uint64_t bytes, const uint8_t *w) {
+    int16_t weight;
+    memcpy(&weight, w, 2);
+    return bytes * (uint64_t)(int64_t)weight;
+}
+
+static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int count, size_t position, size_t block) {
+    const uint64_t mask = 0x000000ff000000ffu;
+    for (int half = 0; half < RNC_OUTPUTS; half += 4)
+        for (int i = 0; i < RNC_BLOCK; i += 2) {
+            uint64_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+            for (int s = 0; s < count; s++) {
+                const uint8_t *b = strips[s].bytes + 4 * (position + (size_t)i);
+                const uint8_t *w = strips[s].weights + block * strips[s].quads * 64 + 8 * half;
+                for (size_t k = 0; k < strips[s].quads; k++, b += strips[s].plane_bytes, w += 64) {
+                    uint64_t cells;
+                    memcpy(&cells, b, 8);
+                    uint64_t b0 = cells & mask, b1 = (cells >> 8) & mask, b2 = (cells >> 16) & mask, b3 = (cells >> 24) & mask;
+                    a0 += times(b0, w) + times(b2, w + 2) + times(b1, w + 4) + times(b3, w + 6);
+                    a1 += times(b0, w + 8) + times(b2, w + 10) + times(b1, w + 12) + times(b3, w + 14);
+                    a2 += times(b0, w + 16) + times(b2, w + 18) + times(b1, w + 20) + times(b3, w + 22);
+                    a3 += times(b0, w + 24) + times(b2, w + 26) + times(b1, w + 28) + times(b3, w + 30);
+                }
+            }
+            const uint64_t a[4] = {a0, a1, a2, a3};
+            for (int r = 0; r < 4; r++) {
+                out[(half + r) * RNC_BLOCK + i] = bias[half + r] + low(a[r]);
+                out[(half + r) * RNC_BLOCK + i + 1] = bias[half + r] + high(a[r]);
+            }
         }
 }
 

@@ -16,7 +16,7 @@ static size_t blocks_of(size_t rows) { return (rows + RNC_ROWS - 1) / RNC_ROWS; 
 static int legal_shape(const rnc_network_shape *s) {
     return s->iterations >= 1 && s->iterations <= RNC_MAX_ITERATIONS && s->pairs >= 1 && s->pairs <= RNC_MAX_PAIRS
            && s->decoder_channels >= 1 && s->decoder_channels <= MAX_CHANNELS && s->context_channels >= 1
-           && s->context_channels <= MAX_CHANNELS && s->decoder_steps >= 1 && s->decoder_steps <= 16;
+           && s->context_channels <= MAX_CHANNELS && s->decoder_steps >= 1 && s->decoder_steps <= RNC_MAX_STEPS;
 }
 
 static int legal_cell(const rnc_cell_tensors *t, size_t n) {

@@ -10,6 +10,7 @@
 #define RNC_MAX_ITERATIONS 32
 #define RNC_MAX_PAIRS 127
 #define RNC_TAPS 9
+#define RNC_MAX_STEPS 16
 
 typedef struct {
     int channels;

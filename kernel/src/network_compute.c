@@ -70,6 +70,32 @@ static void products(float *out, const float *bias, const rnc_terms *terms, int 
         }
 }
 
+#elif defined(__SSE2__)
+
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int half = 0; half < RNC_ROWS; half += 4)
+        for (int part = 0; part < RNC_LANES; part += 12) {
+            __m128 a[4][3];
+            for (int r = 0; r < 4; r++) a[r][0] = a[r][1] = a[r][2] = _mm_set1_ps(bias[half + r]);
+            for (int s = 0; s < count; s++) {
+                const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS + half, *b = terms[s].inputs + part;
+                for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+                    __m128 b0 = _mm_loadu_ps(b), b1 = _mm_loadu_ps(b + 4), b2 = _mm_loadu_ps(b + 8);
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        __m128 weight = _mm_load1_ps(w + r);
+                        a[r][0] = _mm_add_ps(a[r][0], _mm_mul_ps(weight, b0));
+                        a[r][1] = _mm_add_ps(a[r][1], _mm_mul_ps(weight, b1));
+                        a[r][2] = _mm_add_ps(a[r][2], _mm_mul_ps(weight, b2));
+                    }
+                }
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                for (int v = 0; v < 3; v++) _mm_storeu_ps(out + (half + r) * RNC_LANES + part + 4 * v, a[r][v]);
+        }
+}
+
 #elif defined(__ARM_NEON)
 
 static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
@@ -118,6 +144,32 @@ static void products(float *out, const float *bias, const rnc_terms *terms, int 
             }
             for (int r = 0; r < 4; r++)
                 for (int v = 0; v < 3; v++) wasm_v128_store(out + (half + r) * RNC_LANES + part + 4 * v, a[r][v]);
+        }
+}
+
+#elif defined(__wasm__)
+
+/* Without vectors: sums of few rows and lanes stay in registers. */
+static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
+    for (int half = 0; half < RNC_ROWS; half += 4)
+        for (int i = 0; i < RNC_LANES; i += 2) {
+            float a[4][2];
+            for (int r = 0; r < 4; r++) a[r][0] = a[r][1] = bias[half + r];
+            for (int s = 0; s < count; s++) {
+                const float *w = terms[s].weights + block * terms[s].k_stride * RNC_ROWS + half, *b = terms[s].inputs + i;
+                for (size_t k = terms[s].k; k > 0; k--, w += RNC_ROWS, b += RNC_LANES) {
+                    const float b0 = b[0], b1 = b[1];
+#pragma GCC unroll 4
+                    for (int r = 0; r < 4; r++) {
+                        a[r][0] += w[r] * b0;
+                        a[r][1] += w[r] * b1;
+                    }
+                }
+            }
+            for (int r = 0; r < 4; r++) {
+                out[(half + r) * RNC_LANES + i] = a[r][0];
+                out[(half + r) * RNC_LANES + i + 1] = a[r][1];
+            }
         }
 }
 

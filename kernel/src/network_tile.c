@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
-#include "network.h"
+#include "network_tile.h"
 
 #define MAGIC 0x524e5431u
 #define UNBOUNDED 1e9f
@@ -14,42 +14,9 @@
 #define ROWS_A_CALL 16       /* of cells, likewise */
 #define WAVELET_LEVELS 2
 
-/* Cells in rows of `stride` positions, the first of which stands for what is left of the row, and right of the one
-   before it. */
-typedef struct {
-    size_t rows, columns, stride, first, span, positions, blocks;
-} grid;
-
-/* Maps of a cell, [channels][positions] each. */
-typedef struct {
-    const rnc_cell *weights;
-    grid grid;
-    float *input, *hidden, *next;
-    int begun;
-} cell;
-
-enum stage { SEE, CONTEXT_INPUT, CONTEXT, DETAIL, MEANS, ROWS, DONE };
-
-typedef struct {
-    uint32_t magic;
-    const rnc_network *network;
-    int encodes, iteration;
-    grid grid;
-    float *middle, *reach, *target; /* [visited][positions] */
-    float *wider, *energy, *around, *line; /* [positions] */
-    /* while pixels are made */
-    enum stage stage;
-    int step;
-    size_t cleared; /* bytes that are zeros from the beginning */
-    int prepared;
-    float *spare;   /* the state of the detail that shares no memory */
-    size_t at;
-    cell context, detail;
-    float *input, *coefficients; /* [d][positions], [192][positions] */
-    float *panel, *sums, *gain;
-    float *planes; /* two rows of cells: [2][3][8][8][row] */
-    size_t row;
-} tile;
+typedef rnc_grid grid;
+typedef rnc_network_tile_cell cell;
+typedef rnc_network_tile tile;
 
 static grid grid_of(size_t rows, size_t columns) {
     grid g;
@@ -62,9 +29,6 @@ static grid grid_of(size_t rows, size_t columns) {
     g.positions = (g.first + g.blocks * RNC_LANES + g.stride + 1 + 15) / 16 * 16;
     return g;
 }
-
-/* Where a row begins. */
-static size_t row_at(const grid *g, size_t row) { return g->first + row * g->stride; }
 
 /* Cells of one row within a block; `lane` is the place of the first of them. */
 typedef struct {
@@ -123,7 +87,7 @@ static void refine(tile *t, const uint8_t *plane) {
         float *middle = t->middle + (size_t)visit->coefficient * t->grid.positions, *reach = t->reach + (size_t)visit->coefficient * t->grid.positions;
         const uint8_t *codes[RNC_MAX_PAIRS], *signs;
         for (size_t row = 0; row < t->grid.rows; row++) {
-            size_t at = row_at(&t->grid, row), start = row * t->grid.columns;
+            size_t at = rnc_row_at(&t->grid, row), start = row * t->grid.columns;
             for (int l = 0; l < visit->levels; l++) codes[l] = plane + (size_t)(visit->pair + l) * cells + start;
             signs = plane + (pairs + (size_t)visit->pair) * cells + start;
             t->network->intervals->refine(middle + at, reach + at, codes, visit->levels, signs, wider_of(t, visit, at), visit->step, t->grid.columns);
@@ -135,7 +99,7 @@ static void refine(tile *t, const uint8_t *plane) {
 static void find_around(tile *t) {
     const grid *g = &t->grid;
     for (size_t row = 0; row < g->rows; row++) {
-        float *at = t->energy + row_at(g, row), *out = t->around + row_at(g, row), *line = t->line;
+        float *at = t->energy + rnc_row_at(g, row), *out = t->around + rnc_row_at(g, row), *line = t->line;
         float lines = 3.0f - (row == 0) - (row + 1 == g->rows);
         /* left and right of the row there are zeros */
         for (size_t i = 0; i < g->columns + 2; i++) line[i] = (at - g->stride - 1)[i] + (at - 1)[i] + (at + g->stride - 1)[i];
@@ -155,10 +119,10 @@ static void mask(tile *t) {
     for (int c = 1; c < 64; c++) /* luma, but for its mean; in the order in which NumPy adds them up */
         if (network->place[c] >= 0 && network->place[c] < visited)
             for (size_t row = 0; row < g->rows; row++)
-                network->intervals->energy(t->energy + row_at(g, row), t->middle + (size_t)network->place[c] * g->positions + row_at(g, row), g->columns);
+                network->intervals->energy(t->energy + rnc_row_at(g, row), t->middle + (size_t)network->place[c] * g->positions + rnc_row_at(g, row), g->columns);
     find_around(t);
     for (size_t row = 0; row < g->rows; row++) {
-        size_t at = row_at(g, row);
+        size_t at = rnc_row_at(g, row);
         network->intervals->widen(t->wider + at, t->energy + at, t->around + at, network->masking_scale, network->masking_exponent, g->columns);
     }
 }
@@ -167,9 +131,7 @@ static void advance(tile *t, const uint8_t *plane) {
     refine(t, plane);
     mask(t);
     t->iteration++;
-    t->stage = SEE;
-    t->step = 0;
-    t->at = 0;
+    t->stage = BEGIN;
 }
 
 static void encode(tile *t, uint8_t *plane) {
@@ -181,7 +143,7 @@ static void encode(tile *t, uint8_t *plane) {
         size_t map = (size_t)visit->coefficient * t->grid.positions;
         uint8_t *codes[RNC_MAX_PAIRS];
         for (size_t row = 0; row < t->grid.rows; row++) {
-            size_t at = row_at(&t->grid, row), start = row * t->grid.columns;
+            size_t at = rnc_row_at(&t->grid, row), start = row * t->grid.columns;
             for (int l = 0; l < visit->levels; l++) codes[l] = plane + (size_t)(visit->pair + l) * cells + start;
             t->network->intervals->encode(codes, visit->levels, plane + (pairs + (size_t)visit->pair) * cells + start, t->target + map + at,
                                           t->middle + map + at, wider_of(t, visit, at), visit->step, t->grid.columns);
@@ -223,7 +185,7 @@ static void lines(float *line, size_t n, size_t step, size_t across, size_t asid
     if (!back) scale(line, n, step, 0, gain, across, aside);
 }
 
-static void transform_means(const grid *g, float *map, const float *lifting, int back) {
+void rnc_transform_means(const grid *g, float *map, const float *lifting, int back) {
     for (int n = 0; n < WAVELET_LEVELS; n++) {
         int level = back ? WAVELET_LEVELS - 1 - n : n;
         size_t every = (size_t)1 << level, rows = (g->rows + every - 1) / every, columns = (g->columns + every - 1) / every;
@@ -255,7 +217,7 @@ static void coefficients_to_samples(const tile *t, size_t row) {
     const rnc_network *network = t->network;
     float *planes = planes_of(t, row), *scratch = t->panel;
     for (int n = 0; n < RNC_COEFFICIENTS; n++) {
-        const float *from = t->coefficients + (size_t)n * t->grid.positions + row_at(&t->grid, row);
+        const float *from = t->coefficients + (size_t)n * t->grid.positions + rnc_row_at(&t->grid, row);
         float *to = planes + (size_t)network->order[n] * t->row, weight = network->weights_back[network->order[n]];
         for (size_t x = 0; x < t->grid.columns; x++) to[x] = from[x] * weight;
     }
@@ -275,7 +237,7 @@ static void samples_to_target(const tile *t, size_t row) {
         for (size_t v = 0; v < 8; v++) network->intervals->analyse(own + v * t->row, 8 * t->row, scratch + v * t->row, 8 * t->row, network->cosines, t->grid.columns);
     }
     for (int n = 0; n < network->visited; n++) {
-        float *to = t->target + (size_t)n * t->grid.positions + row_at(&t->grid, row), weight = network->weights[network->order[n]];
+        float *to = t->target + (size_t)n * t->grid.positions + rnc_row_at(&t->grid, row), weight = network->weights[network->order[n]];
         const float *from = planes + (size_t)network->order[n] * t->row;
         for (size_t x = 0; x < t->grid.columns; x++) to[x] = from[x] * weight;
     }
@@ -295,7 +257,7 @@ static void set_target(tile *t, const uint8_t *pixels) {
     }
     samples_to_target(t, t->grid.rows - 1);
     for (int n = 0; n < network->visited; n++)
-        if (network->order[n] % 64 == 0) transform_means(&t->grid, t->target + (size_t)n * t->grid.positions, network->lifting, 0);
+        if (network->order[n] % 64 == 0) rnc_transform_means(&t->grid, t->target + (size_t)n * t->grid.positions, network->lifting, 0);
 }
 
 static void write_row(const tile *t, size_t row, float *pixels) {
@@ -352,35 +314,36 @@ static void context_input(const tile *t, size_t position) {
         for (size_t a = 0; a < 2; a++)
             for (size_t ch = 0; ch < d; ch++)
                 network->compute->fold(t->panel + (2 * a * d + ch) * RNC_LANES + s.lane, t->panel + ((2 * a + 1) * d + ch) * RNC_LANES + s.lane,
-                                       t->input + ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column, s.count);
+                                       t->input + ch * t->grid.positions + rnc_row_at(&t->grid, 2 * s.row + a) + 2 * s.column, s.count);
     products(network, t->sums, network->down, network->down_bias, 4 * d, t->panel, c);
     keep(network->compute, half, t->context.input, t->sums, c, position);
 }
 
-/* Moves a cell on at one block. What it gives is left in t->panel, [channels][48]. */
-static void move(const tile *t, const cell *own, size_t position) {
+/* Does one step of a cell at one block. What it gives is left in t->panel, [channels][48]. */
+static void move(const tile *t, const cell *own, size_t step, size_t position) {
     const rnc_network_compute *compute = t->network->compute;
     const rnc_cell *weights = own->weights;
-    size_t n = (size_t)weights->channels, positions = own->grid.positions, k = own->begun ? 2 * n : n;
+    size_t n = (size_t)weights->channels, positions = own->grid.positions, k = step ? 2 * n : n;
     float *inputs = t->panel, *mixed = t->panel + n * RNC_LANES, *gates = t->sums;
+    const float *hidden = step ? own->state[(step - 1) & 1] : NULL; /* of nothing else than zeros before the first step */
     float *candidate = t->sums + 2 * ((n + RNC_ROWS - 1) / RNC_ROWS * RNC_ROWS) * RNC_LANES;
     for (size_t c = 0; c < n; c++) {
         compute->convolve(inputs + c * RNC_LANES, own->input + c * positions + position, (ptrdiff_t)own->grid.stride, weights->input_kernel + 9 * c, 0.0f);
-        if (own->begun)
-            compute->convolve(mixed + c * RNC_LANES, own->hidden + c * positions + position, (ptrdiff_t)own->grid.stride, weights->hidden_kernel + 9 * c, weights->hidden_shift[c]);
+        if (hidden)
+            compute->convolve(mixed + c * RNC_LANES, hidden + c * positions + position, (ptrdiff_t)own->grid.stride, weights->hidden_kernel + 9 * c, weights->hidden_shift[c]);
     }
     /* The row below the next block, which nobody has read yet. */
     for (size_t c = 0; c < n; c++) {
         compute->fetch(own->input + c * positions + position + own->grid.stride + RNC_LANES);
-        if (own->begun) compute->fetch(own->hidden + c * positions + position + own->grid.stride + RNC_LANES);
+        if (hidden) compute->fetch(hidden + c * positions + position + own->grid.stride + RNC_LANES);
     }
     {
         rnc_terms terms = {weights->gates, k, 2 * n, inputs};
-        for (size_t block = 0; block * RNC_ROWS < (own->begun ? 2 * n : n); block++)
+        for (size_t block = 0; block * RNC_ROWS < (hidden ? 2 * n : n); block++)
             compute->products(gates + block * RNC_ROWS * RNC_LANES, weights->gates_bias + block * RNC_ROWS, &terms, 1, block);
-        compute->tanh(gates, (own->begun ? 2 * n : n) * RNC_LANES);
+        compute->tanh(gates, (hidden ? 2 * n : n) * RNC_LANES);
     }
-    if (own->begun) {
+    if (hidden) {
         compute->open_gate(gates + n * RNC_LANES, mixed, n * RNC_LANES);
         memcpy(mixed, gates + n * RNC_LANES, n * RNC_LANES * sizeof(float));
     }
@@ -391,48 +354,48 @@ static void move(const tile *t, const cell *own, size_t position) {
         compute->tanh(candidate, n * RNC_LANES);
     }
     for (size_t c = 0; c < n; c++)
-        compute->step(inputs + c * RNC_LANES, own->begun ? own->hidden + c * positions + position : NULL, gates + c * RNC_LANES, candidate + c * RNC_LANES);
+        compute->step(inputs + c * RNC_LANES, hidden ? hidden + c * positions + position : NULL, gates + c * RNC_LANES, candidate + c * RNC_LANES);
 }
 
-static void move_context(const tile *t, size_t position) {
+static void move_context(const tile *t, size_t step, size_t position) {
     const rnc_network *network = t->network;
     size_t d = (size_t)network->shape.decoder_channels, c = (size_t)network->shape.context_channels, lane = 0;
     segment s;
     while (next_segment(&t->context.grid, position, &lane, &s))
         for (size_t a = 0; a < 2; a++)
             for (size_t ch = 0; ch < d; ch++) {
-                size_t at = ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
+                size_t at = ch * t->grid.positions + rnc_row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
                 for (size_t i = 0; i < 2 * s.count; i += RNC_LANES) {
                     network->compute->fetch(t->input + at + i);
                     network->compute->fetch(t->detail.input + at + i);
                 }
             }
     lane = 0;
-    move(t, &t->context, position);
-    keep(network->compute, &t->context.grid, t->context.next, t->panel, c, position);
+    move(t, &t->context, step, position);
+    keep(network->compute, &t->context.grid, t->context.state[step & 1], t->panel, c, position);
     products(network, t->sums, network->up, network->up_bias, c, t->panel, 4 * d);
     while (next_segment(&t->context.grid, position, &lane, &s))
         for (size_t a = 0; a < 2; a++)
             for (size_t ch = 0; ch < d; ch++) {
-                size_t at = ch * t->grid.positions + row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
+                size_t at = ch * t->grid.positions + rnc_row_at(&t->grid, 2 * s.row + a) + 2 * s.column;
                 network->compute->unfold(t->detail.input + at, t->input + at, t->sums + (2 * a * d + ch) * RNC_LANES + s.lane,
                                          t->sums + ((2 * a + 1) * d + ch) * RNC_LANES + s.lane, s.count);
             }
 }
 
-static void move_detail(const tile *t, size_t position) {
+static void move_detail(const tile *t, size_t step, size_t position) {
     const rnc_network *network = t->network;
     const rnc_network_iteration *own = &network->iteration[t->iteration - 1];
-    int last = t->step + 1 == network->shape.decoder_steps;
+    int last = step + 1 == (size_t)network->shape.decoder_steps;
     for (size_t n = 0; last && n < RNC_COEFFICIENTS; n++) {
         network->compute->fetch(t->coefficients + n * t->grid.positions + position);
         if (n >= (size_t)own->visited) continue;
         network->compute->fetch(t->middle + n * t->grid.positions + position);
         network->compute->fetch(t->reach + n * t->grid.positions + position);
     }
-    move(t, &t->detail, position);
+    move(t, &t->detail, step, position);
     if (!last) {
-        keep(network->compute, &t->grid, t->detail.next, t->panel, (size_t)network->shape.decoder_channels, position);
+        keep(network->compute, &t->grid, t->detail.state[step & 1], t->panel, (size_t)network->shape.decoder_channels, position);
         return;
     }
     products(network, t->sums, network->output, network->output_bias, (size_t)network->shape.decoder_channels, t->panel, RNC_COEFFICIENTS);
@@ -447,88 +410,114 @@ static void move_detail(const tile *t, size_t position) {
     }
 }
 
-static void turn(cell *own) {
-    float *next = own->next;
-    own->next = own->hidden;
-    own->hidden = next;
-    own->begun = 1;
-}
-
 /* Sets what lies above and below the blocks of a map to 0, or all that lies around the tile. */
 static void clear_around(const grid *g, float *map, size_t channels, int beside) {
-    size_t end = beside ? row_at(g, g->rows) - 1 : g->first + g->blocks * RNC_LANES;
+    size_t end = beside ? rnc_row_at(g, g->rows) - 1 : g->first + g->blocks * RNC_LANES;
     for (size_t c = 0; c < channels; c++, map += g->positions) {
         memset(map, 0, g->first * sizeof *map);
-        for (size_t row = 1; beside && row < g->rows; row++) map[row_at(g, row) - 1] = 0.0f;
+        for (size_t row = 1; beside && row < g->rows; row++) map[rnc_row_at(g, row) - 1] = 0.0f;
         memset(map + end, 0, (g->positions - end) * sizeof *map);
     }
 }
 
-/* Of the two states of the detail, the one that shares memory with the coefficients is not to be read in the last step. */
+/* Sets to 0 what lies around the cells of the maps that convolutions read. */
 static void prepare(tile *t) {
     size_t d = (size_t)t->network->shape.decoder_channels, c = (size_t)t->network->shape.context_channels;
-    float *shared = t->coefficients + d * t->grid.positions;
-    int turns = t->network->shape.decoder_steps - 1;
-    t->detail.hidden = turns & 1 ? shared : t->spare;
-    t->detail.next = turns & 1 ? t->spare : shared;
-    t->context.begun = t->detail.begun = t->step = 0;
-    if (!t->prepared) { /* nothing else is written there */
-        clear_around(&t->grid, t->detail.input, d, 1);
-        clear_around(&t->grid, t->spare, d, 0);
-        clear_around(&t->context.grid, t->context.input, c, 0);
-        clear_around(&t->context.grid, t->context.hidden, c, 0);
-        clear_around(&t->context.grid, t->context.next, c, 0);
-        t->prepared = 1;
-    }
-    clear_around(&t->grid, shared, d, 0);
+    memset(t->wave, 0, sizeof t->wave);
+    clear_around(&t->grid, t->coefficients + d * t->grid.positions, d, 0);
+    if (t->prepared) return; /* nothing else is written around the others */
+    clear_around(&t->grid, t->detail.input, d, 1);
+    clear_around(&t->grid, t->spare, d, 0);
+    clear_around(&t->context.grid, t->context.input, c, 0);
+    clear_around(&t->context.grid, t->context.state[0], c, 0);
+    clear_around(&t->context.grid, t->context.state[1], c, 0);
+    t->prepared = 1;
+}
+
+/* ---- Waves ---- */
+
+/* The parts of the network follow each other through the tile, each as soon as what it reads is there, so that maps are
+   read while they are in the cache: 0 sees the intervals, 1 makes the input of the context, then come context and detail
+   of each step by turns. */
+
+static const grid *grid_of_wave(const tile *t, size_t wave) {
+    return wave == 1 || (wave && wave % 2 == 0) ? &t->context.grid : &t->grid;
+}
+
+/* How many rows of a wave are complete. */
+static size_t rows_done(const tile *t, size_t wave) {
+    const grid *g = grid_of_wave(t, wave);
+    size_t positions = t->wave[wave] * RNC_LANES, rows = positions < g->columns ? 0 : (positions - g->columns) / g->stride + 1;
+    return t->wave[wave] == g->blocks || rows > g->rows ? g->rows : rows;
+}
+
+static int has_rows(const tile *t, size_t wave, size_t rows) {
+    size_t all = grid_of_wave(t, wave)->rows;
+    return rows_done(t, wave) >= (rows < all ? rows : all);
+}
+
+/* Whether a wave can do its next block: what it reads is there, and nobody will read what it writes over. */
+static int is_ready(const tile *t, size_t wave) {
+    const grid *g = grid_of_wave(t, wave);
+    size_t row = (t->wave[wave] * RNC_LANES + RNC_LANES - 1) / g->stride; /* the last one of the block */
+    if (t->wave[wave] == g->blocks) return 0;
+    if (wave < 2) return !wave || has_rows(t, 0, 2 * row + 2);
+    if (wave % 2 == 0 && !has_rows(t, 1, row + 2)) return 0;
+    if (wave % 2 && !has_rows(t, wave - 1, (row + 1) / 2 + 1)) return 0;
+    if (wave < 4) return 1;
+    /* The last step writes coefficients also to what stands for the left of the row below. */
+    return has_rows(t, wave - 2, row + 3) && (wave % 2 || has_rows(t, wave - 1, 2 * row + 3));
+}
+
+static void do_block(tile *t, size_t wave) {
+    size_t position = grid_of_wave(t, wave)->first + t->wave[wave]++ * RNC_LANES;
+    if (!wave) see(t, position);
+    else if (wave == 1) context_input(t, position);
+    else if (wave % 2) move_detail(t, (wave - 3) / 2, position);
+    else move_context(t, (wave - 2) / 2, position);
+}
+
+/* Does the next block, of the last wave that can. Returns 0 if all is done. */
+static int do_next(tile *t) {
+    for (size_t wave = 2 + 2 * (size_t)t->network->shape.decoder_steps; wave-- > 0;)
+        if (is_ready(t, wave)) {
+            do_block(t, wave);
+            return 1;
+        }
+    return 0;
 }
 
 /* Does a part of the work on pixels. */
 static void work(tile *t, float *pixels) {
     const rnc_network *network = t->network;
-    size_t blocks = t->stage == CONTEXT_INPUT || t->stage == CONTEXT ? t->context.grid.blocks : t->grid.blocks;
-    size_t first = t->stage == CONTEXT_INPUT || t->stage == CONTEXT ? t->context.grid.first : t->grid.first;
-    size_t stop = t->at + BLOCKS_A_CALL < blocks ? t->at + BLOCKS_A_CALL : blocks;
     switch (t->stage) {
-    case SEE:
+    case BEGIN:
+        t->at = 0;
         if (!t->iteration) { /* nothing is known yet: grey */
             memset(t->coefficients, 0, RNC_COEFFICIENTS * t->grid.positions * sizeof(float));
             t->stage = MEANS;
-            return;
+        } else {
+            prepare(t);
+            t->stage = NETWORK;
         }
-        if (!t->at) prepare(t);
-        for (; t->at < stop; t->at++) see(t, first + t->at * RNC_LANES);
-        break;
-    case CONTEXT_INPUT:
-        for (; t->at < stop; t->at++) context_input(t, first + t->at * RNC_LANES);
-        break;
-    case CONTEXT:
-        for (; t->at < stop; t->at++) move_context(t, first + t->at * RNC_LANES);
-        break;
-    case DETAIL:
-        for (; t->at < stop; t->at++) move_detail(t, first + t->at * RNC_LANES);
-        break;
+        return;
+    case NETWORK:
+        for (int n = 0; n < BLOCKS_A_CALL; n++)
+            if (!do_next(t)) {
+                t->stage = MEANS;
+                return;
+            }
+        return;
     case MEANS:
         for (int n = 0; n < RNC_COEFFICIENTS; n++)
-            if (network->order[n] % 64 == 0) transform_means(&t->grid, t->coefficients + (size_t)n * t->grid.positions, network->lifting, 1);
+            if (network->order[n] % 64 == 0) rnc_transform_means(&t->grid, t->coefficients + (size_t)n * t->grid.positions, network->lifting, 1);
         t->stage = ROWS;
-        t->at = 0;
         return;
     case ROWS:
         for (size_t end = t->at + ROWS_A_CALL; t->at < end && t->at < t->grid.rows; t->at++) make_row(t, t->at, pixels);
         if (t->at == t->grid.rows) t->stage = DONE;
         return;
     default: return;
-    }
-    if (t->at < blocks) return;
-    t->at = 0;
-    if (t->stage == DETAIL && t->step + 1 < network->shape.decoder_steps) {
-        t->step++;
-        turn(&t->context);
-        turn(&t->detail);
-        t->stage = CONTEXT;
-    } else {
-        t->stage = (enum stage)(t->stage + 1);
     }
 }
 
@@ -539,8 +528,8 @@ static void take_cell(rnc_arena *arena, cell *own, const rnc_cell *weights, size
     own->weights = weights;
     own->grid = grid_of(rows, columns);
     own->input = rnc_take(arena, n * own->grid.positions, sizeof(float));
-    own->hidden = rnc_take(arena, n * own->grid.positions, sizeof(float));
-    own->next = rnc_take(arena, n * own->grid.positions, sizeof(float));
+    own->state[0] = rnc_take(arena, n * own->grid.positions, sizeof(float));
+    own->state[1] = rnc_take(arena, n * own->grid.positions, sizeof(float));
 }
 
 static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, int32_t columns, int encodes, tile *t) {
@@ -573,15 +562,16 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     t->detail.weights = &network->detail;
     t->detail.grid = t->grid;
     t->detail.input = rnc_take(arena, d * positions, sizeof(float));
-    t->detail.hidden = rnc_take(arena, d * positions, sizeof(float));
-    /* Coefficients come to be when neither the input of both cells nor the next state of the detail is of use. */
+    t->spare = rnc_take(arena, d * positions, sizeof(float));
+    /* Where a coefficient comes to be, neither the input of both cells nor the state of the detail before the last one
+       is of use any more. */
     shared = 2 * d > RNC_COEFFICIENTS ? 2 * d : RNC_COEFFICIENTS;
     t->coefficients = rnc_take(arena, shared * positions, sizeof(float));
     if (arena->failed) return RNC_ERROR_MEMORY;
     if (!arena->base) return RNC_OK;
     t->input = t->coefficients;
-    t->detail.next = t->coefficients + d * positions;
-    t->spare = t->detail.hidden;
+    t->detail.state[network->shape.decoder_steps & 1] = t->spare;
+    t->detail.state[(network->shape.decoder_steps + 1) & 1] = t->coefficients + d * positions;
     return RNC_OK;
 }
 
@@ -613,7 +603,7 @@ int rnc_network_tile_init(void *memory, size_t size, const void *network_memory,
     return RNC_OK;
 }
 
-static tile *tile_in(void *memory) {
+tile *rnc_network_tile_in(void *memory) {
     tile *t = (tile *)(void *)rnc_aligned(memory);
     return t->magic == MAGIC ? t : NULL;
 }
@@ -623,14 +613,14 @@ static size_t samples_of(const tile *t) { return t->grid.rows * t->grid.columns 
 static size_t codes_of(const tile *t) { return 2 * (size_t)t->network->shape.pairs * t->grid.rows * t->grid.columns; }
 
 int rnc_network_tile_set_target(void *memory, const uint8_t *pixels, size_t length) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || !t->encodes || length != samples_of(t)) return RNC_ERROR_ARGUMENT;
     set_target(t, pixels);
     return RNC_OK;
 }
 
 int rnc_network_tile_encode(void *memory, uint8_t *plane, size_t plane_length) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || !t->encodes || plane_length != codes_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->iteration >= t->network->shape.iterations) return RNC_ERROR_ITERATION;
     begin_intervals(t);
@@ -640,7 +630,7 @@ int rnc_network_tile_encode(void *memory, uint8_t *plane, size_t plane_length) {
 }
 
 int rnc_network_tile_decode(void *memory, const uint8_t *plane, size_t plane_length) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || plane_length != codes_of(t)) return RNC_ERROR_ARGUMENT;
     if (t->iteration >= t->network->shape.iterations) return RNC_ERROR_ITERATION;
     begin_intervals(t);
@@ -649,12 +639,9 @@ int rnc_network_tile_decode(void *memory, const uint8_t *plane, size_t plane_len
 }
 
 int rnc_network_tile_pixels(void *memory, float *pixels, size_t length, int *done) {
-    tile *t = tile_in(memory);
+    tile *t = rnc_network_tile_in(memory);
     if (!t || length != samples_of(t)) return RNC_ERROR_ARGUMENT;
-    if (t->stage == DONE) {
-        t->stage = SEE;
-        t->at = 0;
-    }
+    if (t->stage == DONE) t->stage = BEGIN;
     work(t, pixels);
     *done = t->stage == DONE;
     return RNC_OK;

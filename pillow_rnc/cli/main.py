@@ -98,6 +98,8 @@ def _run(arguments: argparse.Namespace, report: Reporter) -> bool:
         return _run_autoload(arguments, report)
     if arguments.command == "compare":
         return _run_compare(arguments, report)
+    if arguments.command == "view":
+        return _run_view(arguments, report)
     if is_for_folder(arguments):
         return _run_folder(arguments, report)
     from pillow_rnc.cli.files import FilesRun, run_files
@@ -163,6 +165,17 @@ def _run_compare(arguments: argparse.Namespace, report: Reporter) -> bool:
             raise
         text = f"{error.name} is missing, rnc compare needs it: pip install 'pillow-rnc[eval]'"
         record = {"error": text, "error_type": type(error).__name__}
+    except FILE_ERRORS as error:
+        record = error_record(error)
+    report(record)
+    return "error" not in record
+
+
+def _run_view(arguments: argparse.Namespace, report: Reporter) -> bool:
+    from pillow_rnc.cli import viewing
+
+    try:
+        record = viewing.run(arguments)
     except FILE_ERRORS as error:
         record = error_record(error)
     report(record)

@@ -27,6 +27,7 @@ def argument_parser(version: str = "") -> argparse.ArgumentParser:
     _add_encode(commands)
     _add_decode(commands)
 
+    _add_view(commands)
     _add_compare(commands)
 
     doctor = commands.add_parser("doctor", help="show versions, models and registration, and report problems")
@@ -104,11 +105,17 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
 
 
+def _add_view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    view = _add(commands, "view", "show files in the browser at every iteration, decoded by the page itself")
+    view.add_argument("-o", "--page", type=Path, help="write the page there, and do not open it")
+    view.add_argument("--model", help=".safetensors file of a model that is not installed")
+
+
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compare = commands.add_parser(
         "compare",
         help="write a page that compares images at every rate with JPEG, WebP and AVIF of the same size",
-        description="Needs the extra 'eval'. The page is a single file that works offline. "
+        description="Needs the extra 'eval'. The page is one file, works offline and decodes .rnc files. "
         "This takes some minutes per megapixel, most of them to find the AVIF file of the same size.",
     )
     compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="images of any format")
@@ -140,7 +147,11 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="store the measurements of other codecs here for later runs",
     )
-    compare.add_argument("--model", help="name, id, or .safetensors file of a model")
+    compare.add_argument(
+        "--model",
+        action="append",
+        help="name, id, or .safetensors file of a model; repeated, the page shows further models at no more bytes",
+    )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument("--quiet", action="store_true", help="print errors only, and no progress")
 

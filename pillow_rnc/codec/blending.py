@@ -71,7 +71,7 @@ def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
     if len(tiles) != len(grid):
         raise RncOptionError(f"{len(tiles)} tiles, the grid has {len(grid)}")
     blender = Blender(grid)
-    return np.concatenate([blender.add(tile) for tile in tiles])
+    return np.concatenate([blender.add(tile).copy() for tile in tiles])
 
 
 class Canvas:
@@ -142,7 +142,9 @@ class Blender:
         self.region = checked_region(grid, region or (0, 0, grid.width, grid.height))
         self.pending = grid.tiles_touching(self.region)
         self._top = self.region[1]
-        self._rows: NDArray[np.float32] | None = None
+        # Rows that are not final, as a part of memory that stays: fresh memory costs a page fault for each page.
+        self._memory = np.empty((0, 0, 0), np.float32)
+        self._start = self._stop = 0
 
     def add(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add the next tile, the first of `pending`.
@@ -151,7 +153,8 @@ class Blender:
             pixels: float32 [h, w, channels], padded or not.
 
         Returns:
-            float32 [rows, region width, channels]: the rows that have become final, from top to bottom, often none.
+            float32 [rows, region width, channels]: the rows that have become final, from top to bottom, often none;
+                valid until the next tile is added.
 
         Raises:
             RncOptionError: All tiles have been added already, or this one is too small.
@@ -168,16 +171,11 @@ class Blender:
         part = pixels[y - tile.y : y_end - tile.y, x - tile.x : x_end - tile.x]
         if len(self.grid) == 1:
             return part
-        if self._rows is None:
-            self._rows = np.zeros((0, right - left, pixels.shape[2]), np.float32)
-        missing = y_end - self._top - self._rows.shape[0]
-        if missing > 0:
-            rows = np.zeros((len(self._rows) + missing, *self._rows.shape[1:]), np.float32)
-            rows[: len(self._rows)] = self._rows
-            self._rows = rows
+        self._make_room(y_end - self._top, (right - left, pixels.shape[2]))
         down = self._ramp(tile.y, tile.height, self.grid.height)[y - tile.y : y_end - tile.y]
         across = self._ramp(tile.x, tile.width, self.grid.width)[x - tile.x : x_end - tile.x]
-        rows = self._rows[y - self._top : y_end - self._top, x - left : x_end - left]
+        first = self._start - self._top
+        rows = self._memory[first + y : first + y_end, x - left : x_end - left]
         instruction_set = library.chosen()
         if instruction_set is not None and pixels.shape[2] == _COLOURS and pixels.dtype == np.float32:
             blend_samples(instruction_set, rows, part, across, down)
@@ -185,11 +183,26 @@ class Blender:
             rows += np.outer(down, across)[:, :, None] * part
         return self._take_final()
 
+    def _make_room(self, count: int, shape: tuple[int, ...]) -> None:
+        """Have so many rows at least that are not final; new ones are zeros."""
+        missing = count - (self._stop - self._start)
+        if missing <= 0:
+            return
+        if self._stop + missing > len(self._memory):
+            before = self._memory[self._start : self._stop]
+            if count > len(self._memory):
+                self._memory = np.empty((count, *shape), np.float32)
+            if len(before):
+                self._memory[: len(before)] = before
+            self._start, self._stop = 0, len(before)
+        self._memory[self._stop : self._stop + missing] = 0
+        self._stop += missing
+
     def _take_final(self) -> NDArray[np.float32]:
         """Remove and return the rows above the next tile."""
-        assert self._rows is not None
         next_top = max(self.grid[self.pending[0]].y, self._top) if self.pending else self.region[3]
-        final, self._rows = self._rows[: next_top - self._top], self._rows[next_top - self._top :]
+        final = self._memory[self._start : self._start + next_top - self._top]
+        self._start += next_top - self._top
         self._top = next_top
         return final
 

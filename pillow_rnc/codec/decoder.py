@@ -6,7 +6,7 @@ decoding runs beside the network.
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -124,8 +124,7 @@ def _decode_in_pool(work: _Work, execution: ExecutionOptions, progress: StepCoun
         return network.pixels()[0]  # type: ignore[no-any-return]
 
     pool = TilePool(decode_tile, pool_threads([kind[:2] for kind in work.kinds.values()], execution), progress.add)
-    products = limit_threads(1) if work.reduction > 1 else nullcontext()  # the kernel has no products of NumPy
-    with products, closing(pool.results(work.kinds)) as tiles:
+    with closing(pool.results(work.kinds)) as tiles:
         for ref, tile in zip(work.kinds, tiles, strict=True):
             work.canvases[ref.image].add(tile)
 

@@ -7,7 +7,9 @@ images; entropy coding runs beside the network.
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +70,7 @@ def encode_many(
     tile_size: int = DEFAULT_TILE_SIZE,
     overlap: int = DEFAULT_OVERLAP,
     verify: bool = False,
+    limits: Sequence[int] | None = None,
     execution: ExecutionOptions | None = None,
 ) -> list[EncodedImage]:
     """Return the header, with mode RGB, and the units of each image.
@@ -79,6 +82,8 @@ def encode_many(
         tile_size: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
         verify: Decode all codes, as a reader will, and compare them; takes about a third more time.
+        limits: Bytes of the payloads of each image: iterations beyond the first with which they exceed that may be
+            left out.
         execution: How to compute; the defaults of `ExecutionOptions` if None.
 
     Raises:
@@ -95,15 +100,40 @@ def encode_many(
     coding = (iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id)
     headers = [Header(pixels.shape[1], pixels.shape[0], "RGB", *coding) for pixels in images]
     work = _Work(images, headers, weights, network_for, verify=verify)
+    rates = [_Rate(iterations, limit) for limit in limits or [sys.maxsize] * len(images)]
     progress = StepCounter(len(work.sizes) * iterations, execution.on_progress)
     if releases_lock(weights, execution.device):
-        segments = _encode_in_pool(work, execution, progress)
+        segments = _encode_in_pool(work, rates, execution, progress)
     else:
         segments = _encode_in_batches(work, execution, progress)
-    return [
-        (header, tuple(zip(*(segments[TileRef(image, index)] for index in range(len(header.grid))), strict=True)))
-        for image, header in enumerate(headers)
-    ]
+    encoded = []
+    for image, (header, rate) in enumerate(zip(headers, rates, strict=True)):
+        tiles = [segments[TileRef(image, index)][: rate.iterations] for index in range(len(header.grid))]
+        encoded.append((replace(header, iterations=rate.iterations), tuple(zip(*tiles, strict=True))))
+    return encoded
+
+
+class _Rate:
+    """How many iterations of an image are of use, as far as it is known.
+
+    Args:
+        iterations: The most.
+        limit: Bytes that its payloads may take.
+
+    Attributes:
+        iterations: With more of them, the tiles so far exceed the limit.
+    """
+
+    def __init__(self, iterations: int, limit: int) -> None:
+        self.iterations, self._limit = iterations, limit
+        self._sizes = [0] * iterations  # of the payloads so far, by the last iteration
+
+    def add(self, iteration: int, size: int) -> None:
+        """Count the payloads of a tile from the first iteration to this one, in bytes."""
+        # Threads that count at once may lose some, and do more work than they have to.
+        self._sizes[iteration] += size
+        if self._sizes[iteration] > self._limit:
+            self.iterations = max(1, min(self.iterations, iteration))
 
 
 class _Work:
@@ -161,16 +191,22 @@ class _Work:
         return _TileCoder(self._weights, shape, ref.tile, verify=self.verify)
 
 
-def _encode_in_pool(work: _Work, execution: ExecutionOptions, progress: StepCounter) -> dict[TileRef, list[Segment]]:
+def _encode_in_pool(
+    work: _Work, rates: Sequence[_Rate], execution: ExecutionOptions, progress: StepCounter
+) -> dict[TileRef, list[Segment]]:
     """Return the segments of each tile; tiles are coded one by one, several of them at a time."""
 
     def encode(ref: TileRef) -> Generator[None, None, list[Segment]]:
         network = work.network([ref])
         coder = work.coder(ref)
         segments: list[Segment] = []
-        for _ in range(work.iterations):
-            (plane,) = network.encode()
-            segments.append(coder.encode_next(plane))
+        size, rate = 0, rates[ref.image]
+        for iteration in range(work.iterations):
+            if iteration < rate.iterations:
+                (plane,) = network.encode()
+                segments.append(coder.encode_next(plane))
+                size += len(segments[-1].payload)
+                rate.add(iteration, size)
             yield
         if work.verify:
             coder.verify(segments)

@@ -12,10 +12,14 @@ from collections import deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from pillow_rnc.entropy.kernel.memory import keep_memory, memory_kept_in
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from pillow_rnc.codec.execution import ExecutionOptions
 
@@ -67,8 +71,11 @@ class TilePool(Generic[_Task, _Result]):
         Close the iterator when leaving it early: other threads end with the step that they are at.
         """
         process, waiting = os.getpid(), iter(tasks)
-        others = ThreadPoolExecutor(self._threads - 1, "pillow-rnc") if self._threads > 1 else None
+        others = None
+        if self._threads > 1:
+            others = ThreadPoolExecutor(self._threads - 1, "pillow-rnc", initializer=keep_memory)
         ahead: deque[tuple[_Task, Future[_Result]]] = deque()
+        kept: list[NDArray[np.uint8]] = []  # memory of the tiles that this thread works on
         try:
             while True:
                 while len(ahead) < _TASKS_AHEAD * self._threads and (task := next(waiting, None)) is not None:
@@ -82,7 +89,9 @@ class TilePool(Generic[_Task, _Result]):
                     ahead.append((task, future))
                 if not ahead:
                     return
-                yield self._first(ahead, process)
+                with memory_kept_in(kept):
+                    result = self._first(ahead, process)
+                yield result
         finally:
             self._stopped = True
             if others is not None and os.getpid() == process:

@@ -1,4 +1,4 @@
-"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a command in place of DIR: demo, prefixes or table."""
+"""Command line: ``python -m pillow_rnc.evaluation DIR``, or a command in place of DIR."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _COMMANDS = {
     "demo": _Command("demo", "demo"),
     "prefixes": _Command("prefixes", "demo"),
     "table": _Command("paper_table", "eval"),
+    "light-table": _Command("light_table", "eval"),
 }
 
 
@@ -51,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pillow_rnc.evaluation",
         description="Measure the codec on the images of a folder, beside the codecs of Pillow.",
         epilog="In place of DIR: 'demo' makes a table and a contact sheet of one photograph, 'prefixes' a drawing of "
-        "what the first bytes of a file show, and 'table' trains and measures the paper's comparison. "
+        "what the first bytes of a file show, 'table' trains and measures the paper's comparison, and 'light-table' "
+        "that of the network that codes files. "
         "Each has a --help of its own.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images, or one image")
@@ -74,7 +76,19 @@ def _parser() -> argparse.ArgumentParser:
         type=_peer_names,
         default="jpeg420,jpeg444,webp,avif,jpeg2000",
         metavar="NAMES",
-        help="codecs to draw curves of, or none (default: %(default)s)",
+        help="codecs to draw curves of, or none, or all (default: %(default)s); "
+        "jxl, heic and jpegli need the extra `peers`",
+    )
+    parser.add_argument(
+        "--peer-settings",
+        type=positive,
+        metavar="N",
+        help="at most N settings of each peer, spread evenly over its curve (default: all)",
+    )
+    parser.add_argument(
+        "--no-matched",
+        action="store_true",
+        help="leave out the comparison with the best JPEG of the bytes of each file, which takes as long as a peer",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="take the first N images only")
     parser.add_argument(
@@ -113,15 +127,22 @@ def _evaluate(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    missing = [name for name in options.peers if not is_available(PEERS[name])]
-    for name in missing:
+    absent = [(name, PEERS[name].package) for name in options.peers if not is_available(PEERS[name])]
+    for name, package in absent:
+        if package is not None:
+            needed = f"needs the package {package.project}: pip install 'pillow-rnc[peers]'"
+            print(f"error: --peers {name} {needed}", file=sys.stderr)
+            return 2
         print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
+    missing = [name for name, _ in absent]
     codec = RncCodec(options.model, options.weights)
     plan = MeasurementPlan(
         codec,
         options.iterations,
         tuple(name for name in options.peers if name not in missing),
         options.out / "peer-cache",
+        options.peer_settings,
+        not options.no_matched,
     )
     results = measure_all(paths, plan, jobs=min(options.jobs, len(paths)))
     # `disable=None` draws the bar on a terminal only.
@@ -151,6 +172,8 @@ def _peer_names(text: str) -> tuple[str, ...]:
 
     if text in ("", "none"):
         return ()
+    if text == "all":
+        return tuple(PEERS)
     names = tuple(dict.fromkeys(text.split(",")))
     if unknown := [name for name in names if name not in PEERS]:
         msg = f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}"

@@ -15,8 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Metric = Literal["psnr", "ms_ssim", "psnr_hvs"]
-METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim", "psnr_hvs")
+Metric = Literal["psnr", "ms_ssim", "psnr_hvs", "ssimulacra2"]
+METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim", "psnr_hvs", "ssimulacra2")
 
 AREA_LOW_BPP = 0.125
 AREA_HIGH_BPP = 2.0
@@ -31,6 +31,7 @@ class Point(NamedTuple):
     psnr: float
     ms_ssim: float
     psnr_hvs: float
+    ssimulacra2: float = math.nan  # unknown in older records
 
 
 class Area(NamedTuple):
@@ -73,21 +74,25 @@ def area_under_curve(
     Between points the curve is linear in bpp. A curve that ends early is held at its
     last value: with more bytes allowed, the same file can still be used, so this is a lower bound.
     A curve that starts late is continued by the line through its first two points, not
-    below 0; as such curves bend downwards there, this favours the codec, so the
+    below 0 (SSIMULACRA2 may be); as such curves bend downwards there, this favours the codec, so the
     width is returned for the reader to judge. nan for a curve of fewer than two rates.
     """
     best: dict[float, float] = {}
     for point in curve:
-        best[point.bpp] = max(best.get(point.bpp, -math.inf), getattr(point, metric))
+        value: float = getattr(point, metric)
+        if not math.isnan(value):
+            best[point.bpp] = max(best.get(point.bpp, -math.inf), value)
     if len(best) < 2:
         return Area(math.nan, 0.0, 0.0)
     rates = np.array(sorted(best))
-    values = np.array([best[rate] for rate in rates])
+    values = np.array([best[rate] for rate in rates], dtype=np.float64)
     extrapolated = min(max(rates[0] - low_bpp, 0.0), high_bpp - low_bpp)
     held = min(max(high_bpp - rates[-1], 0.0), high_bpp - low_bpp)
     if extrapolated:
         slope = (values[1] - values[0]) / (rates[1] - rates[0])
-        start = max(values[0] - slope * (rates[0] - low_bpp), 0.0)
+        start = values[0] - slope * (rates[0] - low_bpp)
+        if metric != "ssimulacra2":
+            start = max(start, 0.0)
         rates, values = np.insert(rates, 0, low_bpp), np.insert(values, 0, start)
     inner = rates[(rates > low_bpp) & (rates < high_bpp)]
     grid = np.concatenate([[low_bpp], inner, [high_bpp]])
@@ -133,6 +138,8 @@ def _frontier(curve: Sequence[Point], metric: Metric) -> list[tuple[float, float
     kept: list[tuple[float, float]] = []
     for point in sorted(curve, key=lambda point: (point.bpp, -getattr(point, metric))):
         value: float = getattr(point, metric)
+        if math.isnan(value):
+            continue
         if metric == "ms_ssim":
             value = ms_ssim_db(value)
         if not kept or (value > kept[-1][1] and point.bpp > kept[-1][0]):

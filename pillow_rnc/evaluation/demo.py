@@ -14,11 +14,12 @@ from PIL import Image
 import pillow_rnc
 from pillow_rnc.evaluation.arguments import iteration_counts
 from pillow_rnc.evaluation.contact_sheet import SheetRow, contact_sheet
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import load_photograph, plain
 from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER, RncCodec, point_of
-from pillow_rnc.evaluation.report import number, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

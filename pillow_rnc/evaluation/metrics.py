@@ -1,4 +1,4 @@
-"""Full-reference metrics of 8-bit RGB images: PSNR, MS-SSIM, PSNR-HVS.
+"""Full-reference metrics of 8-bit RGB images: PSNR, MS-SSIM, PSNR-HVS, SSIMULACRA2.
 
 Knows arrays only, no files and no codec.
 """
@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_msssim import ms_ssim as windowed_ms_ssim
+
+from pillow_rnc.evaluation import ssimulacra2 as ssimulacra2_maps
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints which of its backends are missing
     from psnr_hvsm import BACKENDS as HVS_BACKENDS
@@ -33,6 +35,7 @@ class Scores(NamedTuple):
     psnr: float  # dB, mean squared error over all pixels and the three channels
     ms_ssim: float  # unitless, at most 1; nan when a side is below MS_SSIM_MIN_SIDE_PX
     psnr_hvs: float  # dB, luma; nan when a side is below HVS_BLOCK_PX
+    ssimulacra2: float  # points, at most 100, may be negative; nan when a side is below 8
 
 
 def psnr(original: Pixels, picture: Pixels) -> float:
@@ -83,6 +86,18 @@ def psnr_hvs(original: Pixels, picture: Pixels) -> float:
     return float(_hvs_and_hvsm(first, second)[0])
 
 
+def ssimulacra2(original: Pixels, picture: Pixels) -> float:
+    """Return SSIMULACRA2 of uint8 ``[H, W, 3]``: 100 for identical images, 90 visually lossless, 50 medium quality.
+
+    Raises:
+        ValueError: A side is below 8.
+
+    Source: `pillow_rnc.evaluation.ssimulacra2`.
+    """
+    _check_pair(original, picture)
+    return ssimulacra2_maps.ssimulacra2(original, picture)
+
+
 def score(original: Pixels, picture: Pixels) -> Scores:
     """Return all metrics of uint8 ``[H, W, 3]``; nan where the image is too small for one."""
     side = min(original.shape[:2])
@@ -90,6 +105,7 @@ def score(original: Pixels, picture: Pixels) -> Scores:
         psnr(original, picture),
         ms_ssim(original, picture) if side >= MS_SSIM_MIN_SIDE_PX else math.nan,
         psnr_hvs(original, picture) if side >= HVS_BLOCK_PX else math.nan,
+        ssimulacra2(original, picture) if side >= ssimulacra2_maps.MIN_SIDE_PX else math.nan,
     )
 
 

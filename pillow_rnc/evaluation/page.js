@@ -1,18 +1,17 @@
-"use strict";
-
 // One state, one `draw`: whoever changes something changes the state and calls it.
 
 const byId = (id) => document.getElementById(id);
 const about = JSON.parse(byId("about").textContent);
 const records = [...document.querySelectorAll("script.picture")];
 const codecs = Object.keys(about.codecs);
-const choices = { original: "Original", ...about.codecs };
 const metrics = Object.keys(about.metrics);
+const reference = metrics.length ? "original" : "whole"; // without an image to compare with, the whole file
+const choices = { [reference]: metrics.length ? "Original" : "All iterations", ...about.codecs };
 
 const state = {
   index: 0, // which picture
   step: 0, // which of its iteration counts
-  left: "original",
+  left: reference,
   right: "rnc",
   boundary: 0.5, // of the stage's width
   metric: "ms_ssim",
@@ -28,25 +27,58 @@ const unknown = new Set(); // sources that this browser cannot show
 const thinSpace = "\u202f";
 const whole = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, thinSpace);
 const ourPoint = (step) => picture.steps[step].rnc.point;
+const isOurs = (codec) => codec.startsWith("rnc");
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 function figure(metric, value) {
   return value === null ? "\u2013" : value.toFixed(about.metrics[metric].digits);
 }
 
-/** What is shown of a codec at the current step: its file and point, or why there is none. */
+/** What is shown of a codec at the current step: its file or prefix, and point; or why there is none. */
 function shown(codec) {
   if (codec === "original") return { file: "original", tag: "Original" };
-  const entry = picture.steps[state.step][codec];
+  const isWhole = codec === "whole";
+  const entry = isWhole ? picture.steps.at(-1).rnc : picture.steps[state.step][codec];
   if (!entry.point) {
     return { text: `No ${choices[codec]} is so small: the smallest has ${whole(entry.smallest)} bytes.`, tag: choices[codec] };
   }
-  const setting = codec === "rnc" ? plural(entry.point.setting, "iteration") : `quality ${entry.point.setting}`;
-  if (codec === "rnc" && state.arrived !== null && state.arrived < entry.point.file_bytes) {
+  const ours = isWhole || isOurs(codec);
+  const setting = ours ? plural(entry.point.setting, "iteration") : `quality ${entry.point.setting}`;
+  if (ours && !isWhole && state.arrived !== null && state.arrived < entry.point.file_bytes) {
     return { text: "The first iteration has not arrived yet.", tag: choices[codec] };
   }
   if (unknown.has(picture.files[entry.file])) return { text: "This browser cannot show this format.", tag: choices[codec] };
-  return { ...entry, tag: `${choices[codec]} \u00b7 ${setting} \u00b7 ${whole(entry.point.file_bytes)}\u00a0B` };
+  const tag = `${choices[codec]} \u00b7 ${setting} \u00b7 ${whole(entry.point.file_bytes)}\u00a0B`;
+  if (entry.file) return { file: entry.file, tag };
+  const owner = isWhole ? "rnc" : codec;
+  const file = { name: `${state.index} ${owner}`, ...picture.sources[owner] };
+  return { prefix: { file, length: entry.point.file_bytes, iterations: entry.point.setting }, tag };
+}
+
+/** Draws the picture of a prefix when it is decoded; returns the text to show instead, if any. */
+function drawPrefix(layer, { file, length, iterations }, tag) {
+  let canvas = layer.querySelector("canvas");
+  const key = `${file.name} ${iterations}`;
+  const found = prefixes.get(file, length, iterations);
+  if (found?.picture && canvas.dataset.key !== key) {
+    const { width, height, data, space } = found.picture;
+    if (canvas.dataset.space !== space) {
+      // A canvas keeps the space that it was made with.
+      const fresh = canvas.cloneNode();
+      canvas.replaceWith(fresh);
+      canvas = fresh;
+    }
+    Object.assign(canvas, { width, height });
+    Object.assign(canvas.dataset, { key, space, file: file.name });
+    canvas.getContext("2d", { colorSpace: space }).putImageData(new ImageData(data, width, height, { colorSpace: space }), 0, 0);
+    canvas.setAttribute("aria-label", tag);
+  }
+  // Until it is decoded, the picture of another prefix of the same file stays.
+  canvas.hidden = Boolean(found?.error) || canvas.dataset.file !== file.name;
+  if (!found) byId("stage").setAttribute("aria-busy", "true");
+  if (found?.picture?.warning) byId("warning").textContent = found.picture.warning;
+  if (found) return found.error;
+  return canvas.hidden ? "Decoding\u2026" : "";
 }
 
 // ---- Drawing
@@ -54,8 +86,10 @@ function shown(codec) {
 function draw() {
   drawStage();
   drawRate();
-  drawTable();
-  drawPlot();
+  if (metrics.length) {
+    drawTable();
+    drawPlot();
+  }
   for (const side of ["left", "right"]) {
     byId(side).querySelector(`[value="${state[side]}"]`).checked = true;
   }
@@ -75,22 +109,30 @@ function drawStage() {
   state.y = Math.min(1 - half, Math.max(half, state.y));
   const left = width * (fit / 2 - state.x * scale);
   const top = height * (fit / 2 - state.y * scale);
+  stage.setAttribute("aria-busy", "false");
+  byId("warning").textContent = "";
   for (const side of ["left", "right"]) {
-    const { file, text, tag } = shown(state[side]);
-    const image = byId(`${side}-layer`).querySelector("img");
+    const { file, prefix, text, tag } = shown(state[side]);
+    const layer = byId(`${side}-layer`);
+    const image = layer.querySelector("img");
     image.hidden = !file;
+    layer.querySelector("canvas").hidden = !prefix;
+    const instead = prefix ? drawPrefix(layer, prefix, tag) : text;
     if (file && image.dataset.file !== `${state.index} ${file}`) {
       image.dataset.file = `${state.index} ${file}`;
       image.src = picture.files[file];
       image.alt = tag;
     }
-    image.style.width = `${width}px`;
-    image.style.height = `${height}px`;
-    image.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
-    image.classList.toggle("pixels", scale * window.devicePixelRatio >= 2);
-    byId(`${side}-layer`).querySelector("p").textContent = text || "";
+    for (const one of [image, layer.querySelector("canvas")]) {
+      one.style.width = `${width}px`;
+      one.style.height = `${height}px`;
+      one.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+      one.classList.toggle("pixels", scale * window.devicePixelRatio >= 2);
+    }
+    layer.querySelector("p").textContent = instead || "";
     byId(`${side}-tag`).textContent = tag;
   }
+  byId("warning").hidden = !byId("warning").textContent;
   stage.classList.toggle("zoomed", scale > fit);
   const percent = state.boundary * 100;
   stage.style.setProperty("--boundary", `${percent}%`);
@@ -220,7 +262,7 @@ function drawPlot() {
     plot.append(svg("text", { x: x(bpp), y: box.bottom + 16, "text-anchor": "middle" }, bpp));
   }
   plot.append(svg("text", { x: (box.left + box.right) / 2, y: box.bottom + 34, "text-anchor": "middle" },
-    `bits per pixel (${about.metrics[metric].label}${metric === "ms_ssim" ? "" : " in dB"} over the rate)`));
+    `bits per pixel (${about.metrics[metric].label}${["psnr", "psnr_hvs"].includes(metric) ? " in dB" : ""} over the rate)`));
   const clip = svg("clipPath", { id: "inside" });
   clip.append(svg("rect", { x: box.left, y: 0, width: box.right - box.left + 6, height: box.bottom }));
   plot.append(clip);
@@ -231,9 +273,9 @@ function drawPlot() {
     const drawn = svg("g", { "clip-path": "url(#inside)" });
     group.append(drawn);
     const places = points.map((point) => `${x(point.bpp).toFixed(1)},${y(point[metric]).toFixed(1)}`);
-    drawn.append(svg("polyline", { class: `curve ${codec}`, points: places.join(" ") }));
+    drawn.append(svg("polyline", { class: `curve${isOurs(codec) ? " ours" : ""}`, points: places.join(" ") }));
     for (const point of points) {
-      const dot = svg("circle", { cx: x(point.bpp), cy: y(point[metric]), r: codec === "rnc" ? 3.5 : 2.5 });
+      const dot = svg("circle", { cx: x(point.bpp), cy: y(point[metric]), r: isOurs(codec) ? 3.5 : 2.5 });
       dot.append(svg("title", {}, `${choices[codec]} ${point.setting}: ${point.bpp.toFixed(3)} bpp, ${figure(metric, point[metric])}`));
       drawn.append(dot);
     }
@@ -257,7 +299,10 @@ function show(index) {
   const scaled = width === picture.width && height === picture.height ? "" : `, scaled down from ${width}\u00d7${height}`;
   byId("facts").textContent = `${picture.name}, ${picture.width}\u00d7${picture.height}${scaled}`;
   byId("pictures").value = state.index;
-  document.title = `${picture.name} \u2013 rnc compare`;
+  byId("copies").hidden = !picture.copies.length;
+  byId("copies").textContent = "The decoder of this page knows no recurrent models; it holds the images of "
+    + `${picture.copies.join(", ")} as Pillow decoded them, without loss.`;
+  document.title = `${picture.name} \u2013 ${about.title}`;
   draw();
 }
 
@@ -418,7 +463,7 @@ function onKey(event) {
   // What has a meaning for the element itself keeps it.
   const own = { SELECT: true, INPUT: true, BUTTON: event.key === " ", SUMMARY: event.key === " " }[element.tagName];
   if (own && !(element.type === "checkbox" && event.key !== " ")) return;
-  const digit = /^Digit([1-5])$/.exec(event.code);
+  const digit = /^Digit([1-9])$/.exec(event.code);
   if (digit) {
     const codec = Object.keys(choices)[digit[1] - 1];
     if (!codec) return;
@@ -459,6 +504,9 @@ for (const side of ["left", "right"]) {
 }
 const labels = Object.fromEntries(metrics.map((metric) => [metric, about.metrics[metric].label]));
 addChoices(byId("metric"), labels, state.metric, (metric) => { state.metric = metric; drawPlot(); });
+for (const element of document.querySelectorAll(".compared")) element.hidden = !metrics.length;
+byId("decoded").hidden = !byId("decoder");
+prefixes.changed = drawStage;
 
 const head = document.createElement("tr");
 head.append(cell("th", ""), cell("th", "Setting", "spare"), cell("th", "Bytes"), cell("th", "bpp", "spare"));

@@ -23,7 +23,8 @@ from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, PaperNetwork
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest
 from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.loop import Pace, Run
+from pillow_rnc.training.loop import Run
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recurrent.coder_training import train_coder
 from pillow_rnc.training.recurrent.paper_model import PATCH_PX, PaperModel, nominal_bpp
 from pillow_rnc.training.recurrent.published_coder import PublishedCoder

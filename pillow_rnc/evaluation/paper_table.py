@@ -20,7 +20,8 @@ from pillow_rnc.evaluation.curves import mean_curve
 from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown
 from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, paper_config, recipe_of
 from pillow_rnc.evaluation.paper_values import JPEG
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.models.config import Framework
 from pillow_rnc.training.data import Photographs, load_photographs

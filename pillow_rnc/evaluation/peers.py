@@ -1,62 +1,77 @@
-"""The codecs to compare with, all through Pillow, and their files of one image.
-
-Measurements are kept in a folder of small JSON files: a peer's file does not change when our
-weights do. What can change it is part of the key: pixels, options, library versions.
-"""
+"""The codecs to compare with: those of Pillow, and those of other packages, which are optional."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import io
-import json
-import os
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import PIL
 from PIL import Image, features
 
-from pillow_rnc.evaluation.curves import Point
-from pillow_rnc.evaluation.metrics import Pixels, Scores, score
+from pillow_rnc.evaluation.peer_packages import Heic, Jpegli, JpegXl, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from pillow_rnc.evaluation.peer_packages import Package
 
 _QUALITIES = tuple(range(1, 101))
+_LIBRARIES = {"jpg": "libjpeg", "webp": "libwebp", "avif": "libavif", "jpg_2000": "OpenJPEG"}
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A codec of Pillow with the save options that the comparison uses.
+    """A codec with the options that the comparison uses.
 
-    The setting is Pillow's ``quality``, except for JPEG 2000: thousandths of a bit per pixel.
+    The setting is what the codec calls quality, except for JPEG 2000: thousandths of a bit per pixel.
     """
 
     name: str
     label: str
     image_format: str
-    feature: str  # what `PIL.features` calls its library
+    feature: str  # what `PIL.features` calls the library of a codec of Pillow; empty for those of other packages
     options: tuple[tuple[str, object], ...]
     curve_settings: tuple[int, ...]
     search_settings: tuple[int, ...] = _QUALITIES
+    package: Package | None = None  # None: Pillow
 
-    def save_options(self, setting: int) -> dict[str, object]:
+    def save_options(self, setting: int) -> dict[str, Any]:
         """Return the keywords of ``Image.save`` for a setting."""
         if self.image_format == "JPEG2000":
-            chosen: Mapping[str, object] = {"quality_layers": [24_000 / setting]}
-        else:
-            chosen = {"quality": setting}
-        return {**dict(self.options), **chosen}
+            return {**dict(self.options), "quality_layers": [24_000 / setting]}
+        return {**dict(self.options), "quality": setting}
 
     def encode(self, image: Image.Image, setting: int) -> bytes:
         """Return the file of an RGB image."""
+        if self.package is not None:
+            return self.package.encode(image, dict(self.options), setting)
         file = io.BytesIO()
         image.save(file, self.image_format, **self.save_options(setting))
         return file.getvalue()
+
+    def decode(self, file: bytes) -> Image.Image:
+        """Return the image in a file, RGB."""
+        if self.package is not None:
+            return self.package.decode(file)
+        with Image.open(io.BytesIO(file)) as opened:
+            return opened.convert("RGB")
+
+    def library(self) -> str:
+        """Return name and version of the library that codes."""
+        if self.package is not None:
+            return self.package.library()
+        if self.feature == "jpg" and features.check_feature("libjpeg_turbo"):
+            return f"libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
+        return f"{_LIBRARIES[self.feature]} {features.version(self.feature)}"
+
+    def settings(self, count: int | None = None) -> tuple[int, ...]:
+        """Return at most ``count`` of the settings of the curve, spread evenly, the first and the last among them."""
+        last = len(self.curve_settings) - 1
+        if count is None or count > last:
+            return self.curve_settings
+        if count == 1:
+            return self.curve_settings[last // 2 : last // 2 + 1]
+        return tuple(self.curve_settings[round(index * last / (count - 1))] for index in range(count))
 
 
 _JPEG_CURVE = (3, 4, 6, 8, 10, 13, 16, 20, 24, 28, 34, 40, 50, 60, 66, 72, 77, 82, 86, 90, 95)
@@ -108,124 +123,30 @@ PEERS: Mapping[str, Peer] = {
             (100, 125, 188, 250, 375, 500, 625, 750, 1000, 1250, 1500, 1750, 2000, 2500),
             tuple(range(25, 3001, 25)),
         ),
+        Peer(
+            "jxl",
+            "JPEG XL",
+            "JXL",
+            "",
+            (("effort", 7),),
+            (2, 6, 12, 20, 30, 40, 50, 60, 68, 75, 80, 84, 88, 91, 93, 95, 96),
+            tuple(range(1, 100)),  # 100 is lossless
+            package=JpegXl(),
+        ),
+        Peer(
+            "heic",
+            "HEIC",
+            "HEIC",
+            "",
+            (("chroma", "420"),),
+            (5, 10, 16, 22, 28, 34, 40, 46, 52, 58, 64, 70, 76),
+            package=Heic(),
+        ),
+        Peer("jpegli", "JPEG by jpegli", "JPEG", "", (), _JPEG_CURVE, package=Jpegli()),
     )
 }
 
 
 def is_available(peer: Peer) -> bool:
-    """Return whether this Pillow was built with the peer's library."""
-    return bool(features.check(peer.feature))
-
-
-class PeerMeasurements:
-    """The measurements of one peer on one image; every file is encoded at most once.
-
-    Args:
-        image: The original, RGB, without metadata.
-        cache_folder: Where measurements are kept; None keeps none.
-    """
-
-    def __init__(self, image: Image.Image, peer: Peer, cache_folder: Path | None = None) -> None:
-        self._image = image
-        self._pixels: Pixels = np.asarray(image)
-        self._peer = peer
-        self._identity = _identity(self._pixels, peer)
-        self._sizes: dict[int, int] = {}
-        self._scores: dict[int, Scores] = {}
-        self._changed = False
-        self._path: Path | None = None
-        if cache_folder is not None:
-            digest = hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode())
-            self._path = cache_folder / f"{peer.name}-{digest.hexdigest()[:32]}.json"
-            self._read(self._path)
-
-    def point(self, setting: int) -> Point:
-        """Return size and scores of the file of a setting."""
-        if setting not in self._scores:
-            file = self._peer.encode(self._image, setting)
-            with Image.open(io.BytesIO(file)) as opened:
-                picture = np.asarray(opened.convert("RGB"))
-            self._sizes[setting] = len(file)
-            self._scores[setting] = score(self._pixels, picture)
-            self._changed = True
-        size = self._sizes[setting]
-        bpp = 8 * size / (self._image.width * self._image.height)
-        return Point(setting, size, bpp, *self._scores[setting])
-
-    def curve(self) -> list[Point]:
-        """Return the points of the peer's curve settings."""
-        return [self.point(setting) for setting in self._peer.curve_settings]
-
-    def best_within(self, file_bytes: int) -> Point | None:
-        """Return the point of the highest setting whose file has at most ``file_bytes``.
-
-        Every setting is tried, as file sizes need not rise with each step. None when even
-        the smallest file is larger.
-        """
-        fitting = [setting for setting in self._peer.search_settings if self._size(setting) <= file_bytes]
-        return self.point(max(fitting)) if fitting else None
-
-    def smallest_bytes(self) -> int:
-        """Return the size of the smallest file that the peer makes of the image."""
-        return min(self._size(setting) for setting in self._peer.search_settings)
-
-    def encode(self, setting: int) -> bytes:
-        """Return the file of a setting, encoded again."""
-        return self._peer.encode(self._image, setting)
-
-    def write(self) -> None:
-        """Keep what was measured; an interrupted write leaves the earlier state.
-
-        Raises:
-            OSError: The cache folder cannot be written.
-        """
-        if self._path is None or not self._changed:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        record = {
-            "identity": self._identity,
-            "sizes": self._sizes,
-            "scores": {setting: list(scores) for setting, scores in self._scores.items()},
-        }
-        scratch = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        scratch.write_text(json.dumps(record), encoding="utf-8")
-        scratch.replace(self._path)
-        self._changed = False
-
-    def _size(self, setting: int) -> int:
-        if setting not in self._sizes:
-            self._sizes[setting] = len(self._peer.encode(self._image, setting))
-            self._changed = True
-        return self._sizes[setting]
-
-    def _read(self, path: Path) -> None:
-        """Take over an earlier record; one that is missing or damaged counts as empty."""
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if record["identity"] != self._identity:
-                return
-            sizes = {int(setting): int(size) for setting, size in record["sizes"].items()}
-            scores = {int(setting): Scores(*map(float, v)) for setting, v in record["scores"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return
-        if scores.keys() <= sizes.keys():
-            self._sizes, self._scores = sizes, scores
-
-
-def _identity(pixels: Pixels, peer: Peer) -> dict[str, object]:
-    """Return all that a measurement depends on, as JSON would read it back."""
-    return {
-        "peer": peer.name,
-        "options": {name: repr(value) for name, value in peer.options},
-        "size": [pixels.shape[1], pixels.shape[0]],
-        "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),
-        "library": features.version(peer.feature),
-        "pillow": PIL.__version__,
-        "metrics": dict(_metric_versions()),
-    }
-
-
-@cache
-def _metric_versions() -> tuple[tuple[str, str], ...]:
-    packages = ("psnr-hvsm", "pytorch-msssim")
-    return tuple((package, importlib.metadata.version(package)) for package in packages)
+    """Return whether this Pillow was built with the peer's library, or its package is installed."""
+    return is_installed(peer.package) if peer.package is not None else bool(features.check(peer.feature))

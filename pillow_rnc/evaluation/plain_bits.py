@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER
-from pillow_rnc.evaluation.report import number, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

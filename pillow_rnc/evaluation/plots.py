@@ -27,6 +27,7 @@ _ANCHOR_KEYS: dict[Metric, tuple[str, ...]] = {
     "psnr": ("psnr",),
     "ms_ssim": ("ms_ssim", "msssim"),
     "psnr_hvs": ("psnr_hvs", "hvs"),
+    "ssimulacra2": ("ssimulacra2",),
 }
 _BPP_LIMIT = AREA_HIGH_BPP + 0.1
 
@@ -43,8 +44,8 @@ def read_anchors(path: Path) -> list[Anchor]:
     """Return the curves of a JSON file of anchors.
 
     The file maps names to curves. A curve is an object of equally long arrays, or an array of
-    objects, with the key ``bpp`` and any of ``psnr``, ``ms_ssim`` (or ``msssim``) and
-    ``psnr_hvs`` (or ``hvs``). The name ``published`` may hold another such map.
+    objects, with the key ``bpp`` and any of ``psnr``, ``ms_ssim`` (or ``msssim``),
+    ``psnr_hvs`` (or ``hvs``) and ``ssimulacra2``. The name ``published`` may hold another such map.
 
     Raises:
         OSError: The file cannot be read.
@@ -88,8 +89,10 @@ def _write_plot(curves: Mapping[str, Sequence[Point]], metric: Metric, folder: P
     axes.set_xlim(0, _BPP_LIMIT)
     if metric == "ms_ssim":
         axes.set_ylim(max(min(lowest), 0.75), 1)
+    if metric == "ssimulacra2":
+        axes.set_ylim(max(min(lowest), 0), 100)  # what is below 0 nobody wants to look at
     axes.set_xlabel("bits per pixel (whole files)")
-    axes.set_ylabel(METRIC_LABELS[metric] + ("" if metric == "ms_ssim" else " [dB]"))
+    axes.set_ylabel(METRIC_LABELS[metric] + (" [dB]" if metric in ("psnr", "psnr_hvs") else ""))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
     path = folder / f"{metric.replace('_', '-')}.png"

@@ -19,7 +19,8 @@ from PIL import Image
 import pillow_rnc  # noqa: F401  registers the format with Pillow
 from pillow_rnc.evaluation.curves import METRICS, Metric, Point, mean_curve, mean_point
 from pillow_rnc.evaluation.metrics import MS_SSIM_MIN_SIDE_PX, score
-from pillow_rnc.evaluation.peers import PEERS, PeerMeasurements
+from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
+from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import load_photograph
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class MeasurementPlan:
     iterations: tuple[int, ...]
     peers: tuple[str, ...]
     cache_folder: Path | None
+    peer_settings: int | None = None  # most settings of a peer's curve; None: all
+    matched: bool = True  # whether to search the best JPEG of the bytes of each of our files
 
 
 class Matched(NamedTuple):
@@ -109,7 +112,7 @@ class PictureResult:
     height: int
     ours: list[Point]
     peers: dict[str, list[Point]]
-    matched: list[Matched]
+    matched: list[Matched]  # empty where it was not asked for
 
 
 class Skipped(NamedTuple):
@@ -192,13 +195,15 @@ def measure_image(name: str, image: Image.Image, plan: MeasurementPlan) -> Pictu
     """Return all measurements of an RGB image without metadata."""
     files = plan.codec.encode(image, plan.iterations)
     ours = [measure_file(image, files[count], count) for count in plan.iterations]
-    names = dict.fromkeys((*plan.peers, MATCHED_PEER))
-    peers = {peer: PeerMeasurements(image, PEERS[peer], plan.cache_folder) for peer in names}
-    curves = {peer: peers[peer].curve() for peer in plan.peers}
-    jpeg = peers[MATCHED_PEER]
-    matched = [Matched(point, jpeg.best_within(int(point.file_bytes))) for point in ours]
-    for measurements in peers.values():
-        measurements.write()
+    curves, matched = {}, []
+    for peer in plan.peers:
+        measurements = PeerMeasurements(image, PEERS[peer], plan.cache_folder)
+        curves[peer] = measurements.curve(plan.peer_settings)
+        measurements.write()  # an interrupted run goes on from here
+    if plan.matched:
+        jpeg = PeerMeasurements(image, PEERS[MATCHED_PEER], plan.cache_folder)
+        matched = [Matched(point, jpeg.best_within(int(point.file_bytes))) for point in ours]
+        jpeg.write()
     return PictureResult(name, image.width, image.height, ours, curves, matched)
 
 

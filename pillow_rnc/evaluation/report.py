@@ -7,6 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from pillow_rnc.evaluation.codecs_used import codec_table, codecs_used
 from pillow_rnc.evaluation.curves import (
     AREA_HIGH_BPP,
     AREA_LOW_BPP,
@@ -17,6 +18,7 @@ from pillow_rnc.evaluation.curves import (
     area_under_curve,
     bd_rate,
 )
+from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.rate_distortion import (
     MATCHED_PEER,
@@ -33,8 +35,12 @@ METRIC_LABELS: dict[Metric, str] = {
     "psnr": "PSNR",
     "ms_ssim": "MS-SSIM",
     "psnr_hvs": "PSNR-HVS",
+    "ssimulacra2": "SSIMULACRA2",
 }
-DIGITS: dict[Metric, int] = {"psnr": 2, "ms_ssim": 4, "psnr_hvs": 2}
+DIGITS: dict[Metric, int] = {"psnr": 2, "ms_ssim": 4, "psnr_hvs": 2, "ssimulacra2": 2}
+
+# Those that the codec is tuned for come first, the one that nobody trained for next.
+_AREA_ORDER: tuple[Metric, ...] = ("ms_ssim", "psnr_hvs", "ssimulacra2", "psnr")
 
 
 class Summary(NamedTuple):
@@ -66,9 +72,43 @@ def markdown(evaluation: Evaluation) -> str:
         f"## Evaluation: {evaluation.label}",
         (
             f"Means over {count} image{'s' * (count != 1)}; whole files are counted, headers included.\n"
-            "PSNR and MS-SSIM on 8-bit RGB, PSNR-HVS on BT.601 luma; PSNR and PSNR-HVS in dB."
+            "PSNR, MS-SSIM and SSIMULACRA2 on 8-bit RGB, PSNR-HVS on BT.601 luma; PSNR and PSNR-HVS in dB."
         ),
-        _mean_table(evaluation.curves()[evaluation.label]),
+        mean_table(evaluation.curves()[evaluation.label]),
+    ]
+    if evaluation.pictures[0].matched:
+        parts += _matched_part(evaluation)
+    if evaluation.curves().keys() - {evaluation.label}:
+        parts += comparison(evaluation)
+    parts += ["### Codecs", codec_table(evaluation)]
+    if evaluation.skipped:
+        names = "\n".join(f"- {skipped.name}: {skipped.reason}" for skipped in evaluation.skipped)
+        parts += [f"### Skipped: {len(evaluation.skipped)}", names]
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison(evaluation: Evaluation) -> list[str]:
+    """Return the tables of areas and Bjontegaard rates beside the peers, as Markdown paragraphs."""
+    entries = summaries(evaluation)
+    return [
+        "### Area under the mean curve",
+        _area_table(entries),
+        (
+            f"Trapezoid of the mean curve over {AREA_LOW_BPP} to {AREA_HIGH_BPP} bpp.\n"
+            "A curve that ends earlier is held at its last value, one that starts later is continued by "
+            "the line through its first two points; both widths are given in bpp."
+        ),
+        "### Bits of ours at equal quality (BD-rate)",
+        _bd_table(entries[1:]),
+        (
+            "Mean difference of log rate over the values that both mean curves reach; negative is fewer bits.\n"
+            "MS-SSIM enters in dB."
+        ),
+    ]
+
+
+def _matched_part(evaluation: Evaluation) -> list[str]:
+    return [
         "### Against the best JPEG 4:2:0 of at most the same bytes, image by image",
         _matched_table(matched_means(evaluation.pictures)),
         (
@@ -76,26 +116,7 @@ def markdown(evaluation: Evaluation) -> str:
             "file is not larger than ours.\n"
             "*Images*: for how many JPEG gets that small; means and wins are over these alone."
         ),
-        "### Area under the mean curve",
-        _area_table(summaries(evaluation)),
-        (
-            f"Trapezoid of the mean curve over {AREA_LOW_BPP} to {AREA_HIGH_BPP} bpp.\n"
-            "A curve that ends earlier is held at its last value, one that starts later is continued by "
-            "the line through its first two points; both widths are given in bpp."
-        ),
-        "### Bits of ours at equal quality (BD-rate)",
-        _bd_table(summaries(evaluation)[1:]),
-        (
-            "Mean difference of log rate over the values that both mean curves reach; negative is fewer bits.\n"
-            "MS-SSIM enters in dB."
-        ),
     ]
-    if not evaluation.curves().keys() - {evaluation.label}:
-        parts = parts[:-3]
-    if evaluation.skipped:
-        names = "\n".join(f"- {skipped.name}: {skipped.reason}" for skipped in evaluation.skipped)
-        parts += [f"### Skipped: {len(evaluation.skipped)}", names]
-    return "\n\n".join(parts) + "\n"
 
 
 def write_reports(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -168,6 +189,7 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
     }
     return {
         "label": evaluation.label,
+        "codecs": [codec._asdict() for codec in codecs_used(evaluation)],
         "area_bpp": [AREA_LOW_BPP, AREA_HIGH_BPP],
         "summary": summary,
         "mean": {name: [point_record(point) for point in curve] for name, curve in evaluation.curves().items()},
@@ -182,24 +204,8 @@ def point_record(point: Point) -> dict[str, float | None]:
     return {name: _finite(value) for name, value in point._asdict().items()}
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table with columns aligned for the eye; all but the first to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
-    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    padded = [
-        [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        for line in (lines[0], rule, *lines[1:])
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
-
-
-def number(value: float, digits: int) -> str:
-    """Return a number with fixed digits, or a dash for nan."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _mean_table(curve: Sequence[Point]) -> str:
+def mean_table(curve: Sequence[Point]) -> str:
+    """Return rate and metrics of our curve as a Markdown table."""
     header = ["Iterations", "Bytes", "bpp", *(METRIC_LABELS[metric] for metric in METRICS)]
     rows = [
         [
@@ -240,14 +246,12 @@ def _area_table(entries: Sequence[Summary]) -> str:
         rows.append(
             [
                 entry.label,
-                number(entry.areas["ms_ssim"].value, 4),
-                number(entry.areas["psnr_hvs"].value, 2),
-                number(entry.areas["psnr"].value, 2),
+                *(number(entry.areas[metric].value, DIGITS[metric]) for metric in _AREA_ORDER),
                 number(area.extrapolated_bpp, 3),
                 number(area.held_bpp, 3),
             ]
         )
-    header = ["Codec", "MS-SSIM", "PSNR-HVS", "PSNR", "Extrapolated below", "Held above"]
+    header = ["Codec", *(METRIC_LABELS[metric] for metric in _AREA_ORDER), "Extrapolated below", "Held above"]
     return table(header, rows)
 
 

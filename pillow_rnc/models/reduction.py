@@ -15,11 +15,12 @@ import numpy as np
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
 from pillow_rnc.models.basis import BLOCK, YCBCR, basis, coefficient_weights, overlap_filter
+from pillow_rnc.models.embedded.kernel_network import ReducedKernelTiles
 from pillow_rnc.models.embedded.numpy_network import Codes
 from pillow_rnc.models.embedded.numpy_weights import can_run
 from pillow_rnc.models.limits import MAX_HALF_WIDTH
 from pillow_rnc.models.numpy_transform import transform_means
-from pillow_rnc.models.runtime import network_weights, runtime
+from pillow_rnc.models.runtime import network_kernel, network_weights, runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,9 @@ def reduced_runtime(weights: Weights, device: str, max_threads: int = 0, reducti
     Other arguments and errors are those of `runtime.runtime`.
     """
     if reduction >= _FROM_INTERVALS and can_run(weights.config):
+        kernel = network_kernel(weights, weights.config)
+        if kernel is not None:
+            return partial(ReducedKernelTiles, kernel, _taken_along_a_line(BLOCK // reduction))
         return partial(IntervalTiles, network_weights(weights, weights.config), reduction)
     network_for = runtime(weights, device, max_threads)
     return network_for if reduction == 1 else partial(MeanTiles, network_for, reduction)
@@ -143,6 +147,11 @@ def _sums(side: int) -> Floats:
     sums = np.einsum("dsk,cp->dscpk", cosines, colours).reshape(-1, COEFFICIENTS) / coefficient_weights()
     operand: Floats = sums.astype(np.float32)
     return operand
+
+
+@cache
+def _taken_along_a_line(side: int) -> Floats:
+    return np.ascontiguousarray(_sums_along_a_line(side), np.float32)
 
 
 def _sums_along_a_line(side: int) -> NDArray[np.float64]:

@@ -75,9 +75,9 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         WeightsError: The weights do not fit the model's configuration.
     """
     if device == CPU and can_run(weights.config):
-        instruction_set = library.chosen()
-        if instruction_set is not None:
-            return partial(KernelTiles, _kernel_of(weights, weights.config, instruction_set))
+        kernel = network_kernel(weights, weights.config)
+        if kernel is not None:
+            return partial(KernelTiles, kernel)
         return partial(NumpyTiles, _operands_of(weights, weights.config, NetworkWeights))
     if device == CPU and can_run_light(weights.config):
         return partial(LightTiles, _operands_of(weights, weights.config, LightOperands))
@@ -100,6 +100,12 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
 def network_weights(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
     """Return the operands of a model that NumPy can run."""
     return _operands_of(weights, config, NetworkWeights)
+
+
+def network_kernel(weights: Weights, config: EmbeddedConfig) -> NetworkKernel | None:
+    """Return a model that NumPy can run as the kernel has it, None if NumPy is to run it."""
+    instruction_set = library.chosen()
+    return None if instruction_set is None else _kernel_of(weights, config, instruction_set)
 
 
 def releases_lock(weights: Weights, device: str) -> bool:

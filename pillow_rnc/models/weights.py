@@ -77,6 +77,7 @@ def register(path: str | os.PathLike[str]) -> Release:
     path = Path(path)
     release = Release(path.stem, path, hashlib.sha256(_read(path)).hexdigest())
     with _lock:
+        _registered.pop(release.model_id, None)  # last again: a dict keeps the place of a key that it has
         _registered[release.model_id] = release
     return release
 

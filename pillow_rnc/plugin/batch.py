@@ -100,5 +100,5 @@ def _load_together(images: Sequence[RncImageFile]) -> None:
     files = [im._read() for im in images]  # noqa: SLF001 -- of our own class
     if images:
         for im, samples in zip(images, decode_together(files, images[0]._options), strict=True):  # noqa: SLF001
-            im._set_samples(samples.tobytes())  # noqa: SLF001
+            im._set_samples(samples.ravel().data)  # noqa: SLF001
             im.load()

@@ -15,7 +15,7 @@ from pillow_rnc.plugin.options import SaveOptions
 from pillow_rnc.plugin.rate_control import truncated_to_psnr, truncated_to_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy import uint8
     from numpy.typing import NDArray
@@ -64,6 +64,7 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
         tile_size=options.tile_size,
         overlap=options.overlap,
         verify=options.verify,
+        limits=_limits(sources, options),
         execution=options.execution,
     )
     return [_file(*pair, options, model) for pair in zip(sources, encoded, strict=True)]
@@ -81,6 +82,12 @@ def _source(im: Image.Image, params: Mapping[str, Any]) -> _Source:
     mode = native_mode(im)
     metadata = metadata_for_save(im, params, mode)
     return _Source(mode, metadata, *to_pixels(im, mode))
+
+
+def _limits(sources: Sequence[_Source], options: SaveOptions) -> list[int] | None:
+    """Return the bytes that the file of each image may have, if that is limited."""
+    found = [options.size_limit(source.pixels.shape[1], source.pixels.shape[0]) for source in sources]
+    return [limit[1] for limit in found if limit is not None] or None
 
 
 def _file(source: _Source, encoded: EncodedImage, options: SaveOptions, model: Weights) -> bytes:

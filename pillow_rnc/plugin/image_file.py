@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -29,6 +28,7 @@ from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
 from pillow_rnc.plugin.reduction import ReducedWhenDecoded, draft_factor, reduced_options
+from pillow_rnc.plugin.samples_file import open_samples
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RncImageFile(ReducedWhenDecoded):
     _head: FileHead | None = None
     _source: RncFile | None = None
     _digest: bytes | None = None
-    _samples: bytes | None = None
+    _samples: memoryview | None = None
     _options = LoadOptions()
     _loading = ObjectLock()
     _process: int | None = None
@@ -103,7 +103,7 @@ class RncImageFile(ReducedWhenDecoded):
         if not self.tile or size is None or mode not in (None, self.mode):
             return None
         width, height = self.size
-        factor = draft_factor(self.size, size, self._options)
+        factor = draft_factor(self.size, size, self._options, within=self._drafts_within)
         if factor is None:
             return None
         self.restrict(reduced_options(self._options, factor, self.iterations))
@@ -130,16 +130,16 @@ class RncImageFile(ReducedWhenDecoded):
             if self.tile and self._head is not None:
                 if self._samples is None:
                     self._reopen_after_fork()
-                    self._set_samples(decode_samples(self._read(), self._options).tobytes())
+                    self._set_samples(decode_samples(self._read(), self._options).ravel().data)
                 assert self._samples is not None
                 # Also when a fork interrupted this between any two steps.
                 self._release()
-                self.fp = BytesIO(self._samples)
+                self.fp = open_samples(self._samples)
             pixels = super().load()
             self._samples = None
             return pixels
 
-    def _set_samples(self, samples: bytes) -> None:
+    def _set_samples(self, samples: memoryview) -> None:
         """Make the decoded samples what the image is read from, in place of the file."""
         self._digest = _digest(samples)
         self._samples = samples
@@ -293,5 +293,5 @@ class RncImageFile(ReducedWhenDecoded):
         return same_kind and self._source is not None and _digest(self.tobytes()) == self._digest
 
 
-def _digest(samples: bytes) -> bytes:
+def _digest(samples: bytes | memoryview) -> bytes:
     return hashlib.blake2b(samples, digest_size=16).digest()

@@ -25,9 +25,19 @@ ITERATIONS_AT: Final = {8: 4, 4: 6, 2: 8}
 _TOLERANCE = 1 / 16  # by which a draft may be smaller than wanted
 
 
-def draft_factor(size: tuple[int, int], wanted: tuple[int, int], options: LoadOptions) -> int | None:
-    """Return by how much to reduce an image of a size for a draft of about another size; None if not at all."""
-    shrink = min(size[0] / max(wanted[0], 1), size[1] / max(wanted[1], 1))
+def draft_factor(
+    size: tuple[int, int], wanted: tuple[int, int], options: LoadOptions, *, within: bool = False
+) -> int | None:
+    """Return by how much to reduce an image of a size for a draft of about another size; None if not at all.
+
+    Args:
+        size: Width and height of the image.
+        wanted: Those that are wanted.
+        options: With which the image is decoded so far.
+        within: Whether the image is to fit into that size; otherwise neither side is to be shorter.
+    """
+    choose = max if within else min
+    shrink = choose(size[0] / max(wanted[0], 1), size[1] / max(wanted[1], 1))
     for factor in ITERATIONS_AT:
         if shrink >= factor * (1 - _TOLERANCE) and factor * options.reduction in ITERATIONS_AT:
             return factor
@@ -56,6 +66,20 @@ class ReducedWhenDecoded(ImageFile.ImageFile):
     restrict: Callable[[LoadOptions], None]
     _read: Callable[[], RncFile]
     iterations: int
+    _drafts_within = False
+
+    def thumbnail(
+        self,
+        size: tuple[float, float],
+        resample: Image.Resampling = Image.Resampling.BICUBIC,
+        reducing_gap: float | None = 2.0,
+    ) -> None:
+        """Make this image a thumbnail as `Image.thumbnail` does; before loading, it is decoded at a reduced size."""
+        self._drafts_within = True  # its aspect ratio stays, so one side may be shorter than the size
+        try:
+            super().thumbnail(size, resample, reducing_gap)
+        finally:
+            self._drafts_within = False
 
     def reduce(self, factor: int | tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
         """Return a smaller image as `Image.reduce` does; before loading, it is decoded at a reduced size."""

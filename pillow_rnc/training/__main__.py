@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from pillow_rnc.training.data import load_photographs
-from pillow_rnc.training.loop import VALIDATION_PX, Pace, Run
+from pillow_rnc.training.loop import VALIDATION_PX, Run
+from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.process_group import ProcessGroup, device_of
 from pillow_rnc.training.recipe import Recipe
@@ -31,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         "--validate-on", type=Path, metavar="DATA", help="photographs to validate on instead of those held out"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints; a run in it is resumed")
+    parser.add_argument(
+        "--begin-from", type=Path, metavar="DIR", help="run whose averaged parameters a new run begins with"
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="train no longer than this after the start")
     parser.add_argument("--save-minutes", type=float, default=3.0)
     parser.add_argument("--validate-minutes", type=float, default=10.0)
@@ -75,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
         waits, steps = recipe.entropy_only_steps + recipe.codec_ramp_steps, recipe.steps
         if 4 * waits > steps:
             _log.warning("the codec waits and starts slowly for %d steps, and there are %d in all", waits, steps)
-    run = Run(recipe, photographs, args.out, device, speed=speed, processes=processes)
+    run = Run(recipe, photographs, args.out, device, speed=speed, processes=processes, begin_from=args.begin_from)
     run.run(pace.with_peak(peak_macs(device, speed.autocast)))
     processes.leave()
 

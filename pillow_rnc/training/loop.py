@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,11 +19,11 @@ from pillow_rnc.training.selection import keep_if_best
 from pillow_rnc.training.step import Speed, Stepper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from pillow_rnc.training.data import Photographs
     from pillow_rnc.training.model import CurvePoint, TrainableModel
+    from pillow_rnc.training.pace import Pace
     from pillow_rnc.training.recipe import Recipe
     from pillow_rnc.training.step import StepReport
 
@@ -43,39 +41,32 @@ class DivergedError(RuntimeError):
     """Training produced NaN, infinite or leaping losses again and again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long to run and how often to save and report, in seconds; ``sync_steps`` is how often the clock is read.
+def _copy_average(folder: Path, model: TrainableModel) -> None:
+    """Let a model begin with the averaged parameters of another run.
 
-    Reading it waits for the device. A CPU is waited for anyway; a GPU should work many steps ahead.
+    Raises:
+        FileNotFoundError: The folder holds no checkpoint.
+        ValueError: That run trained a model of other shapes.
     """
-
-    minutes: float
-    save_seconds: float = 180.0
-    report_seconds: float = 30.0
-    validate_seconds: float = 600.0
-    sync_steps: int = 1
-    start: float = field(default_factory=time.monotonic)
-    peak_macs: float | None = None  # multiply-accumulates per second of the device, for the log
-    clock: Callable[[], float] = time.monotonic
-
-    @classmethod
-    def of_cpu(cls, minutes: float, save_seconds: float = 180.0) -> Pace:
-        """Return a pace that counts CPU time, of all threads, from now."""
-        return cls(minutes, save_seconds, start=time.process_time(), clock=time.process_time)
-
-    def with_peak(self, peak_macs: float) -> Pace:
-        """Return the same pace, with the peak speed of the device for the log."""
-        return replace(self, peak_macs=peak_macs)
-
-    @property
-    def seconds_left(self) -> float:
-        """The time left."""
-        return self.start + 60 * self.minutes - self.clock()
+    checkpoint = read_newest(folder)
+    if checkpoint is None:
+        msg = f"{folder}: no checkpoint"
+        raise FileNotFoundError(msg)
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    if shapes != {name: tensor.shape for name, tensor in checkpoint.average.items()}:
+        msg = f"{folder}: the checkpoint is of a model of other shapes"
+        raise ValueError(msg)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(checkpoint.average[name])
 
 
 class Run:
-    """One training run: model, its average, optimizer and counters."""
+    """One training run: model, its average, optimizer and counters.
+
+    A run begins from the checkpoint in ``folder``; without one, from the averaged parameters of the run in
+    ``begin_from``; without either, from training images.
+    """
 
     def __init__(
         self,
@@ -86,6 +77,7 @@ class Run:
         *,
         speed: Speed | None = None,
         processes: ProcessGroup | None = None,
+        begin_from: Path | None = None,
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.processes = processes or ProcessGroup()
@@ -109,7 +101,9 @@ class Run:
             else None
         )
         checkpoint = self.processes.broadcast(read_newest(folder) if self.processes.is_main else None)
-        if checkpoint is None:
+        if checkpoint is None and begin_from is not None:
+            _copy_average(begin_from, model)
+        elif checkpoint is None:
             self.start(model)
         model.to(device)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

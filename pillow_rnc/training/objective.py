@@ -130,6 +130,8 @@ class RateDistortionModel(TrainableModel, Generic[StateT, WeightsT, MemoryT]):
         self.entropy = EntropyNetwork(network.config)
         self.register_buffer("visible", visible_weights(), persistent=False)
         self.register_buffer("every", torch.arange(network.config.iterations), persistent=False)
+        if not recipe.train_entropy:
+            self.entropy.requires_grad_(requires_grad=False)
         if not recipe.train_encoder:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad = not name.startswith(_ENCODER_PARAMETERS)
@@ -165,6 +167,10 @@ class RateDistortionModel(TrainableModel, Generic[StateT, WeightsT, MemoryT]):
                     bits, coded, state, memory = self._codec_iteration(
                         self.network, target, weights, state, memory, through_codes=recipe.train_encoder
                     )
+                states.append(state)
+                if not recipe.train_entropy:
+                    rates.append(rate.new_full((), torch.nan))
+                    continue
                 with torch.autocast(device, enabled=False):
                     hidden, length = self._rate_iteration(
                         self.entropy, shared, integers[t], bits.float(), coded, previous
@@ -175,7 +181,6 @@ class RateDistortionModel(TrainableModel, Generic[StateT, WeightsT, MemoryT]):
                 slope = recipe.hvs_share * hvs_slope + recipe.ms_ssim_share * ms_ssim_slope
                 rate_loss = rate_loss + recipe.rate_weight * slope * rate.mean() / iterations
                 rates.append(rate.detach().mean())
-                states.append(state)
             with torch.set_grad_enabled(learning):
                 loss, errors = self._distortion(pixels, target, states, supervised)
         return StepLoss(rate_loss + loss, torch.stack(rates), errors)
@@ -249,4 +254,5 @@ def supervised_iterations(recipe: Recipe, step: int) -> list[int]:
 
 def codec_ramp(recipe: Recipe, step: int) -> float:
     """Return the share of the learning rate that the codec gets in a step, 0 to 1."""
-    return min(1.0, max(0.0, (step - recipe.entropy_only_steps) / max(1, recipe.codec_ramp_steps)))
+    waits = recipe.entropy_only_steps if recipe.train_entropy else -1  # nothing else would learn in the first step
+    return min(1.0, max(0.0, (step - waits) / max(1, recipe.codec_ramp_steps)))

@@ -52,6 +52,7 @@ class Recipe:
     entropy_only_steps: int = 500  # the codec waits while the entropy network learns to predict its first codes
     codec_ramp_steps: int = 300  # then its learning rate rises
     train_encoder: bool = False  # pass gradients through the binarizer; otherwise the codes stay those of the start
+    train_entropy: bool = True  # otherwise the entropy network stays as it is, and code lengths are not computed
     rate_weight: float = 1.0
     first_step: float = 250.0  # quantizer steps of the greedy start, in weighted 8-bit levels
     last_step: float = 3.5

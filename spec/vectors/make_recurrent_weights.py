@@ -1,6 +1,7 @@
 """The small random models of family `recurrent` of the vectors, as weights files; used by `generate.py` only.
 
-Three combinations of cell and framework, two in the light network and one in the paper's at a sixteenth of its width.
+Four combinations of cell and framework: two in the light network of stride 16, one in that of stride 8, and one in the
+paper's network at a sixteenth of its width.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ _LIGHT: Config = {
 RECURRENT_CONFIGS: dict[str, Config] = {
     "light-residual-gru": _LIGHT | {"cell": "residual_gru", "framework": "residual_scaling"},
     "light-associative": _LIGHT | {"cell": "associative_lstm", "framework": "one_shot", "separable": False},
+    "block-gru": _LIGHT
+    | {
+        "cell": "gru",
+        "code_channels": 8,
+        "code_stride": 8,
+        "framework": "residual_scaling",
+        "passes": [[0, 0, 8], [1, 0, 8]],
+    },
     "paper-lstm": _LIGHT
     | {
         "cell": "lstm",
@@ -94,6 +103,28 @@ def _light(tensors: Tensors, config: Config) -> None:
         _linear(tensors, "network.gain", 1, d, 0.5)
 
 
+def _block(tensors: Tensors, config: Config) -> None:
+    t, k, separable = config["iterations"], config["code_channels"], config["separable"]
+    e, d, c = (config[f"{part}_channels"] for part in ("encoder", "decoder", "context"))
+    tensors.put("network.log_gain", _FLOAT, (t,), [(n - 8) / 4 for n in range(t)])
+    tensors.put("network.masking.exponent", _FLOAT, (), [0.25])
+    tensors.put("network.masking.log_floor", _FLOAT, (), [4])
+    _linear(tensors, "network.encoder.stem", e, 384, 0.3)
+    _cell(tensors, "network.encoder.core", _encoder_cell(config), (e, e), separable=separable, hidden=3)
+    for n in range(t):
+        tensors.spread(f"network.encoder.heads.{n}.weight", _FLOAT, (k, e, 1, 1), 0.5)
+        _linear(tensors, f"network.encoder.direct.{n}", k, 192, 0.2)
+        tensors.spread(f"network.encoder.significance.{n}.weight", _FLOAT, (k, 192, 1, 1), 0.2)
+        _linear(tensors, f"network.decoder.inputs.{n}", d, k, 1)
+        tensors.spread(f"network.decoder.direct.{n}.weight", _FLOAT, (192, k, 1, 1), 0.5)
+        tensors.spread(f"network.decoder.refinement.{n}.weight", _FLOAT, (192, k, 1, 1), 0.5)
+    _linear(tensors, "network.decoder.down", c, 4 * d, 0.5)
+    _cell(tensors, "network.decoder.context", config["cell"], (c, c), separable=separable, hidden=3)
+    _linear(tensors, "network.decoder.up", 4 * d, c, 0.5)
+    _cell(tensors, "network.decoder.detail", config["cell"], (d, d), separable=separable, hidden=3)
+    _linear(tensors, "network.decoder.output", 192, d, 0.5)
+
+
 def _paper(tensors: Tensors, config: Config) -> None:
     q = config["paper_divisor"]
     _linear(tensors, "network.stem", 64 // q, 3, 0.5, kernel=3)
@@ -123,5 +154,6 @@ def recurrent_weights(name: str, seed: int = 3) -> bytes:
     """Return the file of one of `RECURRENT_CONFIGS`."""
     tensors, config = Tensors(seed), RECURRENT_CONFIGS[name]
     put_entropy(tensors, config, accumulators=3)
-    (_paper if config["network"] == "paper" else _light)(tensors, config)
+    make = _paper if config["network"] == "paper" else _block if config["code_stride"] == 8 else _light
+    make(tensors, config)
     return tensors.bytes(config)

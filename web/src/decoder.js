@@ -22,7 +22,8 @@ export const DEFAULT_LIMITS = {
 export class Decoder {
   /**
    * @param {(modelId: string) => import("./kernel.js").Kernel | undefined} kernelFor
-   * @param {{iterations?: number, limits?: object, pictures?: boolean, onCodes?: Function}} [options]
+   * @param {{iterations?: number, limits?: object, pictures?: (iterations: number) => boolean, onCodes?: Function}} [options]
+   * `pictures` says after which iterations a picture is wanted; all without it.
    */
   constructor(kernelFor, options = {}) {
     this.parser = new Parser();
@@ -61,7 +62,7 @@ export class Decoder {
     const complete = this.parser.complete;
     if (this._direct) this._decode(found.unit, complete - 1);
     const last = complete === this.wanted;
-    const draws = this.kernel.network && this.options.pictures !== false && (this._direct || last);
+    const draws = this.kernel.network && (this._direct || last) && (this.options.pictures?.(complete) ?? true);
     const picture = draws ? this._picture() : null;
     if (!this._direct && !picture && last) this._checkAll();
     if (last) this.close();

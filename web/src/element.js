@@ -1,5 +1,5 @@
 // <rnc-image src="photo.rnc" alt="..." width height iterations loading="lazy">
-import { colourSpace, orientation, upright } from "./orientation.js";
+import { orientation, upright } from "./orientation.js";
 import { decode } from "./pool.js";
 
 const SAVING_ITERATIONS = 4;
@@ -119,6 +119,9 @@ export class RncImage extends HTMLElement {
       this.dispatchEvent(new CustomEvent("load", { detail: { iterations: this.#shown } }));
     } else if (one.head) {
       this.#head = one.head;
+      if (one.head.warning) {
+        this.dispatchEvent(new CustomEvent("warning", { detail: { kind: "profile", message: one.head.warning } }));
+      }
     } else {
       this.#show(one);
       this.dispatchEvent(new CustomEvent("progress", {
@@ -128,9 +131,8 @@ export class RncImage extends HTMLElement {
   }
 
   #show({ iterations, width, height, data }) {
-    const { metadata } = this.#head;
-    const turn = orientation(metadata.exif);
-    const space = { colorSpace: colourSpace(metadata.iccp) };
+    const turn = orientation(this.#head.metadata.exif);
+    const space = { colorSpace: this.#head.space };
     const [w, h] = turn > 4 ? [height, width] : [width, height];
     if (this.#canvas.width !== w || this.#canvas.height !== h) {
       this.#canvas.width = w;

@@ -12,6 +12,8 @@ export interface RncProgress {
 
 export interface RncImageEventMap extends HTMLElementEventMap {
   progress: CustomEvent<RncProgress> & ProgressEvent;
+  /** The picture is shown, but its ICC profile cannot be applied. */
+  warning: CustomEvent<{ kind: "profile"; message: string }>;
   load: CustomEvent<{ iterations: number }>;
   error: CustomEvent<{ kind: RncErrorKind; message: string }> & ErrorEvent;
 }

@@ -151,7 +151,10 @@ export class Tile {
     if (raw) return payload;
     const codes = kernel.bytes(plane, count);
     const packed = new Uint8Array(Math.ceil(count / 8));
-    for (let i = 0; i < count; i++) packed[i >> 3] |= codes[i] << (7 - (i & 7));
+    for (let i = 0, at = 0; at < packed.length; i += 8, at++) {
+      packed[at] = codes[i] << 7 | codes[i + 1] << 6 | codes[i + 2] << 5 | codes[i + 3] << 4 | codes[i + 4] << 3
+        | codes[i + 5] << 2 | codes[i + 6] << 1 | codes[i + 7]; // beyond the end, nothing
+    }
     return packed;
   }
 

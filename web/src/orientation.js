@@ -27,9 +27,19 @@ export function upright(orientation, width, height) {
   ][orientation - 1];
 }
 
-/** "display-p3" where an ICC profile says so by its description, otherwise "srgb": canvas has no other spaces. */
-export function colourSpace(icc) {
-  if (!icc) return "srgb";
-  const text = String.fromCharCode(...icc.subarray(0, 8192)).replaceAll("\0", "");
-  return text.includes("Display P3") ? "display-p3" : "srgb";
+/** Returns RGBA turned upright, without a canvas. */
+export function turned({ width, height, data }, orientation) {
+  if (orientation === 1) return { width, height, data };
+  const [a, b, c, d, e, f] = upright(orientation, width, height);
+  const across = orientation > 4 ? height : width;
+  const to = new Uint8ClampedArray(data.length);
+  const from = new Uint32Array(data.buffer, data.byteOffset, width * height);
+  const words = new Uint32Array(to.buffer);
+  // The matrix is that of corners; pixels are half a unit inside.
+  const x0 = (a + c + 2 * e - 1) / 2;
+  const y0 = (b + d + 2 * f - 1) / 2;
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) words[(y0 + b * x + d * y) * across + x0 + a * x + c * y] = from[i];
+  }
+  return { width: across, height: orientation > 4 ? width : height, data: to };
 }

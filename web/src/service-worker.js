@@ -20,13 +20,17 @@ async function answer(request) {
   const start = await firstBytes(one);
   if (SIGNATURE.some((byte, i) => start[i] !== byte)) return new Response(other, found);
   let last = null;
+  let space = null;
   try {
-    for await (const step of pictures(other, loader)) if (step.picture) last = step.picture;
+    for await (const { head, picture } of pictures(other, loader)) {
+      if (head) space = { colorSpace: head.space };
+      if (picture) last = picture;
+    }
   } catch (error) {
     return new Response(error.message, { status: 422, headers: { "Content-Type": "text/plain" } });
   }
   const canvas = new OffscreenCanvas(last.width, last.height);
-  canvas.getContext("2d").putImageData(new ImageData(last.data, last.width, last.height), 0, 0);
+  canvas.getContext("2d", space).putImageData(new ImageData(last.data, last.width, last.height, space), 0, 0);
   return new Response(await canvas.convertToBlob({ type: "image/png" }), { headers: { "Content-Type": "image/png" } });
 }
 

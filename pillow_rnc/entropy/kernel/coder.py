@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
+from pillow_rnc.entropy.kernel.memory import memory_for
 from pillow_rnc.errors import CorruptError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class EntropyTile:
         self._iteration = 0  # of an encoder, for messages
         size = ffi.new("size_t *")
         check(self._lib.rnc_entropy_tile_size(kernel.address, grid_h, grid_w, size))
-        self._memory = np.empty(size[0], np.uint8)
+        self._memory = memory_for(self, size[0])
         self._address, self._from_buffer, self._new = ffi.from_buffer(self._memory), ffi.from_buffer, ffi.new
         check(self._lib.rnc_entropy_tile_init(self._address, size[0], kernel.address, grid_h, grid_w))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
+from pillow_rnc.entropy.kernel.memory import memory_for
 from pillow_rnc.models.embedded.numpy_target import of_differences
 
 if TYPE_CHECKING:
@@ -200,10 +201,38 @@ class KernelTiles:
         size = self._ffi.new("size_t *")
         check(self._lib.rnc_network_tile_size(self._kernel.address, *self._grid, encodes, size))
         for _ in range(self._count):
-            memory = np.empty(size[0], np.uint8)
+            memory = memory_for(self, size[0])
             tile = self._ffi.from_buffer(memory)
             check(self._lib.rnc_network_tile_init(tile, size[0], self._kernel.address, *self._grid, encodes))
             self._tiles.append((memory, tile))
+
+
+class ReducedKernelTiles(KernelTiles):
+    """The same, for images at 1/4 or 1/8 of the size; twin of `pillow_rnc.models.reduction.IntervalTiles`.
+
+    Args:
+        kernel: The network.
+        taken: float32 [3, side, 8]; what each sample along a line takes from the frequencies of the blocks before, at
+            and after it.
+        n: How many tiles.
+        height: Height of the padded tiles in pixels, a multiple of 16.
+        width: Width of the padded tiles in pixels, a multiple of 16.
+    """
+
+    def __init__(self, kernel: NetworkKernel, taken: Floats, n: int, height: int, width: int) -> None:
+        super().__init__(kernel, n, height, width)
+        self._taken, self._side = taken, taken.shape[1]
+
+    def pixels(self) -> Floats:
+        """Return the images so far, float32 [n, side height / 8, side width / 8, 3]."""
+        self._make(encodes=False)
+        rows, columns = (self._side * cells for cells in self._grid)
+        pixels = np.empty((self._count, rows, columns, _COLOURS), np.float32)
+        taken = self._ffi.from_buffer("float[]", self._taken)
+        for (_, tile), picture in zip(self._tiles, pixels, strict=True):
+            out, size = self._ffi.from_buffer("float[]", picture), (self._taken.size, picture.size)
+            check(self._lib.rnc_network_tile_reduced(tile, self._side, taken, size[0], out, size[1]))
+        return pixels
 
 
 def _tables(iterations: Sequence[Iteration], pairs: int) -> dict[str, Floats]:

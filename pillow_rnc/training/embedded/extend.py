@@ -29,27 +29,14 @@ from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.data import load_photographs
 from pillow_rnc.training.embedded.model import EmbeddedModel
 from pillow_rnc.training.embedded.start import extend_schedule
+from pillow_rnc.training.embedded.weights_file import entropy_parameters
 from pillow_rnc.training.objective import codec_iteration, rate_iteration, values_of
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
-from pillow_rnc.training.rounding import BIAS, WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RETIRED_KEYS = ("network", "paper_divisor")  # of the records of recipes before draft 7
-_UNITS = {
-    "state_in.weight": WEIGHT,
-    "state_in.bias": BIAS,
-    "state.weight": WEIGHT,
-    "feature.weight": WEIGHT,
-    "feature.bias": BIAS,
-    "context.weight": WEIGHT,
-    "output.weight": WEIGHT,
-    "output.bias": BIAS / 2,
-    "accumulator_input.weight": WEIGHT,
-    "accumulator_output.weight": WEIGHT,
-}
-"""Tensors of the entropy network in a weights file, and their integers per unit of the parameter."""
 _LATEST_SHARE, _RANDOM_SHARE = 0.3, 0.5  # of the last known and of random weights, where new ones start
 _SAMPLES, _CROP_PX, _BATCH = 40, 96, 4
 _LEARNING_RATE, _WARMUP_STEPS, _CONSTANT_SHARE, _FINAL_SHARE = 3e-3, 50, 0.3, 0.02
@@ -96,9 +83,8 @@ def extended(recipe: Recipe, tensors: dict[str, Tensor], iterations: int) -> tup
                 parameter[before:] = old[-1]
         new = torch.arange(1, iterations - before + 1) / (iterations - before)
         model.network.log_gain[before:] = model.network.log_gain[before - 1] + math.log(_GAIN_RATIO) * new
-        for name, unit in _UNITS.items():
-            attribute = name.removesuffix(".weight") if name.startswith("accumulator") else name.replace(".", "_")
-            parameter, old = getattr(model.entropy, attribute), tensors[f"entropy.{name}"].float() / unit
+        for name, old in entropy_parameters(tensors).items():
+            parameter = model.entropy.get_parameter(name)
             parameter[: len(old)] = old
             if parameter.shape != old.shape:
                 learned.append(Learned(parameter, len(old)))

@@ -47,7 +47,7 @@ class _Entry(NamedTuple):
     levels: int
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     """The images that a schedule is fitted to.
 
     Attributes:
@@ -62,11 +62,11 @@ class _Sample(NamedTuple):
     scale: Tensor
     unit: Tensor
 
-    def of(self, coefficient: int) -> _Sample:
+    def of(self, coefficient: int) -> Sample:
         """Return one coefficient alone, [N, 1, h, w]."""
         one = slice(coefficient, coefficient + 1)
         intervals = Intervals(*(part[:, one] for part in self.intervals))
-        return _Sample(self.target[:, one], intervals, self.scale[:, one], self.unit[:, one])
+        return Sample(self.target[:, one], intervals, self.scale[:, one], self.unit[:, one])
 
     def coded(self, step: float, levels: int) -> tuple[Tensor, Intervals]:
         """Return the symbols and intervals after coding the one coefficient of this sample.
@@ -125,7 +125,7 @@ def _bits(symbol: Tensor, context: Tensor, among: Tensor, symbols: int) -> float
     return float(entropy + free / (2 * math.log(2))) / len(symbol)
 
 
-def _best_levels(one: _Sample, coefficient: int, step: float, multiplier: float, *, whole: bool) -> _Entry | None:
+def _best_levels(one: Sample, coefficient: int, step: float, multiplier: float, *, whole: bool) -> _Entry | None:
     """Return one coefficient at a step with as many levels as reduce the cost, None if none does.
 
     ``whole``: take all levels that occur, because what lies beyond them comes late.
@@ -149,7 +149,7 @@ def _best_levels(one: _Sample, coefficient: int, step: float, multiplier: float,
     return _Entry(merits / (levels + _SLOT_COST), coefficient, step, levels) if levels else None
 
 
-def _choose(sample: _Sample, step: float, pairs: int, last: list[float | None], iteration: int) -> list[_Entry]:
+def _choose(sample: Sample, step: float, pairs: int, last: list[float | None], iteration: int) -> list[_Entry]:
     """Return the entries that an iteration assigns its pairs to; ``last`` holds the last step of each coefficient."""
     multiplier = step * step * math.log(2) / 6  # where a uniform quantizer of this step is efficient
     candidates: list[_Entry] = []
@@ -192,7 +192,7 @@ def greedy_schedule(network: EmbeddedNetwork, coefficients: Tensor, first_step: 
         step = first_step * (last_step / first_step) ** (t / max(1, iterations - 1))
         network.log_gain[t] = -math.log(step)
         scale = network.step_scale(state)
-        sample = _Sample(coefficients, state, scale, scale)
+        sample = Sample(coefficients, state, scale, scale)
         chosen = _choose(sample, step, pairs, last, t)
         network.quantizer.set_schedule(t, [(entry.coefficient, entry.step, entry.levels) for entry in chosen])
         for entry in chosen:
@@ -234,9 +234,8 @@ def extend_schedule(
     for t in range(iterations):
         if t >= known:
             step = first_step * (last_step / first_step) ** ((t - known) / max(1, iterations - known - 1))
-            sample = _Sample(coefficients, state, network.step_scale(state), weights.view(1, -1, 1, 1))
-            first = (step * weights).tolist()
-            chosen = _choose_halvings(sample, step, pairs, first, last)
+            sample = Sample(coefficients, state, network.step_scale(state), weights.view(1, -1, 1, 1))
+            chosen = _choose_halvings(sample, step, pairs, weights.tolist(), last)
             network.quantizer.set_schedule(t, [(entry.coefficient, entry.step, entry.levels) for entry in chosen])
         schedule = network.weights_of(t)
         for coefficient in torch.nonzero(schedule.step).flatten().tolist():
@@ -249,18 +248,31 @@ def extend_schedule(
     return ones
 
 
-def _choose_halvings(
-    sample: _Sample, step: float, pairs: int, first: list[float], last: list[float | None]
-) -> list[_Entry]:
-    """Return the entries of a new iteration; ``first`` and ``last`` hold a first and the last step by coefficient."""
+def best_in_pixels(sample: Sample, coefficient: int, step: float, weight: float, before: float | None) -> _Entry | None:
+    """Return how a coefficient is best coded where errors are measured in pixels, None if it is not worth its bits.
+
+    Args:
+        sample: Images; its unit is the weight of each coefficient.
+        coefficient: Which one.
+        step: Of the iteration, in 8-bit levels.
+        weight: Of the coefficient.
+        before: Its last step, None if it was not coded so far.
+    """
+    steps = [factor * step * weight for factor in _LATE_STEPS] if before is None else [before / 2]
     multiplier = step * step * math.log(2) / 6
+    found = [_best_levels(sample.of(coefficient), coefficient, each, multiplier, whole=False) for each in steps]
+    return max(filter(None, found), default=None)
+
+
+def _choose_halvings(
+    sample: Sample, step: float, pairs: int, weights: list[float], last: list[float | None]
+) -> list[_Entry]:
+    """Return the entries of a new iteration; ``last`` holds the last step of each coefficient, if there is one."""
     chosen: list[_Entry] = []
     candidates = []
     for coefficient, before in enumerate(last):
-        steps = [factor * first[coefficient] for factor in _LATE_STEPS] if before is None else [before / 2]
-        one = sample.of(coefficient)
-        found = [_best_levels(one, coefficient, each, multiplier, whole=False) for each in steps]
-        candidates += sorted(filter(None, found))[-1:]
+        best = best_in_pixels(sample, coefficient, step, weights[coefficient], before)
+        candidates += [best] if best else []
     for entry in sorted(candidates, reverse=True):
         if entry.merit > 0 and pairs:
             chosen.append(entry._replace(levels=min(entry.levels, pairs)))

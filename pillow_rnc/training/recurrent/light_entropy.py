@@ -25,7 +25,15 @@ from pillow_rnc.training.recurrent.light_model import BITS_PER_BLOCK, LightModel
 from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, LightRecipe, load, validation_crops
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pillow_rnc.models.config import RecurrentConfig
+
+    Progress = Callable[[int], float]
+    """How far a training is, from 0 to 1, given how much of it is done."""
 
 
 _log = logging.getLogger(__name__)
@@ -33,6 +41,7 @@ _CROP_PX = 256
 _POOL_BATCH = 4
 _POOL_STEP = 2 * 10**6  # crops that no step of the codec's training draws
 _LEARNING_RATE, _WARMUP = 5e-3, 50
+_REPORT_STEPS = 50
 
 
 class Codec(NamedTuple):
@@ -65,14 +74,57 @@ def codes_of(model: LightModel, pixels: Tensor) -> Tensor:
     return torch.stack([one.bits for one in model.coded(pixels)]).to(torch.int8)
 
 
-def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, steps: int, batch: int = 8) -> None:
-    """Train on a pool of codes [T, crops, C, h, w]; log what they cost on those held out."""
+def code_pool(codec: Codec, sampler: CropSampler, progress: Progress, *, compiled: bool = True) -> Tensor:
+    """Return codes to learn from, int8 +-1, [T, crops, C, 16, 16].
+
+    They may differ in a bit here and there from those that a file would hold. Compiling is done before the first
+    crops are counted.
+
+    Args:
+        codec: Its model computes in bfloat16 from then on.
+        sampler: Of the crops, 256x256.
+        progress: From the number of crops so far; 1 ends it.
+        compiled: Let torch compile the iterations.
+    """
+    codec.model.autocast = torch.bfloat16
+    if compiled:
+        codec.model.compile_parts()
+        codes_of(codec.model, sampler.batch(_POOL_STEP, _POOL_BATCH))
+    parts: list[Tensor] = []
+    while progress(len(parts) * _POOL_BATCH) < 1:
+        parts.append(codes_of(codec.model, sampler.batch(_POOL_STEP + len(parts), _POOL_BATCH)))
+    return torch.cat(parts, 1)
+
+
+def pool_sampler(training: list[NDArray[np.uint8]], codec: Codec) -> CropSampler:
+    """Return the sampler of the crops whose codes are learned from."""
+    return CropSampler(training, crop_px=_CROP_PX, seed=codec.recipe.seed, downscaled_share=0.25)
+
+
+def network_for(pool: Tensor, config: RecurrentConfig) -> DenseEntropyNetwork:
+    """Return a network that expects each bit as often as codes [T, crops, C, h, w] have it."""
+    torch.manual_seed(0)
+    network = DenseEntropyNetwork(config)
+    network.expect((pool > 0).float().mean((1, 3, 4)))
+    return network
+
+
+def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, progress: Progress, batch: int = 8) -> int:
+    """Train on a pool of codes, log what they cost on those held out, and return the number of steps.
+
+    Args:
+        network: Changed in place.
+        pool: Codes [T, crops, C, h, w].
+        held: Codes held out, likewise.
+        progress: From the number of steps so far; the learning rate falls with it, and 1 ends the training.
+        batch: Crops of a step.
+    """
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0, fused=True
     )
-    generator, began = torch.Generator().manual_seed(1), time.monotonic()
-    for step in range(steps):
-        share = min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    generator, began, step = torch.Generator().manual_seed(1), time.monotonic(), 0
+    while (done := progress(step)) < 1:
+        share = min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = _LEARNING_RATE * share
         chosen = torch.randint(pool.shape[1], (batch,), generator=generator)
@@ -82,11 +134,25 @@ def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, steps: int, 
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.1)
         optimizer.step()
-        if step % 50 == 49 or step == steps - 1:
+        step += 1
+        if step % _REPORT_STEPS == 0:
             shares = price(network, held)
             text = " ".join(f"{1 - s:.3f}" for s in shares.tolist())
             seconds = time.monotonic() - began
-            _log.info("step %d %.0f s, loss %.4f, saved %s, all %.4f", step + 1, seconds, loss, text, 1 - shares.mean())
+            _log.info("step %d %.0f s, loss %.4f, saved %s, all %.4f", step, seconds, loss, text, 1 - shares.mean())
+    return step
+
+
+def write_entropy(folder: Path, network: DenseEntropyNetwork, codec: Codec, steps: int, **numbers: float) -> None:
+    """Write the checkpoint that `light_export` reads; further numbers go into its state."""
+    parameters = {name: p.detach() for name, p in network.named_parameters()}
+    state = {
+        **numbers,
+        "step": steps,
+        "codec_block_iterations": codec.block_iterations,
+        "config": json.loads(network.config.to_json()),
+    }
+    write_checkpoint(folder, Checkpoint(parameters, parameters, {}, {}, state))
 
 
 @torch.no_grad()
@@ -114,14 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     training, held_out = load(args.data)
     crops = validation_crops(held_out)
     points, held = curve(codec.model, crops), codes_of(codec.model, crops)
-    # The many codes to learn from may differ in a bit here and there from those that a file would hold.
-    codec.model.autocast = torch.bfloat16
-    codec.model.compile_parts()
-    sampler = CropSampler(training, crop_px=_CROP_PX, seed=codec.recipe.seed, downscaled_share=0.25)
-    parts = [
-        codes_of(codec.model, sampler.batch(_POOL_STEP + i, _POOL_BATCH)) for i in range(args.crops // _POOL_BATCH)
-    ]
-    pool = torch.cat(parts, 1)
+    pool = code_pool(codec, pool_sampler(training, codec), lambda crops: crops / args.crops)
     _log.info("codes of %d crops", pool.shape[1])
     config = replace(
         codec.recipe.config,
@@ -129,21 +188,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         entropy_state_channels=args.state,
         entropy_hidden_channels=args.hidden,
     )
-    torch.manual_seed(0)
-    network = DenseEntropyNetwork(config)
-    network.expect((pool > 0).float().mean((1, 3, 4)))
-    train(network, pool, held, args.steps)
+    network = network_for(pool, config)
+    train(network, pool, held, lambda step: step / args.steps)
     rates = (price(network, held) * BITS_PER_BLOCK / BLOCK_PX**2).cumsum(0).tolist()
     coded = [(rate, hvs, ms_ssim) for rate, (_, hvs, ms_ssim) in zip(rates, points, strict=True)]
     _log.info("area %.4f plain, %.4f coded", area(points), area(coded))
     _log.info("curve %s", " ".join(f"{b:.3f}:{h:.2f}:{m:.4f}" for b, h, m in coded))
-    parameters = {name: p.detach() for name, p in network.named_parameters()}
-    state = {
-        "step": args.steps,
-        "codec_block_iterations": codec.block_iterations,
-        "config": json.loads(config.to_json()),
-    }
-    write_checkpoint(args.out, Checkpoint(parameters, parameters, {}, {}, state))
+    write_entropy(args.out, network, codec, args.steps)
 
 
 if __name__ == "__main__":

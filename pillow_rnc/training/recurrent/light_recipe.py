@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.crops import CropSampler
@@ -61,9 +61,16 @@ class LightRecipe:
         )
 
 
-def load(source: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+class Images(NamedTuple):
+    """Pixels uint8 [H, W, 3]."""
+
+    training: list[NDArray[np.uint8]]
+    held_out: list[NDArray[np.uint8]]
+
+
+def load(source: Path) -> Images:
     """Return the images to train on and those held out, chosen by the stems of their names."""
-    parts: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
+    parts = Images([], [])
     for file in source_files(source):
         pixels = read_pixels(file)
         if pixels is not None and min(pixels.shape[:2]) >= _VALIDATION_PX:

@@ -29,7 +29,7 @@ from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.muon import Muon, is_matrix
 from pillow_rnc.training.recurrent.light_model import LightModel, area, curve, judged_iterations
-from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, LightRecipe, load, validation_crops
+from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, Images, LightRecipe, load, validation_crops
 from pillow_rnc.training.recurrent.light_start import measure_deviations, start_from_components
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class Run:
 
     Args:
         recipe: Of the run; those of its checkpoint win.
-        source: Folder or pack of photographs.
+        images: Those to train on and those held out, as `light_recipe.load` returns them.
         folder: Of the checkpoints.
         begin_from: Folder of another run whose newest checkpoint a new run begins from.
         compiled: Let torch compile the iterations.
     """
 
     def __init__(
-        self, recipe: LightRecipe, source: Path, folder: Path, *, begin_from: Path | None, compiled: bool
+        self, recipe: LightRecipe, images: Images, folder: Path, *, begin_from: Path | None = None, compiled: bool
     ) -> None:
         self.folder = folder
         checkpoint = read_newest(folder)
@@ -66,7 +66,7 @@ class Run:
         self.step, self.block_iterations, self.seconds = 0, 0.0, 0.0
         self.end: tuple[float, float] | None = None  # block-iterations at which the learning rate begins to fall, is 0
         torch.manual_seed(recipe.seed)
-        training, held_out = load(source)
+        training, held_out = images
         _log.info("%d images to train on, %d held out", len(training), len(held_out))
         self.sampler = CropSampler(
             training, crop_px=recipe.crop_px, seed=recipe.seed, downscaled_share=recipe.downscaled_share
@@ -195,7 +195,10 @@ class Run:
         text = " ".join(f"{b:.3f}:{h:.2f}:{m:.4f}" for b, h, m in points)
         _log.info("VALID %.2fM %.0fs area %.4f  %s", self.block_iterations / 1e6, self.seconds, line["area"], text)
 
-    def _report(self, speed: float) -> None:
+    def report(self, speed: float) -> None:
+        """Log the means since the last report, with a speed in block-iterations a second."""
+        if not self._losses:
+            return
         loss, commitment, norm = (sum(column) / len(self._losses) for column in zip(*self._losses, strict=True))
         _log.info(
             "step %d  %.2fM  %.0f/s  lr x %.3f  loss %.3f = %.2f dB  commitment %.3f  norm %.2f",
@@ -219,8 +222,8 @@ class Run:
             self.train_step()
             now = time.monotonic()
             self.seconds = seconds + now - start
-            if self.step % _REPORT_STEPS == 0 and self._losses:
-                self._report((self.block_iterations - at_report) / (now - reported))
+            if self.step % _REPORT_STEPS == 0:
+                self.report((self.block_iterations - at_report) / (now - reported))
                 reported, at_report = now, self.block_iterations
             if now - saved > 60 * save_minutes:
                 self.save()
@@ -251,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     pairs = (one.split("=", 1) for one in args.set)
     recipe = LightRecipe(**{key: json.loads(value) for key, value in pairs})
-    run = Run(recipe, args.data, args.out, begin_from=args.begin_from, compiled=not args.no_compile)
+    run = Run(recipe, load(args.data), args.out, begin_from=args.begin_from, compiled=not args.no_compile)
     if args.end is not None and run.end is None:
         run.end = (run.block_iterations, run.block_iterations + 1e6 * args.end)
     run.run(args.minutes, validate_minutes=args.validate_minutes)

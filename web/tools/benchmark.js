@@ -1,0 +1,15 @@
+// Decodes one file again and again, whenever a line arrives that names a variant, and answers with the milliseconds of the
+// CPU; `python -m benchmarks.web` calls it in turns with the native kernel. Usage: node tools/benchmark.js FILE ITERATIONS
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { decodeAll } from "./decode.js";
+
+const bytes = new Uint8Array(readFileSync(process.argv[2]));
+const lines = createInterface({ input: process.stdin });
+for await (const line of lines) {
+  const before = process.cpuUsage();
+  const found = decodeAll(bytes, line.trim(), { pictures: (iterations) => iterations === Number(process.argv[3]) });
+  const { user, system } = process.cpuUsage(before);
+  if (found.verdict !== "valid") throw new Error(`${found.verdict}: ${found.message}`);
+  console.log((user + system) / 1000);
+}
