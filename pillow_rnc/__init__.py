@@ -86,15 +86,17 @@ _IMPORTED_LATER = {
 """Names that are imported when they are first asked for, and the modules of `pillow_rnc.plugin` that have them."""
 
 
-def __getattr__(name: str) -> object:
-    """Import a name."""
-    if name not in _IMPORTED_LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with importing:
-        module = import_module(f"pillow_rnc.plugin.{_IMPORTED_LATER[name]}")
-    value: object = getattr(module, "open_image" if name == "open" else name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which would take every name for one of the package
+
+    def __getattr__(name: str) -> object:
+        """Import a name."""
+        if name not in _IMPORTED_LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        with importing:
+            module = import_module(f"pillow_rnc.plugin.{_IMPORTED_LATER[name]}")
+        value: object = getattr(module, "open_image" if name == "open" else name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -98,7 +98,7 @@ def test_every_public_name_is_found_when_it_is_asked_for() -> None:
     for name in pillow_rnc.__all__:
         assert getattr(pillow_rnc, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
-        _ = pillow_rnc.no_such_name
+        _ = pillow_rnc.no_such_name  # type: ignore[attr-defined]
 
 
 def test_the_function_models_hides_the_sub_package() -> None:

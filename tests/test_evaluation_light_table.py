@@ -30,6 +30,8 @@ from pillow_rnc.training.recurrent.timed import Minutes, TimedRun
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 RECIPE = LightRecipe(encoder_channels=8, decoder_channels=8, context_channels=8, batch=1, crop_px=32, warmup_steps=1)
 TINY = ["encoder_channels=8", "decoder_channels=8", "context_channels=8", "batch=1", "crop_px=32", "warmup_steps=1"]
 TWO = [Combination("gru", "residual_scaling", 0), Combination("associative_lstm", "one_shot", 0)]
