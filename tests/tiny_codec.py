@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import save_file
 from tiny_models import PAIR_PASSES, pair_tables, tiny_tensors
 
 from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
@@ -47,6 +46,7 @@ def register_tiny_codec(folder: Path) -> Path:
 def register_random_codec(folder: Path, config: ModelConfig = CONFIG, seed: int = 1) -> Path:
     """Write the weights of a random model into a folder, make it known as "random", and return the file."""
     import torch
+    from safetensors.numpy import save_file
 
     from pillow_rnc.models.embedded.network import EmbeddedNetwork
     from pillow_rnc.models.families import make_network
