@@ -39,7 +39,7 @@ def check_contents() -> None:
     assert "pillow_rnc/py.typed" in files
     tags = (importlib.metadata.distribution("pillow-rnc").read_text("WHEEL") or "").splitlines()
     has_kernel = any(name.startswith("pillow_rnc/entropy/kernel/_kernel") for name in files)
-    assert any(line.startswith("Tag: cp311-abi3-" if has_kernel else "Tag: py3-none-any") for line in tags), tags
+    assert any(line.startswith("Tag: cp310-abi3-" if has_kernel else "Tag: py3-none-any") for line in tags), tags
     assert "pillow_rnc/cli/autoload_hook.py" in files
     assert not [name for name in files if name.startswith(UNWANTED) or name.endswith(UNWANTED)]
     manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
