@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import shtab
 
 import pillow_rnc
 from pillow_rnc.cli.main import main
@@ -30,8 +31,6 @@ def test_the_man_page_is_current() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_completions_are_made_from_the_parser(shell: str) -> None:
-    shtab = pytest.importorskip("shtab")  # of the extra `test`, so always there in CI
-
     text = shtab.complete(argument_parser(), shell)
     assert "target" in text
     assert "truncate" in text

@@ -3,9 +3,12 @@
 // Seeds are the vectors, the regressions and the corpus of `fuzz/`. V8 says which blocks of src/*.js an input runs; one
 // with which a function runs a new set of its blocks joins the seeds. Half of the inputs get correct checksums again.
 // Faults: an exception that is no RncError, memory beyond 1 GiB, an input that takes more than ten seconds, a verdict that
-// depends on the variant or on how the bytes arrive. A fault is written to /tmp/rnc-fuzz and ends the run.
+// depends on the variant or on how the bytes arrive. A fault is written to the folder of
+// temporary files and ends the run.
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { crc32 } from "../src/crc32.js";
 import { decodeAll, kernelsInUse } from "./decode.js";
 
@@ -89,8 +92,9 @@ function seal(bytes) {
 }
 
 function fault(bytes, text) {
-  mkdirSync("/tmp/rnc-fuzz", { recursive: true });
-  const path = `/tmp/rnc-fuzz/${crc32(bytes).toString(16)}.rnc`;
+  const folder = join(tmpdir(), "rnc-fuzz");
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `${crc32(bytes).toString(16)}.rnc`);
   writeFileSync(path, bytes);
   console.error(`${path}: ${text}`);
   process.exit(1);
