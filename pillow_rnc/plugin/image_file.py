@@ -141,7 +141,7 @@ class RncImageFile(ReducedWhenDecoded):
 
     def _set_samples(self, samples: memoryview) -> None:
         """Make the decoded samples what the image is read from, in place of the file."""
-        # Tells whether they are changed later. A stronger digest would take 4 % of a decode on two cores, twice as much.
+        # Tells whether they are changed later. A stronger digest would take 4 % of a decode on two cores, twice this.
         self._checksum = zlib.crc32(samples)
         self._samples = samples
 
