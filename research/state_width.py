@@ -17,7 +17,7 @@ import pillow_rnc
 from pillow_rnc.codec import encoder
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.evaluation.arguments import iteration_counts, positive
-from pillow_rnc.evaluation.markdown_table import number, table
+from pillow_rnc.evaluation.markdown_table import table
 from research.model_arguments import chosen_images, chosen_weights, model_parser
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         table(
             ["Channels", *(f"{k} iterations" for k in options.iterations)],
-            [[str(width - count), *(f"+{number(100 * share, 2)} %" for share in more)] for count, more in rows],
+            [[str(width - count), *(f"{100 * share:+.2f} %" for share in more)] for count, more in rows],
         )
     )
     return 0
