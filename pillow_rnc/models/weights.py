@@ -20,6 +20,7 @@ from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
     import os
+import re
 
     from numpy.typing import NDArray
 
@@ -49,8 +50,9 @@ class Release:
 
     @property
     def name_without_date(self) -> str:
-        """The name of "recurrent-20261130", released on that day, is "recurrent"; other names are complete."""
-        return self.name.removesuffix(f"-{self.date.replace('-', '')}" if self.date else "")
+        """The name of "recurrent-20261130", released on that day, is "recurrent", as is that of "recurrent-20261130b"."""
+        date = self.date.replace("-", "") if self.date else None
+        return re.sub(f"-{date}[a-z]?$", "", self.name)
 
 
 @dataclass(frozen=True, slots=True)
