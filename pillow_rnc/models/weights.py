@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,6 @@ from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
     import os
-import re
 
     from numpy.typing import NDArray
 
@@ -50,7 +50,7 @@ class Release:
 
     @property
     def name_without_date(self) -> str:
-        """The name of "recurrent-20261130", released on that day, is "recurrent", as is that of "recurrent-20261130b"."""
+        """The name of "recurrent-20261130", released on that day, is "recurrent"; so is that of a second one, "...30b"."""
         date = self.date.replace("-", "") if self.date else None
         return re.sub(f"-{date}[a-z]?$", "", self.name)
 
