@@ -50,7 +50,7 @@ class Release:
 
     @property
     def name_without_date(self) -> str:
-        """The name of "recurrent-20261130", released on that day, is "recurrent"; so is that of a second one, "...30b"."""
+        """The name of "recurrent-20261130", of that day, is "recurrent"; so is that of "recurrent-20261130b"."""
         date = self.date.replace("-", "") if self.date else None
         return re.sub(f"-{date}[a-z]?$", "", self.name)
 
