@@ -65,7 +65,7 @@ def _numpy_is_the_reference() -> Iterator[None]:
 
 
 def _kernel(model: EntropyModel, instruction_set: str) -> EntropyKernel:
-    return EntropyKernel(model._tensors, model.schedule, instruction_set)
+    return EntropyKernel(model.tensors, model.schedule, instruction_set)
 
 
 def _agrees(model: EntropyModel, codes: Codes, kernel: EntropyKernel) -> None:
