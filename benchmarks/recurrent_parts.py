@@ -1,17 +1,20 @@
-"""Where the time of the recurrent codec goes, with NumPy and with the native kernel, in turns on one thread.
+"""Where the time of the recurrent codec goes, with NumPy and with the native kernel, beside the default one, in turns.
 
 Usage: python -m benchmarks.recurrent_parts [IMAGE] [--iterations 8] [--rounds 3]
 
-Times are CPU time in milliseconds, of the fastest round. Without an image, a photograph of scikit-image is used.
+Times are CPU time of one thread in milliseconds, of the fastest round.
+Without an image, a photograph of scikit-image is used.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -94,27 +97,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     pixels = np.asarray(image_of(arguments.image))
-    model, alone = weights.load(MODEL), ExecutionOptions(max_threads=1)
-    best: dict[tuple[str, str], dict[str, float]] = {}
-    files = {}
+    alone = ExecutionOptions(max_threads=1)
+    best: dict[tuple[str, str, str], dict[str, float]] = {}
+    ways = list(itertools.product((weights.DEFAULT, MODEL), ("0", *library.supported()[-1:])))
     for _ in range(arguments.rounds):
-        for path in ("0", *library.supported()[-1:]):
-            os.environ[library.VARIABLE] = path
+        for name, path in ways:
+            os.environ[library.VARIABLE], model = path, weights.load(name)
             encoded, found = measure(
-                lambda: encoder.encode(pixels, model, iterations=arguments.iterations, execution=alone)
+                partial(encoder.encode, pixels, model, iterations=arguments.iterations, execution=alone)
             )
-            file = files[path] = RncFile(found[0], units=found[1])
-            decoded, _ = measure(lambda file=file: decoder.decode(file, model, execution=alone))  # type: ignore[misc]
+            file = RncFile(found[0], units=found[1])
+            decoded, _ = measure(partial(decoder.decode, file, model, execution=alone))
             for what, seconds in (("encode", encoded), ("decode", decoded)):
-                if sum(seconds.values()) < sum(best.get((path, what), {_REST: np.inf}).values()):
-                    best[path, what] = seconds
-    print(f"{MODEL}, {arguments.iterations} iterations, equal files: {len(set(map(repr, files.values()))) == 1}")
-    for (path, what), seconds in sorted(best.items(), key=lambda item: item[0][1]):
+                if sum(seconds.values()) < sum(best.get((what, name, path), {_REST: np.inf}).values()):
+                    best[what, name, path] = seconds
+    for (what, name, path), seconds in sorted(best.items()):
         total = sum(seconds.values())
-        ratio = sum(best["0", what].values()) / total
-        print(f"{what}, {'NumPy' if path == '0' else path}: {1e3 * total:.0f} ms, {ratio:.2f}x as fast as NumPy")
-        for name, part in sorted(seconds.items(), key=lambda item: -item[1]):
-            print(f"  {1e3 * part:6.0f} ms {part / total:5.0%}  {name}")
+        ratio = total / sum(best[what, weights.DEFAULT, path].values())
+        print(
+            f"{what}, {name}, {'NumPy' if path == '0' else path}: {1e3 * total:.0f} ms, {ratio:.1f}x the default model"
+        )
+        if name != MODEL:
+            continue
+        for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
+            print(f"  {1e3 * spent:6.0f} ms {spent / total:5.0%}  {part}")
 
 
 if __name__ == "__main__":
