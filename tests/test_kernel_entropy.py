@@ -68,21 +68,23 @@ def _kernel(model: EntropyModel, instruction_set: str) -> EntropyKernel:
     return EntropyKernel(model.tensors, model.schedule, instruction_set)
 
 
-def _agrees(model: EntropyModel, codes: Codes, kernel: EntropyKernel) -> None:
-    """Check that payloads and planes are those of the package."""
+def _all_agree(model: EntropyModel, codes: Codes) -> None:
+    """Check that payloads and planes of each instruction set are those of the package."""
     grid_h, grid_w = codes.shape[2:]
-    encoder, decoder = EntropyTile(kernel, grid_h, grid_w), EntropyTile(kernel, grid_h, grid_w)
-    for plane, segment in zip(codes, encode_tile(codes, model), strict=True):
-        payload = encoder.encode(plane, -(-plane.size // 8))
-        if segment.coding is Coding.ENTROPY:
-            assert payload == segment.payload
-            assert decoder.decode(payload).tobytes() == plane.tobytes()
-        else:
-            assert payload is None
-            decoder.take(plane)
+    segments = encode_tile(codes, model)
+    for name in SETS:
+        kernel = _kernel(model, name)
+        encoder, decoder = EntropyTile(kernel, grid_h, grid_w), EntropyTile(kernel, grid_h, grid_w)
+        for plane, segment in zip(codes, segments, strict=True):
+            payload = encoder.encode(plane, -(-plane.size // 8))
+            if segment.coding is Coding.ENTROPY:
+                assert payload == segment.payload, name
+                assert decoder.decode(payload).tobytes() == plane.tobytes(), name
+            else:
+                assert payload is None, name
+                decoder.take(plane)
 
 
-@pytest.mark.parametrize("instruction_set", SETS)
 @given(
     st.integers(0, 2**16),
     st.tuples(st.integers(1, 14), st.integers(1, 14)),
@@ -94,7 +96,6 @@ def _agrees(model: EntropyModel, codes: Codes, kernel: EntropyKernel) -> None:
     ),
 )
 def test_payloads_and_planes_are_those_of_numpy(
-    instruction_set: str,
     seed: int,
     grid: tuple[int, int],
     draw: Callable[[EntropyModel, int, int, int, int], Codes],
@@ -103,10 +104,9 @@ def test_payloads_and_planes_are_those_of_numpy(
     spread, passes, (state, hidden, accumulators) = network
     tensors = tiny_tensors(seed, passes=passes, state=state, hidden=hidden, accumulators=accumulators, spread=spread)
     model = EntropyModel.from_tensors(tensors | pair_tables(), passes)
-    _agrees(model, draw(model, seed, 4, *grid), _kernel(model, instruction_set))
+    _all_agree(model, draw(model, seed, 4, *grid))
 
 
-@pytest.mark.parametrize("instruction_set", SETS)
 @given(
     st.integers(0, 2**16),
     st.tuples(st.integers(1, 14), st.integers(1, 14)),
@@ -118,7 +118,6 @@ def test_payloads_and_planes_are_those_of_numpy(
     ),
 )
 def test_learned_codes_and_their_payloads_are_those_of_numpy(
-    instruction_set: str,
     seed: int,
     grid: tuple[int, int],
     draw: Callable[[EntropyModel, int, int, int, int], Codes],
@@ -127,17 +126,14 @@ def test_learned_codes_and_their_payloads_are_those_of_numpy(
     spread, passes, (state, hidden, accumulators) = network
     tensors = tiny_tensors(seed, passes=passes, state=state, hidden=hidden, accumulators=accumulators, spread=spread)
     model = EntropyModel.from_tensors(tensors, passes)
-    _agrees(model, draw(model, seed, 4, *grid), _kernel(model, instruction_set))
+    _all_agree(model, draw(model, seed, 4, *grid))
 
 
-@pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("grid", [(1, 97), (97, 1), (64, 96), (51, 50)])
 @pytest.mark.parametrize("make", [pair_model, tiny_model])
-def test_grids_of_real_size_agree(
-    instruction_set: str, grid: tuple[int, int], make: Callable[[int], EntropyModel]
-) -> None:
+def test_grids_of_real_size_agree(grid: tuple[int, int], make: Callable[[int], EntropyModel]) -> None:
     model = make(3)
-    _agrees(model, likely_codes(model, 5, 4, *grid), _kernel(model, instruction_set))
+    _all_agree(model, likely_codes(model, 5, 4, *grid))
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 65535)), max_size=400))
