@@ -44,7 +44,7 @@ def _numpy_is_the_reference() -> Iterator[None]:
 
 def _kernel(model: EntropyModel, instruction_set: str) -> EntropyKernel:
     assert model.schedule is not None
-    return EntropyKernel(model._tensors, model.schedule, instruction_set)
+    return EntropyKernel(model.tensors, model.schedule, instruction_set)
 
 
 def _agrees(model: EntropyModel, codes: Codes, kernel: EntropyKernel) -> None:

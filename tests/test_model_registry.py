@@ -34,7 +34,20 @@ def test_a_name_without_its_date_is_the_newest_release_of_that_name() -> None:
 
     assert newest.name == f"recurrent-{str(newest.date).replace('-', '')}"
     assert weights.find("embedded") == weights.find(weights.DEFAULT)
-    assert weights.Release("own", Path("own"), "00").name_without_date == "own"
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "expected"),
+    [
+        ("own", None, "own"),
+        ("own-20261130", None, "own-20261130"),
+        ("own-20261130", "2026-11-30", "own"),
+        ("own-20261130b", "2026-11-30", "own"),
+        ("own-20261130", "2026-11-29", "own-20261130"),
+    ],
+)
+def test_only_the_date_of_its_release_may_be_left_out_of_a_name(name: str, date: str | None, expected: str) -> None:
+    assert weights.Release(name, Path(name), "00", date).name_without_date == expected
 
 
 def test_a_registered_model_is_listed_and_can_be_named(own: Path) -> None:

@@ -78,6 +78,37 @@ def codes_of(file: RncFile) -> list[bytes]:
     return tiles
 
 
+# Images name these models and golden files stand for such images: a line may be added here, none changed or removed.
+MODELS_FOR_EVER = {
+    "embedded-20261123": "509919255b6710b547af2e34d0b5719aa73c0e6bf36b41f74bdc740cb175a75c",
+    "embedded-20261130": "d26a809660f7ddb19fec8a97845656f897cc8114652629725fcba6cd167bdffb",
+    "recurrent-20261130": "3759d93d6de1f0da91adce6bc36f6576aae09f2f9abbd578a2e82e3599ebdefe",
+}
+FILES_FOR_EVER = {
+    "grey.rnc": "8e4835537c012394e89cf19661b4b49aeeab3371e90ab1b15e32c61ab3e81906",
+    "likely.rnc": "a066ea4e5784cd9e60e4d9c854d753d080f0ea56bd6f5220e4166e24d75b366b",
+    "mixed.rnc": "8cb8201b1ec7fe9a2d139f387c1694041c8f53bcf77e1f491625b9dc5fe7a694",
+    "released-3759d93d6de1.rnc": "6248aa9cc3965a42f0c22394dcab1b8d9558cf6146b1ec874528d0fa427996c8",
+    "released-509919255b67.rnc": "bb64c747bdb0169ce177c375c815b44c450c2ad6f0277f097f20f5f4cfa3d396",
+    "released-d26a809660f7.rnc": "9c203d8ea9b4c7e385909744d6888fb3f0a85c76d8ce20f5cb2a0acb0d30479c",
+    "stopped.rnc": "fcf7cfc4ff5751d54b57ccb8cf8c579787143d62f0d2d7d35421ae4f9513c946",
+    "strip.rnc": "f9a7cc2b6e8c16e1fb8561e3ae4dc24f1781af682df6054d78444dfcdf372e08",
+    "tiles.rnc": "f6717cfce393704037863531fdf4c7c83ba02f2cdb9cf37264db1322650ac332",
+}
+
+
+def test_models_of_version_1_0_are_still_those_that_were_released() -> None:
+    assert MODELS_FOR_EVER.items() <= {entry["name"]: entry["sha256"] for entry in MODELS}.items()
+
+
+@pytest.mark.parametrize("name", FILES_FOR_EVER)
+def test_files_of_version_1_0_can_be_read(name: str) -> None:
+    content = (GOLDEN / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == FILES_FOR_EVER[name]
+    file = reader.parse(content)
+    assert len(file.units) == file.header.iterations
+
+
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: str(entry["file"]))
 def test_a_release_is_complete_valid_and_small(entry: dict[str, str]) -> None:
     path = FOLDER / entry["file"]

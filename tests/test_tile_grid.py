@@ -84,7 +84,11 @@ def test_a_region_needs_only_its_tiles_and_equals_the_complete_there(grid: TileG
 
     touching = grid.tiles_touching(region)
     blender = Blender(grid, region)
-    rows = np.concatenate([blender.add(tiles[index]).copy() for index in touching])
+    part, filled = np.zeros((bottom - top, right - left, 1), np.float32), np.zeros((bottom - top, right - left), int)
+    for index in touching:
+        for block in blender.add(tiles[index]):
+            block.within(part)[...] = block.samples
+            block.within(filled)[...] += 1
 
     assert touching == tuple(
         index
@@ -92,7 +96,8 @@ def test_a_region_needs_only_its_tiles_and_equals_the_complete_there(grid: TileG
         if tile.x < right and tile.x + tile.width > left and tile.y < bottom and tile.y + tile.height > top
     )
     assert blender.pending == ()
-    np.testing.assert_array_equal(rows, blend(grid, tiles)[top:bottom, left:right])
+    assert (filled == 1).all()
+    np.testing.assert_array_equal(part, blend(grid, tiles)[top:bottom, left:right])
 
 
 @given(grids(), st.data())
@@ -115,13 +120,40 @@ def test_the_weight_of_a_tile_falls_linearly_across_the_overlap() -> None:
     np.testing.assert_array_equal(row, expected.astype(np.float32))
 
 
-def test_rows_are_handed_out_as_soon_as_they_are_final() -> None:
+@given(grids())
+def test_the_image_is_the_sum_of_its_weighted_tiles(grid: TileGrid) -> None:
+    rng = np.random.default_rng(1)
+    tiles = [rng.random((tile.padded_height, tile.padded_width, 2), np.float32) for tile in grid]
+    total, weight = np.zeros((grid.height, grid.width, 2)), np.zeros((grid.height, grid.width))
+    for tile, samples in zip(grid, tiles, strict=True):
+        y, x = (
+            np.minimum(
+                np.minimum(1, (np.arange(length) + 0.5) / max(grid.overlap, 0.5)) if start else 1,
+                np.minimum(1, (length - np.arange(length) - 0.5) / max(grid.overlap, 0.5))
+                if start + length < extent
+                else 1,
+            )
+            * np.ones(length)
+            for start, length, extent in ((tile.y, tile.height, grid.height), (tile.x, tile.width, grid.width))
+        )
+        place = slice(tile.y, tile.y + tile.height), slice(tile.x, tile.x + tile.width)
+        weight[place] += np.outer(y, x)
+        total[place] += np.outer(y, x)[:, :, None] * samples[: tile.height, : tile.width]
+
+    np.testing.assert_allclose(weight, 1)
+    np.testing.assert_allclose(blend(grid, tiles), total, atol=1e-6)
+
+
+def test_samples_are_handed_out_as_soon_as_they_are_final() -> None:
     grid = TileGrid(100, 112, 64, 16)
     blender = Blender(grid)
 
-    heights = [blender.add(np.zeros((tile.height, tile.width, 3), np.float32)).shape[0] for tile in grid]
+    areas = [
+        sum(block.samples[..., 0].size for block in blender.add(np.zeros((tile.height, tile.width, 3), np.float32)))
+        for tile in grid
+    ]
 
-    assert heights == [0, 48, 0, 64]
+    assert areas == [48 * 48, 48 * 52, 48 * 64, 52 * 64]
 
 
 def test_the_largest_grid_costs_nothing_until_it_is_listed() -> None:

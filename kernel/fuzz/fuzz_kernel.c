@@ -223,7 +223,11 @@ static void show(const void *network, const uint8_t *planes, int count, int32_t 
         free(small);
     }
     for (done = 0; !done;) CHECK(rnc_network_tile_pixels(tile, pixels, samples, &done) == RNC_OK);
-    CHECK(rnc_round(RNC_ISA_AUTO, bytes, samples, pixels, samples, 0, &finite) == RNC_OK);
+    size_t width = samples / 3 / 8; /* as if the samples were those of one row of blocks */
+    CHECK(rnc_round(RNC_ISA_AUTO, bytes, samples, 3 * width, pixels, samples, 3 * width, width, 8, 0, &finite) == RNC_OK);
+    CHECK(rnc_round(RNC_ISA_AUTO, bytes, samples, 3 * width, pixels, samples, 3 * width, width / 2, 8, 1, &finite) == RNC_OK);
+    CHECK(rnc_round(RNC_ISA_AUTO, bytes, samples, 3 * width, pixels, samples - 1, 3 * width, width, 8, 0, &finite) == RNC_ERROR_ARGUMENT);
+    CHECK(rnc_round(RNC_ISA_AUTO, bytes, samples, 3 * width - 1, pixels, samples, 3 * width, width, 8, 0, &finite) == RNC_ERROR_ARGUMENT);
     CHECK(rnc_network_tile_set_target(tile, bytes, samples) == (encodes ? RNC_OK : RNC_ERROR_ARGUMENT));
     if (encodes) CHECK(rnc_network_tile_encode(tile, plane, length) == (count < ITERATIONS ? RNC_OK : RNC_ERROR_ITERATION));
     CHECK(rnc_network_tile_decode(tile, planes, length - 1) == RNC_ERROR_ARGUMENT);

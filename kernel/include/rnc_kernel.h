@@ -178,8 +178,10 @@ int rnc_network_tile_reduced(void *tile, int side, const float *taken, size_t ta
    across * down * tile. Lengths and strides of rows in values. */
 int rnc_blend(int isa, float *rows, size_t rows_length, size_t rows_stride, const float *tile, size_t tile_length,
               size_t tile_stride, const float *across, size_t columns, const float *down, size_t count);
-/* Rounds and limits to 0..255; to one value a pixel if grey. `finite` receives whether all values are finite numbers. */
-int rnc_round(int isa, uint8_t *out, size_t out_length, const float *values, size_t length, int grey, int *finite);
+/* Rounds and limits a part of a tile to 0..255; to one value a pixel if grey. Lengths and strides of rows in values.
+   `finite` receives whether all values are finite numbers. */
+int rnc_round(int isa, uint8_t *out, size_t out_length, size_t out_stride, const float *values, size_t length,
+              size_t stride, size_t columns, size_t count, int grey, int *finite);
 /* cffi end */
 
 #endif

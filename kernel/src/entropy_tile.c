@@ -31,6 +31,7 @@ typedef struct {
     uint8_t *bits, *entry;                  /* of active pairs: [pair][phase][positions] */
     uint8_t *hidden, *mask, *row, *spare;
     int32_t *sums, *zeros;
+    size_t cleared; /* bytes of the memory, from its beginning, that start as zeros */
 } tile;
 
 enum mode { DECODE, ENCODE, CHECK };
@@ -342,19 +343,21 @@ static int lay_out(rnc_arena *arena, const rnc_entropy_model *model, int32_t row
     /* The last block may reach beyond the span, and its taps a row and a cell further. */
     t->positions = (t->first + blocks * RNC_BLOCK + t->stride + 1 + 15) / 16 * 16;
     planes = PHASES * t->positions;
-    t->values = rnc_take(arena, (size_t)model->most_quads * 4, planes);
-    t->state = rnc_take(arena, (size_t)model->state_quads * 4, planes);
     t->seen = rnc_take(arena, 2 * (size_t)((model->accumulators + 3) / 4) * 4, planes);
     t->accumulator = rnc_take(arena, (size_t)model->accumulators * sizeof *t->accumulator, planes);
     t->significant = rnc_take(arena, (size_t)model->coefficients, planes);
-    t->bits = rnc_take(arena, (size_t)model->most_quads * 4, planes);
-    t->entry = rnc_take(arena, (size_t)model->most_quads * 4, planes);
-    t->hidden = rnc_take(arena, 2 * (size_t)model->hidden_blocks, RNC_BLOCK * 4);
-    t->sums = rnc_take(arena, (size_t)model->state_quads, RNC_OUTPUTS * RNC_BLOCK * sizeof *t->sums);
     t->mask = rnc_take(arena, t->positions, 1);
     t->row = rnc_take(arena, (size_t)columns + 8, 1);
     t->spare = rnc_take(arena, t->positions, 1);
     t->zeros = rnc_take(arena, t->positions, sizeof *t->zeros);
+    t->cleared = arena->used;
+    /* What follows is written before it is read, but for lanes that stand for no cell. */
+    t->values = rnc_take(arena, (size_t)model->most_quads * 4, planes);
+    t->state = rnc_take(arena, (size_t)model->state_quads * 4, planes);
+    t->bits = rnc_take(arena, (size_t)model->most_quads * 4, planes);
+    t->entry = rnc_take(arena, (size_t)model->most_quads * 4, planes);
+    t->hidden = rnc_take(arena, 2 * (size_t)model->hidden_blocks, RNC_BLOCK * 4);
+    t->sums = rnc_take(arena, (size_t)model->state_quads, RNC_OUTPUTS * RNC_BLOCK * sizeof *t->sums);
     return arena->failed ? RNC_ERROR_MEMORY : RNC_OK;
 }
 
@@ -380,7 +383,7 @@ int rnc_entropy_tile_init(void *memory, size_t size, const void *model_memory, i
     if (!t) return RNC_ERROR_MEMORY;
     status = lay_out(&arena, model, rows, columns, t);
     if (status != RNC_OK) return status;
-    rnc_clear(arena.base + head, arena.used - head);
+    rnc_clear(arena.base + head, t->cleared - head);
     memset(t->state, 128, (size_t)model->state_quads * 4 * PHASES * t->positions);
     t->magic = MAGIC;
     return RNC_OK;

@@ -657,9 +657,16 @@ int rnc_blend(int isa, float *rows, size_t rows_length, size_t rows_stride, cons
     return RNC_OK;
 }
 
-int rnc_round(int isa, uint8_t *out, size_t out_length, const float *values, size_t length, int grey, int *finite) {
+int rnc_round(int isa, uint8_t *out, size_t out_length, size_t out_stride, const float *values, size_t length, size_t stride,
+              size_t columns, size_t count, int grey, int *finite) {
     const rnc_network_compute *compute = rnc_network_compute_for(isa);
-    if (!compute || out_length > SIZE_MAX / 4 || length != (grey ? 3 * out_length : out_length)) return RNC_ERROR_ARGUMENT;
-    *finite = grey ? compute->round_grey(out, values, out_length) : compute->round(out, values, length);
+    if (!compute || !count || !columns || columns > SIZE_MAX / 4) return RNC_ERROR_ARGUMENT;
+    size_t width = grey ? columns : 3 * columns;
+    if (width > out_stride || 3 * columns > stride) return RNC_ERROR_ARGUMENT;
+    if (out_length / out_stride < count - 1 || length / stride < count - 1) return RNC_ERROR_ARGUMENT;
+    if (out_length - (count - 1) * out_stride < width || length - (count - 1) * stride < 3 * columns) return RNC_ERROR_ARGUMENT;
+    *finite = 1;
+    for (size_t y = 0; y < count; y++)
+        *finite &= (grey ? compute->round_grey : compute->round)(out + y * out_stride, values + y * stride, width);
     return RNC_OK;
 }

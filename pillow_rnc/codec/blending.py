@@ -5,7 +5,7 @@ Source: spec, section "Overlap and blending".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -71,7 +71,11 @@ def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
     if len(tiles) != len(grid):
         raise RncOptionError(f"{len(tiles)} tiles, the grid has {len(grid)}")
     blender = Blender(grid)
-    return np.concatenate([blender.add(tile).copy() for tile in tiles])
+    image = np.empty((grid.height, grid.width, tiles[0].shape[2]), np.float32)
+    for tile in tiles:
+        for block in blender.add(tile):
+            block.within(image)[...] = block.samples
+    return image
 
 
 class Canvas:
@@ -83,7 +87,7 @@ class Canvas:
         reduction: 1, 2, 4 or 8: the image has one over this of the size.
 
     Attributes:
-        pixels: uint8 [height, width, 3], or [height, width] for modes L and LA; filled from the top down.
+        pixels: uint8 [height, width, 3], or [height, width] for modes L and LA; complete when the last tile was added.
     """
 
     def __init__(self, header: Header, region: Region | None, reduction: int = 1) -> None:
@@ -95,7 +99,6 @@ class Canvas:
         self.pixels: NDArray[np.uint8] = np.empty(
             (lower - upper, right - left, *(() if self._grey else (3,))), np.uint8
         )
-        self._filled = 0
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -112,20 +115,55 @@ class Canvas:
         instruction_set = library.chosen()
         if instruction_set is None and not np.isfinite(tile).all():
             raise WeightsError(_NOT_FINITE)
-        rows = self._blender.add(tile)
-        stop = self._filled + len(rows)
-        out = self.pixels[self._filled : stop]
-        if instruction_set is None:
-            out[...] = np.clip(np.rint(rows @ _LUMA if self._grey else rows), 0, 255)
-        elif not round_samples(instruction_set, rows, out):
-            raise WeightsError(_NOT_FINITE)
-        self._filled = stop
+        for block in self._blender.add(tile):
+            out = block.within(self.pixels)
+            if instruction_set is None:
+                out[...] = np.clip(np.rint(block.samples @ _LUMA if self._grey else block.samples), 0, 255)
+            elif not round_samples(instruction_set, block.samples, out):
+                raise WeightsError(_NOT_FINITE)
+
+
+class Block(NamedTuple):
+    """Samples that are final, float32 [h, w, channels], and where they are, in pixels of the region."""
+
+    x: int
+    y: int
+    samples: NDArray[np.float32]
+
+    def within(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Return the part of an array [height, width, ...] that these samples belong to."""
+        return image[self.y : self.y + self.samples.shape[0], self.x : self.x + self.samples.shape[1]]
+
+
+class _Axis:
+    """A tile along one axis, as far as the region goes: from `begin` to `end`.
+
+    Before `first`, it overlaps the tile before; from `last` on, the one after, which starts at `next_start`.
+    """
+
+    def __init__(self, start: int, length: int, extent: int, overlap: int, region: tuple[int, int]) -> None:
+        self.start = start
+        end = start + length
+        first, last = start + overlap if start else start, end - overlap if end < extent else end
+        self.next_start = last
+        lower, upper = region
+        self.begin, self.first, self.last, self.end = (min(max(cut, lower), upper) for cut in (start, first, last, end))
+        self._weights = np.ones(length, np.float32)
+        rise = (2 * np.arange(overlap, dtype=np.float32) + 1) / np.float32(max(2 * overlap, 1))
+        if start:
+            self._weights[:overlap] = rise
+        if end < extent:
+            self._weights[length - overlap :] = 1 - rise
+
+    def weights(self, begin: int, end: int) -> NDArray[np.float32]:
+        """Return the weights of the tile there, float32 [end - begin]."""
+        return self._weights[begin - self.start : end - self.start]
 
 
 class Blender:
-    """Blends tiles one at a time, and returns the rows that no later tile can change.
+    """Blends tiles one at a time, and returns the samples that no later tile can change.
 
-    Keeps one row of tiles in memory, whatever the height of the image.
+    Keeps what overlaps in memory alone: a strip below a row of tiles, and one beside the last tile.
     Across an overlap of n pixels, the weight of the later tile at pixel i is (2 i + 1) / (2 n), and that of the earlier
     tile its complement; where four tiles meet, the weights are the products of both directions.
     """
@@ -141,20 +179,19 @@ class Blender:
         self.grid = grid
         self.region = checked_region(grid, region or (0, 0, grid.width, grid.height))
         self.pending = grid.tiles_touching(self.region)
-        self._top = self.region[1]
-        # Rows that are not final, as a part of memory that stays: fresh memory costs a page fault for each page.
-        self._memory = np.empty((0, 0, 0), np.float32)
-        self._start = self._stop = 0
+        # Sums of weighted samples that are not final: what the row of tiles above leaves, what this row will leave, and
+        # what the tile before leaves between the two.
+        self._above = self._below = self._beside = np.empty((0, 0, 0), np.float32)
+        self._row: int | None = None
 
-    def add(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def add(self, pixels: NDArray[np.float32]) -> list[Block]:
         """Add the next tile, the first of `pending`.
 
         Args:
             pixels: float32 [h, w, channels], padded or not.
 
         Returns:
-            float32 [rows, region width, channels]: the rows that have become final, from top to bottom, often none;
-                valid until the next tile is added.
+            What has become final, valid until the next tile is added; each pixel of the region is in one block.
 
         Raises:
             RncOptionError: All tiles have been added already, or this one is too small.
@@ -165,54 +202,50 @@ class Blender:
         tile = self.grid[index]
         if pixels.shape[0] < tile.height or pixels.shape[1] < tile.width:
             raise RncOptionError(f"tile {index} of shape {pixels.shape}, must be at least {tile.height} x {tile.width}")
-        left, _, right, bottom = self.region
-        x, x_end = max(tile.x, left), min(tile.x + tile.width, right)
-        y, y_end = max(tile.y, self._top), min(tile.y + tile.height, bottom)
-        part = pixels[y - tile.y : y_end - tile.y, x - tile.x : x_end - tile.x]
-        if len(self.grid) == 1:
-            return part
-        self._make_room(y_end - self._top, (right - left, pixels.shape[2]))
-        down = self._ramp(tile.y, tile.height, self.grid.height)[y - tile.y : y_end - tile.y]
-        across = self._ramp(tile.x, tile.width, self.grid.width)[x - tile.x : x_end - tile.x]
-        first = self._start - self._top
-        rows = self._memory[first + y : first + y_end, x - left : x_end - left]
-        instruction_set = library.chosen()
-        if instruction_set is not None and pixels.shape[2] == _COLOURS and pixels.dtype == np.float32:
-            blend_samples(instruction_set, rows, part, across, down)
-        else:
-            rows += np.outer(down, across)[:, :, None] * part
-        return self._take_final()
+        left, top, right, bottom = self.region
+        across = _Axis(tile.x, tile.width, self.grid.width, self.grid.overlap, (left, right))
+        down = _Axis(tile.y, tile.height, self.grid.height, self.grid.overlap, (top, bottom))
+        if self._row != tile.y:
+            self._row = tile.y
+            self._above = self._below
+            self._below = np.empty((self.grid.overlap, right - left, pixels.shape[2]), np.float32)
+        whole = slice(across.begin - left, across.end - left)
 
-    def _make_room(self, count: int, shape: tuple[int, ...]) -> None:
-        """Have so many rows at least that are not final; new ones are zeros."""
-        missing = count - (self._stop - self._start)
-        if missing <= 0:
-            return
-        if self._stop + missing > len(self._memory):
-            before = self._memory[self._start : self._stop]
-            if count > len(self._memory):
-                self._memory = np.empty((count, *shape), np.float32)
-            if len(before):
-                self._memory[: len(before)] = before
-            self._start, self._stop = 0, len(before)
-        self._memory[self._stop : self._stop + missing] = 0
-        self._stop += missing
+        upper = self._above[down.begin - tile.y : down.first - tile.y, whole]
+        _add_weighted(upper, pixels, (down, down.begin, down.first), (across, across.begin, across.end))
+        before = self._beside
+        _add_weighted(before, pixels, (down, down.first, down.last), (across, across.begin, across.first))
+        inner = pixels[down.first - tile.y : down.last - tile.y, across.first - tile.x : across.last - tile.x]
+        self._beside = np.zeros((down.last - down.first, across.end - across.last, pixels.shape[2]), np.float32)
+        _add_weighted(self._beside, pixels, (down, down.first, down.last), (across, across.last, across.end))
+        self._below[:, across.first - left : across.end - left] = 0
+        lower = self._below[down.last - down.next_start : down.end - down.next_start, whole]
+        _add_weighted(lower, pixels, (down, down.last, down.end), (across, across.begin, across.end))
+        return [
+            block
+            for block in (
+                Block(across.begin - left, down.begin - top, upper[:, : across.last - across.begin]),
+                Block(across.begin - left, down.first - top, before),
+                Block(across.first - left, down.first - top, inner),
+            )
+            if block.samples.size
+        ]
 
-    def _take_final(self) -> NDArray[np.float32]:
-        """Remove and return the rows above the next tile."""
-        next_top = max(self.grid[self.pending[0]].y, self._top) if self.pending else self.region[3]
-        final = self._memory[self._start : self._start + next_top - self._top]
-        self._start += next_top - self._top
-        self._top = next_top
-        return final
 
-    def _ramp(self, start: int, length: int, extent: int) -> NDArray[np.float32]:
-        """Return the weights of a tile along one axis, float32 [length]."""
-        weights = np.ones(length, np.float32)
-        overlap = self.grid.overlap
-        rise = (2 * np.arange(overlap, dtype=np.float32) + 1) / np.float32(max(2 * overlap, 1))
-        if start:
-            weights[:overlap] = rise
-        if start + length < extent:
-            weights[length - overlap :] = 1 - rise
-        return weights
+def _add_weighted(
+    sums: NDArray[np.float32],
+    pixels: NDArray[np.float32],
+    rows: tuple[_Axis, int, int],
+    columns: tuple[_Axis, int, int],
+) -> None:
+    """Add a part of a tile to sums of its shape, times its weights; the part by axis, begin and end."""
+    if not sums.size:
+        return
+    (down, top, bottom), (across, left, right) = rows, columns
+    part = pixels[top - down.start : bottom - down.start, left - across.start : right - across.start]
+    y_weights, x_weights = down.weights(top, bottom), across.weights(left, right)
+    instruction_set = library.chosen()
+    if instruction_set is not None and part.shape[2] == _COLOURS and part.dtype == np.float32:
+        blend_samples(instruction_set, sums, part, x_weights, y_weights)
+    else:
+        sums += np.outer(y_weights, x_weights)[:, :, None] * part

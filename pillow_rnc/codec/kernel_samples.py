@@ -5,7 +5,7 @@ Twin: `pillow_rnc.codec.blending`, of whose samples these differ by rounding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def blend_samples(instruction_set: str, rows: Floats, tile: Floats, across: Floa
     if not rows.size:
         return
     for array in (rows, tile):
-        fits = array.dtype == np.float32 and array.strides[1:] == (4 * _COLOURS, 4) and array.strides[0] > 0
+        fits = array.dtype == np.float32 and _has_whole_rows(array)
         if not fits or array.shape != (len(down), len(across), _COLOURS):
             msg = f"samples {array.dtype} of shape {array.shape} and strides {array.strides} do not fit their weights"
             raise ValueError(msg)
@@ -43,12 +43,14 @@ def blend_samples(instruction_set: str, rows: Floats, tile: Floats, across: Floa
     to, other = ffi.cast("float *", rows.ctypes.data), ffi.cast("float *", tile.ctypes.data)
     columns, lines = (ffi.from_buffer("float[]", np.ascontiguousarray(one, np.float32)) for one in (across, down))
     isa = INSTRUCTION_SETS.index(instruction_set)
-    size = (_reach(rows), rows.strides[0] // 4, other, _reach(tile), tile.strides[0] // 4)
+    size = (_reach(rows), _stride(rows), other, _reach(tile), _stride(tile))
     check(lib.rnc_blend(isa, to, *size, columns, len(across), lines, len(down)))
 
 
 def round_samples(instruction_set: str, samples: Floats, out: NDArray[np.uint8]) -> bool:
     """Write samples float32 [h, w, 3] to uint8 [h, w, 3], or as grey values to [h, w], rounded and limited.
+
+    Rows may lie apart, as those of a part of an image do.
 
     Returns:
         Whether all of them are finite numbers.
@@ -57,17 +59,31 @@ def round_samples(instruction_set: str, samples: Floats, out: NDArray[np.uint8])
         ValueError: The shapes do not fit.
     """
     grey = out.ndim < samples.ndim
-    if samples.shape[:2] != out.shape[:2] or not out.flags.c_contiguous:
+    if samples.shape != (*out.shape[:2], _COLOURS) or not (_has_whole_rows(samples) and _has_whole_rows(out)):
         msg = f"samples of shape {samples.shape} do not fit pixels of shape {out.shape}"
         raise ValueError(msg)
+    if not out.size:
+        return True
     ffi, lib = interface()
-    samples = np.ascontiguousarray(samples, np.float32)
-    given, to, finite = ffi.from_buffer("float[]", samples), ffi.from_buffer("uint8_t[]", out), ffi.new("int *")
+    to, given = ffi.cast("uint8_t *", out.ctypes.data), ffi.cast("float *", samples.ctypes.data)
+    finite = ffi.new("int *")
     isa = INSTRUCTION_SETS.index(instruction_set)
-    check(lib.rnc_round(isa, to, out.size, given, samples.size, grey, finite))
+    size = (_reach(out), _stride(out), given, _reach(samples), _stride(samples))
+    check(lib.rnc_round(isa, to, *size, out.shape[1], len(out), grey, finite))
     return bool(finite[0])
 
 
-def _reach(array: Floats) -> int:
-    """Return how many values there are from the first of an array [h, w, 3] to its last."""
-    return int((len(array) - 1) * (array.strides[0] // 4) + array.shape[1] * _COLOURS)
+def _has_whole_rows(array: NDArray[Any]) -> bool:
+    """Whether the values of each row of an array [h, w, ...] lie side by side, and rows follow each other."""
+    side_by_side = all(row.flags.c_contiguous for row in array[:1])
+    return side_by_side and (len(array) <= 1 or array.strides[0] >= array[0].nbytes)
+
+
+def _stride(array: NDArray[Any]) -> int:
+    """Return how many values there are from one row to the next."""
+    return int(array.strides[0] // array.itemsize)
+
+
+def _reach(array: NDArray[Any]) -> int:
+    """Return how many values there are from the first of an array [h, ...] to its last."""
+    return (len(array) - 1) * _stride(array) + int(array[0].size)

@@ -68,6 +68,7 @@ class EntropyModel:
         code_channels: Channels of a code plane.
         iterations: Number of iterations that the network can code.
         schedule: Schedule of each iteration, None if all bits are coded.
+        tensors: Its integers.
     """
 
     def __init__(self, tensors: EntropyTensors, schedule: tuple[IterationSchedule, ...] | None = None) -> None:
@@ -75,7 +76,7 @@ class EntropyModel:
         self.code_channels = tensors.context_coded_channels * (1 if schedule is None else 2)
         self.schedule = schedule
         self.iterations = tensors.iterations
-        self._tensors = tensors
+        self.tensors = tensors
         self._fast = FastTensors(tensors)
         self._float64: FastTensors | None = None
         self._fast_is_exact: bool | None = None
@@ -114,7 +115,7 @@ class EntropyModel:
         _warn_once(
             "float32 matrix products are inexact on this machine: codes are computed in slower integer arithmetic"
         )
-        return ReferenceState(self._tensors, grid_h, grid_w)
+        return ReferenceState(self.tensors, grid_h, grid_w)
 
     def kernel_tile(self, grid_h: int, grid_w: int) -> EntropyTile | None:
         """Return a coder of a tile of grid_h x grid_w cells in the native kernel; None if NumPy has to code it."""
@@ -123,7 +124,7 @@ class EntropyModel:
             return None
         if name not in self._kernels:
             try:
-                self._kernels[name] = EntropyKernel(self._tensors, self.schedule, name)
+                self._kernels[name] = EntropyKernel(self.tensors, self.schedule, name)
             except WeightsError:  # a network beyond its limits
                 self._kernels[name] = None
         kernel = self._kernels[name]
@@ -134,7 +135,7 @@ class EntropyModel:
         if not self._fast_is_exact:
             return None
         if self._float64 is None:
-            self._float64 = FastTensors(self._tensors, np.float64)
+            self._float64 = FastTensors(self.tensors, np.float64)
         return FastState(self._float64, grid_h, grid_w)
 
     def use_float64(self) -> None:
@@ -145,8 +146,8 @@ class EntropyModel:
 
     def _self_test(self) -> bool:
         """Return whether both implementations agree on the first iterations of a small tile."""
-        fast, reference = FastState(self._fast, *_SELF_TEST_GRID), ReferenceState(self._tensors, *_SELF_TEST_GRID)
-        shape = (self._tensors.context_coded_channels, *_SELF_TEST_GRID)
+        fast, reference = FastState(self._fast, *_SELF_TEST_GRID), ReferenceState(self.tensors, *_SELF_TEST_GRID)
+        shape = (self.tensors.context_coded_channels, *_SELF_TEST_GRID)
         previous = None
         for iteration in range(min(self.iterations, _SELF_TEST_ITERATIONS)):
             values = (np.arange(np.prod(shape)).reshape(shape) * (97 + iteration) // 13 % 3 - 1).astype(np.int8)
@@ -158,7 +159,7 @@ class EntropyModel:
                     return False
                 for state in (fast, reference):
                     cells = cells_of(one.lattice, *_SELF_TEST_GRID)
-                    state.update(index, values[one.first : one.stop].reshape(self._tensors.group, -1)[:, cells])
+                    state.update(index, values[one.first : one.stop].reshape(self.tensors.group, -1)[:, cells])
             previous = values
         return True
 

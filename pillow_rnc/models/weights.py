@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,8 +50,9 @@ class Release:
 
     @property
     def name_without_date(self) -> str:
-        """The name of "recurrent-20261130", released on that day, is "recurrent"; other names are complete."""
-        return self.name.removesuffix(f"-{self.date.replace('-', '')}" if self.date else "")
+        """The name of "recurrent-20261130", of that day, is "recurrent"; so is that of "recurrent-20261130b"."""
+        date = self.date.replace("-", "") if self.date else None
+        return re.sub(f"-{date}[a-z]?$", "", self.name)
 
 
 @dataclass(frozen=True, slots=True)

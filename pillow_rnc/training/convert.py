@@ -1,9 +1,9 @@
-"""``python -m pillow_rnc.training.convert OLD.safetensors --to weights``: bring a released model up to this draft.
+"""``python -m pillow_rnc.training.convert OLD.safetensors --to weights``: bring a model of draft 6 up to version 1.0.
 
 Renames the tensors and configuration keys of a weights file of an earlier draft of the format; no value changes. The
 record, the model card and the list of crops that stand beside the old file are copied under the new name, and the new
 model is entered first in the manifest. If the old file lies in the same folder, the new model replaces it.
-Files that name the old model have another model id; see ``fuzz/update_model_ids.py`` for those of the repository.
+Files that name the old model have another model id, and are to be encoded again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every file is written by this command and none is edited by hand; running it again writes the same bytes.
 When a version is released, `python -m vectors.generate --release 1.0` copies a selection of the valid files to
-`released/1.0`, which then never changes. Until then, `--draft 1.0` replaces that folder with each draft.
+`released/1.0`, which then never changes.
 """
 
 from __future__ import annotations
@@ -94,19 +94,16 @@ def _faults(fault: Fault) -> dict[str, Any]:
     return facts | ({"complete_iterations": fault.complete_iterations} if fault.expect == "truncated" else {})
 
 
-def release(version: str, *, draft: bool = False) -> None:
+def release(version: str) -> None:
     """Copy a selection of the valid files, and the models, to the folder of a released version.
 
     Args:
         version: Name of the folder.
-        draft: The version is not released yet: replace the folder.
 
     Raises:
-        FileExistsError: The folder exists, and the version is not a draft.
+        FileExistsError: The version has been released.
     """
     folder = HERE / "released" / version
-    if draft:
-        shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chosen = ["mode-L", "mode-RGBA", "grid-70x70-64-32", "raw-between", "stop-both-tiles", "chunk-all", "alpha-RGBA-3"]
     chosen += ["nothing", "schedule-noise", "odd-all-32", "drawn-100", "drawn-101"]
@@ -123,8 +120,8 @@ def release(version: str, *, draft: bool = False) -> None:
 
 def main(arguments: list[str]) -> None:
     """Write the vectors, or copy a selection of them to a version."""
-    if arguments[:1] in (["--release"], ["--draft"]):
-        release(arguments[1], draft=arguments[0] == "--draft")
+    if arguments[:1] == ["--release"]:
+        release(arguments[1])
     else:
         folder = Path(arguments[0]) if arguments else HERE
         folder.mkdir(exist_ok=True)

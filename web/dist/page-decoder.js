@@ -1266,7 +1266,9 @@ class Decoder {
     const { width } = this.parser.header;
     const values = 3 * width * rows;
     const count = grey ? width * rows : values;
-    kernel.check(kernel.exports.rnc_round(0, this._out, count, this._rows, values, grey ? 1 : 0, kernel.word));
+    const isGrey = grey ? 1 : 0;
+    kernel.check(kernel.exports.rnc_round(
+      0, this._out, count, grey ? width : 3 * width, this._rows, values, 3 * width, width, rows, isGrey, kernel.word));
     if (!new Int32Array(kernel.exports.memory.buffer, kernel.word, 1)[0]) {
       throw new RncError("weights", "the model's samples are not finite numbers");
     }
