@@ -4,7 +4,7 @@ In each configuration, the codes of each file are decoded along every code path 
 the file, or with those of the first configuration. The settings of the host must not be changed.
 
     --weights PATH   make a model known first
-    --quick          one value of each setting at a time, instead of all combinations
+    --quick          each value of each setting twice, among other values, instead of all combinations
     --iterations N   for other images, which are encoded first with the last of the models
     --mosaic         for other images: the centre 64 x 64 pixels of each, as the tiles of one file
     --device NAME    also on a torch device such as cuda
@@ -98,13 +98,15 @@ EXTRAS: dict[str, tuple[Any, ...]] = {
 
 
 def configurations(*, quick: bool) -> Iterator[Configuration]:
-    """Yield the matrix, or one value at a time."""
-    yield Configuration()
+    """Yield the matrix, or a few that have each value of each setting twice; the default comes first."""
     if quick:
-        for axis, values in (AXES | EXTRAS).items():
-            for value in values[1:]:
-                yield Configuration()._replace(**{axis: value})
+        axes = AXES | EXTRAS
+        for turn in range(max(map(len, axes.values()))):
+            for shift in (0, 1):
+                places = enumerate(axes.items())
+                yield Configuration(**{axis: values[(turn + shift * n) % len(values)] for n, (axis, values) in places})
         return
+    yield Configuration()
     yield from (Configuration(*values) for values in itertools.product(*AXES.values()))
     for axis, values in EXTRAS.items():
         for value in values[1:]:

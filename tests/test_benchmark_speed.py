@@ -38,6 +38,7 @@ def test_the_report_holds_every_measurement(
 ) -> None:
     monkeypatch.setattr(speed, "SIZE_PX", (192, 192))
     monkeypatch.setattr(speed_parts, "THUMBNAILS", 4)
+    monkeypatch.setattr(speed_parts, "_LOAD_BY_TORCH", speed_parts._LOAD)  # each import of torch takes seconds
     options = ["--iterations", "2", "--repeat", "1", "--paper-iterations", "1", "--megapixels", "0.01,0.03", "--out"]
 
     assert main([str(photo), *options, str(tmp_path)]) == 0

@@ -60,6 +60,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
     return ["table", *paths, "--minutes", "0.002", "--limit", "1", *more]
 
 
+@pytest.mark.slow  # it trains every combination
 def test_the_command_writes_the_table_and_does_nothing_twice(
     folders: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

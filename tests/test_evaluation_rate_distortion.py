@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluation(folder: Path) -> Evaluation:
-    plan = MeasurementPlan(StandIn(), COUNTS, ("jpeg420", "webp"), None)
+    plan = MeasurementPlan(StandIn(), COUNTS, ("jpeg420", "webp"), None, peer_settings=6)
     return evaluation_of("Stand-in", list(measure_all(find_photographs(folder), plan)))
 
 

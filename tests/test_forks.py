@@ -35,9 +35,10 @@ def test_a_child_forked_at_any_line_of_a_load_or_a_save_does_it_too(action: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("action", ["load", "path", "save", "copy"])
-def test_a_child_forked_at_every_line_of_a_load_or_a_save_does_it_too(action: str) -> None:
-    done, count = forked(action, 1)
-    assert done == count >= 200
+def test_a_child_forked_at_every_third_line_of_a_load_or_a_save_does_it_too(action: str) -> None:
+    """At every line, `python tests/fork_program.py load 1` does it in a minute; likewise for path, save and copy."""
+    done, count = forked(action, 3)
+    assert done == count >= 80
 
 
 def test_a_fork_waits_for_the_imports_of_the_first_load() -> None:

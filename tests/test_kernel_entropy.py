@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -11,7 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import PAIR_PASSES, likely_codes, noise_codes, pair_model, pair_tables, tiny_tensors
+from tiny_models import (
+    FIVE_PASSES,
+    PAIR_PASSES,
+    likely_codes,
+    noise_codes,
+    pair_model,
+    pair_tables,
+    passes_of,
+    tiny_model,
+    tiny_tensors,
+)
 
 from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.kernel import library
@@ -19,7 +30,7 @@ from pillow_rnc.entropy.kernel.coder import EntropyKernel, EntropyTile, range_de
 from pillow_rnc.entropy.kernel.segments import decode_segment
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
-from pillow_rnc.entropy.tile_coder import encode_tile
+from pillow_rnc.entropy.tile_coder import code_plane, encode_tile
 from pillow_rnc.errors import CorruptError, UnsupportedError, WeightsError
 
 if TYPE_CHECKING:
@@ -34,6 +45,17 @@ pytestmark = pytest.mark.skipif(not library.supported(), reason="the kernel was 
 SETS = library.supported()
 ORDERS = (PAIR_PASSES, ((1, 0, 4), (3, 0, 4), (2, 0, 4)), ((0, 0, 4), (1, 0, 4)), ((2, 0, 4), (1, 0, 4), (3, 0, 4)))
 
+# Where all bits are coded: groups of channels, also of parts of four channels, in any order.
+GROUPS = (
+    FIVE_PASSES,
+    ((0, 0, 1), (1, 0, 1)),
+    passes_of(12, 2),
+    passes_of(9, 3),
+    ((2, 0, 16), (3, 0, 16), (1, 0, 16), (2, 16, 32), (3, 16, 32), (1, 16, 32)),
+    ((1, 3, 6), (2, 0, 3), (0, 3, 6), (3, 0, 3), (1, 0, 3)),
+    ((1, 10, 20), (1, 0, 10), (0, 0, 10), (2, 10, 20), (3, 10, 20)),
+)
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _numpy_is_the_reference() -> Iterator[None]:
@@ -43,7 +65,6 @@ def _numpy_is_the_reference() -> Iterator[None]:
 
 
 def _kernel(model: EntropyModel, instruction_set: str) -> EntropyKernel:
-    assert model.schedule is not None
     return EntropyKernel(model.tensors, model.schedule, instruction_set)
 
 
@@ -86,9 +107,36 @@ def test_payloads_and_planes_are_those_of_numpy(
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
+@given(
+    st.integers(0, 2**16),
+    st.tuples(st.integers(1, 14), st.integers(1, 14)),
+    st.sampled_from([likely_codes, noise_codes]),
+    st.tuples(
+        st.sampled_from([1.0, 20.0, 40.0, 400.0]),
+        st.sampled_from(GROUPS),
+        st.sampled_from([(8, 8, 6), (1, 1, 1), (5, 3, 9), (12, 17, 4)]),
+    ),
+)
+def test_learned_codes_and_their_payloads_are_those_of_numpy(
+    instruction_set: str,
+    seed: int,
+    grid: tuple[int, int],
+    draw: Callable[[EntropyModel, int, int, int, int], Codes],
+    network: tuple[float, tuple[tuple[int, int, int], ...], tuple[int, int, int]],
+) -> None:
+    spread, passes, (state, hidden, accumulators) = network
+    tensors = tiny_tensors(seed, passes=passes, state=state, hidden=hidden, accumulators=accumulators, spread=spread)
+    model = EntropyModel.from_tensors(tensors, passes)
+    _agrees(model, draw(model, seed, 4, *grid), _kernel(model, instruction_set))
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("grid", [(1, 97), (97, 1), (64, 96), (51, 50)])
-def test_grids_of_real_size_agree(instruction_set: str, grid: tuple[int, int]) -> None:
-    model = pair_model(3)
+@pytest.mark.parametrize("make", [pair_model, tiny_model])
+def test_grids_of_real_size_agree(
+    instruction_set: str, grid: tuple[int, int], make: Callable[[int], EntropyModel]
+) -> None:
+    model = make(3)
     _agrees(model, likely_codes(model, 5, 4, *grid), _kernel(model, instruction_set))
 
 
@@ -172,6 +220,38 @@ def test_inferred_bits_must_be_0() -> None:
     assert tile.encode(plane, 100) == EntropyTile(kernel, 4, 4).encode(plane, 100)  # as it was before
 
 
+def test_damaged_payloads_get_the_same_verdicts() -> None:
+    """Where NumPy rejects a payload, the kernel does; where both decode it, they give the same codes."""
+    random = np.random.default_rng(5)
+    for make in (pair_model, tiny_model):
+        model = make(1)
+        kernel, codes = _kernel(model, SETS[-1]), likely_codes(model, 2, 1, 9, 10)
+        (segment,) = encode_tile(codes, model)
+        assert segment.coding is Coding.ENTROPY
+        for _ in range(40):
+            payload = bytearray(segment.payload)
+            payload[random.integers(len(payload))] ^= random.integers(1, 256)
+            ours = _verdict(EntropyTile(kernel, 9, 10).decode, bytes(payload))
+            assert ours == _verdict(partial(_decoded, model, 9, 10), bytes(payload))
+
+
+def _verdict(decode: Callable[[bytes], Codes], payload: bytes) -> bytes | None:
+    try:
+        return decode(payload).tobytes()
+    except CorruptError:
+        return None
+
+
+def _decoded(model: EntropyModel, grid_h: int, grid_w: int, payload: bytes) -> Codes:
+    """Return the codes of the first iteration as NumPy decodes them, whatever their CRC."""
+    plane = np.zeros((model.code_channels, grid_h, grid_w), np.uint8)
+    state, decoder = model.start(grid_h, grid_w), SegmentDecoder(payload)
+    state.start_iteration(0, None)
+    code_plane(model.passes, state, model.coded_bits(grid_h, grid_w), plane, lambda p1_q16, _: decoder.decode(p1_q16))
+    decoder.finish()
+    return plane
+
+
 def test_no_more_iterations_than_the_model_has() -> None:
     model = pair_model(0)
     codes = likely_codes(model, 0, 4, 3, 3)
@@ -204,6 +284,13 @@ def test_odd_payloads_are_rejected() -> None:
     for length in (1, 2, 3, 5):
         with pytest.raises(CorruptError):
             tile.decode(bytes(length))
+
+
+def test_more_passes_than_the_kernel_has_room_for_are_refused() -> None:
+    passes = passes_of(13, 13)
+    model = EntropyModel.from_tensors(tiny_tensors(passes=passes, iterations=1, state=1, hidden=1), passes)
+    with pytest.raises(WeightsError, match="26 passes"):
+        _kernel(model, SETS[0])
 
 
 def test_numpy_codes_what_is_beyond_the_limits_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

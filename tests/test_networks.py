@@ -299,6 +299,7 @@ def test_textured_blocks_and_their_neighbours_have_less_gain() -> None:
     assert masking(image)[0, 0, 0, 0].item() == pytest.approx((1 + (0.5 + 0.5 / 4) * activity / 200) ** -0.2, rel=1e-5)
 
 
+@pytest.mark.slow  # it trains
 @pytest.mark.parametrize(
     "config",
     [

@@ -18,7 +18,7 @@ from pillow_rnc import RncImageFile, UnsupportedError, WeightsError
 from pillow_rnc.container import writer
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import CellName, Framework, RecurrentConfig, lattice_passes
-from pillow_rnc.models.recurrent.numpy_light import LightTiles
+from pillow_rnc.models.recurrent.numpy_light import LightTiles, can_run_light
 from pillow_rnc.models.runtime import runtime
 from pillow_rnc.models.torch_runtime import TorchTiles
 
@@ -40,7 +40,16 @@ def paper(cell: CellName, framework: Framework) -> RecurrentConfig:
     return light(cell, framework, network="paper", paper_divisor=16, code_channels=32, passes=passes)
 
 
-MODELS = [make(cell, framework) for make in (light, paper) for cell, framework in PAIRS]
+MODELS = [
+    *(pytest.param(light(*pair), "cpu", id="-".join(pair)) for pair in PAIRS),
+    # Where torch runs a model on the device "cpu", the device "cpu:0" is the same.
+    *(
+        pytest.param(light(*pair), "cpu:0", id="-".join((*pair, "torch")))
+        for pair in PAIRS
+        if can_run_light(light(*pair))
+    ),
+    *(pytest.param(paper(*pair), "cpu", id="-".join(("paper", *pair)), marks=pytest.mark.slow) for pair in PAIRS),
+]
 
 
 def registered(config: RecurrentConfig, folder: Path) -> str:
@@ -68,8 +77,7 @@ def largest_difference(one: Image.Image, other: Image.Image) -> int:
     return int(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max())
 
 
-@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
-@pytest.mark.parametrize("config", MODELS, ids=lambda c: f"{c.network}-{c.cell}-{c.framework}")
+@pytest.mark.parametrize(("config", "device"), MODELS)
 def test_every_model_codes_files(config: RecurrentConfig, device: str, tmp_path: Path) -> None:
     model, original = registered(config, tmp_path), image()
     data = saved(original, model, device=device)

@@ -35,7 +35,7 @@ def images(draw: DrawFn) -> Image.Image:
 
 
 @pytest.mark.parametrize(("cell", "framework"), PAIRS)
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_prefixes_progress_alpha_and_damage(
     cell: CellName, framework: Framework, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import photograph, tiny_recipe
+from tiny_training import photograph, quicken_starts, tiny_recipe
 
 from pillow_rnc.training import loop
 from pillow_rnc.training.data import Photographs
@@ -39,7 +39,7 @@ PHOTOGRAPHS = Photographs([photograph(i, 256, 256) for i in range(2)], [photogra
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_START_CROPS", 4)
+    quicken_starts(monkeypatch)
     monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
 
 
@@ -75,12 +75,11 @@ def test_every_choice_of_the_issue_has_a_row() -> None:
 def test_every_variant_learns(name: str) -> None:
     run = run_of(small(VARIANTS[name]))
     before = [p.detach().clone() for p in run.stepper.model.parameters()]
-    for _ in range(2):
-        run.train_step()
-        report = run.stepper.report()
-        assert np.isfinite(report.loss)
-        assert not report.bad_in_a_row
+    run.train_step()
+    report = run.stepper.report()
 
+    assert np.isfinite(report.loss)
+    assert not report.bad_in_a_row
     assert any(not torch.equal(p, old) for p, old in zip(run.stepper.model.parameters(), before, strict=True))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from test_training_process_group import as_toml
-from tiny_training import photograph, tiny_recipe, write_photographs
+from tiny_training import photograph, quicken_starts, tiny_recipe, write_photographs
 
 from pillow_rnc.training import loop
 from pillow_rnc.training.data import Photographs
@@ -30,7 +30,7 @@ BLOCK_ITERATIONS = (STEPS - 0.5) * 2 * 4 * 4  # in the middle of the last step
 
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_START_CROPS", 4)
+    quicken_starts(monkeypatch)
 
 
 def test_five_resumptions_leave_no_trace(tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def test_a_stop_ends_a_command(command: str, name: str, times: int, pipe: Path) 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_stop_ends_a_run_over_a_folder_and_its_workers(jobs: int, name: str, times: int, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    image = Image.effect_noise((1200, 1200), 80)
-    for index in range(24):  # work for many seconds
-        image.save(tmp_path / "in" / f"{index}.png", compress_level=1)
+    Image.effect_noise((1200, 1200), 80).save(tmp_path / "in" / "0.png", compress_level=1)
+    for index in range(1, 24):  # work for many seconds
+        os.link(tmp_path / "in" / "0.png", tmp_path / "in" / f"{index}.png")
     out = tmp_path / "out"
     with start("encode", tmp_path / "in", "-o", out, "-i", 16, "-j", jobs, "--quiet") as process:
         command = psutil.Process(process.pid)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_training_process_group import as_toml, newest
+from tiny_codec import recurrent
 from tiny_training import tiny_recipe, write_photographs
 
 import pillow_rnc
@@ -27,7 +28,8 @@ PATIENCE_S = 240
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
     """Return the arguments of a run of some steps, all but --out."""
-    recipe = tiny_recipe(block_iterations=STEPS * 2 * 4 * 4, entropy_only_steps=3)
+    # The start of an embedded model would take longer than all steps, in each process.
+    recipe = tiny_recipe(model=recurrent("residual_scaling"), block_iterations=STEPS * 2 * 4 * 4, entropy_only_steps=3)
     (tmp_path / "recipe.toml").write_text(as_toml(recipe))
     data = write_photographs(tmp_path / "photos")
     (data / "notes.txt").write_text("no picture")

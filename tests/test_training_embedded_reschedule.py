@@ -13,14 +13,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from test_training_process_group import as_toml
 from tiny_codec import CONFIG
-from tiny_training import photograph, tiny_recipe, write_photographs
+from tiny_training import photograph, schedule_once, tiny_recipe, write_photographs
 
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.embedded import graphics_schedule, reschedule
 from pillow_rnc.training.embedded.graphics_schedule import Entry, Images, entries_of, with_early_colours
 from pillow_rnc.training.embedded.model import EmbeddedModel
-from pillow_rnc.training.embedded.start import greedy_schedule
 from pillow_rnc.training.export import weights_bytes
 from pillow_rnc.training.families import make_model
 from pillow_rnc.training.graphics import graphic
@@ -56,7 +55,7 @@ def old() -> EmbeddedModel:
     torch.manual_seed(3)
     model = embedded(tiny_recipe())
     crops = CropSampler([photograph(seed) for seed in range(3)], crop_px=64, seed=1).batch(0, 6)
-    greedy_schedule(model.network, model.network.transform(crops), 200.0, 40.0)
+    schedule_once(model.network, model.network.transform(crops), 200.0, 40.0)
     return model
 
 

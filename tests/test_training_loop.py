@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_codec import CONFIG, recurrent
-from tiny_training import photograph, tiny_recipe
+from tiny_training import photograph, quicken_starts, tiny_recipe
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pillow_rnc.codec import decoder, encoder
@@ -51,8 +51,7 @@ MODELS: dict[str, ModelConfig] = {
 
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Find the schedule on a few crops: that is the slowest part of a start."""
-    monkeypatch.setattr(loop, "_START_CROPS", 24)
+    quicken_starts(monkeypatch, 24)
 
 
 def run_in(folder: Path, recipe: Recipe | None = None, *, validated: bool = False, speed: Speed | None = None) -> Run:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from tiny_codec import recurrent
 from tiny_training import tiny_recipe, write_photographs
 
 import pillow_rnc
@@ -51,7 +52,9 @@ def newest(folder: Path) -> Checkpoint:
 
 def test_the_command_under_torchrun_equals_one_process_with_twice_the_batch(tmp_path: Path) -> None:
     data = write_photographs(tmp_path / "photos")
-    recipe = tiny_recipe(batch=2, block_iterations=STEPS * 4 * 4 * 4, downscaled_share=0.3)
+    # The start of an embedded model would take longer than all steps, in each process.
+    amount = STEPS * 4 * 4 * 4
+    recipe = tiny_recipe(model=recurrent("residual_scaling"), batch=2, block_iterations=amount, downscaled_share=0.3)
     (tmp_path / "recipe.toml").write_text(as_toml(recipe))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tiny_training import tiny_recipe, write_photographs
+from tiny_training import quicken_starts, tiny_recipe, write_photographs
 
-from pillow_rnc.training import loop
 from pillow_rnc.training.data import load_photographs
 from pillow_rnc.training.loop import Run
 from pillow_rnc.training.release import release
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _small_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_START_CROPS", 4)
+    quicken_starts(monkeypatch)
 
 
 def test_the_newest_release_comes_first_and_the_older_stay(tmp_path: Path) -> None:

@@ -1,19 +1,52 @@
-"""A recipe and photographs small enough that a training step takes milliseconds."""
+"""A recipe, photographs and starts small enough that a training step takes milliseconds."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 from tiny_codec import CONFIG
 
+from pillow_rnc.training import loop
+from pillow_rnc.training.embedded import model, start
+from pillow_rnc.training.embedded.start import greedy_schedule
 from pillow_rnc.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from pillow_rnc.models.embedded.network import EmbeddedNetwork
+    from pillow_rnc.training.start import Start
+
+_starts: dict[tuple[object, ...], tuple[dict[str, Tensor], Start]] = {}
+
+
+def schedule_once(network: EmbeddedNetwork, coefficients: Tensor, first_step: float, last_step: float) -> Start:
+    """Do what `greedy_schedule` does, which takes many seconds, but only once for the same coefficients."""
+    key = (network.config, first_step, last_step, coefficients.numpy(force=True).tobytes())
+    if key not in _starts:
+        found = greedy_schedule(network, coefficients, first_step, last_step)
+        changed = network.quantizer.state_dict(prefix="quantizer.") | {"log_gain": network.log_gain.detach()}
+        _starts[key] = deepcopy((changed, found))
+    changed, found = deepcopy(_starts[key])
+    network.load_state_dict(changed, strict=False)
+    with torch.no_grad():
+        network.decoder.zero_output()
+    return found
+
+
+def quicken_starts(monkeypatch: pytest.MonkeyPatch, crops: int = 4) -> None:
+    """Let runs start from a few crops, and from the same ones only once: that is the slowest part of a short run."""
+    monkeypatch.setattr(loop, "_START_CROPS", crops)
+    monkeypatch.setattr(start, "_FIRST_STEPS", (1,))
+    monkeypatch.setattr(model, "greedy_schedule", schedule_once)
 
 
 def tiny_recipe(**changes: Any) -> Recipe:  # noqa: ANN401 -- fields of the recipe

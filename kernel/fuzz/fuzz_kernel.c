@@ -17,7 +17,8 @@
 #define PAIRS 5
 #define ITERATIONS 4
 #define MAX_EDGE 12
-#define MODELS 6
+#define MODELS 10
+#define PAIRED 6 /* models of pairs; the others have as many code channels, all of whose bits are coded */
 
 #define CHECK(condition) \
     do { \
@@ -85,33 +86,55 @@ static const float STEP[ITERATIONS][PAIRS] = {{400, 400, 400, 300, 90}, {200, 10
 
 static void *new_entropy_model(int number, int isa) {
     static const int32_t lattices[3][3] = {{2, 3, 1}, {1, 3, 2}, {0, 1, 0}};
+    static const int32_t passes[MODELS - PAIRED][8][3] = { /* lattice, first, stop */
+        {{2, 0, 5}, {3, 0, 5}, {1, 0, 5}, {2, 5, 10}, {3, 5, 10}, {1, 5, 10}},
+        {{0, 0, 10}, {1, 0, 10}},
+        {{1, 5, 10}, {2, 0, 5}, {0, 5, 10}, {3, 0, 5}, {1, 0, 5}}, /* the last group comes first */
+        {{0, 8, 10}, {0, 0, 2}, {0, 2, 4}, {0, 4, 6}, {0, 6, 8}},
+    };
     static const int32_t sizes[3][3] = {{8, 8, 6}, {1, 1, 1}, {13, 17, 9}};
     const int32_t *size_of = sizes[number / 2 % 3];
-    rnc_entropy_shape shape = {ITERATIONS, PAIRS, size_of[0], size_of[1], size_of[2], number % 3 == 2 ? 2 : 3, {0}};
+    rnc_entropy_shape shape = {ITERATIONS, PAIRS, size_of[0], size_of[1], size_of[2], number % 3 == 2 ? 2 : 3, {0}, {0}, {0}, 1};
     rnc_entropy_tensors t;
     maker m = {{0}, 0, (uint32_t)number};
-    size_t T = ITERATIONS, G = PAIRS, K = (size_t)size_of[0], F = (size_t)size_of[1], S = (size_t)size_of[2], P = (size_t)shape.passes, size;
+    size_t T = ITERATIONS, G = PAIRS, R = PAIRS, K = (size_t)size_of[0], F = (size_t)size_of[1], S = (size_t)size_of[2], P, size;
     int most = number % 2 ? 127 : 30;
     int16_t *moves;
     void *model;
-    memcpy(shape.lattice, lattices[number % 3], sizeof shape.lattice);
+    if (number < PAIRED) {
+        memcpy(shape.lattice, lattices[number % 3], sizeof lattices[0]);
+        for (int p = 0; p < shape.passes; p++) shape.stop[p] = PAIRS;
+    } else {
+        shape.channels = 2 * PAIRS, shape.paired = 0, shape.passes = 0, G = 2 * PAIRS;
+        for (const int32_t(*one)[3] = passes[number - PAIRED]; shape.passes < 8 && (*one)[2]; one++, shape.passes++)
+            shape.lattice[shape.passes] = (*one)[0], shape.first[shape.passes] = (*one)[1], shape.stop[shape.passes] = (*one)[2];
+        if (number == MODELS - 1) /* five groups, the odd cells of all of them at last */
+            for (; shape.passes < 10; shape.passes++)
+                shape.lattice[shape.passes] = 1, shape.first[shape.passes] = 2 * (shape.passes - 5), shape.stop[shape.passes] = 2 * (shape.passes - 4);
+        R = (size_t)(shape.stop[0] - shape.first[0]);
+    }
+    P = (size_t)shape.passes;
     t.state_in_weight = bytes_of(&m, (T - 1) * 2 * K * G * 9, &t.state_in_weight_length, most);
     t.state_in_bias = words_of(&m, (T - 1) * 2 * K, &t.state_in_bias_length, -20000, 20000);
     t.state_weight = bytes_of(&m, 2 * K * K, &t.state_weight_length, most);
     t.feature_weight = bytes_of(&m, F * K * 9, &t.feature_weight_length, most);
     t.feature_bias = words_of(&m, T * P * F, &t.feature_bias_length, -9000, 9000);
     t.context_weight = bytes_of(&m, T * (P - 1) * F * G * 9, &t.context_weight_length, most);
-    t.output_weight = bytes_of(&m, T * P * G * F, &t.output_weight_length, most);
-    t.output_bias = words_of(&m, T * P * G, &t.output_bias_length, -9000, 9000);
+    t.output_weight = bytes_of(&m, T * P * R * F, &t.output_weight_length, most);
+    t.output_bias = words_of(&m, T * P * R, &t.output_bias_length, -9000, 9000);
     moves = kept(&m, 2 * (T - 1) * 2 * S * G);
     for (size_t i = 0; i < (T - 1) * 2 * S * G; i++) moves[i] = (int16_t)(next_random(&m.state) % 3 ? 0 : (int)(next_random(&m.state) % 65535) - 32767);
     t.accumulator_weight = moves;
     t.accumulator_weight_length = (T - 1) * 2 * S * G;
     t.accumulator_scale = words_of(&m, T - 1, &t.accumulator_scale_length, 1, number % 2 ? 65535 : 300);
     t.accumulator_input_weight = bytes_of(&m, 2 * K * S, &t.accumulator_input_weight_length, most);
-    t.accumulator_output_weight = bytes_of(&m, (T - 1) * P * G * 2 * S, &t.accumulator_output_weight_length, most);
-    t.coefficient = numbers_of(&m, COEFFICIENT[0], T * G, &t.coefficient_length);
-    t.level = numbers_of(&m, LEVEL[0], T * G, &t.level_length);
+    t.accumulator_output_weight = bytes_of(&m, (T - 1) * P * R * 2 * S, &t.accumulator_output_weight_length, most);
+    t.coefficient = numbers_of(&m, COEFFICIENT[0], T * PAIRS, &t.coefficient_length);
+    t.level = numbers_of(&m, LEVEL[0], T * PAIRS, &t.level_length);
+    if (!shape.paired) t.coefficient_length = t.level_length = 0;
+    shape.stop[1]++; /* a bit is coded twice, or is none of the model */
+    CHECK(rnc_entropy_model_size(&shape, &size) == RNC_ERROR_MODEL);
+    shape.stop[1]--;
     CHECK(rnc_entropy_model_size(&shape, &size) == RNC_OK);
     model = room(size);
     CHECK(rnc_entropy_model_init(model, size / 3, &shape, &t, isa) == RNC_ERROR_MEMORY);
@@ -186,7 +209,7 @@ static void make_models(void) {
         for (int isa = 0; isa < RNC_ISA_COUNT; isa++)
             if (supported >> isa & 1) {
                 models[number][isa] = new_entropy_model(number, isa);
-                networks[number][isa] = new_network(number, isa);
+                networks[number][isa] = number < PAIRED ? new_network(number, isa) : NULL;
             }
 }
 
@@ -283,7 +306,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         free(given), free(payload);
         if (status != RNC_OK) break;
     }
-    if (count && rows % 2 == 0 && columns % 2 == 0) show(networks[number][isa], planes, count, rows, columns, data[2] >> 7);
+    if (count && networks[number][isa] && rows % 2 == 0 && columns % 2 == 0) show(networks[number][isa], planes, count, rows, columns, data[2] >> 7);
     free(decoder), free(encoder), free(planes);
     return 0;
 }

@@ -32,10 +32,13 @@ enum rnc_isa { RNC_ISA_AUTO = -1, RNC_ISA_PLAIN = 0, RNC_ISA_AVX2 = 1, RNC_ISA_A
 /* Bit i is set if this machine can run the instruction set i of rnc_isa. */
 unsigned rnc_isa_supported(void);
 
-/* Sizes of an entropy network; spec, "Sizes and passes". */
+/* Sizes of an entropy network; spec, "Sizes and passes". `channels` counts those that are context-coded: pairs of a
+   magnitude and a sign where there is a schedule, otherwise all code channels. */
+enum rnc_limits { RNC_MAX_PASSES = 24 };
 typedef struct {
-    int32_t iterations, pairs, state_channels, hidden_channels, accumulators, passes;
-    int32_t lattice[3]; /* of each pass, in coding order */
+    int32_t iterations, channels, state_channels, hidden_channels, accumulators, passes;
+    int32_t lattice[24], first[24], stop[24]; /* of each pass, in coding order */
+    int32_t paired; /* whether there is a schedule; each pass codes all magnitudes of its cells then */
 } rnc_entropy_shape;
 
 /* Tensors of the weights file, row-major; lengths in elements. */
@@ -64,7 +67,7 @@ typedef struct {
     size_t accumulator_input_weight_length;
     const int8_t *accumulator_output_weight;
     size_t accumulator_output_weight_length;
-    const float *coefficient; /* of each pair of each iteration; spec, "IterationSchedule" */
+    const float *coefficient; /* of each pair of each iteration; spec, "IterationSchedule"; none without a schedule */
     size_t coefficient_length;
     const float *level;
     size_t level_length;
@@ -75,7 +78,7 @@ int rnc_entropy_model_size(const rnc_entropy_shape *shape, size_t *size);
 int rnc_entropy_model_init(void *model, size_t size, const rnc_entropy_shape *shape, const rnc_entropy_tensors *tensors, int isa);
 
 /* Twins: pillow_rnc.entropy.tile_coder.TileDecoder and TileEncoder. One tile of rows x columns cells, from iteration 0
-   on; the model must outlive it. Planes are uint8 [2 * pairs][rows][columns], each 0 or 1. A tile is of no use after an
+   on; the model must outlive it. Planes are uint8 [code channels][rows][columns], each 0 or 1. A tile is of no use after an
    error, but for RNC_ERROR_INFERRED, RNC_ERROR_ITERATION and RNC_ERROR_ARGUMENT, which leave it as it was. */
 int rnc_entropy_tile_size(const void *model, int32_t rows, int32_t columns, size_t *size);
 int rnc_entropy_tile_init(void *tile, size_t size, const void *model, int32_t rows, int32_t columns);

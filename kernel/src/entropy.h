@@ -8,30 +8,32 @@
 
 #define RNC_COEFFICIENTS 192
 #define RNC_MAX_ITERATIONS 32
-#define RNC_MAX_PASSES 3
-#define RNC_MAX_PAIRS 127
+#define RNC_MAX_CODED 127 /* context-coded channels: pairs, where codes are pairs */
 #define RNC_TAPS 9
 
 /* How far one channel moves a accumulator that is 0, and another. */
 typedef struct {
-    int32_t accumulator, channel; /* channel: among the active pairs */
+    int32_t accumulator, channel; /* channel: among the active ones */
     int32_t weights[2];
     int32_t first; /* whether it is the first of its accumulator */
 } rnc_move;
 
+/* Bits of the active channels first to stop - 1. */
 typedef struct {
+    int first, stop;
     int taps, tap[RNC_TAPS];     /* of the context: which of the nine, none in the first pass */
+    int tap_quads[RNC_TAPS];     /* fours of channels that hold all that is known where a tap meets */
     const uint8_t *context[RNC_TAPS];
     const uint8_t *output, *accumulator_output;
     const int32_t *hidden_bias, *output_bias;
 } rnc_pass;
 
 typedef struct {
-    int active, quads;                /* pairs that are not idle, and how many fours they fill */
-    uint8_t pair[RNC_MAX_PAIRS];      /* which pairs they are */
-    uint8_t coefficient[RNC_MAX_PAIRS]; /* index among those that any visit is to */
-    uint8_t level[RNC_MAX_PAIRS];     /* 1 or more; capped, as only 1 matters */
-    rnc_pass pass[RNC_MAX_PASSES];
+    int active, quads;                /* channels that are not idle, and how many fours they fill */
+    uint8_t channel[RNC_MAX_CODED];     /* which ones they are */
+    uint8_t coefficient[RNC_MAX_CODED]; /* of a pair: index among those that any visit is to */
+    uint8_t level[RNC_MAX_CODED];       /* 1 or more; capped, as only 1 matters */
+    rnc_pass *pass;
     /* What comes before the iteration, but for the first. */
     int moved, moved_quads; /* accumulators that have moved by then */
     const uint8_t *state_in[RNC_TAPS], *accumulator_input;

@@ -28,8 +28,8 @@ typedef struct {
     uint8_t *values, *state, *seen;         /* maps: [phase][channels / 4][positions][4] */
     int32_t *accumulator;                         /* [accumulator][phase][positions] */
     uint8_t *significant;                   /* [coefficient][phase][positions] */
-    uint8_t *bits, *entry;                  /* of active pairs: [pair][phase][positions] */
-    uint8_t *hidden, *mask, *row, *spare;
+    uint8_t *bits, *entry;                  /* of active channels: [channel][phase][positions] */
+    uint8_t *hidden, *mask, *row, *spare, *ones;
     int32_t *sums, *zeros;
     size_t cleared; /* bytes of the memory, from its beginning, that start as zeros */
 } tile;
@@ -41,6 +41,8 @@ enum mode { DECODE, ENCODE, CHECK };
 static size_t rows_of(const tile *t, int phase) { return ((size_t)t->rows + 1 - (size_t)(phase >> 1)) / 2; }
 static size_t columns_of(const tile *t, int phase) { return ((size_t)t->columns + 1 - (size_t)(phase & 1)) / 2; }
 static size_t position(const tile *t, size_t row) { return t->first + row * t->stride; }
+
+static size_t code_channels(const tile *t) { return (size_t)t->model->shape.channels << (t->model->shape.paired != 0); }
 
 /* A plane of bits, table entries or significance. */
 static uint8_t *plane_of(const tile *t, uint8_t *planes, int channel, int phase) {
@@ -150,7 +152,7 @@ static void find_entries(tile *t, const rnc_iteration *now, const rnc_pass *pass
     rnc_strip strips[RNC_MAX_STRIPS], outputs[2];
     int count = 0, more = 0;
     for (int n = 0; n < pass->taps; n++)
-        strips[count++] = (rnc_strip){RNC_VALUES, tap_of(t, t->values, now->quads, phase, pass->tap[n]), plane_bytes, (size_t)now->quads, pass->context[n]};
+        strips[count++] = (rnc_strip){RNC_VALUES, tap_of(t, t->values, now->quads, phase, pass->tap[n]), plane_bytes, (size_t)pass->tap_quads[n], pass->context[n]};
     for (int tap = 0; t->iteration && tap < RNC_TAPS; tap++)
         strips[count++] = (rnc_strip){RNC_EIGHT_BITS, tap_of(t, t->state, model->state_quads, phase, tap), plane_bytes, (size_t)model->state_quads, model->feature[tap]};
     if (now->moved_quads)
@@ -162,26 +164,36 @@ static void find_entries(tile *t, const rnc_iteration *now, const rnc_pass *pass
         }
         /* The hidden layer is there for this block alone. */
         outputs[more] = (rnc_strip){RNC_EIGHT_BITS, t->hidden - 4 * at, RNC_BLOCK * 4, 2 * (size_t)model->hidden_blocks, pass->output};
-        for (int a = 0; a < now->active; a += RNC_OUTPUTS) {
+        for (int a = 0, active = pass->stop - pass->first; a < active; a += RNC_OUTPUTS) {
             compute->sums(t->sums, pass->output_bias + a, outputs, more + 1, at, (size_t)a / RNC_OUTPUTS);
-            compute->entries(plane_of(t, t->entry, a, phase) + at, PHASES * t->positions,
-                             now->active - a < RNC_OUTPUTS ? now->active - a : RNC_OUTPUTS, t->sums);
+            compute->entries(plane_of(t, t->entry, pass->first + a, phase) + at, PHASES * t->positions,
+                             active - a < RNC_OUTPUTS ? active - a : RNC_OUTPUTS, t->sums);
         }
     }
 }
 
-/* Notes the values of the bits of one phase, for what comes later to look at. */
-static void note_values(tile *t, const rnc_iteration *now, int phase) {
+/* Whether the bits of an active channel are known in a phase, after the first `passes` passes. */
+static int is_known(const tile *t, const rnc_iteration *now, int a, int phase, int passes) {
+    for (int p = 0; p < passes; p++)
+        if (now->pass[p].first <= a && a < now->pass[p].stop && rnc_phases_of(t->model->shape.lattice[p]) >> phase & 1) return 1;
+    return 0;
+}
+
+/* Notes the values of the channels first to stop - 1 of one phase, after so many passes, for what comes later to look at. */
+static void note_values(tile *t, const rnc_iteration *now, int first, int stop, int phase, int passes) {
     size_t rows = rows_of(t, phase), columns = columns_of(t, phase);
-    for (int q = 0; q < now->quads; q++) {
+    for (int q = first / 4; 4 * q < stop; q++) {
         uint8_t *to = map_of(t, t->values, now->quads, phase) + (size_t)q * t->positions * 4;
         for (size_t row = 0; row < rows; row++) {
             const uint8_t *bits[4], *significant[4];
             size_t at = position(t, row);
             for (int c = 0; c < 4; c++) {
                 int a = 4 * q + c;
-                bits[c] = a < now->active ? plane_of(t, t->bits, a, phase) + at : t->spare;
-                significant[c] = a < now->active && now->level[a] == 1 ? plane_of(t, t->significant, now->coefficient[a], phase) + at : t->spare;
+                bits[c] = significant[c] = t->spare;
+                if (a >= now->active || !is_known(t, now, a, phase, passes)) continue;
+                bits[c] = plane_of(t, t->bits, a, phase) + at;
+                if (!t->model->shape.paired) significant[c] = t->ones;
+                else if (now->level[a] == 1) significant[c] = plane_of(t, t->significant, now->coefficient[a], phase) + at;
             }
             t->model->compute->values(to + 4 * at, bits, significant, columns);
         }
@@ -215,11 +227,12 @@ ALWAYS_INLINE int code_row(enum mode mode, const tile *t, const rnc_iteration *n
 }
 
 /* Codes the magnitude bits of a pass in coding order. */
-ALWAYS_INLINE int code_pass(enum mode mode, const tile *t, const rnc_iteration *now, unsigned phases, rnc_decoder *d, rnc_encoder *e) {
+ALWAYS_INLINE int code_pass(enum mode mode, const tile *t, const rnc_iteration *now, int p, rnc_decoder *d, rnc_encoder *e) {
+    unsigned phases = rnc_phases_of(t->model->shape.lattice[p]);
     rnc_decoder decoder = d ? *d : (rnc_decoder){0};
     rnc_encoder encoder = e ? *e : (rnc_encoder){0};
     int same = 1;
-    for (int a = 0; a < now->active; a++)
+    for (int a = now->pass[p].first; a < now->pass[p].stop; a++)
         for (size_t row = 0; row < t->half_rows; row++)
             for (int phase = 0; phase < PHASES; phase++)
                 if (phases >> phase & 1 && row < rows_of(t, phase)) same &= code_row(mode, t, now, a, phase, row, &decoder, &encoder);
@@ -252,8 +265,8 @@ ALWAYS_INLINE int code_signs(enum mode mode, const tile *t, const rnc_iteration 
     size_t columns = (size_t)t->columns, cells = (size_t)t->rows * columns;
     uint32_t share = t->model->share[SIGN_ENTRY];
     int same = 1;
-    for (int a = 0; a < now->active; a++) {
-        uint8_t *signs = plane + ((size_t)t->model->shape.pairs + now->pair[a]) * cells;
+    for (int a = 0; t->model->shape.paired && a < now->active; a++) {
+        uint8_t *signs = plane + ((size_t)t->model->shape.channels + now->channel[a]) * cells;
         if (now->level[a] != 1) continue;
         for (size_t y = 0; y < (size_t)t->rows; y++, signs += columns) {
             if (!coded_signs(t, now, a, y)) continue;
@@ -276,9 +289,9 @@ ALWAYS_INLINE int code_signs(enum mode mode, const tile *t, const rnc_iteration 
 /* Writes the magnitude bits to a plane by rows, and zeros to all else of it. */
 static void write_plane(const tile *t, const rnc_iteration *now, uint8_t *plane) {
     size_t columns = (size_t)t->columns, cells = (size_t)t->rows * columns;
-    memset(plane, 0, 2 * (size_t)t->model->shape.pairs * cells);
+    memset(plane, 0, code_channels(t) * cells);
     for (int a = 0; a < now->active; a++) {
-        uint8_t *to = plane + now->pair[a] * cells;
+        uint8_t *to = plane + now->channel[a] * cells;
         for (int phase = 0; phase < PHASES; phase++) {
             const uint8_t *bits = plane_of(t, t->bits, a, phase);
             for (size_t row = 0, rows = rows_of(t, phase); row < rows; row++)
@@ -287,12 +300,30 @@ static void write_plane(const tile *t, const rnc_iteration *now, uint8_t *plane)
     }
 }
 
+/* Reads the bits of a plane all of which are coded. Returns how many of them are not 0 or 1. */
+static size_t read_all(const tile *t, const uint8_t *plane) {
+    size_t columns = (size_t)t->columns, wrong = 0;
+    for (int c = 0; c < t->model->shape.channels; c++)
+        for (size_t y = 0; y < (size_t)t->rows; y++)
+            for (size_t x = 0; x < 2; x++) {
+                int phase = (int)(y & 1) << 1 | (int)x;
+                uint8_t *bits = plane_of(t, t->bits, c, phase) + position(t, y / 2);
+                const uint8_t *from = plane + ((size_t)c * (size_t)t->rows + y) * columns + x;
+                for (size_t i = 0, count = columns_of(t, phase); i < count; i++) {
+                    bits[i] = from[2 * i] != 0;
+                    wrong += from[2 * i] > 1;
+                }
+            }
+    return wrong;
+}
+
 /* Reads the magnitude bits of a plane. Returns how many bits of it are not 0 or 1, or 1 although they are inferred. */
 static size_t read_plane(const tile *t, const rnc_iteration *now, const uint8_t *plane) {
-    size_t columns = (size_t)t->columns, cells = (size_t)t->rows * columns, pairs = (size_t)t->model->shape.pairs, wrong = 0, total = 0;
+    size_t columns = (size_t)t->columns, cells = (size_t)t->rows * columns, pairs = (size_t)t->model->shape.channels, wrong = 0, total = 0;
+    if (!t->model->shape.paired) return read_all(t, plane);
     for (size_t i = 0; i < 2 * pairs * cells; i++) total += plane[i] != 0; /* those that are coded are taken off below */
     for (int a = 0; a < now->active; a++) {
-        const uint8_t *from = plane + now->pair[a] * cells, *signs = from + pairs * cells;
+        const uint8_t *from = plane + now->channel[a] * cells, *signs = from + pairs * cells;
         for (int phase = 0; phase < PHASES; phase++) {
             uint8_t *bits = plane_of(t, t->bits, a, phase);
             const uint8_t *known = plane_of(t, t->significant, now->coefficient[a], phase), *below = a ? plane_of(t, t->bits, a - 1, phase) : bits;
@@ -315,7 +346,7 @@ static size_t read_plane(const tile *t, const rnc_iteration *now, const uint8_t 
 
 /* Notes what became significant. */
 static void finish(tile *t, const rnc_iteration *now) {
-    for (int a = 0; a < now->active; a++)
+    for (int a = 0; t->model->shape.paired && a < now->active; a++)
         for (int phase = 0; now->level[a] == 1 && phase < PHASES; phase++) {
             const uint8_t *bits = plane_of(t, t->bits, a, phase);
             uint8_t *known = plane_of(t, t->significant, now->coefficient[a], phase);
@@ -350,6 +381,7 @@ static int lay_out(rnc_arena *arena, const rnc_entropy_model *model, int32_t row
     t->row = rnc_take(arena, (size_t)columns + 8, 1);
     t->spare = rnc_take(arena, t->positions, 1);
     t->zeros = rnc_take(arena, t->positions, sizeof *t->zeros);
+    t->ones = rnc_take(arena, t->half_columns, 1);
     t->cleared = arena->used;
     /* What follows is written before it is read, but for lanes that stand for no cell. */
     t->values = rnc_take(arena, (size_t)model->most_quads * 4, planes);
@@ -385,6 +417,7 @@ int rnc_entropy_tile_init(void *memory, size_t size, const void *model_memory, i
     if (status != RNC_OK) return status;
     rnc_clear(arena.base + head, t->cleared - head);
     memset(t->state, 128, (size_t)model->state_quads * 4 * PHASES * t->positions);
+    memset(t->ones, 1, t->half_columns);
     t->magic = MAGIC;
     return RNC_OK;
 }
@@ -393,7 +426,7 @@ int rnc_entropy_tile_init(void *memory, size_t size, const void *model_memory, i
 static tile *tile_in(void *memory, size_t plane_length, int *status) {
     tile *t = (tile *)(void *)rnc_aligned(memory);
     *status = RNC_ERROR_ARGUMENT;
-    if (t->magic != MAGIC || plane_length != 2 * (size_t)t->model->shape.pairs * (size_t)t->rows * (size_t)t->columns) return NULL;
+    if (t->magic != MAGIC || plane_length != code_channels(t) * (size_t)t->rows * (size_t)t->columns) return NULL;
     *status = RNC_ERROR_ITERATION;
     return t->iteration < t->model->shape.iterations ? t : NULL;
 }
@@ -411,9 +444,9 @@ int rnc_entropy_tile_decode(void *memory, const uint8_t *payload, size_t payload
         unsigned phases = rnc_phases_of(t->model->shape.lattice[p]);
         for (int phase = 0; phase < PHASES; phase++)
             if (phases >> phase & 1) find_entries(t, now, &now->pass[p], phase);
-        code_pass(DECODE, t, now, phases, &decoder, NULL);
+        code_pass(DECODE, t, now, p, &decoder, NULL);
         for (int phase = 0; phase < PHASES; phase++)
-            if (phases >> phase & 1) note_values(t, now, phase);
+            if (phases >> phase & 1) note_values(t, now, now->pass[p].first, now->pass[p].stop, phase, p + 1);
     }
     write_plane(t, now, plane);
     code_signs(DECODE, t, now, plane, &decoder, NULL);
@@ -437,16 +470,16 @@ int rnc_entropy_tile_encode(void *memory, const uint8_t *plane, size_t plane_len
         unsigned phases = rnc_phases_of(t->model->shape.lattice[p]);
         for (int phase = 0; phase < PHASES; phase++)
             if (phases >> phase & 1) find_entries(t, now, &now->pass[p], phase);
-        code_pass(ENCODE, t, now, phases, NULL, &encoder);
+        code_pass(ENCODE, t, now, p, NULL, &encoder);
         for (int phase = 0; phase < PHASES; phase++)
-            if (phases >> phase & 1) note_values(t, now, phase);
+            if (phases >> phase & 1) note_values(t, now, now->pass[p].first, now->pass[p].stop, phase, p + 1);
     }
     code_signs(ENCODE, t, now, (uint8_t *)plane, NULL, &encoder);
     *length = rnc_encoder_finish(&encoder);
     if (*length != SIZE_MAX) { /* as a reader will, before anybody relies on it */
         rnc_decoder_start(&decoder, payload, *length);
         for (int p = 0; p < t->model->shape.passes; p++)
-            same &= code_pass(CHECK, t, now, rnc_phases_of(t->model->shape.lattice[p]), &decoder, NULL);
+            same &= code_pass(CHECK, t, now, p, &decoder, NULL);
         same &= code_signs(CHECK, t, now, (uint8_t *)plane, &decoder, NULL);
         if (!same || !rnc_decoder_finish(&decoder)) return RNC_ERROR_SELF_CHECK;
     }
@@ -462,7 +495,7 @@ int rnc_entropy_tile_take(void *memory, const uint8_t *plane, size_t plane_lengt
     *inferred = read_plane(t, &t->model->iteration[t->iteration], plane);
     if (*inferred) return RNC_ERROR_INFERRED;
     now = begin(t);
-    for (int phase = 0; phase < PHASES; phase++) note_values(t, now, phase);
+    for (int phase = 0; phase < PHASES; phase++) note_values(t, now, 0, now->active, phase, t->model->shape.passes);
     finish(t, now);
     return RNC_OK;
 }

@@ -120,7 +120,7 @@ class EntropyModel:
     def kernel_tile(self, grid_h: int, grid_w: int) -> EntropyTile | None:
         """Return a coder of a tile of grid_h x grid_w cells in the native kernel; None if NumPy has to code it."""
         name = library.chosen()
-        if name is None or self.schedule is None:
+        if name is None:
             return None
         if name not in self._kernels:
             try:

@@ -4,6 +4,7 @@ import { entropyOperands, networkOperands } from "./weights.js";
 
 const PAGE = 65536;
 const MAX_PAGES = 16384; // of 64 KiB: 1 GiB, as in build.py
+const MAX_PASSES = 24; // as in rnc_kernel.h
 const STATUS = {
   [-1]: () => new RncError("weights", "a length does not fit the model"),
   [-2]: () => new RncError("weights", "the weights are not those of a legal model"),
@@ -113,8 +114,12 @@ export class Kernel {
   }
 
   _entropyModel({ shape: s, arrays }) {
-    if (s.lattices.length > 3) throw new RncError("weights", "too many passes");
-    const shape = this._words([s.iterations, s.pairs, s.state, s.hidden, s.accumulators, s.passes, ...s.lattices, 0, 0].slice(0, 9));
+    if (s.lattices.length > MAX_PASSES) throw new RncError("weights", "too many passes");
+    const each = (value) => Array.from({ length: MAX_PASSES }, (_, pass) => (pass < s.passes ? value(pass) : 0));
+    const shape = this._words([
+      s.iterations, s.pairs, s.state, s.hidden, s.accumulators, s.passes, ...each((pass) => s.lattices[pass]),
+      ...each(() => 0), ...each(() => s.pairs), 1,
+    ]);
     const size = this.size("rnc_entropy_model_size", shape);
     this.model = this._make("rnc_entropy_model", shape, size, () => arrays.flatMap((one) => this._put(one)));
   }

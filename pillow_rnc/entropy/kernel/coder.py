@@ -12,7 +12,7 @@ import numpy as np
 
 from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
 from pillow_rnc.entropy.kernel.memory import memory_for
-from pillow_rnc.errors import CorruptError
+from pillow_rnc.errors import CorruptError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,23 +86,28 @@ class EntropyKernel:
         instruction_set: One of `library.supported()`.
 
     Attributes:
-        pairs: G, half of the code channels.
+        code_channels: C.
         iterations: The most iterations that it can code.
 
     Raises:
         WeightsError: The kernel cannot run such a network.
     """
 
-    def __init__(self, tensors: Tensors, schedule: Sequence[IterationSchedule], instruction_set: str) -> None:
+    def __init__(self, tensors: Tensors, schedule: Sequence[IterationSchedule] | None, instruction_set: str) -> None:
         ffi, lib = interface()
-        self.pairs, self.iterations = tensors.context_coded_channels, tensors.iterations
-        lattices = [one[0] for one in tensors.passes]
+        channels, count = tensors.context_coded_channels, len(tensors.passes)
+        if count > lib.RNC_MAX_PASSES:
+            msg = f"{count} passes, the kernel codes at most {lib.RNC_MAX_PASSES}"
+            raise WeightsError(msg)
+        self.code_channels, self.iterations = channels * (1 if schedule is None else 2), tensors.iterations
         shape = ffi.new("rnc_entropy_shape *")
-        shape.iterations, shape.pairs, shape.passes = tensors.iterations, self.pairs, len(lattices)
+        shape.iterations, shape.channels, shape.passes = tensors.iterations, channels, count
         shape.state_channels, shape.hidden_channels = tensors.state_channels, tensors.hidden_channels
-        shape.accumulators, shape.lattice = tensors.accumulators, lattices[:3]
+        shape.accumulators, shape.paired = tensors.accumulators, schedule is not None
+        shape.lattice, shape.first, shape.stop = ([*column] for column in zip(*tensors.passes, strict=True))
         arrays = {name: np.ascontiguousarray(getattr(tensors, name), dtype) for name, dtype in _TENSORS.items()}
-        arrays |= _tables(schedule, self.pairs)
+        if schedule is not None:
+            arrays |= _tables(schedule, channels)
         given, kept = ffi.new("rnc_entropy_tensors *"), []
         for name, array in arrays.items():
             kept.append(ffi.from_buffer(f"{_C_TYPES[array.dtype.type]}[]", array))
@@ -133,7 +138,7 @@ class EntropyTile:
 
     def __init__(self, kernel: EntropyKernel, grid_h: int, grid_w: int) -> None:
         ffi, self._lib = interface()
-        self.shape = (2 * kernel.pairs, grid_h, grid_w)
+        self.shape = (kernel.code_channels, grid_h, grid_w)
         self._kernel = kernel  # which the tile refers to
         self._iteration = 0  # of an encoder, for messages
         size = ffi.new("size_t *")
