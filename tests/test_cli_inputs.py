@@ -255,7 +255,7 @@ def test_a_thumbnail_does_not_outlive_what_it_shows(
 ) -> None:
     exif = _exif_with_thumbnail(order)
     image.save(tmp_path / "a.rnc", exif=exif)
-    for options in (["--region", "0,0,9,9"], ["--size", "9x9"]):
+    for options in (["--region", "0,0,9,9"], ["--size", "9x9"], ["--resize", "9x0"]):
         assert run(capsys, "decode", tmp_path / "a.rnc", "-o", tmp_path / "a.jpg", *options)[0] == 0
         data = (tmp_path / "a.jpg").read_bytes()
         assert b"thumbnail" not in data

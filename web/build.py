@@ -25,6 +25,7 @@ MAX_COMPRESSED_BYTES = 200 * 1024
 VARIANTS = {
     "rnc.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint"],
     "rnc-simd.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint+simd128"],
+    "rnc-relaxed.wasm": ["-mcpu=mvp+bulk_memory+sign_ext+nontrapping_fptoint+simd128+relaxed_simd"],
 }
 EXPORTS = (
     "rnc_entropy_model_size", "rnc_entropy_model_init", "rnc_entropy_tile_size", "rnc_entropy_tile_init",
@@ -42,14 +43,17 @@ _SOURCES = ("cpu.c", "entropy_model.c", "entropy_tile.c", "network.c", "network_
 
 
 def build(folder: Path) -> None:
-    """Write both variants to a folder."""
+    """Write all variants to a folder."""
     for name, flags in VARIANTS.items():
         objects = []
-        for source in (*_SOURCES, *_ONE_BY_ONE):
-            target = folder / f"{name}.{source}.o"
+        sources = [(source, ["-DRNC_SUFFIX=plain"]) for source in (*_SOURCES, *_ONE_BY_ONE)]
+        if name == "rnc-relaxed.wasm":  # the module chooses between both when a model is loaded
+            sources.append(("compute.c", ["-DRNC_SUFFIX=bytes", "-DRNC_USE_RELAXED_BYTES"]))
+        for source, definitions in sources:
+            target = folder / f"{name}.{len(objects)}.o"
             contract = "off" if source in ("intervals_compute.c", "network_tile.c") else "fast"
             _zig(
-                "-c", *flags, f"-ffp-contract={contract}", "-DRNC_SUFFIX=plain", "-DNDEBUG", "-Iinclude", "-Isrc",
+                "-c", *flags, f"-ffp-contract={contract}", *definitions, "-DNDEBUG", "-Iinclude", "-Isrc",
                 f"src/{source}", "-o", str(target),
             )  # fmt: skip
             objects.append(str(target))

@@ -207,6 +207,71 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
         }
 }
 
+#elif defined(RNC_USE_RELAXED_BYTES)
+
+#define WIDE_WEIGHTS 0
+#define UNIT 1
+
+/* The relaxed product of bytes is exact on every engine where the second operand has seven bits, whatever the weights are:
+   read as signed or not it is the same, and no pair of products leaves 16 bits, as 2 * 128 * 127 < 2^15, so that nothing
+   saturates. Activations are the second operand: values are 0, 1 or 2 here, and their sums are multiplied by 127; what has
+   eight bits is 2 high + low, with seven bits and one. Sums wrap, as elsewhere. */
+
+typedef enum { AS_IT_IS, HIGH, LOW } part_of_byte;
+
+#define TILE_ROWS 4
+#define TILE_VECTORS 2
+
+static inline __attribute__((always_inline)) void add_products(v128_t a[TILE_ROWS][TILE_VECTORS], const rnc_strip *strip, size_t position, size_t block, int row, part_of_byte part) {
+    const uint8_t *b = strip->bytes + 4 * position, *w = strip->weights + block * strip->quads * 32 + 4 * row;
+    for (size_t k = strip->quads; k > 0; k--, b += strip->plane_bytes, w += 32) {
+        v128_t bytes[TILE_VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < TILE_VECTORS; v++) {
+            bytes[v] = wasm_v128_load(b + 16 * v);
+            if (part == HIGH) bytes[v] = wasm_u8x16_shr(bytes[v], 1);
+            if (part == LOW) bytes[v] = wasm_v128_and(bytes[v], wasm_i8x16_splat(1));
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < TILE_ROWS; r++) {
+            v128_t weights = wasm_v128_load32_splat(w + 4 * r);
+#pragma GCC unroll 4
+            for (int v = 0; v < TILE_VECTORS; v++) a[r][v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights, bytes[v], a[r][v]);
+        }
+    }
+}
+
+static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int count, size_t position, size_t block) {
+    int values = 0, narrow;
+    while (values < count && strips[values].range == RNC_VALUES) values++;
+    for (narrow = values; narrow < count && strips[narrow].range == RNC_SEVEN_BITS; narrow++) {}
+    for (int row = 0; row < RNC_OUTPUTS; row += TILE_ROWS)
+        for (int cell = 0; cell < RNC_BLOCK; cell += 4 * TILE_VECTORS) {
+            const size_t at = position + (size_t)cell;
+            int32_t *to = out + row * RNC_BLOCK + cell;
+            v128_t a[TILE_ROWS][TILE_VECTORS] = {{{0}}};
+            for (int s = 0; s < values; s++) add_products(a, strips + s, at, block, row, AS_IT_IS);
+            for (int r = 0; r < TILE_ROWS; r++)
+                for (int v = 0; v < TILE_VECTORS; v++)
+                    a[r][v] = wasm_i32x4_add(wasm_i32x4_mul(a[r][v], wasm_i32x4_splat(127)), wasm_i32x4_splat(bias[row + r]));
+            for (int s = values; s < narrow; s++) add_products(a, strips + s, at, block, row, AS_IT_IS);
+            if (narrow < count) {
+                for (int r = 0; r < TILE_ROWS; r++)
+                    for (int v = 0; v < TILE_VECTORS; v++) {
+                        wasm_v128_store(to + r * RNC_BLOCK + 4 * v, a[r][v]);
+                        a[r][v] = wasm_i32x4_splat(0);
+                    }
+                for (int s = narrow; s < count; s++) add_products(a, strips + s, at, block, row, HIGH);
+                for (int r = 0; r < TILE_ROWS; r++)
+                    for (int v = 0; v < TILE_VECTORS; v++)
+                        a[r][v] = wasm_i32x4_add(wasm_i32x4_shl(a[r][v], 1), wasm_v128_load(to + r * RNC_BLOCK + 4 * v));
+                for (int s = narrow; s < count; s++) add_products(a, strips + s, at, block, row, LOW);
+            }
+            for (int r = 0; r < TILE_ROWS; r++)
+                for (int v = 0; v < TILE_VECTORS; v++) wasm_v128_store(to + r * RNC_BLOCK + 4 * v, a[r][v]);
+        }
+}
+
 #elif defined(__wasm_simd128__)
 
 #define WIDE_WEIGHTS 1
@@ -304,6 +369,10 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
 
 #endif
 
+#ifndef UNIT
+#define UNIT 127
+#endif
+
 /* ---- Tables ---- */
 
 /* bytes[i] = table[bytes[i]], for 4 * 48 bytes. */
@@ -372,7 +441,7 @@ static void count(int32_t *restrict accumulator, uint8_t *restrict mask, const u
     for (size_t i = 0; i < positions; i++) {
         uint32_t four;
         memcpy(&four, values + 4 * i, 4);
-        int32_t v = (int32_t)(four >> shift & 255), x = (v > 127) - (v < 127);
+        int32_t v = (int32_t)(four >> shift & 255), x = (v > UNIT) - (v < UNIT);
         accumulator[i] += x * (mask[i] ? known : fresh);
     }
 }
@@ -400,9 +469,9 @@ static void values(uint8_t *restrict out, const uint8_t *const *bits, const uint
     const uint8_t *a = bits[0], *b = bits[1], *c = bits[2], *d = bits[3];
     const uint8_t *sa = significant[0], *sb = significant[1], *sc = significant[2], *sd = significant[3];
     for (size_t i = 0; i < positions; i++) {
-        /* 254 for a one; of a zero 0 if the coefficient is significant, otherwise 127. */
-        uint32_t va = a[i] ? 254 : sa[i] ? 0 : 127, vb = b[i] ? 254 : sb[i] ? 0 : 127;
-        uint32_t vc = c[i] ? 254 : sc[i] ? 0 : 127, vd = d[i] ? 254 : sd[i] ? 0 : 127;
+        /* 2 for a one; of a zero 0 if the coefficient is significant, otherwise 1; times the unit. */
+        uint32_t va = a[i] ? 2 * UNIT : sa[i] ? 0 : UNIT, vb = b[i] ? 2 * UNIT : sb[i] ? 0 : UNIT;
+        uint32_t vc = c[i] ? 2 * UNIT : sc[i] ? 0 : UNIT, vd = d[i] ? 2 * UNIT : sd[i] ? 0 : UNIT;
         uint32_t four = va | vb << 8 | vc << 16 | vd << 24;
         memcpy(out + 4 * i, &four, 4);
     }
@@ -413,5 +482,5 @@ static void spread(uint8_t *restrict out, const uint8_t *restrict in, size_t n) 
 }
 
 const rnc_compute RNC_PASTE(rnc_compute_, RNC_SUFFIX) = {
-    WIDE_WEIGHTS, sums, hidden, entries, gates, count, seen, around, values, spread,
+    WIDE_WEIGHTS, UNIT, sums, hidden, entries, gates, count, seen, around, values, spread,
 };

@@ -20,7 +20,15 @@
 /* Activations that a sum runs over: `quads` times four channels, and their weights for all outputs,
    [outputs / 8][quads][8][4], as int8 or, where the instruction set has no products of bytes, int16 in the order
    0, 2, 1, 3 of each four. */
+/* What the bytes of a strip may be. */
+typedef enum {
+    RNC_VALUES,     /* 0, 1 or 2 units */
+    RNC_SEVEN_BITS, /* 0 to 127 */
+    RNC_EIGHT_BITS,
+} rnc_range;
+
 typedef struct {
+    rnc_range range;
     const uint8_t *bytes; /* of position 0 */
     size_t plane_bytes;   /* from four channels to the next four */
     size_t quads;
@@ -29,7 +37,8 @@ typedef struct {
 
 typedef struct {
     int wide_weights; /* whether weights are int16 */
-    /* out[8][48] = bias[8] + the sums over the strips, of the outputs 8 block to 8 block + 7 at 48 positions. */
+    int unit;         /* the byte of a value that is not known; sums take a unit as 127 */
+    /* Strips come in the order of their ranges. out[8][48] = bias[8] + the sums over the strips, of the outputs 8 block to 8 block + 7 at 48 positions. */
     void (*sums)(int32_t *out, const int32_t *bias, const rnc_strip *strips, int count, size_t position, size_t block);
     /* Hidden units of 48 positions from two blocks of four outputs: clamp(z >> 6, 0, 255). */
     void (*hidden)(uint8_t *out, size_t plane_bytes, const int32_t *sums);
@@ -51,6 +60,9 @@ typedef struct {
 } rnc_compute;
 
 extern const rnc_compute rnc_compute_plain;
+#ifdef __wasm_relaxed_simd__
+extern const rnc_compute rnc_compute_bytes;
+#endif
 #ifdef RNC_X86
 extern const rnc_compute rnc_compute_avx2, rnc_compute_avxvnni, rnc_compute_avx512;
 #endif

@@ -4,6 +4,10 @@
 #include "network_compute.h"
 #include "rnc_kernel.h"
 
+#ifdef __wasm_relaxed_simd__
+#include <wasm_simd128.h>
+#endif
+
 #ifdef RNC_X86
 #ifdef _MSC_VER
 #include <intrin.h>
@@ -64,6 +68,18 @@ static int settle(int isa) {
 #define CHOOSE(isa, table) return settle(isa) == RNC_ISA_PLAIN ? &table##plain : NULL;
 #endif
 
+#ifdef __wasm_relaxed_simd__
+/* Whether the engine multiplies bytes in one instruction: one that needs several on x86-64 saturates pairs of products,
+   where the operands leave the range that has a defined result. There int16 is faster. */
+static int multiplies_bytes(void) {
+    volatile int8_t weight = -128, byte = -1; /* 255; what a compiler does not know it does not compute */
+    v128_t zero = wasm_i32x4_splat(0), found = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_i8x16_splat(weight), wasm_i8x16_splat(byte), zero);
+    return wasm_i32x4_extract_lane(found, 0) != 2 * INT16_MIN;
+}
+
+const rnc_compute *rnc_compute_for(int isa) { return settle(isa) != RNC_ISA_PLAIN ? NULL : multiplies_bytes() ? &rnc_compute_bytes : &rnc_compute_plain; }
+#else
 const rnc_compute *rnc_compute_for(int isa) { CHOOSE(isa, rnc_compute_) }
+#endif
 const rnc_network_compute *rnc_network_compute_for(int isa) { CHOOSE(isa, rnc_network_) }
 const rnc_intervals_compute *rnc_intervals_compute_for(int isa) { CHOOSE(isa, rnc_intervals_) }

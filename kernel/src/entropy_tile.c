@@ -117,9 +117,9 @@ static void move_state(tile *t, const rnc_iteration *before, const rnc_iteration
         uint8_t *state = map_of(t, t->state, model->state_quads, phase);
         int count = 0;
         for (int tap = 0; before->quads && tap < RNC_TAPS; tap++)
-            strips[count++] = (rnc_strip){tap_of(t, t->values, before->quads, phase, tap), plane_bytes, (size_t)before->quads, now->state_in[tap]};
-        strips[count++] = (rnc_strip){state, plane_bytes, (size_t)model->state_quads, model->state};
-        strips[count++] = (rnc_strip){map_of(t, t->seen, 2 * now->moved_quads, phase), plane_bytes, (size_t)now->moved_quads, now->accumulator_input};
+            strips[count++] = (rnc_strip){RNC_VALUES, tap_of(t, t->values, before->quads, phase, tap), plane_bytes, (size_t)before->quads, now->state_in[tap]};
+        strips[count++] = (rnc_strip){RNC_SEVEN_BITS, map_of(t, t->seen, 2 * now->moved_quads, phase), plane_bytes, (size_t)now->moved_quads, now->accumulator_input};
+        strips[count++] = (rnc_strip){RNC_EIGHT_BITS, state, plane_bytes, (size_t)model->state_quads, model->state};
         for (size_t at = t->first; at < t->first + t->span; at += RNC_BLOCK) {
             /* All sums of a block are formed before the state of its cells moves. */
             for (int q = 0; q < model->state_quads; q++)
@@ -138,7 +138,7 @@ static const rnc_iteration *begin(tile *t) {
         count_values(t, now - 1, now);
         move_state(t, now - 1, now);
     }
-    memset(t->values, 127, (size_t)now->quads * PHASES * t->positions * 4);
+    memset(t->values, t->model->compute->unit, (size_t)now->quads * PHASES * t->positions * 4);
     return now;
 }
 
@@ -150,22 +150,22 @@ static void find_entries(tile *t, const rnc_iteration *now, const rnc_pass *pass
     const rnc_compute *compute = model->compute;
     size_t plane_bytes = t->positions * 4;
     rnc_strip strips[RNC_MAX_STRIPS], outputs[2];
-    int count = 0, more = 1;
+    int count = 0, more = 0;
     for (int n = 0; n < pass->taps; n++)
-        strips[count++] = (rnc_strip){tap_of(t, t->values, now->quads, phase, pass->tap[n]), plane_bytes, (size_t)pass->tap_quads[n], pass->context[n]};
+        strips[count++] = (rnc_strip){RNC_VALUES, tap_of(t, t->values, now->quads, phase, pass->tap[n]), plane_bytes, (size_t)pass->tap_quads[n], pass->context[n]};
     for (int tap = 0; t->iteration && tap < RNC_TAPS; tap++)
-        strips[count++] = (rnc_strip){tap_of(t, t->state, model->state_quads, phase, tap), plane_bytes, (size_t)model->state_quads, model->feature[tap]};
+        strips[count++] = (rnc_strip){RNC_EIGHT_BITS, tap_of(t, t->state, model->state_quads, phase, tap), plane_bytes, (size_t)model->state_quads, model->feature[tap]};
     if (now->moved_quads)
-        outputs[more++] = (rnc_strip){map_of(t, t->seen, 2 * now->moved_quads, phase), plane_bytes, 2 * (size_t)now->moved_quads, pass->accumulator_output};
+        outputs[more++] = (rnc_strip){RNC_SEVEN_BITS, map_of(t, t->seen, 2 * now->moved_quads, phase), plane_bytes, 2 * (size_t)now->moved_quads, pass->accumulator_output};
     for (size_t at = t->first; at < t->first + t->span; at += RNC_BLOCK) {
         for (int b = 0; b < model->hidden_blocks; b++) {
             compute->sums(t->sums, pass->hidden_bias + b * RNC_OUTPUTS, strips, count, at, (size_t)b);
             compute->hidden(t->hidden + 2 * b * RNC_BLOCK * 4, RNC_BLOCK * 4, t->sums);
         }
         /* The hidden layer is there for this block alone. */
-        outputs[0] = (rnc_strip){t->hidden - 4 * at, RNC_BLOCK * 4, 2 * (size_t)model->hidden_blocks, pass->output};
+        outputs[more] = (rnc_strip){RNC_EIGHT_BITS, t->hidden - 4 * at, RNC_BLOCK * 4, 2 * (size_t)model->hidden_blocks, pass->output};
         for (int a = 0, active = pass->stop - pass->first; a < active; a += RNC_OUTPUTS) {
-            compute->sums(t->sums, pass->output_bias + a, outputs, more, at, (size_t)a / RNC_OUTPUTS);
+            compute->sums(t->sums, pass->output_bias + a, outputs, more + 1, at, (size_t)a / RNC_OUTPUTS);
             compute->entries(plane_of(t, t->entry, pass->first + a, phase) + at, PHASES * t->positions,
                              active - a < RNC_OUTPUTS ? active - a : RNC_OUTPUTS, t->sums);
         }

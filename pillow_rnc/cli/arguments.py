@@ -26,7 +26,7 @@ def conversion_options(arguments: argparse.Namespace) -> ConversionOptions:
     """Return the options of ``encode`` or ``decode`` for every image."""
     if arguments.command == "encode":
         params = {name: getattr(arguments, name) for name in _SAVE_PARAMS if getattr(arguments, name) is not None}
-        return EncodeOptions(arguments.model, tuple(arguments.strip), params)
+        return EncodeOptions(arguments.model, tuple(arguments.strip), params, arguments.resize)
     return DecodeOptions(
         arguments.model,
         arguments.format,
@@ -35,6 +35,7 @@ def conversion_options(arguments: argparse.Namespace) -> ConversionOptions:
         arguments.size,
         arguments.device,
         arguments.allow_truncated,
+        arguments.resize,
     )
 
 

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from pillow_rnc.cli.output_metadata import metadata_params
+from pillow_rnc.cli.resizing import remove_thumbnail, resize
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.models import weights
 from pillow_rnc.plugin import files
-from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
 from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.opening import open_image
 from pillow_rnc.plugin.options import SaveOptions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pillow_rnc.cli.reporting import Record
+    from pillow_rnc.cli.resizing import Resize
     from pillow_rnc.container.tile_grid import Region
 
 DEFAULT_FORMAT = "PNG"
@@ -44,11 +45,13 @@ class EncodeOptions:
         model: Name or id of a model, or path of a weights file; None for the default.
         strip: Kinds of metadata to omit, such as "exif" or "all".
         params: Other keywords of ``save``.
+        resize: Scale images before they are encoded.
     """
 
     model: str | None
     strip: tuple[str, ...]
     params: dict[str, Any]
+    resize: Resize | None = None
 
     @property
     def suffix(self) -> str:
@@ -79,6 +82,7 @@ class DecodeOptions:
         size: Scale down to fit this (width, height).
         device: What runs the network.
         allow_truncated: Decode the complete iterations of truncated files.
+        resize: Scale to this size.
     """
 
     model: str | None
@@ -88,6 +92,7 @@ class DecodeOptions:
     size: tuple[int, int] | None
     device: str | None
     allow_truncated: bool
+    resize: Resize | None = None
 
     @property
     def suffix(self) -> str:
@@ -124,6 +129,8 @@ def encode(source: Path | IO[bytes], options: EncodeOptions) -> tuple[bytes, Rec
     """Return the `.rnc` file of an image of any format, and its summary."""
     fp = BytesIO()
     with Image.open(source) as im:
+        if options.resize is not None:
+            resize(im, options.resize)
         im.save(fp, FORMAT, **options.save_params())
     return fp.getvalue(), summary(fp)
 
@@ -173,8 +180,10 @@ def _load(im: Image.Image, options: DecodeOptions) -> None:
     if options.size is not None:
         im.thumbnail(options.size)
     im.load()
-    if (options.size or options.region) and "exif" in im.info:
-        im.info["exif"] = EXIF_PREFIX + without_thumbnail(im.info["exif"].removeprefix(EXIF_PREFIX))
+    if options.resize is not None:
+        resize(im, options.resize)
+    if options.size or options.region:
+        remove_thumbnail(im)
 
 
 def _in_format(im: Image.Image, format_name: str) -> bytes:

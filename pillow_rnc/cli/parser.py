@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pillow_rnc.cli import resizing
 from pillow_rnc.evaluation.arguments import iteration_counts
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest size of the file in bits per pixel")
     rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
     rate.add_argument("--lossless", action=_Lossless, nargs=0, help=argparse.SUPPRESS)
+    _add_resize(encode)
     encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which is lossless (default)")
     encode.add_argument(
         "--strip",
@@ -94,14 +96,25 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     decode.add_argument(
         "--region", type=_region, metavar="L,U,R,B", help="decode only this box, in pixels; also as WxH+X+Y"
     )
-    decode.add_argument(
+    scaled = decode.add_mutually_exclusive_group()
+    scaled.add_argument(
         "--size", type=_pair, metavar="WxH", help="scale down to fit; decodes no more iterations than that needs"
     )
+    _add_resize(scaled)
     decode.add_argument(
         "--allow-truncated", action="store_true", help="decode the complete iterations of a truncated file"
     )
     decode.add_argument(
         "--steps", action="store_true", help="write the image after each iteration, with the number added to the name"
+    )
+
+
+def _add_resize(command: argparse._ActionsContainer) -> None:
+    command.add_argument(
+        "--resize",
+        type=resizing.parsed,
+        metavar="WxH",
+        help="scale up or down to this size in pixels, where 0 for one side keeps the aspect ratio; also N%%",
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pillow_rnc.models.weights import Release
 
 SCRIPT = "page-decoder.js"
-MODULES = ("rnc.wasm", "rnc-simd.wasm")
+MODULES = ("rnc.wasm", "rnc-simd.wasm", "rnc-relaxed.wasm")
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "_web", _PACKAGE.parent / "web" / "dist")  # of a wheel, of a checkout
 

@@ -29,7 +29,7 @@ const prefixes = {
       this.running = null;
       this.changed();
     };
-    const names = ["rnc.wasm", "rnc-simd.wasm"];
+    const names = ["rnc.wasm", "rnc-simd.wasm", "rnc-relaxed.wasm"];
     this.worker.postMessage({ modules: Object.fromEntries(names.map((name) => [name, this.bytes(embedded(name))])) });
   },
 

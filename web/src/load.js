@@ -1,6 +1,6 @@
 // Module and weights: fetched once, checked by digest, and kept in Cache Storage.
 import { RncError } from "./errors.js";
-import { Kernel, hasSimd } from "./kernel.js";
+import { Kernel, bestModule } from "./kernel.js";
 import { readWeights, sha256 } from "./weights.js";
 
 /** Models that the browser decodes: by the identity that files name, the digest and the name of their file. */
@@ -42,7 +42,7 @@ export class Loader {
   /** @param {{base: string, fetchModule?: Function, fetchWeights?: Function}} options */
   constructor({ base, fetchModule, fetchWeights }) {
     this._kernels = new Map();
-    const name = hasSimd() ? "rnc-simd.wasm" : "rnc.wasm";
+    const name = bestModule();
     this._fetchModule = fetchModule ?? (async () => {
       const answer = await fetch(new URL(name, base));
       if (!answer.ok) throw new RncError("network", `${name} cannot be fetched: status ${answer.status}`);

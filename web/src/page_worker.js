@@ -1,7 +1,7 @@
 // The worker of pages that hold files, decoder and weights themselves; `bundle.py` makes dist/page-decoder.js of it and
 // all that it imports. Messages to it: {modules}, bytes by name, once; {model, weights}; {id, key, prefix, iterations}, the
 // first bytes of a file, which `key` tells from others. Its answers: {id, picture} or {id, error}.
-import { Kernel, hasSimd } from "./kernel.js";
+import { Kernel, bestModule } from "./kernel.js";
 import { PrefixDecoder } from "./prefixes.js";
 import { readWeights } from "./weights.js";
 
@@ -18,7 +18,7 @@ const decoder = new PrefixDecoder(kernelFor);
 
 self.onmessage = ({ data }) => {
   if (data.modules) {
-    module = new WebAssembly.Module(data.modules[hasSimd() ? "rnc-simd.wasm" : "rnc.wasm"]);
+    module = new WebAssembly.Module(data.modules[bestModule()]);
     return;
   }
   if (data.weights) {

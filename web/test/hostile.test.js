@@ -9,7 +9,7 @@ import { chunk, hostile } from "../tools/hostile.js";
 const MODEL = "d26a809660f7ddb1";
 const MAX_MEMORY = 1 << 30;
 
-for (const variant of ["rnc.wasm", "rnc-simd.wasm"]) {
+for (const variant of ["rnc.wasm", "rnc-simd.wasm", "rnc-relaxed.wasm"]) {
   test(`${variant}: headers of every size end with an error, within 1 GiB`, () => {
     for (const [width, height, tileSize, iterations, expected] of [
       [65535, 65535, 4096, 28, "limit"], // pixels

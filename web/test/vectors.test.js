@@ -1,4 +1,4 @@
-// Codes and verdicts are those of the vectors, and samples within 1, with both variants, and however the bytes arrive.
+// Codes and verdicts are those of the vectors, and samples within 1, with all variants, and however the bytes arrive.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { decodeAll } from "../tools/decode.js";
 
 const SPEC = new URL("../../spec/vectors/", import.meta.url);
 
-for (const variant of ["rnc.wasm", "rnc-simd.wasm"]) {
+for (const variant of ["rnc.wasm", "rnc-simd.wasm", "rnc-relaxed.wasm"]) {
   for (const folder of ["valid/", "invalid/", "released/1.0/"]) {
     test(`${variant}: ${folder}`, () => {
       const names = readdirSync(new URL(folder, SPEC)).filter((name) => name.endsWith(".rnc"));

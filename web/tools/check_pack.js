@@ -1,4 +1,4 @@
-// Whether the npm package holds what its exports name, all modules and both variants, and nothing else.
+// Whether the npm package holds what its exports name, all modules of JavaScript and WebAssembly, and nothing else.
 import { readFileSync, readdirSync } from "node:fs";
 
 const files = JSON.parse(readFileSync(process.argv[2], "utf8"))[0].files.map((one) => one.path).sort();
@@ -6,7 +6,7 @@ const web = new URL("../", import.meta.url);
 const expected = [
   "README.md", "package.json",
   ...readdirSync(new URL("src/", web)).map((name) => `src/${name}`),
-  ...["SHA256", "rnc.wasm", "rnc-simd.wasm"].map((name) => `dist/${name}`),
+  ...["SHA256", "rnc.wasm", "rnc-simd.wasm", "rnc-relaxed.wasm"].map((name) => `dist/${name}`),
 ].sort();
 if (JSON.stringify(files) !== JSON.stringify(expected)) {
   console.error("the package holds", files, "expected", expected);

@@ -1,0 +1,98 @@
+"""The option ``--resize`` of ``rnc``: the size of an image after encoding or decoding, as in ``cwebp -resize``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SIDE = 65535
+"""Pixels of the longest side of an `.rnc` file."""
+_ALLOWED = (
+    f"give WxH in pixels, 1 to {MAX_SIDE} each, with 0 for one of them to keep the aspect ratio, or a percentage "
+    "such as 50%"
+)
+_WITHOUT_SHADES: dict[str, Callable[[Image.Image], str]] = {
+    "1": lambda _: "L",
+    "P": lambda im: "RGBA" if "transparency" in im.info else "RGB",
+    "PA": lambda _: "RGBA",
+}
+"""Modes whose values cannot be interpolated, and what images of them become."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """A size in pixels, or a share of the size of an image.
+
+    Attributes:
+        width: In pixels; 0 to keep the aspect ratio.
+        height: In pixels; 0 to keep the aspect ratio.
+        percent: In place of both, of the width and the height; None for a size in pixels.
+    """
+
+    width: int = 0
+    height: int = 0
+    percent: float | None = None
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of an image of so many pixels afterwards, at least 1 each."""
+        if self.percent is not None:
+            wanted = width * self.percent / 100, height * self.percent / 100
+        else:
+            wanted = self.width or width * self.height / height, self.height or height * self.width / width
+        across, down = (min(max(round(side), 1), MAX_SIDE) for side in wanted)
+        return across, down
+
+
+def parsed(text: str) -> Resize:
+    """Return what ``--resize`` is given.
+
+    Raises:
+        argparse.ArgumentTypeError: It is neither a size nor a percentage.
+    """
+    try:
+        if text.endswith("%"):
+            percent = float(text[:-1])
+            if 0 < percent <= 100 * MAX_SIDE:
+                return Resize(percent=percent)
+        else:
+            width, height = (int(side) for side in text.split("x"))
+            if min(width, height) >= 0 and 0 < max(width, height) <= MAX_SIDE:
+                return Resize(width, height)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is not allowed, {_ALLOWED}")
+
+
+def resize(im: Image.Image, wanted: Resize) -> None:
+    """Scale an image in place by Lanczos' filter, as `Image.thumbnail` does; resolution and orientation are kept.
+
+    The size is that of the pixels as they are stored, before an orientation of Exif is applied.
+    """
+    size = wanted.size(*im.size)
+    if size == im.size:
+        return
+    of_mode = _WITHOUT_SHADES.get(im.mode)
+    scaled = (im if of_mode is None else im.convert(of_mode(im))).resize(size, Image.Resampling.LANCZOS)
+    if of_mode is not None:
+        im.info.pop("transparency", None)
+        im.palette = None
+    im.load()
+    im.im = scaled.im
+    im._size = size  # noqa: SLF001
+    im._mode = scaled.mode  # noqa: SLF001
+    im.readonly = 0
+    remove_thumbnail(im)
+
+
+def remove_thumbnail(im: Image.Image) -> None:
+    """Remove the thumbnail from the Exif of an image that it does not show any more."""
+    if "exif" in im.info:
+        im.info["exif"] = EXIF_PREFIX + without_thumbnail(im.info["exif"].removeprefix(EXIF_PREFIX))
