@@ -244,6 +244,12 @@ def test_allow_lists_name_us() -> None:
         Image.open(io.BytesIO(data), formats=["PNG"])
 
 
+def test_pictures_from_memory_have_an_empty_file_name() -> None:
+    data = saved(picture())
+
+    assert [opener(io.BytesIO(data)).filename for opener in (pillow_rnc.open, Image.open)] == ["", ""]
+
+
 def test_copies_live_without_the_file() -> None:
     im = opened(saved(picture("LA")))
     pixels = np.asarray(im)

@@ -77,7 +77,8 @@ def open_image(  # noqa: PLR0913 -- all but one are options
     )
     max_pixels = options.pop("max_pixels", None)
     try:
-        im = _from_path(fp) if isinstance(fp, (str, bytes, os.PathLike)) else RncImageFile(rewound(fp))
+        # "" is the name that Image.open gives; Pillow 10.1 would keep None, which Hugging Face Datasets take as a path.
+        im = _from_path(fp) if isinstance(fp, (str, bytes, os.PathLike)) else RncImageFile(rewound(fp), "")
     except SyntaxError as error:
         raise SignatureError(str(error)) from error
     with ExitStack() as unless_returned:
