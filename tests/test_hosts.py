@@ -144,7 +144,7 @@ def test_ipython_loads_the_format_as_an_extension(path: Path, tmp_path: Path) ->
     (tmp_path / "program.ipy").write_text(program)
     result = subprocess.run(
         [sys.executable, "-m", "IPython", "--no-banner", tmp_path / "program.ipy"],
-        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONPATH": REPOSITORY, "TERM": "dumb"},  # no title
+        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONPATH": REPOSITORY, "TERM": "dumb"},
         capture_output=True,
         text=True,
         check=False,
