@@ -34,7 +34,8 @@ from pillow_rnc.entropy.tile_coder import code_plane, encode_tile
 from pillow_rnc.errors import CorruptError, UnsupportedError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -85,48 +86,28 @@ def _all_agree(model: EntropyModel, codes: Codes) -> None:
                 decoder.take(plane)
 
 
-@given(
-    st.integers(0, 2**16),
-    st.tuples(st.integers(1, 14), st.integers(1, 14)),
-    st.sampled_from([likely_codes, noise_codes]),
-    st.tuples(
-        st.sampled_from([1.0, 20.0, 40.0, 400.0]),
-        st.sampled_from(ORDERS),
-        st.sampled_from([(8, 8, 6), (1, 1, 1), (5, 3, 9), (12, 17, 4)]),
-    ),
-)
-def test_payloads_and_planes_are_those_of_numpy(
-    seed: int,
-    grid: tuple[int, int],
-    draw: Callable[[EntropyModel, int, int, int, int], Codes],
-    network: tuple[float, tuple[tuple[int, int, int], ...], tuple[int, int, int]],
-) -> None:
-    spread, passes, (state, hidden, accumulators) = network
+@st.composite
+def coded_models(
+    draw: st.DrawFn, orders: Sequence[tuple[tuple[int, int, int], ...]], tables: dict[str, Any]
+) -> tuple[EntropyModel, Codes]:
+    """Draw a network whose passes are one of the orders, and codes for it."""
+    seed, passes = draw(st.integers(0, 2**16)), draw(st.sampled_from(orders))
+    state, hidden, accumulators = draw(st.sampled_from([(8, 8, 6), (1, 1, 1), (5, 3, 9), (12, 17, 4)]))
+    spread = draw(st.sampled_from([1.0, 20.0, 40.0, 400.0]))
     tensors = tiny_tensors(seed, passes=passes, state=state, hidden=hidden, accumulators=accumulators, spread=spread)
-    model = EntropyModel.from_tensors(tensors | pair_tables(), passes)
-    _all_agree(model, draw(model, seed, 4, *grid))
+    model = EntropyModel.from_tensors(tensors | tables, passes)
+    make = draw(st.sampled_from([likely_codes, noise_codes]))
+    return model, make(model, seed, 4, draw(st.integers(1, 14)), draw(st.integers(1, 14)))
 
 
-@given(
-    st.integers(0, 2**16),
-    st.tuples(st.integers(1, 14), st.integers(1, 14)),
-    st.sampled_from([likely_codes, noise_codes]),
-    st.tuples(
-        st.sampled_from([1.0, 20.0, 40.0, 400.0]),
-        st.sampled_from(GROUPS),
-        st.sampled_from([(8, 8, 6), (1, 1, 1), (5, 3, 9), (12, 17, 4)]),
-    ),
-)
-def test_learned_codes_and_their_payloads_are_those_of_numpy(
-    seed: int,
-    grid: tuple[int, int],
-    draw: Callable[[EntropyModel, int, int, int, int], Codes],
-    network: tuple[float, tuple[tuple[int, int, int], ...], tuple[int, int, int]],
-) -> None:
-    spread, passes, (state, hidden, accumulators) = network
-    tensors = tiny_tensors(seed, passes=passes, state=state, hidden=hidden, accumulators=accumulators, spread=spread)
-    model = EntropyModel.from_tensors(tensors, passes)
-    _all_agree(model, draw(model, seed, 4, *grid))
+@given(coded_models(ORDERS, pair_tables()))
+def test_payloads_and_planes_are_those_of_numpy(coded: tuple[EntropyModel, Codes]) -> None:
+    _all_agree(*coded)
+
+
+@given(coded_models(GROUPS, {}))
+def test_learned_codes_and_their_payloads_are_those_of_numpy(coded: tuple[EntropyModel, Codes]) -> None:
+    _all_agree(*coded)
 
 
 @pytest.mark.parametrize("grid", [(1, 97), (97, 1), (64, 96), (51, 50)])

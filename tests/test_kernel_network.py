@@ -164,6 +164,12 @@ def test_samples_are_rounded_as_numpy_rounds_them(grey: bool, name: str, seed: i
     assert difference.max() <= (1 if grey else 0)
 
 
+@pytest.mark.parametrize(("samples", "pixels"), [(np.float64, np.uint8), (np.float32, np.uint16)])
+def test_samples_of_another_type_are_rejected(samples: type, pixels: type) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        round_samples(SETS[0], np.zeros((3, 17, 3), samples), np.empty((3, 17, 3), pixels))
+
+
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_numbers_that_are_not_finite_are_noticed(name: str, value: float) -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from pillow_rnc.container.records import MAX_SIDE
 from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_SIDE = 65535
-"""Pixels of the longest side of an `.rnc` file."""
 _ALLOWED = (
     f"give WxH in pixels, 1 to {MAX_SIDE} each, with 0 for one of them to keep the aspect ratio, or a percentage "
     "such as 50%"

@@ -59,8 +59,9 @@ def round_samples(instruction_set: str, samples: Floats, out: NDArray[np.uint8])
         ValueError: The shapes do not fit.
     """
     grey = out.ndim < samples.ndim
-    if samples.shape != (*out.shape[:2], _COLOURS) or not (_has_whole_rows(samples) and _has_whole_rows(out)):
-        msg = f"samples of shape {samples.shape} do not fit pixels of shape {out.shape}"
+    fits = samples.dtype == np.float32 and out.dtype == np.uint8 and _has_whole_rows(samples) and _has_whole_rows(out)
+    if not fits or samples.shape != (*out.shape[:2], _COLOURS):
+        msg = f"samples {samples.dtype} of shape {samples.shape} do not fit pixels {out.dtype} of shape {out.shape}"
         raise ValueError(msg)
     if not out.size:
         return True
