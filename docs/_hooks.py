@@ -37,6 +37,7 @@ PAGES = {
     "weights/embedded-20261123-509919255b67.md": "model-card.md",
     "weights/recurrent-20261130-3759d93d6de1.md": "model-card-recurrent.md",
     "weights/embedded-20261130-d26a809660f7.md": "model-card-20261130.md",
+    "weights/embedded-20261130b-dab3dea1f735.md": "model-card-20261130b.md",
 }
 """Pages outside ``docs/`` by their path in the repository, and where they stand in the site."""
 

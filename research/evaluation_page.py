@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--model", metavar="NAME", help="model to save with (default: the plugin's)")
     parser.add_argument(
-        "--iterations", type=iteration_counts, default=iteration_counts("1-16,20,24,28"), metavar="1,2,..."
+        "--iterations", type=iteration_counts, default=iteration_counts("1-17,20,23,26,29"), metavar="1,2,..."
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="take the first N images of each set only")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")

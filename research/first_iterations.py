@@ -60,7 +60,7 @@ def sheet(rows: Sequence[tuple[str, Image.Image, tuple[int, int, int, int], Sequ
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_FONT_PX)
     y = 0
     for (model, original, box, cells), height in zip(rows, heights, strict=True):
-        sizes = [f"{k} iterations, {cell.file_bytes} bytes" for k, cell in zip(ITERATIONS, cells, strict=True)]
+        sizes = [f"after {k}, {cell.file_bytes} bytes" for k, cell in zip(ITERATIONS, cells, strict=True)]
         captions = [f"{model}; original", *sizes]
         for column, (caption, shown) in enumerate(zip(captions, [original, *(c.shown for c in cells)], strict=True)):
             draw.text((column * (width + _GAP_PX), y), caption, fill="black", font=font)

@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m research.upper_end", description=__doc__)
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images, or one image")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="unreleased weights; default: the default model")
-    parser.add_argument("--iterations", type=iteration_counts, default=(16, 20, 24, 28), metavar="1,2,...")
+    parser.add_argument("--iterations", type=iteration_counts, default=(16, 20, 23, 26, 29), metavar="1,2,...")
     parser.add_argument("--tiny", action="store_true", help="measure squares of 1 to 32 pixels of the first image")
     args = parser.parse_args(arguments)
     model = pillow_rnc.register_model(args.weights).name if args.weights else "auto"

@@ -96,7 +96,7 @@ def test_defaults_come_after_every_rate_of_a_call() -> None:
     size = len(saved(iterations=3))
 
     assert iterations_of(saved()) == 5
-    assert iterations_of(saved(quality=100)) == 28
+    assert iterations_of(saved(quality=100)) == 29
     assert iterations_of(saved(iterations=2)) == 2
     assert iterations_of(saved(iterations=2, quality=100)) == 2
     assert iterations_of(saved(target_size=size)) == 3

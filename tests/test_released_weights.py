@@ -82,6 +82,7 @@ def codes_of(file: RncFile) -> list[bytes]:
 MODELS_FOR_EVER = {
     "embedded-20261123": "509919255b6710b547af2e34d0b5719aa73c0e6bf36b41f74bdc740cb175a75c",
     "embedded-20261130": "d26a809660f7ddb19fec8a97845656f897cc8114652629725fcba6cd167bdffb",
+    "embedded-20261130b": "dab3dea1f735f05c5d3e618d85e6cfac2df27ab83fa30be3e6329aa4475203eb",
     "recurrent-20261130": "3759d93d6de1f0da91adce6bc36f6576aae09f2f9abbd578a2e82e3599ebdefe",
 }
 FILES_FOR_EVER = {
@@ -91,6 +92,7 @@ FILES_FOR_EVER = {
     "released-3759d93d6de1.rnc": "6248aa9cc3965a42f0c22394dcab1b8d9558cf6146b1ec874528d0fa427996c8",
     "released-509919255b67.rnc": "bb64c747bdb0169ce177c375c815b44c450c2ad6f0277f097f20f5f4cfa3d396",
     "released-d26a809660f7.rnc": "9c203d8ea9b4c7e385909744d6888fb3f0a85c76d8ce20f5cb2a0acb0d30479c",
+    "released-dab3dea1f735.rnc": "4d73922e702c22e77ad2e9d01c6e2d29852ef500e718c508fd0ed7c2a709bb48",
     "stopped.rnc": "fcf7cfc4ff5751d54b57ccb8cf8c579787143d62f0d2d7d35421ae4f9513c946",
     "strip.rnc": "f9a7cc2b6e8c16e1fb8561e3ae4dc24f1781af682df6054d78444dfcdf372e08",
     "tiles.rnc": "f6717cfce393704037863531fdf4c7c83ba02f2cdb9cf37264db1322650ac332",
@@ -117,7 +119,7 @@ def test_a_release_is_complete_valid_and_small(entry: dict[str, str]) -> None:
     assert hashlib.sha256(content).hexdigest() == entry["sha256"]
     assert path.stem.endswith(entry["sha256"][:12])
     assert len(content) < LARGEST_BYTES
-    assert weights.load(bytes.fromhex(entry["sha256"])[:8]).config.iterations in (16, 28)
+    assert weights.load(bytes.fromhex(entry["sha256"])[:8]).config.iterations in (16, 28, 29)
     assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["recipe"]["name"] == entry["name"]
 
 

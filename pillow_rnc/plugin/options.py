@@ -166,7 +166,7 @@ class LoadOptions:
 
 
 def quality_to_iterations(quality: float) -> int:
-    """Return the iterations for a quality: 0 to 6 is 1, 50 is 8, 75 is 12, 90 is 16, 100 is 28.
+    """Return the iterations for a quality: 0 to 6 is 1, 50 is 8, 75 is 12, 90 is 16, 100 is 29.
 
     Even steps up to 75, more of them above. On Kodak, 75 and 90 have the PSNR of JPEG 4:2:0 at these qualities within
     half a decibel; the iterations beyond are for what must not show any loss.
@@ -175,7 +175,7 @@ def quality_to_iterations(quality: float) -> int:
     return max(1, math.ceil(start + (quality - low) * (stop - start) / (high - low)))
 
 
-_QUALITY_POINTS = ((0, 0), (75, 12), (90, 16), (MAX_QUALITY, 28))
+_QUALITY_POINTS = ((0, 0), (75, 12), (90, 16), (MAX_QUALITY, 29))
 _RATES = ("iterations", "target_size", "target_bpp", "target_psnr")
 _IMPOSSIBLE = {
     "lossless": "the codec is lossy",

@@ -5,6 +5,10 @@ import { readWeights, sha256 } from "./weights.js";
 
 /** Models that the browser decodes: by the identity that files name, the digest and the name of their file. */
 export const MODELS = {
+  "dab3dea1f735f05c": {
+    sha256: "dab3dea1f735f05c5d3e618d85e6cfac2df27ab83fa30be3e6329aa4475203eb",
+    file: "embedded-20261130b-dab3dea1f735.safetensors",
+  },
   "d26a809660f7ddb1": {
     sha256: "d26a809660f7ddb19fec8a97845656f897cc8114652629725fcba6cd167bdffb",
     file: "embedded-20261130-d26a809660f7.safetensors",

@@ -6,7 +6,7 @@ import { Decoder } from "../src/decoder.js";
 import { decodeAll, kernelFor } from "../tools/decode.js";
 import { chunk, hostile } from "../tools/hostile.js";
 
-const MODEL = "d26a809660f7ddb1";
+const MODEL = "dab3dea1f735f05c";
 const MAX_MEMORY = 1 << 30;
 
 for (const variant of ["rnc.wasm", "rnc-simd.wasm", "rnc-relaxed.wasm"]) {

@@ -12,7 +12,7 @@ import { readWeights } from "../src/weights.js";
 
 const ROOT = new URL("../../", import.meta.url);
 const MODELS = [
-  "spec/vectors/complete.safetensors", "spec/vectors/odd.safetensors", "weights/embedded-20261130-d26a809660f7.safetensors", "weights/embedded-20261123-509919255b67.safetensors",
+  "spec/vectors/complete.safetensors", "spec/vectors/odd.safetensors", "weights/embedded-20261130b-dab3dea1f735.safetensors", "weights/embedded-20261130-d26a809660f7.safetensors", "weights/embedded-20261123-509919255b67.safetensors",
   "spec/vectors/released/1.0/complete.safetensors", "spec/vectors/released/1.0/odd.safetensors",
 ];
 const files = new Map();

@@ -2,7 +2,7 @@
 import { crc32 } from "../src/crc32.js";
 import { TileGrid } from "../src/grid.js";
 
-const DEFAULT_MODEL = "d26a809660f7ddb1";
+const DEFAULT_MODEL = "dab3dea1f735f05c";
 
 function words(...values) {
   const bytes = new Uint8Array(4 * values.length);
