@@ -32,15 +32,15 @@ def test_the_newest_release_comes_first_and_the_older_stay(tmp_path: Path) -> No
     for _ in range(4):
         run.train_step()
     run.save()
-    newer = release(tmp_path / "run", tmp_path / "weights")
+    newer = release(tmp_path / "run", tmp_path / "weights", "tiny-20261201")
 
     models = json.loads((tmp_path / "weights" / "MANIFEST.json").read_text())["models"]
     record = json.loads(newer.with_suffix(".json").read_text())
 
     assert [m["file"] for m in models] == [newer.name, older.name]
     assert all((tmp_path / "weights" / m["file"]).exists() for m in models)
-    assert newer.name == f"tiny-{models[0]['sha256'][:12]}.safetensors"
-    assert (record["step"], record["recipe"]["name"]) == (4, "tiny")
+    assert newer.name == f"tiny-20261201-{models[0]['sha256'][:12]}.safetensors"
+    assert (record["step"], record["recipe"]["name"]) == (4, "tiny-20261201")
 
 
 def test_releasing_twice_changes_nothing(tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ def release(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     checkpoint = read_newest(checkpoints)
     path = export(checkpoints, folder, name)
     assert checkpoint is not None  # or export would have raised
+    name = name or checkpoint.state["recipe"]["name"]
     record = {key: value for key, value in checkpoint.state.items() if key != "level"}
-    enter(path, name or checkpoint.state["recipe"]["name"], record, is_default=True)
+    record["recipe"] = record["recipe"] | {"name": name}
+    enter(path, name, record, is_default=True)
     return path
 
 
