@@ -42,6 +42,17 @@ def test_each_tile_but_the_first_of_an_axis_is_wider_than_the_overlap(grid: Tile
     assert all(tile.height > grid.overlap for tile in grid if tile.y)
 
 
+@given(grids(), st.sampled_from((1, 2, 4, 8)))
+def test_tiles_of_a_reduced_image_lie_where_the_full_ones_do(grid: TileGrid, reduction: int) -> None:
+    reduced = grid.reduced(reduction)
+
+    assert (reduced.width, reduced.height) == (-(-grid.width // reduction), -(-grid.height // reduction))
+    assert len(reduced) == len(grid)
+    for small, full in zip(reduced, grid, strict=True):
+        assert (small.x * reduction, small.y * reduction) == (full.x, full.y)
+        assert (small.width, small.height) == (-(-full.width // reduction), -(-full.height // reduction))
+
+
 @given(grids())
 def test_padding_reaches_the_next_multiple_of_16_and_no_further(grid: TileGrid) -> None:
     for tile in grid:
