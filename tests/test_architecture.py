@@ -11,6 +11,7 @@ import pytest
 from small_file import write_small_file
 
 import pillow_rnc
+from pillow_rnc.entropy.kernel import library
 
 PACKAGE = Path(pillow_rnc.__file__).parent
 
@@ -107,6 +108,18 @@ def test_the_function_models_hides_the_sub_package() -> None:
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == pillow_rnc.models()[0].name
+
+
+@pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+def test_coding_with_the_kernel_needs_no_constriction(tmp_path: Path) -> None:
+    script = (
+        f"import sys; path = {str(tmp_path / 'a.rnc')!r}; sys.modules['constriction'] = None\n"
+        "import pillow_rnc; from PIL import Image\n"
+        "Image.linear_gradient('L').resize((40, 24)).save(path, iterations=2)\n"
+        "Image.open(path).load()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), library.VARIABLE: "1"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def test_copying_a_stream_loads_no_torch(small_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import pillow_rnc
 from pillow_rnc.cli import commands, conversion
 from pillow_rnc.cli.main import main
 from pillow_rnc.container import writer
+from pillow_rnc.entropy.kernel import library
 from pillow_rnc.models import weights
 
 
@@ -259,6 +261,25 @@ def test_doctor_tells_what_is_wrong(capsys: pytest.CaptureFixture[str], monkeypa
 
     assert status == 1
     assert {"another plugin has taken RNC or .rnc in Pillow", "no weights are installed"} <= set(record["problems"])
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_doctor_misses_constriction_where_there_is_no_kernel(
+    kernel: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = importlib.metadata.version
+
+    def found(name: str) -> str:
+        if name == "constriction":
+            raise importlib.metadata.PackageNotFoundError
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", found)
+    monkeypatch.setattr(library, "supported", lambda: ("plain",) * kernel)
+    _, (record,) = run(capsys, "doctor")
+
+    assert record["constriction"] is None
+    assert ("constriction is not installed" in record["problems"]) is not kernel
 
 
 # Many files, streams and terminals

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pillow_rnc.cli.reporting import Record
 
 _LIBRARIES = ("pillow-rnc", "pillow", "numpy", "cffi", "construct", "threadpoolctl")
+_LIBRARIES_WITHOUT_KERNEL = ("constriction",)
 _OPTIONAL_LIBRARIES = ("torch",)
 _IMAGE_SIZE = (96, 64)
 
@@ -52,12 +53,13 @@ def examine(*, run: bool = False) -> Record:
 
 def _versions(problems: list[str]) -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
-    for name in (*_LIBRARIES, *_OPTIONAL_LIBRARIES):
+    required = _LIBRARIES if library.supported() else (*_LIBRARIES, *_LIBRARIES_WITHOUT_KERNEL)
+    for name in (*_LIBRARIES, *_LIBRARIES_WITHOUT_KERNEL, *_OPTIONAL_LIBRARIES):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
-            if name in _LIBRARIES:
+            if name in required:
                 problems.append(f"{name} is not installed")
     return versions
 

@@ -2,6 +2,7 @@
 
 Encoder and decoder run the same loop, so that both compute each probability from exactly the same known bits.
 This module knows tiles by index only, and neither files nor images.
+The range coder is imported where it is used: with the kernel, constriction is not needed.
 
 Source: spec, sections "Units" and "Entropy network".
 """
@@ -16,7 +17,6 @@ import numpy as np
 from pillow_rnc.container.records import CodeShape, Coding, Segment
 from pillow_rnc.container.validation import codes_crc_mismatch, segment_violations
 from pillow_rnc.entropy.kernel.segments import decode_segment, encode_segment
-from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
 from pillow_rnc.entropy.significance import count_set_inferred
 from pillow_rnc.entropy.tensors import cells_of
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
@@ -143,6 +143,8 @@ class TileEncoder:
             segment = encode_segment(self._kernel, plane)
             self._iteration += 1
             return segment
+        from pillow_rnc.entropy.range_coder import SegmentEncoder
+
         plane, coded_bits = np.array(plane, order="C"), self._coded_bits  # a copy, as `code_plane` modifies it
         if count := count_set_inferred(coded_bits, plane):
             msg = f"iteration {self._iteration}: {count} inferred bits are set, must be 0"
@@ -170,6 +172,8 @@ class TileEncoder:
 
 def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
     """Raise unless a payload decodes to the bits that were encoded into it."""
+    from pillow_rnc.entropy.range_coder import SegmentDecoder
+
     decoder = SegmentDecoder(payload)
     try:
         decoded = [decoder.decode(p1_q16) for _, p1_q16 in coded]
@@ -274,6 +278,8 @@ class TileDecoder:
 
     def _decode_entropy(self, segment: Segment) -> NDArray[np.uint8]:
         """Return the plane of an entropy-coded segment after checking the CRC of its codes."""
+        from pillow_rnc.entropy.range_coder import SegmentDecoder
+
         for values in self._pending:
             self._state.start_iteration(self._started, values)
             self._started += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from pillow_rnc.models.families import make_network
 from pillow_rnc.models.fork_safety import ForkLock
 from pillow_rnc.models.process_settings import ProcessSetting
 from pillow_rnc.models.threads import threads_per_product
+from pillow_rnc.models.torch_precision import full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -36,46 +37,6 @@ _MID_GREY = 128
 
 # --- settings of the process -----------------------------------------------------------------------------------------
 
-
-class _Backend(Protocol):
-    """One of the places in torch.backends where a host may allow products of fewer bits."""
-
-    fp32_precision: str
-
-
-_FULL_PRECISIONS = ("none", "ieee")
-
-
-def _precision_of(*backends: _Backend) -> ProcessSetting[dict[int, str], None]:
-    """Return the setting of whether products are in full float32.
-
-    What was found are the precisions to restore, by index. A host that changes one meanwhile is obeyed once the last
-    thread has finished.
-    """
-
-    def read(found: dict[int, str] | None) -> dict[int, str]:
-        lower = {i: one.fp32_precision for i, one in enumerate(backends) if one.fp32_precision not in _FULL_PRECISIONS}
-        return {**(found or {}), **lower}
-
-    def apply(found: dict[int, str], requests: Sequence[None]) -> None:
-        for index, precision in found.items():
-            backend = backends[index]
-            if requests:
-                backend.fp32_precision = "ieee"
-            elif backend.fp32_precision == "ieee":
-                # An inherited value reads as the backend's own; only when it does not come back so, it is set.
-                backend.fp32_precision = "none"
-                if backend.fp32_precision != precision:
-                    backend.fp32_precision = precision
-
-    return ProcessSetting(read, apply)
-
-
-_backends: Any = torch.backends  # its precisions are not in the type stubs
-_full_precision = {
-    "cpu": _precision_of(_backends.mkldnn.matmul, _backends.mkldnn.conv),
-    "cuda": _precision_of(_backends.cuda.matmul, _backends.cudnn.conv),
-}
 _torch_threads: ProcessSetting[int, int] = ProcessSetting(
     lambda found: torch.get_num_threads() if found is None else found,
     lambda found, limits: torch.set_num_threads(min([found, *limits])),
@@ -109,15 +70,15 @@ def inference_context(device: torch.device, max_threads: int = 0) -> Iterator[No
     """
     with (
         _limited_threads(threads_per_product(max_threads) if max_threads else 0),
-        _full_precision[device.type].override(None) if device.type in _full_precision else nullcontext(),
+        full_precision(device),
         torch.inference_mode(),
         torch.autocast(device.type, enabled=False),
     ):
         try:
             yield
         except RuntimeError as error:
-            # On the CPU this has no class of its own.
-            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+            # On the CPU this has no class of its own; from torch 2.5 on, the class is that of all devices.
+            if isinstance(error, torch.cuda.OutOfMemoryError) or _NO_MEMORY in str(error):
                 msg = f"device {device} has not enough memory"
                 raise DeviceMemoryError(msg) from error
             raise
