@@ -120,7 +120,9 @@ def test_a_block_has_its_own_defaults_in_its_own_thread() -> None:
         assert iterations_of(saved()) == 4
         with use_options(keep_metadata=False):
             assert iterations_of(saved()) == 4
-        assert iterations_of(pool.submit(saved).result()) == 5
+        # A thread that is started in the block has its settings where Python hands them on, as free-threaded builds do.
+        inherited = getattr(sys.flags, "thread_inherit_context", False)
+        assert iterations_of(pool.submit(saved).result()) == (4 if inherited else 5)
     assert iterations_of(saved()) == 5
 
 

@@ -1,6 +1,7 @@
 """Options that apply where neither ``save`` nor ``open`` sets them: for the process, or for a block of code.
 
-The settings of a block live in a context variable, so threads and tasks do not see each other's.
+The settings of a block live in a context variable, so threads and tasks do not see each other's. A thread that is
+started in a block begins with its settings if `sys.flags.thread_inherit_context` is set, as in free-threaded Python.
 """
 
 from __future__ import annotations
