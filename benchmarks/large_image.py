@@ -1,6 +1,6 @@
 """Time of a large image by threads, and of its thumbnail.
 
-python -m benchmarks.large_image IMAGE [--repeat 3]
+python -m benchmarks.large_image IMAGE [--models NAME ...] [--repeat 3]
 
 The image is scaled to 12 megapixels. Each figure is the least wall-clock time of some rounds, with the least CPU time
 of all threads in brackets. The PSNR of the thumbnail is that against a thumbnail of the whole image decoded.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,15 +28,17 @@ _ITERATIONS = 8
 _THUMBNAIL = 256, 256
 
 
-def least_seconds(action: Callable[[], object], repeat: int) -> str:
-    """Return the least wall-clock time and the least CPU time of an action, in seconds."""
-    elapsed, spent = [], []
+def least_seconds(*actions: Callable[[], object], repeat: int) -> list[str]:
+    """Return the least wall-clock time and the least CPU time of each action, in seconds; they take turns."""
+    elapsed: list[list[float]] = [[] for _ in actions]
+    spent: list[list[float]] = [[] for _ in actions]
     for _ in range(repeat):
-        start = time.perf_counter(), time.process_time()
-        action()
-        elapsed.append(time.perf_counter() - start[0])
-        spent.append(time.process_time() - start[1])
-    return f"{min(elapsed):.2f} s ({min(spent):.2f} s)"
+        for index, action in enumerate(actions):
+            start = time.perf_counter(), time.process_time()
+            action()
+            elapsed[index].append(time.perf_counter() - start[0])
+            spent[index].append(time.process_time() - start[1])
+    return [f"{min(wall):.2f} s ({min(cpu):.2f} s)" for wall, cpu in zip(elapsed, spent, strict=True)]
 
 
 def psnr_db(one: Image.Image, other: Image.Image) -> float:
@@ -44,37 +47,46 @@ def psnr_db(one: Image.Image, other: Image.Image) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
+def _file(image: Image.Image, model: str, max_threads: int = 0) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "RNC", model=model, iterations=_ITERATIONS, max_threads=max_threads)
+    return file.getvalue()
+
+
+def _decode(data: bytes, max_threads: int) -> None:
+    pillow_rnc.open(io.BytesIO(data), max_threads=max_threads).load()
+
+
 def main() -> None:
-    """Print one line for each number of threads, and one for the thumbnail."""
+    """Print one line for each number of threads and model, and one for the thumbnail by the first model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=Path)
+    parser.add_argument(
+        "--models", nargs="+", default=["auto"], metavar="NAME", help="take turns (default: %(default)s)"
+    )
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
     with Image.open(arguments.image) as opened:
         image = opened.convert("RGB").resize(_SIZE, Image.Resampling.BICUBIC)
-    data = io.BytesIO()
-    image.save(data, "RNC", iterations=_ITERATIONS)
+    files = [_file(image, model) for model in arguments.models]
     for threads in (1, 2):
-
-        def encode(threads: int = threads) -> None:
-            image.save(io.BytesIO(), "RNC", iterations=_ITERATIONS, max_threads=threads)
-
-        def decode(threads: int = threads) -> None:
-            pillow_rnc.open(io.BytesIO(data.getvalue()), max_threads=threads).load()
-
-        seconds = [least_seconds(action, arguments.repeat) for action in (encode, decode)]
-        print(f"{threads} threads: encode {seconds[0]}, decode {seconds[1]}", flush=True)
+        encoders = [partial(_file, image, model, max_threads=threads) for model in arguments.models]
+        decoders = [partial(_decode, data, threads) for data in files]
+        encoding, decoding = (least_seconds(*actions, repeat=arguments.repeat) for actions in (encoders, decoders))
+        for model, encode, decode in zip(arguments.models, encoding, decoding, strict=True):
+            print(f"{model}, {threads} threads: encode {encode}, decode {decode}", flush=True)
+    data = files[0]
 
     def shrink() -> Image.Image:
-        small = Image.open(io.BytesIO(data.getvalue()))
+        small = Image.open(io.BytesIO(data))
         small.thumbnail(_THUMBNAIL)
         return small
 
-    whole = Image.open(io.BytesIO(data.getvalue()))
+    whole = Image.open(io.BytesIO(data))
     whole.load()
     whole.thumbnail(_THUMBNAIL)
     print(
-        f"thumbnail {_THUMBNAIL[0]}x{_THUMBNAIL[1]}: {least_seconds(shrink, arguments.repeat)}, "
+        f"thumbnail {_THUMBNAIL[0]}x{_THUMBNAIL[1]}: {least_seconds(shrink, repeat=arguments.repeat)[0]}, "
         f"{psnr_db(shrink(), whole):.1f} dB"
     )
 
