@@ -51,7 +51,7 @@ def photograph() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def encoded(photograph: Image.Image) -> bytes:
-    """The photograph in all iterations of the default model."""
+    """The photograph in 16 iterations of the default model."""
     buffer = io.BytesIO()
     photograph.save(buffer, "RNC", iterations=16)
     return buffer.getvalue()
