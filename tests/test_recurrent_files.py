@@ -14,8 +14,9 @@ from safetensors.numpy import load_file, save_file
 from tiny_codec import recurrent, register_random_codec
 
 import pillow_rnc
-from pillow_rnc import RncImageFile, UnsupportedError, WeightsError
+from pillow_rnc import RncImageFile, UnsupportedError, WeightsError, WorkLimitError
 from pillow_rnc.container import writer
+from pillow_rnc.container.records import CODE_STRIDES
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import CellName, Framework, RecurrentConfig, lattice_passes
 from pillow_rnc.models.recurrent.numpy_light import LightTiles, can_run_light
@@ -29,10 +30,11 @@ CELLS, FRAMEWORKS = get_args(CellName), get_args(Framework)
 PAIRS = [(cell, framework) for cell in CELLS for framework in FRAMEWORKS]
 ITERATIONS = 3
 SIZE = (90, 50)
+WORK = ITERATIONS * (64 + 48) * 64  # pixels of two tiles, which overlap and are padded, in each iteration
 
 
 def light(cell: CellName = "gru", framework: Framework = "residual_scaling", **changes: Any) -> RecurrentConfig:  # noqa: ANN401 -- fields of the configuration
-    return recurrent(framework, cell=cell, code_stride=16, iterations=ITERATIONS, **changes)
+    return recurrent(framework, cell=cell, **({"code_stride": 16, "iterations": ITERATIONS} | changes))
 
 
 def paper(cell: CellName, framework: Framework) -> RecurrentConfig:
@@ -48,7 +50,12 @@ MODELS = [
         for pair in PAIRS
         if can_run_light(light(*pair))
     ),
-    *(pytest.param(paper(*pair), "cpu", id="-".join(("paper", *pair)), marks=pytest.mark.slow) for pair in PAIRS),
+    *(pytest.param(paper(*pair), "cpu", id="-".join(("paper", *pair))) for pair in PAIRS),
+]
+LIGHT = [
+    pytest.param(light(*pair, code_stride=stride), id="-".join((*pair, str(stride))))
+    for pair in PAIRS
+    for stride in CODE_STRIDES
 ]
 
 
@@ -94,7 +101,9 @@ def test_every_model_codes_files(config: RecurrentConfig, device: str, tmp_path:
     assert opened(data, device=device, region=box).tobytes() == decoded.crop(box).tobytes()
 
 
-@pytest.mark.parametrize("config", [light(), light("associative_lstm", "one_shot"), paper("lstm", "additive")])
+@pytest.mark.parametrize(
+    "config", [*LIGHT, *(pytest.param(paper(*pair), id="-".join(("paper", *pair))) for pair in PAIRS)]
+)
 def test_what_holds_of_files_holds_of_theirs(config: RecurrentConfig, tmp_path: Path) -> None:
     model, original = registered(config, tmp_path), image("RGBA")
     data = saved(original, model, comment="a tiny model")
@@ -116,6 +125,11 @@ def test_what_holds_of_files_holds_of_theirs(config: RecurrentConfig, tmp_path: 
     assert together == [saved(image(), model), saved(image("L"), model)]
     images = pillow_rnc.decode_batch([io.BytesIO(one) for one in together])
     assert [one.tobytes() for one in images] == [opened(one).tobytes() for one in together]
+    opened(data, max_work=WORK).load()
+    with pytest.raises(WorkLimitError):
+        opened(data, max_work=WORK - 1).load()
+    assert saved(original, model, comment="a tiny model", max_memory=1) == data
+    assert opened(data, max_memory=1).tobytes() == decoded.tobytes()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
