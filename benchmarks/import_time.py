@@ -7,7 +7,6 @@ import, which waits for nothing, it is the time that a user sees.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -38,7 +37,9 @@ def measure(pairs: int, base: str = _BASE, program: str = _WITH) -> Added:
 
 
 def _seconds(program: str) -> tuple[float, float]:
-    """Return CPU time and wall time of a fresh process."""
+    """Return CPU time and wall time of a fresh process; on Unix only."""
+    import resource
+
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 -- our own
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -64,6 +63,8 @@ class Stopwatch:
 
         if not self.cpu:
             return self.seconds(run)
+        import resource  # on Unix only
+
         best = float("inf")
         for _ in range(self.repeat):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import import_time
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the clock of child processes is that of Unix")
+
 
 def test_a_program_that_works_longer_adds_time() -> None:
     added = import_time.measure(3, "pass", "sum(range(20_000_000))")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WATCH = Stopwatch(1)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@linux
 @pytest.mark.slow
 def test_the_report_holds_every_measurement(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -56,6 +59,7 @@ def test_the_report_holds_every_measurement(
     assert text in capsys.readouterr().out
 
 
+@linux
 def test_parts_of_the_report_are_measured_alone(photo: Path, tmp_path: Path) -> None:
     options = ["--only", "scale", "--scale-iterations", "1", "--megapixels", "0.3", "--out", str(tmp_path)]
 
@@ -92,6 +96,7 @@ def test_the_best_run_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(runs) == 3
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the clock of child processes is that of Unix")
 def test_cpu_time_leaves_waiting_out() -> None:
     assert Stopwatch(1, cpu=True).seconds(lambda: time.sleep(0.2)) < 0.2
     assert Stopwatch(1, cpu=True).program_seconds("import time; time.sleep(1)") < 1

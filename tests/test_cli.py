@@ -197,6 +197,7 @@ def test_decoding_replaces_only_what_is_named(photo: Path, capsys: pytest.Captur
     assert photo.read_bytes() != original
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 def test_an_output_that_is_a_pipe_or_a_link_stays_one(
     photo: Path, stored: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -510,6 +511,7 @@ def test_an_interrupt_has_its_own_status(photo: Path, monkeypatch: pytest.Monkey
     assert main(["encode", str(photo)]) == 130
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the status is that of a signal of Unix")
 def test_a_reader_that_has_seen_enough_is_no_fault(stored: Path) -> None:
     command = [sys.executable, "-m", "pillow_rnc", "info", *[str(stored)] * 400]
     environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}

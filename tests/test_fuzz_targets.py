@@ -254,11 +254,22 @@ def test_silent_damage_fails_the_check(monkeypatch: pytest.MonkeyPatch, files: l
         damage.flip_every_bit(files[0])
 
 
-@pytest.mark.parametrize("name", sorted(set(resources.CHECKS) - {"open_time"}))
+linux = pytest.mark.skipif(sys.platform != "linux", reason="memory, signals and descriptors are those of Linux")
+ANYWHERE = {"head", "rejection"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(ANYWHERE),
+        *(pytest.param(name, marks=linux) for name in sorted(resources.CHECKS.keys() - ANYWHERE - {"open_time"})),
+    ],
+)
 def test_resources_stay_within_bounds(name: str) -> None:
     assert resources.CHECKS[name](resources.SIZES["ci"])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_threads_and_processes_agree() -> None:
     """In a separate interpreter, because it forks."""
     command = [sys.executable, str(FUZZ / "concurrency.py"), "--size", "ci"]

@@ -138,6 +138,7 @@ def test_an_error_inside_gives_it_back() -> None:
         pass
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to test without fork")
 def test_a_child_forked_while_another_thread_holds_the_locks_can_take_them() -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
     command = [sys.executable, "-c", FORK_WHILE_HELD]

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -302,6 +303,10 @@ def test_package_reference_decoder_and_c_decoder_agree_on_random_codes(c_decoder
     assert agreement.compare(20_000, 0, agreement.Program(c_decoder, tmp_path)) >= 20_000
 
 
+shell = pytest.mark.skipif(sys.platform == "win32", reason="the program is a script of a shell")
+
+
+@shell
 def test_a_decoder_that_disagrees_is_detected(tmp_path: Path) -> None:
     program = tmp_path / "decoder"
     program.write_text("#!/bin/sh\necho '0 0 raw 00000000'\n")
@@ -319,6 +324,7 @@ def test_package_and_c_decoder_agree_on_files(c_decoder: Path, tmp_path: Path) -
     assert agreement.compare_files(files, (GOLDEN / "tiny.safetensors").read_bytes(), program) == 6212
 
 
+@shell
 def test_a_decoder_that_disagrees_on_a_file_is_detected(tmp_path: Path) -> None:
     program = tmp_path / "decoder"
     program.write_text("#!/bin/sh\necho '0 0 entropy 00000000'\n")
@@ -341,6 +347,7 @@ def test_package_reference_decoder_and_c_decoder_reject_the_same_files(c_decoder
     assert found["CorruptError"] > 50
 
 
+@shell
 @pytest.mark.parametrize("says", ["0 0 raw 00000000", "corrupt: all of them"])
 def test_a_decoder_that_accepts_or_rejects_other_files_is_detected(tmp_path: Path, says: str) -> None:
     program = tmp_path / "decoder"

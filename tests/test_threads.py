@@ -207,6 +207,7 @@ assert products() == 3
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to test without fork")
 def test_a_child_forked_in_the_middle_has_the_threads_of_the_host() -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", FORK], env=environment, check=True, timeout=60)

@@ -107,6 +107,7 @@ def test_damaged_ones_do_not_push_out_what_is_written_after_them(tmp_path: Path)
     assert same(read_newest(tmp_path), sample(7))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device is one of Linux")
 def test_a_full_disk_is_an_error_that_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_checkpoint(tmp_path, sample(1))
     whole_write = checkpoint._write_through

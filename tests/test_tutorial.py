@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -15,6 +16,7 @@ from skimage import data
 
 import pillow_rnc
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the commands are those of bash")
 REPOSITORY = Path(pillow_rnc.__file__).parents[1]
 TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 LIBRARIES = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})

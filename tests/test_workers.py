@@ -34,6 +34,7 @@ def die(mark: Path | None = None) -> str:
     return "never"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the signal is that of Unix")
 def test_a_process_that_dies_costs_no_result(tmp_path: Path) -> None:
     with open_workers(2) as workers:
         futures = [workers.executor.submit(squared, number) for number in range(4)]
