@@ -121,6 +121,7 @@ def main(action: str, step: int) -> None:
         im, tracer = new_image(), Tracer((f"{PACKAGE}/codec/decoder.py", 0))
         thread = tracer.start(im.load)
         tracer.stopped.wait(SECONDS)
+        assert tracer.stop_at is None, "never stopped there"
         threading.Timer(0.3, tracer.resumed.set).start()  # the fork waits for the import
         ended = child_ends(work, im, None)
         thread.join()
@@ -135,6 +136,7 @@ def main(action: str, step: int) -> None:
         im, tracer = new_image(), Tracer(place)
         thread = tracer.start(lambda im=im: work(im))  # type: ignore[misc]
         tracer.stopped.wait(SECONDS)
+        assert tracer.stop_at is None, "never stopped there"
         ended = child_ends(work, im, expected)
         tracer.resumed.set()
         thread.join()

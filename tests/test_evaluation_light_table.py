@@ -154,7 +154,10 @@ def test_a_checkpoint_that_was_not_written_ends_the_run(folders: Path, monkeypat
         timed.train_codec(RECIPE, lambda: load(folders / "data"), folders / "run", Minutes(0.001, 1), compiled=False)
 
 
-def test_compiling_changes_nothing_of_the_run(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_step_before_the_time_begins_changes_nothing_of_the_run(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling itself is left out."""
     monkeypatch.setattr(LightModel, "compile_parts", lambda _: None)
     images = load(folders / "data")
     ended = []

@@ -36,17 +36,19 @@ def test_codes_and_pixels_are_those_of_torch(framework: Framework, size: tuple[i
     pixels = torch.nn.functional.interpolate(images(64), size=size, mode="bilinear").round()
     codes = encode(network, network.transform(pixels), CONFIG.iterations)
     operands = LightOperands(weights_of(network), network.config)
-    encoder, decoder = (LightTiles(operands, 2, *size) for _ in range(2))
+    encoder, follower, decoder = (LightTiles(operands, 2, *size) for _ in range(3))
     encoder.set_target(pixels.permute(0, 2, 3, 1).byte().numpy())
+    alike = True
     for t in range(CONFIG.iterations):
         planes = (codes[t] > 0).byte().numpy()
         found = encoder.encode()
-        decoder.decode(found)
-        assert np.array_equal(encoder.pixels(), decoder.pixels())
-        if not np.array_equal(found, planes):  # a pre-activation so close to zero that rounding decides
+        follower.decode(found)
+        assert np.array_equal(encoder.pixels(), follower.pixels())
+        if alike and not np.array_equal(found, planes):  # a pre-activation so close to zero that rounding decides
             assert t > 0
             assert (found != planes).mean() < 0.02
-            return
+            alike = False  # from here on the encoders have different residuals
+        decoder.decode(planes)
         wanted = network.transform.inverse(decode(network, codes[: t + 1])).permute(0, 2, 3, 1).numpy()
         np.testing.assert_allclose(decoder.pixels(), wanted, atol=0.02)
 
