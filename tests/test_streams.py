@@ -37,15 +37,21 @@ def data() -> bytes:
     return fp.getvalue()
 
 
+def truncated(fp: Any, **options: int) -> bytes:  # noqa: ANN401 -- whatever can be read
+    target = io.BytesIO()
+    pillow_rnc.truncate(fp, target, **options)
+    return target.getvalue()
+
+
 READERS: dict[str, Callable[[Any], object]] = {
-    "Image.open": lambda fp: Image.open(fp).load(),
-    "open": lambda fp: pillow_rnc.open(fp).load(),
+    "Image.open": lambda fp: Image.open(fp).tobytes(),
+    "open": lambda fp: pillow_rnc.open(fp).tobytes(),
     "info": pillow_rnc.info,
     "verify": pillow_rnc.verify,
-    "truncate": lambda fp: pillow_rnc.truncate(fp, io.BytesIO(), iterations=1),
-    "truncate to a size": lambda fp: pillow_rnc.truncate(fp, io.BytesIO(), target_size=10**6),
-    "decode_batch": lambda fp: pillow_rnc.decode_batch([fp]),
-    "progressive": lambda fp: list(pillow_rnc.progressive(fp)),
+    "truncate": lambda fp: truncated(fp, iterations=1),
+    "truncate to a size": lambda fp: truncated(fp, target_size=10**6),
+    "decode_batch": lambda fp: [im.tobytes() for im in pillow_rnc.decode_batch([fp])],
+    "progressive": lambda fp: [im.tobytes() for im in pillow_rnc.progressive(fp)],
 }
 every_reader = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 
@@ -56,10 +62,11 @@ every_reader = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_a_named_pipe_is_read_like_a_file(data: bytes, tmp_path: Path, read: Callable[[Any], object]) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(data,))
+    writer = threading.Thread(target=path.write_bytes, args=(data,), daemon=True)
     writer.start()
-    read(path)
-    writer.join()
+    found = read(path)
+    writer.join(10)
+    assert found == read(io.BytesIO(data))
 
 
 @every_reader
@@ -69,8 +76,9 @@ def test_a_process_substitution_is_read_like_a_file(data: bytes, read: Callable[
     source, target = os.pipe()
     os.write(target, data)
     os.close(target)
-    read(f"/dev/fd/{source}")
+    found = read(f"/dev/fd/{source}")
     os.close(source)
+    assert found == read(io.BytesIO(data))
 
 
 @every_reader
@@ -78,7 +86,7 @@ def test_a_mapped_file_is_read_like_a_file(data: bytes, tmp_path: Path, read: Ca
     path = tmp_path / "a.rnc"
     path.write_bytes(data)
     with path.open("rb") as fp, mmap.mmap(fp.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        read(mapped)
+        assert read(mapped) == read(io.BytesIO(data))
 
 
 @every_reader
@@ -88,7 +96,7 @@ def test_a_file_within_another_is_read_through_a_container(
     path = tmp_path / "archive"
     path.write_bytes(b"head" + data + b"tail")
     with path.open("rb") as fp:
-        read(ContainerIO.ContainerIO(fp, 4, len(data)))
+        assert read(ContainerIO.ContainerIO(fp, 4, len(data))) == read(io.BytesIO(data))
 
 
 @pytest.mark.parametrize("extra", [b"\r\n", b"\0" * 600, None], ids=["line end", "zeros", "another file"])
