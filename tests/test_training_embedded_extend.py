@@ -18,18 +18,28 @@ from tiny_training import photograph, tiny_recipe, write_photographs
 import pillow_rnc
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.embedded import extend
+from pillow_rnc.training.embedded import extend, start
 from pillow_rnc.training.embedded.model import EmbeddedModel
 from pillow_rnc.training.embedded.start import greedy_schedule
 from pillow_rnc.training.export import weights_bytes
 from pillow_rnc.training.families import make_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
-KNOWN, ITERATIONS = CONFIG.iterations, CONFIG.iterations + 3
+KNOWN, ITERATIONS = CONFIG.iterations, CONFIG.iterations + 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_step() -> Iterator[None]:
+    """Try one step for each coefficient: that of several is slow, and no matter of an extension."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_FIRST_STEPS", "_LATE_STEPS"):
+            patch.setattr(start, name, (1,))
+        yield
 
 
 @pytest.fixture(scope="module")
