@@ -17,7 +17,7 @@ from tiny_training import photograph, schedule_once, tiny_recipe, write_photogra
 
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.embedded import graphics_schedule, reschedule
+from pillow_rnc.training.embedded import graphics_schedule, reschedule, start
 from pillow_rnc.training.embedded.graphics_schedule import Entry, Images, entries_of, with_early_colours
 from pillow_rnc.training.embedded.model import EmbeddedModel
 from pillow_rnc.training.export import weights_bytes
@@ -37,7 +37,8 @@ RECIPE = tiny_recipe(model=dataclasses.replace(CONFIG, iterations=CONFIG.iterati
 
 @pytest.fixture(autouse=True)
 def _early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Insert early: the tiny model has few iterations."""
+    """Insert early, as the tiny model has few iterations, and try one step for each coefficient."""
+    monkeypatch.setattr(start, "_LATE_STEPS", (1,))
     monkeypatch.setattr(graphics_schedule, "INSERTED_AFTER", 2)
     monkeypatch.setattr(graphics_schedule, "_FIRST_FILLED", 1)
     monkeypatch.setattr(graphics_schedule, "_COLOUR_LEVELS", 1)
