@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,26 +36,35 @@ follow_imports = silent
 """
 
 
-def check(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run mypy on a program, with nothing of this project's configuration."""
-    configuration = folder / "mypy.ini"
+@pytest.mark.slow
+def test_a_user_program_is_fully_typed_and_a_wrong_use_is_found(tmp_path: Path) -> None:
+    """With nothing of this project's configuration."""
+    configuration, wrong = tmp_path / "mypy.ini", tmp_path / "wrong.py"
     configuration.write_text(CONFIGURATION)
-    return subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", configuration, "--cache-dir", folder / "cache", program],
+    wrong.write_text(WRONG)
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--config-file",
+            configuration,
+            "--cache-dir",
+            tmp_path / "cache",
+            PROGRAM,
+            wrong,
+        ],
         env=os.environ | {"MYPYPATH": str(PACKAGE_FOLDER)},
-        cwd=folder,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
         timeout=240,
     )
+    *faults, summary = result.stdout.splitlines()
 
-
-@pytest.mark.slow
-def test_a_user_program_is_fully_typed(tmp_path: Path) -> None:
-    result = check(PROGRAM, tmp_path)
-
-    assert result.stdout == "Success: no issues found in 1 source file\n", result.stderr
+    assert [int(re.findall(r"^wrong\.py:(\d+): error", fault)[0]) for fault in faults] == [2, 3, 4, 5]
+    assert summary == "Found 4 errors in 1 file (checked 2 source files)", result.stderr
 
 
 @pytest.mark.hosts
@@ -70,16 +80,6 @@ def test_pyright_says_the_same(tmp_path: Path) -> None:
     assert {(Path(fault["file"]).name, fault["range"]["start"]["line"] + 1) for fault in found} == {
         ("wrong.py", line) for line in (2, 3, 4, 5)
     }
-
-
-@pytest.mark.slow
-def test_a_wrong_use_is_found(tmp_path: Path) -> None:
-    program = tmp_path / "wrong.py"
-    program.write_text(WRONG)
-    result = check(program, tmp_path)
-
-    for line in (2, 3, 4, 5):
-        assert f"wrong.py:{line}: error" in result.stdout
 
 
 def test_the_user_program_names_everything_public() -> None:
