@@ -15,6 +15,7 @@ import pytest
 import reference_decoder
 import reference_embedded
 import reference_operations
+import reference_weights
 
 from pillow_rnc.container import reader, records, schema, validation, writer
 from pillow_rnc.container.chunks import HEAD_FIELDS
@@ -167,7 +168,7 @@ def weights_header(name: str) -> dict[str, Any]:
 
 
 def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
-    assert NO_LEVEL == reference_decoder.IDLE
+    assert NO_LEVEL == reference_weights.IDLE
     assert f"*idle* if `level[t, p]` is {NO_LEVEL:.0f};" in section("Iteration schedule")
 
 
