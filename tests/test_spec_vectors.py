@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import reference_decoder
 from PIL import Image
+from several_faults import SEVERAL_FAULTS
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
@@ -243,31 +244,6 @@ def test_both_decoders_written_from_the_text_report_the_same_damage(c_decoder: P
         found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(model, one)
         assert len(expected) == len(found)
         assert expected[-1].split(":")[0] == found[-1].split(":")[0] != ""
-
-
-ONE_TILE = (VECTORS / "valid" / "mode-RGB.rnc").read_bytes()
-HEAD_END = 42
-EMPTY = chunk(b"drwn", b"")
-SEVERAL_FAULTS = {
-    "an empty HEAD, then nothing": ("corrupt", ONE_TILE[:8] + chunk(b"HEAD", b"")[:8]),
-    "an empty comment, then nothing": ("corrupt", ONE_TILE[:HEAD_END] + chunk(b"comm", b"")),
-    "a short dens, then nothing": ("corrupt", ONE_TILE[:HEAD_END] + chunk(b"dens", bytes([1] * 15))),
-    "a dens of zeros, then nothing": ("corrupt", ONE_TILE[:HEAD_END] + chunk(b"dens", bytes(16))),
-    "alpha in mode RGB, then nothing": ("corrupt", ONE_TILE[:HEAD_END] + chunk(b"ALPH", b"\0any")),
-    "an empty ALPH, then nothing": ("corrupt", ONE_TILE[:HEAD_END] + chunk(b"ALPH", b"")),
-    "alpha in mode RGB, within its Crc": ("truncated", ONE_TILE[:HEAD_END] + chunk(b"ALPH", b"\0any")[:-1]),
-    "a 65th chunk, within its Data": ("corrupt", ONE_TILE[:HEAD_END] + EMPTY * 64 + chunk(b"comm", b"any")[:9]),
-    "HEAD as 65th chunk, within its Data": ("corrupt", ONE_TILE[:HEAD_END] + EMPTY * 64 + ONE_TILE[8:20]),
-    "a repeated HEAD, within its Data": ("truncated", ONE_TILE[:HEAD_END] + chunk(b"HEAD", b"\1" * 23)[:20]),
-    "a critical chunk after an empty one": (
-        "corrupt",
-        ONE_TILE[:HEAD_END] + chunk(b"comm", b"") + chunk(b"Drwn", b"") + ONE_TILE[HEAD_END:],
-    ),
-    "a damaged payload, within the Crc of its unit": (
-        "truncated",
-        ONE_TILE[:-5] + bytes([ONE_TILE[-5] ^ 1]) + ONE_TILE[-4:-1],
-    ),
-}
 
 
 @pytest.mark.parametrize("name", SEVERAL_FAULTS)
