@@ -78,6 +78,13 @@ def test_a_region_is_that_part_of_it(reduction: int, device: str) -> None:
     assert psnr(part, whole.crop(box)) > 45
 
 
+def test_a_device_is_not_looked_at_where_no_network_is_needed() -> None:
+    model = weights.load("auto")
+    reduced_runtime(model, "abacus", reduction=8)
+    with pytest.raises(RncOptionError, match="abacus"):
+        reduced_runtime(model, "abacus", reduction=2)
+
+
 def test_samples_are_sums_over_the_coefficients() -> None:
     """Without a network, a reconstruction at 1/4 has the means of the one at 1/2, up to the borders of the image."""
     model = weights.load(weights.DEFAULT)

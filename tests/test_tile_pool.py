@@ -145,8 +145,12 @@ def test_memory_and_tiles_limit_the_threads(monkeypatch: pytest.MonkeyPatch) -> 
     assert pool_threads(sizes, ExecutionOptions()) == 1
 
 
-def test_two_tiles_of_the_usual_size_are_within_the_default_memory() -> None:
-    assert pool_threads([(DEFAULT_TILE_SIZE,) * 2] * 5, ExecutionOptions(max_threads=2)) == 2
+def test_four_tiles_of_the_usual_size_are_within_the_default_memory() -> None:
+    sizes = [(DEFAULT_TILE_SIZE,) * 2] * 9
+
+    assert pool_threads(sizes, ExecutionOptions(max_threads=9)) == 4
+    assert pool_threads(sizes, ExecutionOptions(max_threads=9, max_memory=128 << 20)) == 2
+    assert pool_threads(sizes, ExecutionOptions(max_threads=9, max_memory=512 << 20)) == 9
 
 
 @pytest.mark.skipif(not library.supported(), reason="the kernel was not built")

@@ -82,8 +82,7 @@ def encode_many(
         iterations: How many iterations to code, 1 to those of the model.
         tile_size: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
-        verify: Decode all codes, as a reader will, and compare them; takes about two thirds more time with
-            the native kernel.
+        verify: Decode all codes, as a reader will, and compare them, which takes more time.
         limits: Bytes of the payloads of each image: iterations beyond the first with which they exceed that may be
             left out.
         execution: How to compute; the defaults of `ExecutionOptions` if None.
@@ -224,7 +223,7 @@ def _encode_in_batches(work: _Work, execution: ExecutionOptions, progress: StepC
     """Return the segments of each tile; tiles of one size run through the network together."""
 
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels]]:
-        for batch, _ in batches(work.sizes, execution.max_memory, work.bytes_per_pixel):
+        for batch, _ in batches(work.sizes, execution.batch_memory, work.bytes_per_pixel):
             network = work.network(batch)
             for _ in range(work.iterations):
                 yield batch, network.encode()

@@ -40,7 +40,7 @@ def pool_threads(sizes: Collection[tuple[int, ...]], execution: ExecutionOptions
         execution: How to compute; a number of 0 threads stands for all cores that the process may use.
     """
     largest = max((size[0] * size[1] for size in sizes), default=1)
-    in_memory = execution.max_memory // (largest * _BYTES_PER_PIXEL + _BYTES_PER_TILE)
+    in_memory = execution.pool_memory // (largest * _BYTES_PER_PIXEL + _BYTES_PER_TILE)
     return max(1, min(execution.max_threads or _cores(), len(sizes), in_memory))
 
 

@@ -57,7 +57,7 @@ def decode_batch(
         device: What runs the network: "cpu", or a device of torch.
         allow_truncated: Decode the complete iterations of truncated files.
         max_work: Most pixels times iterations to decode of one file.
-        max_memory: Bytes that the tiles of a batch may take together; a single tile may take more.
+        max_memory: Bytes that the tiles at work may take together; a single tile may take more.
         max_threads: Threads that compute at a time; 0 chooses as many as are useful.
         on_progress: Called with the number of steps done and their total, over all files.
 
