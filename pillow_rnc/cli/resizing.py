@@ -72,7 +72,7 @@ def resize(im: Image.Image, wanted: Resize) -> None:
     size = wanted.size(*im.size)
     if size == im.size:
         return
-    im.load()  # Pillow knows only then whether a palette has alpha
+    im.load()  # alpha of a palette may be known only then
     mode = _WITHOUT_SHADES.get(im.mode, im.mode)
     if mode in _WITH_ALPHA and im.has_transparency_data:
         mode = _WITH_ALPHA[mode]
