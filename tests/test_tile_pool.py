@@ -119,11 +119,25 @@ def test_memory_and_tiles_limit_the_threads(monkeypatch: pytest.MonkeyPatch) -> 
     assert pool_threads(sizes, ExecutionOptions(max_threads=9, max_memory=2 * tile)) == 2
     assert pool_threads(sizes, ExecutionOptions(max_threads=9, max_memory=1)) == 1
     assert pool_threads([], ExecutionOptions()) == 1
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
     assert pool_threads(sizes, ExecutionOptions()) == 2
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert pool_threads(sizes, ExecutionOptions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"), [("2", 2), ("9", 4), (" 3,1", 3), ("", 4), ("0", 4), ("-1", 4), ("all", 4)]
+)
+def test_the_environment_limits_the_cores_but_not_what_is_asked_for(
+    value: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+
+    assert pool_threads([(64, 64)] * 5, ExecutionOptions()) == threads
+    assert pool_threads([(64, 64)] * 5, ExecutionOptions(max_threads=5)) == 5
 
 
 def test_files_and_pixels_do_not_depend_on_threads() -> None:

@@ -36,7 +36,8 @@ def pool_threads(sizes: Collection[tuple[int, ...]], execution: ExecutionOptions
 
     Args:
         sizes: Padded height and width of each tile in pixels, and perhaps more.
-        execution: How to compute; a number of 0 threads stands for all cores that the process may use.
+        execution: How to compute; a number of 0 threads stands for all cores that the process may use, or fewer if the
+            environment variable OMP_NUM_THREADS has a lower number.
     """
     largest = max((size[0] * size[1] for size in sizes), default=1)
     in_memory = execution.max_memory // (largest * _BYTES_PER_PIXEL)
@@ -44,9 +45,11 @@ def pool_threads(sizes: Collection[tuple[int, ...]], execution: ExecutionOptions
 
 
 def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # BLAS and torch obey it too; job queues, Ray, Dask and `rnc -j` set it where several processes share a machine.
+    # It may be a list, of one number for each level of nesting.
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
 
 
 class TilePool(Generic[_Task, _Result]):

@@ -9,8 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
-from pillow_rnc.errors import RncFileError
-from pillow_rnc.plugin.decoding import decode_together
+from pillow_rnc.plugin.decoding import decode_together, noted_in_batch
 from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.opening import open_image
 
@@ -62,30 +61,28 @@ def decode_batch(
         on_progress: Called with the number of steps done and their total, over all files.
 
     Raises:
-        RncFileError: A file is damaged; a note names it.
+        RncFileError: A file is damaged, uses a feature or model that is not available, or takes too much work; a note
+            (`__notes__`) has its number.
         RncOptionError: An argument is not allowed.
     """
     with ExitStack() as unless_returned:
         images = []
         for index, fp in enumerate(files):
-            im = open_image(
-                fp,
-                iterations=iterations,
-                device=device,
-                allow_truncated=allow_truncated,
-                max_work=max_work,
-                max_memory=max_memory,
-                max_threads=max_threads,
-                on_progress=on_progress,
-            )
-            images.append(im)
-            if im._exclusive_fp:  # noqa: SLF001 -- of our own class
-                unless_returned.callback(im.close)
-            try:
+            with noted_in_batch(index):
+                im = open_image(
+                    fp,
+                    iterations=iterations,
+                    device=device,
+                    allow_truncated=allow_truncated,
+                    max_work=max_work,
+                    max_memory=max_memory,
+                    max_threads=max_threads,
+                    on_progress=on_progress,
+                )
+                images.append(im)
+                if im._exclusive_fp:  # noqa: SLF001 -- of our own class
+                    unless_returned.callback(im.close)
                 im.read_ahead()  # so that only one file is open at a time
-            except RncFileError as error:
-                error.add_note(f"in file {index} of the batch, counted from 0")
-                raise
         _load_together(images)
         unless_returned.pop_all()
     return images
