@@ -1,7 +1,7 @@
 """Pillow plugin for `.rnc`, a learned progressive image format.
 
-`import pillow_rnc` registers the format with `Image.open` and `Image.save`. What encodes and decodes, and most names
-of the package, are imported when they are first used.
+`import pillow_rnc` registers the format with `Image.open` and `Image.save`. The codec and most public names are
+imported on first use.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _IMPORTED_LATER = {
 """Names that are imported when they are first asked for, and the modules of `pillow_rnc.plugin` that have them."""
 
 
-if not TYPE_CHECKING:  # which would take every name for one of the package
+if not TYPE_CHECKING:  # a type checker would otherwise accept any name
 
     def __getattr__(name: str) -> object:
         """Import a name."""

@@ -9,10 +9,11 @@ on where it was, and a run with another model measures that model alone.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -23,11 +24,12 @@ from pillow_rnc.evaluation.codecs_used import codec_table
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import find_photographs
 from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, RncCodec, evaluation_of, measure_all
+from pillow_rnc.models.weights import DEFAULT, find
 from pillow_rnc.training.data import is_held_out
 from research import synthetic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pillow_rnc.evaluation.curves import Metric
     from pillow_rnc.evaluation.rate_distortion import Evaluation
@@ -41,9 +43,19 @@ _DISAGREEMENT_PERCENT = 5.0
 _FEW_IMAGES = 10
 
 
-def held_out(folder: Path) -> list[Path]:
-    """Return the photographs of a folder that training holds out by name, those of at most a megapixel."""
-    found = [path for path in find_photographs(folder) if is_held_out(path.stem, _HELD_OUT_SHARE)]
+def held_out(folder: Path, record: Mapping[str, Any]) -> list[Path]:
+    """Return the photographs of a folder that the training of a model held out, those of at most a megapixel.
+
+    Args:
+        folder: The training data.
+        record: The training record. Models of before the present rule have a list of names there, `held_out`.
+    """
+    names = record.get("held_out")
+    found = [
+        path
+        for path in find_photographs(folder)
+        if (is_held_out(path.name, _HELD_OUT_SHARE) if names is None else path.name in names)
+    ]
     return [path for path in found if _pixels(path) <= _MAX_HELD_OUT_PX]
 
 
@@ -110,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.kodak:
         sets["Kodak"] = find_photographs(args.kodak)
     if args.data:
-        sets["Held-out photographs"] = held_out(args.data)
+        sets["Held-out photographs"] = held_out(args.data, _training_record(args.model))
     sets["Text, scan, line art and screen"] = find_photographs(args.out / "synthetic-images")
     codec = RncCodec(args.model or next(model.name for model in pillow_rnc.models() if model.is_default))
     plan = MeasurementPlan(
@@ -129,6 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     put_into_page(args.page, "\n".join(sections))
     print(f"written: {args.page}", file=sys.stderr)
     return 0
+
+
+def _training_record(model: str | None) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(find(model or DEFAULT).path.with_suffix(".json").read_text(encoding="utf-8"))
+    return record
 
 
 def _pixels(path: Path) -> int:

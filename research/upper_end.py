@@ -7,20 +7,17 @@ in place of whole images.
 
 from __future__ import annotations
 
-import argparse
 import io
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-import pillow_rnc
 from pillow_rnc.evaluation.arguments import iteration_counts
 from pillow_rnc.evaluation.markdown_table import number, table
 from pillow_rnc.evaluation.metrics import psnr
-from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
+from research.model_arguments import chosen_images, chosen_weights, model_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,14 +106,12 @@ def _measured(image: Image.Image, file: io.BytesIO) -> Size:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m research.upper_end", description=__doc__)
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images, or one image")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="unreleased weights; default: the default model")
+    parser = model_parser("research.upper_end", __doc__)
     parser.add_argument("--iterations", type=iteration_counts, default=(16, 20, 23, 26, 29), metavar="1,2,...")
     parser.add_argument("--tiny", action="store_true", help="measure squares of 1 to 32 pixels of the first image")
     args = parser.parse_args(arguments)
-    model = pillow_rnc.register_model(args.weights).name if args.weights else "auto"
-    images = [load_photograph(path) for path in find_photographs(args.directory)[: 1 if args.tiny else None]]
+    args.limit = 1 if args.tiny else args.limit
+    model, images = chosen_weights(args).model_id.hex(), list(chosen_images(args))
     show = tiny_images(images[0], model, args.iterations) if args.tiny else whole_images(images, model, args.iterations)
     print(show)
 

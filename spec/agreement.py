@@ -5,9 +5,11 @@
     PYTHONPATH=.. python agreement.py --program ./decoder --weights WEIGHTS FILE.rnc...
 
 A release requires 10^7 entropy-coded bits without a difference, which takes ten minutes; the tests run a small part.
-Models are drawn anew every few rounds; each round draws image size, tiles and codes. The package encodes them, and all
-decoders decode. Then one bit is changed: one of the file, and one of the codes, which are stored raw with correct
-checksums. All decoders must report the same fault, or none. The C decoder takes part if it is given.
+Models are drawn anew every few rounds; each round draws image size, tiles, codes and up to three optional chunks. The
+package encodes them, and all decoders decode. Then the file is damaged: one bit is changed, in some rounds with the
+file cut at a random length; one bit of the codes is another, which are stored raw with correct checksums; and an
+optional chunk violates a rule, likewise with or without a cut. All decoders must report the same fault, or none. The C
+decoder takes part if it is given.
 
 With files of a released model, only package and C decoder decode these, because the reference decoder would take hours:
 10^8 bits of photographs in some minutes.
@@ -16,6 +18,7 @@ With files of a released model, only package and C decoder decode these, because
 from __future__ import annotations
 
 import argparse
+import struct
 import subprocess
 import tempfile
 import time
@@ -27,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import reference_decoder
-from vectors.assemble import Draft, Model, Plan, code_units, read_model
+from vectors.assemble import Draft, Model, Plan, chunk, code_units, read_model
 from vectors.make_recurrent_weights import recurrent_code_weights
 from vectors.make_weights import complete_weights, odd_weights
 
@@ -46,6 +49,20 @@ if TYPE_CHECKING:
 
 _ROUNDS_PER_MODEL = 12
 _MAKERS = (complete_weights, odd_weights, recurrent_code_weights)
+_DENSITY = struct.pack("<4I", 72, 1, 300, 1)
+_CHUNKS = (
+    *(chunk(kind, b"any") for kind in (b"iccp", b"exif", b"xmpp", b"comm")),
+    *(chunk(b"dens", _DENSITY), chunk(b"ALPH", b"\0any"), chunk(b"drwn", b""), chunk(b"drwN", b"any")),
+)
+"""Optional chunks in an order in which any of them may stand together."""
+_REPEATABLE = (len(_CHUNKS) - 2, len(_CHUNKS) - 1)
+_WRONG_CHUNKS = (
+    *(chunk(b"comm", b""), chunk(b"ALPH", b""), chunk(b"dens", b""), chunk(b"dens", _DENSITY[:-1])),
+    *(chunk(b"dens", bytes(16)), chunk(b"HEAD", b""), chunk(b"HEAD", b"\1" + bytes(20)), chunk(b"HEAD", bytes(22))),
+    *(chunk(b"iccp", b"any"), chunk(b"Drwn", b"any"), chunk(b"drw1", b"any"), chunk(b"comm", b"any", crc_change=1)),
+    *(struct.pack("<4sI", b"drwn", (1 << 20) + 1), struct.pack("<4sI", b"ALPH", 1 << 31), chunk(b"drwn", b"") * 65),
+)
+"""Chunks of which each violates a rule, in some places at least."""
 
 
 class Disagreement(Exception):  # noqa: N818
@@ -89,9 +106,7 @@ def compare(bits: int, seed: int, program: Program | None = None) -> int:
         compared += coded
         if program and program.lines(data, weights) != lines:
             raise Disagreement(f"{place}: codes of the program")
-        position = int(random.random() * len(data))
-        damaged = data[:position] + bytes([data[position] ^ 1 << int(random.random() * 8)]) + data[position + 1 :]
-        for other, change in ((damaged, f"a change of byte {position}"), (_forged(random, draft, weights), "forging")):
+        for change, other in _damaged(random, draft, weights).items():
             fault = _package_fault(other, model)
             if fault != _reference_fault(other, weights):
                 raise Disagreement(f"{place}: faults after {change}")
@@ -139,7 +154,37 @@ def _draw(random: Random, model: Model) -> Draft:
         model.model_id,
     )
     rule = ("likely", "surest", "likely", "alternating", "noise")[int(random.random() * 5)]
-    return Draft(header, (), code_units(header, model.entropy_model, random, Plan(rule)))
+    units = code_units(header, model.entropy_model, random, Plan(rule))
+    number = int(random.random() * 4)
+    places = sorted(int(random.random() * len(_CHUNKS)) for _ in range(number))
+    chunks = [_CHUNKS[place] for n, place in enumerate(places) if place not in places[:n] or place in _REPEATABLE]
+    if any(one.startswith(b"ALPH") for one in chunks):
+        header = replace(header, mode="RGBA")
+    return Draft(header, tuple(chunks), units)
+
+
+def _damaged(random: Random, draft: Draft, weights: bytes) -> dict[str, bytes]:
+    """Return damaged files, by what was done to them."""
+    data = draft.bytes()
+    position = int(random.random() * len(data))
+    flipped = data[:position] + bytes([data[position] ^ 1 << int(random.random() * 8)]) + data[position + 1 :]
+    place, wrong = (int(random.random() * (len(some) + 1)) for some in (draft.chunks, _WRONG_CHUNKS[1:]))
+    chunks = (*draft.chunks[:place], _WRONG_CHUNKS[wrong], *draft.chunks[place:])
+    wrong_chunk = replace(draft, chunks=chunks).bytes()
+    files = {
+        f"a change of byte {position}": flipped,
+        "forging": _forged(random, draft, weights),
+        f"wrong chunk {wrong} in place {place}": wrong_chunk,
+    }
+    head = len(replace(draft, chunks=chunks, units=()).bytes()) + 16
+    for change, whole, longest in (
+        (f"a change of byte {position}", flipped, len(flipped)),
+        (f"wrong chunk {wrong} in place {place}", wrong_chunk, min(head, len(wrong_chunk))),
+    ):
+        if random.random() < 0.5:
+            length = int(random.random() * longest)
+            files[f"{change}, cut to {length} bytes"] = whole[:length]
+    return files
 
 
 def _forged(random: Random, draft: Draft, weights: bytes) -> bytes:

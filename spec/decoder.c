@@ -235,13 +235,13 @@ static int read_chunks(const uint8_t *data, size_t size) {
         /* Checks of Type and Length, before the rest is looked at */
         if (previous == -1 && known != HEAD) fail(CORRUPT, "first chunk is not HEAD");
         if (previous == ITER && known != ITER) fail(CORRUPT, "chunk after ITER");
-        if (known != HEAD && known != ITER && ++optional > 64) fail(CORRUPT, "more than 64 chunks before ITER");
+        if (previous != -1 && known != ITER && ++optional > 64) fail(CORRUPT, "more than 64 chunks before ITER");
         if (known == ALPH) {
             if (length > 2 * (uint64_t)head.width * head.height + 1024) fail(CORRUPT, "ALPH too long");
         } else if (known != ITER) {
             if (length > 1048576 || (metadata += length) > 4194304) fail(CORRUPT, "chunk too long");
         }
-        if (known == HEAD && rest && length != 22 && body[0] == 1) fail(CORRUPT, "length of HEAD");
+        if (previous == -1 && (!length || (rest && length != 22 && body[0] == 1))) fail(CORRUPT, "length of HEAD");
         if (known == ITER && check_table(body, length, rest) == 0) return 0;
         if (rest < 4 || rest - 4 < length) return 0;
         if (crc32(0, type, length + 8) != u32(body + length)) fail(CORRUPT, "Crc of a chunk");

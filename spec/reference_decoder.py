@@ -2,7 +2,8 @@
 
 It needs nothing but the Python standard library, shares no code with the package and follows the order of the
 specification. It is written to be read and checked, not to be fast.
-It decodes what must be exact, codes and alpha plane; `reference_network.py` computes the pixels.
+It decodes what must be exact, codes and alpha plane; `reference_network.py` computes the pixels, and
+`reference_weights.py` has the rules of weights files.
 It verifies: a file with bytes after the last unit is rejected, which a viewer should ignore.
 
     python reference_decoder.py WEIGHTS FILE
@@ -14,17 +15,19 @@ plane. The last line names the fault, if there is one; of a truncated file the c
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 import sys
 import zlib
-from math import prod
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from reference_weights import IDLE, PAIR_TABLES, check_for_codes, read_description
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from reference_weights import Tensor
 
 Plane = list[list[int]]  # per channel, the cells of a tile in row-major order
 BIT_64 = (1 << 64) - 1
@@ -59,10 +62,6 @@ class TruncatedError(Rejected):
 
     fault = "truncated"
     complete_iterations = 0
-
-
-class ModelError(ValueError):
-    """The weights file, not the file of the image, breaks a rule; the message names what."""
 
 
 def require(holds: bool, what: str, error: type[Rejected] = CorruptError) -> None:
@@ -161,15 +160,15 @@ def read_optional_chunks(source: Input, header: Header) -> dict[bytes, bytes]:
         value = source.chunk(kind, length)
         if kind in OPTIONAL:
             require(all(OPTIONAL.index(kind) > OPTIONAL.index(other) for other in found), f"place of {kind!r}")
+            require(length >= 1, f"{kind!r} is empty")
             found[kind] = value
         else:
             require(kind.isalpha(), "chunk type")
             require(kind != b"HEAD", "place of the header")
             require(bool(kind[0] & 0x20), f"critical chunk {kind!r}", UnsupportedError)
-    require(all(found.values()), "empty chunk")
-    density = found.get(b"dens", struct.pack("<4I", 1, 1, 1, 1))
-    require(len(density) == 16 and 0 not in struct.unpack("<4I", density), "density")
-    require(b"ALPH" not in found or header.mode in (1, 3), "alpha in an opaque mode")
+        if kind == b"dens":
+            require(length == 16 and 0 not in struct.unpack("<4I", value), "density")
+        require(kind != b"ALPH" or header.mode in (1, 3), "alpha in an opaque mode")
     return found
 
 
@@ -305,115 +304,6 @@ def pack_bits(codes: Plane) -> bytes:
 # --- Weights file ----------------------------------------------------------------------------------------------------
 
 
-class Tensor(NamedTuple):
-    """Integers with a shape; the relevant values of type F32 are integers too."""
-
-    shape: tuple[int, ...]
-    values: Sequence[int]
-
-    def at(self, *index: int) -> Tensor:
-        """Return the part under the first indices."""
-        shape, values = self.shape, self.values
-        for n in index:
-            size = len(values) // shape[0]
-            shape, values = shape[1:], values[n * size : (n + 1) * size]
-        return Tensor(shape, values)
-
-    def rows(self) -> list[Sequence[int]]:
-        """Return one sequence of weights per output channel."""
-        return [self.at(n).values for n in range(self.shape[0])]
-
-
-SIZES = {"I8": 1, "I16": 2, "I32": 4, "F32": 4}
-AT_LEAST_1 = range(1, 1 << 31)
-PAIR_TABLES = ("network.quantizer.coefficient", "network.quantizer.level")
-
-
-def read_description(data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Return the tensors that a weights file describes, its configuration, and where the bytes of tensors begin.
-
-    Raises:
-        ModelError: The description is not as the specification demands.
-    """
-    try:
-        (size,) = struct.unpack("<Q", data[:8])
-        description = json.loads(data[8 : 8 + size])
-        config = json.loads(description.pop("__metadata__")["config"])
-        for entry in description.values():
-            start, stop = entry["data_offsets"]
-            length = prod(entry["shape"]) * SIZES[entry["dtype"]]
-            if not 0 <= start <= stop <= len(data) - 8 - size or stop - start != length:
-                raise ModelError(f"data_offsets are {start} to {stop}, of a tensor of {length} bytes")
-        if not isinstance(config, dict):
-            raise ModelError("the configuration is no object")
-    except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:
-        raise ModelError(f"description of the tensors: {error}") from error
-    return description, config, 8 + size
-
-
-def check_member(config: dict[str, Any], name: str, allowed: Sequence[object]) -> None:
-    """Reject a model unless a member of its configuration is one of some values, all of one type."""
-    value = config.get(name)
-    if type(value) is not type(allowed[0]) or value not in allowed:
-        text = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else f"one of {tuple(allowed)}"
-        raise ModelError(f"{name} is {value!r}, must be {text}")
-
-
-def check_tensors(description: dict[str, Any], expected: dict[str, tuple[str, tuple[int | None, ...]]]) -> None:
-    """Reject a model unless it has tensors of these types and shapes; None stands for any size of at least 1."""
-    for name, (kind, shape) in expected.items():
-        if name not in description:
-            raise ModelError(f"tensor {name} is missing")
-        found_kind, found = description[name]["dtype"], description[name]["shape"]
-        fits = len(found) == len(shape) and all(
-            a == b or (b is None and a > 0) for a, b in zip(found, shape, strict=False)
-        )
-        if kind != found_kind or not fits:
-            raise ModelError(f"tensor {name} is {found_kind} of shape {found}, must be {kind} of {list(shape)}")
-
-
-def check_codes_part(description: dict[str, Any], config: dict[str, Any]) -> None:
-    """Reject a model whose configuration and tensors do not fit, as far as codes depend on them."""
-    dense = config["family"] == "recurrent"
-    check_member(config, "iterations", range(1, 33))
-    check_member(config, "code_channels", range(1, 256) if dense else range(2, 255, 2))
-    check_member(config, "code_stride", (8, 16))
-    check_member(config, "entropy_state_channels", AT_LEAST_1)
-    check_member(config, "entropy_hidden_channels", AT_LEAST_1)
-    t, k, f = (config[name] for name in ("iterations", "entropy_state_channels", "entropy_hidden_channels"))
-    m = config["code_channels"] if dense else config["code_channels"] // 2
-    passes: Any = config.get("passes")
-    try:
-        p, ((_, first, stop), *_) = len(passes), passes
-        right = all(0 <= lattice < 4 and 0 <= low < m and high - low == stop - first for lattice, low, high in passes)
-    except (TypeError, ValueError):
-        right = False
-    if not right:
-        raise ModelError(f"passes is {passes!r}, must be a list of [lattice, first, stop]")
-    g = stop - first
-    s = description.get("entropy.accumulator.weight", {"shape": [0, 0, None, 0]})["shape"][2:3]
-    s = s[0] if s else None
-    check_tensors(
-        description,
-        {
-            "entropy.state_in.weight": ("I8", (t - 1, 2 * k, m, 3, 3)),
-            "entropy.state_in.bias": ("I32", (t - 1, 2 * k)),
-            "entropy.state.weight": ("I8", (2 * k, k)),
-            "entropy.feature.weight": ("I8", (f, k, 3, 3)),
-            "entropy.feature.bias": ("I32", (t, p, f)),
-            "entropy.context.weight": ("I8", (t, p - 1, f, m, 3, 3)),
-            "entropy.output.weight": ("I8", (t, p, g, f)),
-            "entropy.output.bias": ("I32", (t, p, g)),
-            "entropy.accumulator.weight": ("I16", (t - 1, 2, None, m)),
-            "entropy.accumulator.scale": ("I32", (t - 1,)),
-            "entropy.accumulator_input.weight": ("I8", (2 * k, s)),
-            "entropy.accumulator_output.weight": ("I8", (t - 1, p, g, None if s is None else 2 * s)),
-        },
-    )
-    if not dense:
-        check_tensors(description, dict.fromkeys(PAIR_TABLES, ("F32", (t, m))))
-
-
 def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of pairs and entropy network, and the configuration of a weights file.
 
@@ -421,29 +311,19 @@ def read_weights(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelError: They are not as the specification demands.
         UnsupportedError: The model is of another family.
     """
-    description, config, begin = read_description(data)
-    require(config.get("family") in ("embedded", "recurrent"), "family", UnsupportedError)
-    check_codes_part(description, config)
-    tensors = {}
-    for name, entry in description.items():
-        start, stop = (begin + offset for offset in entry["data_offsets"])
-        if name.startswith("entropy.") or name in PAIR_TABLES:
-            code = {"I8": "b", "I16": "h", "I32": "i", "F32": "f"}[entry["dtype"]]
-            values = struct.unpack(f"<{(stop - start) // struct.calcsize(code)}{code}", data[start:stop])
-            tensors[name.removeprefix("entropy.")] = Tensor(tuple(entry["shape"]), values)
-    return tensors, config
+    family = read_description(data)[1].get("family")
+    require(family in ("embedded", "recurrent"), "family", UnsupportedError)
+    return check_for_codes(data)
 
 
 # --- Iteration schedule ----------------------------------------------------------------------------------------------
-
-IDLE = 1000000
 
 
 class Pairs:
     """The pairs of a model, and which coefficients of a tile are significant."""
 
     def __init__(self, tensors: dict[str, Tensor], cells: int) -> None:
-        self.coefficients, self.levels = (tensors[name].rows() for name in PAIR_TABLES)
+        self.coefficients, self.levels = (tensors[name].rows() for name in PAIR_TABLES[:2])
         self.number = len(self.levels[0])
         self.channels = 2 * self.number
         self.significant: list[set[int]] = [set() for _ in range(cells)]

@@ -1,10 +1,10 @@
-"""Whether a weights file has all that its decoder network needs, by the tables of the specification."""
+"""Whether a weights file is complete: the rules of `reference_weights.py`, and all that its decoder network needs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reference_decoder import AT_LEAST_1, ModelError, check_member, check_tensors, read_description
+from reference_weights import CHANNELS, ModelError, check_for_codes, check_member, check_tensors, read_description
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,20 +16,20 @@ FRAMEWORKS = ("one_shot", "additive", "residual_scaling")
 
 
 def check(weights: bytes) -> None:
-    """Reject a model whose configuration or tensors do not fit its decoder network.
+    """Reject a model that is not complete, or whose configuration or tensors violate a rule.
 
     Raises:
         ModelError: The message names the member or the tensor.
     """
     description, config, _ = read_description(weights)
-    check_member(config, "family", ("embedded", "recurrent"))
+    if config.get("family") not in ("embedded", "recurrent"):
+        raise ModelError(f"family is {config.get('family')!r}, must be one of ('embedded', 'recurrent')")
+    check_for_codes(weights)
     embedded = config["family"] == "embedded"
-    check_member(config, "iterations", range(1, 33))
-    check_member(config, "code_channels", range(2, 255, 2) if embedded else range(1, 256))
     check_member(config, "cell", CELLS[:1] if embedded else CELLS)
     check_member(config, "separable", (False, True))
-    check_member(config, "decoder_channels", AT_LEAST_1)
-    check_member(config, "context_channels", AT_LEAST_1)
+    check_member(config, "decoder_channels", CHANNELS)
+    check_member(config, "context_channels", CHANNELS)
     if embedded:
         check_member(config, "code_stride", (8,))
         check_member(config, "decoder_steps", range(1, 17))
@@ -37,7 +37,7 @@ def check(weights: bytes) -> None:
     else:
         check_member(config, "framework", FRAMEWORKS)
         check_member(config, "network", ("light", "paper"))
-        check_member(config, "encoder_channels", AT_LEAST_1)
+        check_member(config, "encoder_channels", CHANNELS)
         shapes = recurrent_shapes(config)
     check_tensors(description, {f"network.{name}": ("F32", shape) for name, shape in shapes.items()})
 
@@ -104,14 +104,13 @@ MASKING: Shapes = {"masking.exponent": (), "masking.log_floor": ()}
 
 
 def embedded_shapes(config: dict[str, Any]) -> Shapes:
-    """Return the tensors of family `embedded`."""
-    t, g, d = config["iterations"], config["code_channels"] // 2, config["decoder_channels"]
+    """Return the tensors of family `embedded`, without those of its schedule."""
+    t, d = config["iterations"], config["decoder_channels"]
     own: Shapes = {
         "decoder.bias": (t, d),
         "decoder.shift": (t, 192),
         "decoder.midpoint_projection.weight": (d, 192, 1, 1),
         "decoder.half_width_projection.weight": (d, 192, 1, 1),
-        **{f"quantizer.{name}": (t, g) for name in ("coefficient", "level", "step")},
     }
     return own | MASKING | core_shapes(config) | down_shapes(config)
 

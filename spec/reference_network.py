@@ -1,4 +1,4 @@
-"""From codes to pixels: the decoder network, blending and rounding of the specification, in its order.
+"""From codes to pixels: chooses the decoder network (`reference_embedded`, `reference_recurrent`), blends and rounds.
 
 It needs nothing but the Python standard library and shares no code with the package. It computes with Python's 64-bit
 floats; the tolerance of the specification is measured from its samples. It is slow: a few seconds for an image of

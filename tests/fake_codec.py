@@ -15,7 +15,7 @@ import numpy as np
 
 from pillow_rnc import codec
 from pillow_rnc.codec.blending import split
-from pillow_rnc.codec.execution import DEFAULT_MAX_MEMORY, ExecutionOptions, StepCounter
+from pillow_rnc.codec.execution import ExecutionOptions, StepCounter
 from pillow_rnc.container.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 from pillow_rnc.models import weights
 from pillow_rnc.models.config import EmbeddedConfig
@@ -39,8 +39,6 @@ CHANNELS = 3 * STRIDE * STRIDE
 class FakeCodec:
     """Stands in for the modules `encoder` and `decoder` of `pillow_rnc.codec`."""
 
-    MAX_MEMORY = DEFAULT_MAX_MEMORY
-
     def __init__(self) -> None:
         self.encoded = 0
         self.decoded_iterations: list[int] = []
@@ -49,7 +47,7 @@ class FakeCodec:
         self.model = SimpleNamespace(config=EmbeddedConfig(iterations=MAX_ITERATIONS))
 
     @property
-    def limits(self) -> tuple[int, int]:
+    def limits(self) -> tuple[int | None, int]:
         """Memory and threads that the last call was given."""
         return self.execution.max_memory, self.execution.max_threads
 
@@ -139,7 +137,7 @@ class FakeCodec:
 
     def _note(self, execution: ExecutionOptions) -> None:
         assert execution.device.partition(":")[0] == "cpu"
-        assert execution.max_memory >= 1
+        assert execution.max_memory is None or execution.max_memory >= 1
         self.execution = execution
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from small_file import write_small_file
 
 import pillow_rnc
-from pillow_rnc.cli import autoload_hook
+from pillow_rnc.cli import autoload, autoload_hook
 from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.plugin import format_names
 
@@ -145,6 +145,15 @@ def test_a_reloaded_pillow_knows_us_again(enabled: Environment) -> None:
 def test_the_environment_variable_turns_it_off(enabled: Environment) -> None:
     assert not enabled.knows_us(PILLOW_RNC_AUTOLOAD="0")
     assert enabled.knows_us(PILLOW_RNC_AUTOLOAD="1")
+    assert json.loads(enabled.run("-m", "pillow_rnc", "autoload", "status", "--json", PILLOW_RNC_AUTOLOAD="0"))["works"]
+
+
+def test_a_python_that_does_not_end_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, 60)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert not autoload.status()["works"]
 
 
 def test_disabling_leaves_nothing(enabled: Environment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from PIL import Image
 from tiny_codec import register_tiny_codec
 
 import pillow_rnc
-from pillow_rnc import CorruptError, RncImageFile, RncOptionError, WorkLimitError
+from pillow_rnc import (
+    CorruptError,
+    RncFileError,
+    RncImageFile,
+    RncOptionError,
+    SignatureError,
+    UnsupportedError,
+    WorkLimitError,
+)
 from pillow_rnc.container import reader, writer
 
 if TYPE_CHECKING:
@@ -86,6 +95,22 @@ def test_a_damaged_file_is_named_and_the_others_are_closed(images: list[Image.Im
     with pytest.raises(CorruptError) as caught:
         pillow_rnc.decode_batch(paths)  # an open file would be a ResourceWarning, which is an error here
     assert caught.value.__notes__ == ["in file 1 of the batch, counted from 0"]
+
+
+def test_any_error_of_a_file_has_its_number(images: list[Image.Image]) -> None:
+    """Of its signature, its header, the work that it takes, and its model."""
+    small, large = pillow_rnc.encode_batch([images[2], images[0]], **OPTIONS)
+    unknown = reader.parse(small)
+    unknown = replace(unknown, header=replace(unknown.header, model_id=bytes(8)))
+    for second, kind, max_work in (
+        (b"no" + large, SignatureError, None),
+        (large[:9] + bytes([large[9] ^ 1]) + large[10:], RncFileError, None),
+        (large, WorkLimitError, 4000),
+        (writer.build(unknown), UnsupportedError, None),
+    ):
+        with pytest.raises(kind) as caught:
+            pillow_rnc.decode_batch([io.BytesIO(small), io.BytesIO(second)], max_work=max_work)
+        assert caught.value.__notes__ == ["in file 1 of the batch, counted from 0"]
 
 
 def test_wrong_options_are_named(images: list[Image.Image]) -> None:

@@ -229,6 +229,15 @@ def test_a_format_that_cannot_be_written_is_told_before_the_work(
     assert f"{name} has no suffix of a format that this Pillow can write" in record["error"]
 
 
+@pytest.mark.parametrize("command", [["decode"], ["decode", "--steps"], ["view"]])
+def test_an_unknown_model_is_refused(command: list[str], stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, (record,) = run(capsys, *command, stored, "-o", stored.with_name("out.png"), "--model", "nonsense")
+
+    assert status == 1
+    assert record["error"].startswith("model 'nonsense' is unknown, allowed are auto, ")
+    assert not list(stored.parent.glob("out*"))
+
+
 def test_a_cut_file_is_decoded_only_when_asked(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = stored.with_name("cut.rnc")
     cut.write_bytes(stored.read_bytes()[:-1])
@@ -262,6 +271,14 @@ def test_doctor_tells_what_is_wrong(capsys: pytest.CaptureFixture[str], monkeypa
 
     assert status == 1
     assert {"another plugin has taken RNC or .rnc in Pillow", "no weights are installed"} <= set(record["problems"])
+
+
+def test_problems_are_told_apart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = ["numpy is not installed", "cffi is not installed"]
+    monkeypatch.setattr("pillow_rnc.cli.doctor.examine", lambda **_: {"tiles": (2, 3), "problems": problems})
+
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out == "  tiles: 2 3\n  problems: numpy is not installed; cffi is not installed\n"
 
 
 @pytest.mark.parametrize("kernel", [False, True])
@@ -543,3 +560,23 @@ def test_wrong_usage_has_its_own_status(arguments: list[str]) -> None:
         main(arguments)
 
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["decode", "--size", "800"], "argument --size: 800 is not allowed, give WxH in pixels, such as 800x600"),
+        (["decode", "--region", "0x9+1+1"], "argument --region: 0x9+1+1 is not allowed, give L,U,R,B or WxH+X+Y in p"),
+        (["encode", "-j", "-1"], "argument -j/--jobs: -1 is not allowed, give an integer of at least 0"),
+        (["encode", "-i", "all"], "argument -i/--iterations: all is not allowed, give 1 to 32, or keep"),
+        (["encode", "--target-size", "1e400k"], "argument --target-size: 1e400k is not allowed, give bytes, such as 5"),
+        (["truncate", "--target-size", "5g"], "argument --target-size: 5g is not allowed, give bytes, such as 50000, "),
+    ],
+)
+def test_wrong_values_are_told_with_what_is_allowed(
+    arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*arguments, "x"])
+
+    assert fault in capsys.readouterr().err

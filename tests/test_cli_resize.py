@@ -57,6 +57,25 @@ def test_a_transparent_palette_becomes_colours_with_alpha() -> None:
     assert (im.mode, "transparency" in im.info) == ("RGBA", False)
 
 
+@pytest.mark.parametrize(("mode", "becomes"), [("1", "LA"), ("L", "LA"), ("RGB", "RGBA")])
+def test_a_transparent_value_becomes_alpha(mode: str, becomes: str) -> None:
+    im = Image.new("L", (40, 40), 255).convert(mode)
+    im.paste(0, (0, 0, 20, 40))
+    im.info["transparency"] = (0, 0, 0) if mode == "RGB" else 0
+    resize(im, Resize(percent=50))
+    assert (im.mode, "transparency" in im.info) == (becomes, False)
+    assert [im.getchannel("A").getpixel(at) for at in ((1, 5), (18, 5))] == [0, 255]
+
+
+def test_alpha_of_a_palette_is_kept() -> None:
+    im = Image.new("P", (40, 40))
+    im.putpalette([200, 100, 50, 0, 10, 20, 30, 255], "RGBA")
+    im.paste(1, (20, 0, 40, 40))
+    resize(im, Resize(percent=50))
+    assert (im.mode, im.size) == ("RGBA", (20, 20))
+    assert [im.getpixel(at) for at in ((1, 5), (18, 5))] == [(0, 0, 0, 0), (10, 20, 30, 255)]
+
+
 def test_the_size_that_it_has_changes_nothing() -> None:
     im = Image.linear_gradient("L").convert("P")
     resize(im, Resize(percent=100))

@@ -167,7 +167,7 @@ def test_the_command_writes_a_page(
     assert main(arguments) == 0
     said = json.loads(capsys.readouterr().out)
     (record,) = records(page.read_bytes())
-    assert said == {"page": str(page), "pictures": 1, "page_bytes": page.stat().st_size}
+    assert said == {"page": str(page), "images": 1, "page_bytes": page.stat().st_size}
     assert [step["rnc"]["point"]["setting"] for step in record["steps"]] == [1, 3, 4]
     assert record["full_size"] == list(load_photograph(tmp_path / "a.png").size)
 

@@ -629,6 +629,21 @@ def test_a_unit_that_breaks_a_rule_is_rejected(units: bytes, error: type[Excepti
         reader.parse(small_with(units=units))
 
 
+@pytest.mark.parametrize("missing", range(1, 5))
+def test_a_unit_that_ends_within_its_crc_is_truncated_even_if_a_payload_is_damaged(missing: int) -> None:
+    data = bytearray(writer.build(SMALL))
+    end = len(writer.truncate(bytes(data), 2))
+    data[end - 5] ^= 1  # the last byte before the Crc
+    cut = bytes(data[: end - missing])
+
+    with pytest.raises(TruncatedError) as caught:
+        reader.parse(cut)
+    assert caught.value.decodable_iterations == 1
+    assert reader.parse(cut, allow_truncated=True).units == SMALL.units[:1]
+    with pytest.raises(CorruptError, match="tile 0, iteration 1: payload CRC"):
+        reader.parse(bytes(data))
+
+
 def test_an_entropy_coded_payload_is_never_longer_than_the_raw_one() -> None:
     def of(words: int) -> RncFile:
         return replace(TILED, units=((Segment(Coding.ENTROPY, bytes(4 * words), 0), raw(bytes(36))), TILED.units[1]))

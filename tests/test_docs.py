@@ -90,6 +90,15 @@ def test_every_page_is_in_the_navigation() -> None:
     assert set(outside) <= pages
 
 
+def test_every_page_is_in_the_table_of_pages() -> None:
+    listed = {REPOSITORY / "README.md", REPOSITORY / "docs" / "README.md"}
+    for page in (REPOSITORY / "docs" / "README.md", REPOSITORY / "weights" / "README.md"):  # of earlier models
+        links = re.findall(r"\]\(([^)#\s]+\.md)\)", page.read_text(encoding="utf-8"))
+        listed |= {(page.parent / link).resolve() for link in links}
+
+    assert {page for page in PAGES if str(page.relative_to(REPOSITORY)) not in NO_SITE_PAGES} <= listed
+
+
 @pytest.mark.slow
 def test_the_site_has_no_link_to_a_file_outside(site: Path) -> None:
     links = {link for page in site.glob("*.html") for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())}

@@ -91,8 +91,10 @@ def test_the_command_writes_results_and_page_and_does_nothing_twice(
     for one in TWO:
         result = record["runs"][one.folder_name]
         model = weights.register(out / one.folder_name / result["weights"])
-        first, *_, last = light_runs.curve_of(Image.fromarray(photograph(2, 200, 165)), model.model_id.hex())
-        assert light_runs.curve_as_json([first, last]) == [result["curves"]["Kodak"][0], result["curves"]["Kodak"][-1]]
+        image, found = Image.fromarray(photograph(2, 200, 165)), result["curves"]["Kodak"]
+        first, *_, last = light_runs.curve_of(image, model.model_id.hex(), RECIPE.config.iterations)
+        assert light_runs.curve_as_json([first, last]) == [found[0], found[-1]]
+        assert [point[0] for point in found] == list(range(1, 17)), "the area goes up to 2 bpp: all iterations count"
 
     for name in ("run", "_jpeg_curve"):
         monkeypatch.setattr(light_table, name, never)
@@ -187,5 +189,5 @@ def test_a_page_of_some_runs_compares_those_and_says_what_another_seed_changes()
     assert "JPEG" not in text
     assert "GRU, residual scaling, with another seed: " in text
     assert "- high-entropy tiles, 2 combinations: MS-SSIM" in text
-    assert "12 minutes of processor time and its entropy network 3.5: 100 steps, 8.00 million" in text
+    assert "12 minutes of processor time and its entropy network 3.5: 100 steps; *Trained*: million" in text
     assert areas([Point(1, 1, 0.125, 30, 0.5, 20), Point(2, 2, 2, 30, 0.5, 20)]) == pytest.approx((0.9375, 37.5))

@@ -73,3 +73,20 @@ def test_missing_weights_are_reported_not_skipped(tmp_path: Path, capsys: pytest
 
     assert __main__.main([str(tmp_path), *options]) == 1
     assert "absent.safetensors" in capsys.readouterr().err
+
+
+def test_all_iterations_are_those_of_the_model(tmp_path: Path) -> None:
+    path = register_random_codec(tmp_path)
+
+    assert RncCodec().all_iterations() == tuple(range(1, 30))
+    assert RncCodec("recurrent-20261130").all_iterations() == tuple(range(1, 17))
+    assert RncCodec(path.stem).all_iterations() == RncCodec(weights=path).all_iterations()
+
+
+def test_the_command_names_a_model_that_is_unknown(
+    image: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image.save(tmp_path / "image.png")
+
+    assert __main__.main([str(tmp_path), "--model", "none", "--peers", "none", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("error: model 'none' is unknown")

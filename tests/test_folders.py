@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,41 @@ def test_the_manifest_tells_what_the_outputs_are_now(run: Runner, source: Path, 
     assert (line["iterations"], line["bytes"]) == (1, (target / "000.rnc").stat().st_size)
 
 
+def test_the_manifest_says_only_what_is_known_of_a_decoded_image(run: Runner, target: Path) -> None:
+    target.mkdir()
+    Image.linear_gradient("L").save(target / "a.rnc", iterations=8)
+    decoded = target.with_name("decoded")
+
+    for _ in range(2):
+        run("decode", target, "-o", decoded, "--size", "20x20")
+        assert lines(decoded)["a.rnc"]["iterations"] == 6
+    told = lines(decoded)["a.rnc"]
+    assert told["seconds"] > 0
+    (decoded / "manifest.jsonl").unlink()
+    run("decode", target, "-o", decoded, "--size", "20x20")
+    assert lines(decoded)["a.rnc"] == told | {"seconds": None, "iterations": None}
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_ends_with_the_last_file(
+    source: Path, target: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "000.png").write_bytes(b"of the same output as 000.jpg")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    assert main(["encode", str(source), "-o", str(target), "--model", str(model), "-i", "1"]) == 1
+    shown = re.findall(r"\d+/\d+ files", terminal.getvalue())
+    assert {text.partition("/")[2] for text in shown} == {"5 files"}
+    assert shown[-1] == "5/5 files"
+
+
 def test_two_inputs_never_share_an_output(run: Runner, source: Path, target: Path) -> None:
     Image.new("RGB", (9, 9)).save(source / "000.png")
     status, records = run("encode", source, "-o", target)
@@ -327,7 +363,10 @@ def test_a_fault_that_nobody_expects_stops_nothing_either(
         (["encode", "IN", "-o", "OUT", "-i", "33"], "1 to 32"),
         (["encode", "IN", "-o", "OUT", "--model", "none"], "model 'none' is unknown"),
         (["encode", "IN", "-o", "OUT", "--model", "none.safetensors"], "cannot be read"),
-        (["decode", "IN", "-o", "OUT"], "no images below"),
+        (["decode", "IN", "-o", "OUT"], "/in, but 5 other files\n"),
+        (["decode", "IN", "-o", "OUT"], "no .rnc files below "),
+        (["encode", "EMPTY", "-o", "OUT"], "/in/empty\n"),
+        (["encode", "EMPTY", "-o", "OUT"], "no images below "),
         (["decode", "IN", "-o", "OUT", "-i", "0"], "1 to 32"),
         (["decode", "IN", "-o", "OUT", "-f", "nothing"], "NOTHING cannot be written"),
         (["encode", "IN", "-o", "memory://out"], "name one with --manifest"),
@@ -339,7 +378,8 @@ def test_a_fault_that_nobody_expects_stops_nothing_either(
 def test_what_would_fail_for_all_is_told_once_before_the_work(
     arguments: list[str], fault: str, source: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"IN": str(source), "OUT": str(target)}
+    places = {"IN": str(source), "OUT": str(target), "EMPTY": str(source / "empty")}
+    (source / "empty").mkdir()
     assert main([places.get(argument, argument) for argument in arguments]) == 1
 
     captured = capsys.readouterr()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import pillow_rnc
+from pillow_rnc.entropy.kernel import library
+from pillow_rnc.errors import RncError
 from pillow_rnc.models.fork_safety import ObjectLock
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -56,3 +61,31 @@ def test_a_thread_may_fork_within_an_image_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
     with lock.held():
         pass
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_that_on_progress_forks_is_told_that_it_cannot_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NumPy a thread is at work beside, which the child does not have; its parent is not disturbed."""
+    monkeypatch.setenv(library.VARIABLE, "0")
+    children: list[int] = []
+
+    def fork(*_: object) -> None:
+        if not children:
+            children.append(os.fork())
+            signal.alarm(0 if children[0] else 20)  # ends a child that hangs
+
+    fp = io.BytesIO()
+    Image.radial_gradient("L").resize((70, 40)).save(fp, "RNC", iterations=2)
+    expected = pillow_rnc.open(io.BytesIO(fp.getvalue())).tobytes()
+    im = pillow_rnc.open(fp, on_progress=fork)
+    try:
+        im.load()
+    except RncError as error:
+        if children == [0]:
+            os._exit(5 if "forked child" in str(error) else 6)
+        raise
+    finally:
+        if children == [0]:
+            os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 5
+    assert im.tobytes() == expected

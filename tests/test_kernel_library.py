@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import pytest
@@ -44,22 +45,34 @@ def test_reports_name_a_value_that_asks_for_what_is_not_there(monkeypatch: pytes
     assert "'neon9'" in library.describe()
 
 
-def test_an_extension_that_cannot_be_imported_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extension_that_was_not_built_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("pillow_rnc.entropy.kernel._kernel", raising=False)
-    monkeypatch.setitem(sys.modules, "pillow_rnc.entropy.kernel._kernel", None)
-    assert library._extension.__wrapped__() is None
+    monkeypatch.setitem(sys.modules, library._MODULE, None)
+    error = library._extension.__wrapped__()
+    assert isinstance(error, ModuleNotFoundError)
+    assert error.name == library._MODULE
 
 
-def test_without_the_extension_numpy_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_extension", lambda: None)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModuleNotFoundError(name=library._MODULE), "not built"),
+        (ModuleNotFoundError("No module named '_cffi_backend'", name="_cffi_backend"),
+         "cannot be loaded (No module named '_cffi_backend')"),
+        (ImportError("wrong ELF class"), "cannot be loaded (wrong ELF class)"),
+    ],
+)  # fmt: skip
+def test_without_the_extension_numpy_runs(error: ImportError, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_extension", lambda: error)
     monkeypatch.delenv(library.VARIABLE, raising=False)
     assert library.supported() == ()
     assert library.chosen() is None
-    assert library.describe() == "not built, NumPy is used"
+    assert library.describe() == f"{reason}, NumPy is used"
     monkeypatch.setenv(library.VARIABLE, "1")
-    with pytest.raises(RncOptionError, match="not built"):
+    msg = re.escape(f"is '1', but the kernel is not available: {reason}; 0 or no value uses NumPy")
+    with pytest.raises(RncOptionError, match=msg):
         library.chosen()
-    with pytest.raises(RncOptionError, match="not built"):
+    with pytest.raises(RncOptionError, match=re.escape(reason)):
         library.interface()
 
 

@@ -84,7 +84,8 @@ def test_codes_and_samples_are_those_of_numpy(config: ModelConfig, name: str, tm
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("model_id", RELEASED, ids=[one.hex() for one in RELEASED])
 def test_released_models_agree(model_id: bytes, name: str) -> None:
-    _agree(weights.load(model_id), name, (1, 32, 48), 16)
+    model = weights.load(model_id)
+    _agree(model, name, (1, 32, 48), model.config.iterations)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 400), (400, 16), (32, 16), (208, 144)])
@@ -104,10 +105,11 @@ def test_any_picture_gets_the_codes_of_numpy(seed: int, height: int, width: int,
         pixels = np.where(pixels > random.integers(0, 256), 255, 0)
     elif kind == "soft":
         pixels = np.cumsum(np.cumsum(pixels - 128, axis=1), axis=2) // 64 % 256
-    ours, theirs = zip(*(_both(weights.load("auto"), name, *shape[:3]) for name in SETS), strict=True)
+    model = weights.load("auto")
+    ours, theirs = zip(*(_both(model, name, *shape[:3]) for name in SETS), strict=True)
     for network in (theirs[0], *ours):
         network.set_target(pixels.astype(np.uint8))
-    for _ in range(16):
+    for _ in range(model.config.iterations):
         codes = theirs[0].encode()
         for name, network in zip(SETS, ours, strict=True):
             np.testing.assert_array_equal(network.encode(), codes, name)
@@ -172,7 +174,8 @@ def test_samples_of_another_type_are_rejected(samples: type, pixels: type) -> No
 
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_noticed(name: str, value: float) -> None:
+def test_numbers_that_are_not_finite_are_noticed(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.VARIABLE, name)
     samples = np.zeros((3, 17, 3), np.float32)
     samples[1, 16, 1] = value
     assert not round_samples(name, samples, np.empty((3, 17, 3), np.uint8))

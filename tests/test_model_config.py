@@ -34,6 +34,15 @@ def test_a_weights_file_must_name_its_family_and_a_recipe_need_not() -> None:
     assert config_from_mapping({}) == EmbeddedConfig()
 
 
+@pytest.mark.parametrize("key", ["separable", "decoder_steps"])
+def test_a_weights_file_must_have_every_member_and_a_recipe_need_not(key: str) -> None:
+    table = {name: value for name, value in CONFIG.as_dict().items() if name != key}
+
+    with pytest.raises(WeightsError, match=f"model configuration: {key} missing"):
+        config_from_json(json.dumps(table))
+    assert getattr(config_from_mapping(table), key) == getattr(EmbeddedConfig(), key)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -48,6 +57,13 @@ def test_a_weights_file_must_name_its_family_and_a_recipe_need_not() -> None:
         ({"family": "recurrent", "paper_divisor": 3}, "paper_divisor is 3, allowed are"),
         ({"iterations": 33}, "iterations is 33, allowed are"),
         ({"separable": 1}, "separable is 1, must be like True"),
+        ({"cell": "lstm"}, r"cell is 'lstm', allowed are \('gru',\)"),
+        ({"code_channels": 3}, "code_channels is 3, allowed are 2, 4 to 254"),
+        ({"code_channels": 256}, "code_channels is 256, allowed are 2, 4 to 254"),
+        ({"family": "recurrent", "code_channels": 256}, "code_channels is 256, allowed are 1, 2 to 255"),
+        ({"family": "recurrent", "paper_divisor": 4}, r"paper_divisor is 4, allowed are \(1,\)"),
+        ({"family": "recurrent", "network": "paper", "code_stride": 8}, r"code_stride is 8, allowed are \(16,\)"),
+        ({"family": "recurrent", "network": "paper", "code_channels": 16}, r"code_channels is 16, allowed are \(32,\)"),
     ],
 )
 def test_what_is_not_allowed_is_named(table: dict[str, object], message: str) -> None:

@@ -220,7 +220,7 @@ def test_an_error_in_any_coefficient_of_the_wavelet_weighs_about_alike(height: i
 
 @pytest.mark.parametrize(
     "config",
-    [replace(CONFIG, cell=name) for name in get_args(CellName) if name != "gru"]
+    [recurrent("additive", cell=name) for name in get_args(CellName) if name != "gru"]
     + [replace(CONFIG, separable=False)]
     + [recurrent(framework) for framework in get_args(Framework)],
     ids=lambda config: f"{config.family} {getattr(config, 'framework', '')} {config.cell} {config.separable}",
@@ -244,7 +244,7 @@ def test_a_picture_is_loaded_and_saved_without_torch(tmp_path: Path) -> None:
 
 
 def test_what_needs_torch_says_so_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gru, lstm = model_of(CONFIG, tmp_path), model_of(replace(CONFIG, cell="lstm"), tmp_path, seed=2)
+    gru, lstm = model_of(CONFIG, tmp_path), model_of(recurrent("additive", cell="lstm"), tmp_path, seed=2)
     monkeypatch.delitem(sys.modules, "pillow_rnc.models.torch_runtime")
     monkeypatch.setitem(sys.modules, "torch", None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pillow_rnc.codec.prefetch import prefetch
+from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,3 +110,44 @@ def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
     go_on.set()
     worker.join(10)
     assert not worker.is_alive()
+
+
+def test_a_child_is_told_that_it_cannot_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, process = threading.active_count(), os.getpid()
+    ahead = prefetch(iter(range(100)))
+    next(ahead)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getpid", lambda: process + 1)
+        with pytest.raises(RncError, match="a forked child cannot continue"):
+            next(ahead)
+    assert threading.active_count() == before + 1
+    ahead = prefetch(iter(range(3)))  # and nothing else is disturbed
+    assert list(ahead) == [0, 1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_hang_and_its_parent_continues() -> None:
+    """The thread is at work on the next item when the process is forked."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        begun.set()
+        assert go_on.wait(10)
+        yield 2
+
+    ahead = prefetch(items())
+    next(ahead)
+    assert begun.wait(10)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)  # ends it if it hangs
+        try:
+            next(ahead)
+        except RncError:
+            os._exit(5)
+        os._exit(6)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    go_on.set()
+    assert list(ahead) == [2]

@@ -154,14 +154,17 @@ def test_torch_is_not_loaded_for_them(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("config", [light("lstm"), paper("gru", "additive"), recurrent("additive")])
+@pytest.mark.parametrize(
+    "config", [light("lstm"), light(separable=False), paper("gru", "additive"), recurrent("additive")]
+)
 def test_a_model_that_needs_torch_says_so_where_there_is_none(
     config: RecurrentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = registered(config, tmp_path)
     monkeypatch.delitem(sys.modules, "pillow_rnc.models.torch_runtime")
     monkeypatch.setitem(sys.modules, "torch", None)
-    kind = f"the {config.network} network, code_stride {config.code_stride}, cell '{config.cell}'"
+    full = "" if config.separable else "full "
+    kind = f"the {config.network} network, code_stride {config.code_stride}, {full}cell '{config.cell}'"
     with pytest.raises(UnsupportedError, match=rf"{kind} needs torch: pip install pillow-rnc\[torch\]"):
         saved(image(), model)
 

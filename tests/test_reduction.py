@@ -17,9 +17,13 @@ from pillow_rnc.models import weights
 from pillow_rnc.models.embedded.kernel_network import KernelTiles
 from pillow_rnc.models.reduction import IntervalTiles, reduced_runtime
 from pillow_rnc.models.runtime import network_weights
+from pillow_rnc.plugin.decoding import decode_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pillow_rnc.container.records import RncFile
+    from pillow_rnc.plugin.options import LoadOptions
 
 SIZE = (203, 150)
 LEAST_PSNR = {2: 50, 4: 48, 8: 48}
@@ -76,6 +80,13 @@ def test_a_region_is_that_part_of_it(reduction: int, device: str) -> None:
 
     box = (40 // reduction, 8 // reduction, -(-203 // reduction), -(-133 // reduction))
     assert psnr(part, whole.crop(box)) > 45
+
+
+def test_a_device_is_not_looked_at_where_no_network_is_needed() -> None:
+    model = weights.load("auto")
+    reduced_runtime(model, "abacus", reduction=8)
+    with pytest.raises(RncOptionError, match="abacus"):
+        reduced_runtime(model, "abacus", reduction=2)
 
 
 def test_samples_are_sums_over_the_coefficients() -> None:
@@ -185,6 +196,38 @@ def test_a_draft_may_be_reduced_again_and_is_not_copied() -> None:
     assert Image.open(io.BytesIO(data)).reduce(3).size == (68, 50)
     assert Image.open(io.BytesIO(data)).reduce((8, 4), (0, 0, 80, 80)).size == (10, 20)
     assert pillow_rnc.open(io.BytesIO(data), scale=0.5).reduce(2).size == (51, 38)
+
+
+@pytest.mark.parametrize(
+    ("region", "factor", "iterations"),
+    [
+        (None, [2, 2], [8]),
+        (None, [8, 4], [6]),
+        ((3, 3, 99, 79), 2, []),
+        ((3, 3, 11, 11), 8, []),
+        ((8, 16, 99, 79), 8, [4]),
+        ((4, 12, 99, 79), (8, 8), [6]),
+    ],
+)
+def test_it_is_reduced_to_the_size_that_pillow_makes(
+    region: Any,  # noqa: ANN401
+    factor: Any,  # noqa: ANN401
+    iterations: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    im = pillow_rnc.open(io.BytesIO(stored()), region=region)
+    decoded: list[int] = []
+
+    def decode(file: RncFile, options: LoadOptions) -> Any:  # noqa: ANN401
+        decoded.append(len(file.units))
+        return decode_samples(file, options)
+
+    monkeypatch.setattr("pillow_rnc.plugin.reduction.decode_samples", decode)
+    small = im.reduce(factor)
+    im.load()
+
+    assert small.size == im.reduce(factor).size
+    assert decoded == iterations
 
 
 def test_only_the_iterations_that_are_needed_are_read() -> None:

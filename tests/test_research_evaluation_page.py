@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ pytest.importorskip("imagecodecs", reason="needs the extra [peers]")
 from pillow_rnc.evaluation.curves import Area
 from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, measure_image
 from pillow_rnc.evaluation.report import Summary
-from pillow_rnc.training.data import is_held_out
+from pillow_rnc.models.weights import find
+from pillow_rnc.training.data import load_photographs
 from research import evaluation_page, synthetic
 
 if TYPE_CHECKING:
@@ -60,15 +62,30 @@ def test_disagreements_are_those_beyond_five_percent() -> None:
     ]
 
 
-def test_held_out_photographs_go_by_stem_and_are_small(tmp_path: Path) -> None:
-    stems = [f"photograph-{index}" for index in range(200)]
-    for stem in stems:
-        Image.new("L", (8, 8)).save(tmp_path / f"{stem}.png")
-    kept = [stem for stem in stems if is_held_out(stem, 0.05)]
-    Image.new("L", (1200, 900)).save(tmp_path / f"{kept[0]}.png")
+def test_held_out_photographs_are_those_of_the_training_and_small(tmp_path: Path) -> None:
+    names = [f"photograph-{index}.png" for index in range(200)]
+    for index, name in enumerate(names):
+        Image.new("L", (40, 40), index).save(tmp_path / name)
+    trained_on = load_photographs(tmp_path, smallest_px=40)
 
-    assert len(kept) > 1
-    assert [path.stem for path in evaluation_page.held_out(tmp_path)] == sorted(kept[1:])
+    found = evaluation_page.held_out(tmp_path, {})
+    assert len(found) > 1
+    assert [int(np.asarray(Image.open(path))[0, 0]) for path in found] == [p[0, 0, 0] for p in trained_on.held_out]
+    Image.new("L", (1200, 900)).save(found[0])
+    assert evaluation_page.held_out(tmp_path, {}) == found[1:]
+
+
+def test_a_record_can_name_what_was_held_out(tmp_path: Path) -> None:
+    for name in "abc":
+        Image.new("L", (8, 8)).save(tmp_path / f"{name}.png")
+
+    assert evaluation_page.held_out(tmp_path, {"held_out": ["b.png", "d.png"]}) == [tmp_path / "b.png"]
+
+
+def test_the_default_model_says_what_its_training_held_out() -> None:
+    record = json.loads(find("auto").path.with_suffix(".json").read_text(encoding="utf-8"))
+
+    assert len(record["held_out"]) == 17
 
 
 def test_tables_replace_those_between_the_marks(tmp_path: Path) -> None:
@@ -121,7 +138,7 @@ def test_the_command_measures_three_sets_and_writes_the_page(
     page.write_text(evaluation_page.BEGIN + evaluation_page.END)
     data = tmp_path / "data"
     synthetic.main([str(data)])
-    monkeypatch.setattr(evaluation_page, "is_held_out", lambda stem, _: stem == "screen")
+    monkeypatch.setattr(evaluation_page, "held_out", lambda folder, _: [folder / "screen.png"])
     options = ["--kodak", str(data), "--data", str(data), "--out", str(tmp_path / "out"), "--page", str(page)]
 
     assert evaluation_page.main([*options, "--limit", "1", "--peer-settings", "2", "--iterations", "1,9"]) == 0

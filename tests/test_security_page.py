@@ -12,7 +12,7 @@ import pytest
 import resources
 
 import pillow_rnc
-from pillow_rnc.codec.execution import DEFAULT_MAX_MEMORY
+from pillow_rnc.codec.execution import DEFAULT_BATCH_MEMORY, DEFAULT_POOL_MEMORY
 from pillow_rnc.container import records, writer
 from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Header, RncFile, Segment
 from pillow_rnc.container.validation import max_alpha_bytes
@@ -38,7 +38,8 @@ def test_the_limits_of_the_page_are_those_of_the_code() -> None:
     per_pixel, spare = numbers("Alpha")
     assert per_pixel * 30 * 20 + spare == max_alpha_bytes(Header(30, 20, "LA", 1, 1, 8, 64, 0, bytes(8)))
     assert numbers("Memory") == [resources.HEAD_KIB]
-    assert re.findall(r"at most `max_memory` bytes of them \((\d+) MiB", PAGE) == [str(DEFAULT_MAX_MEMORY // MIB)]
+    words = r"at most `max_memory` bytes of them \(by default (\d+) MiB with the native kernel, (\d+) MiB otherwise"
+    assert re.findall(words, PAGE) == [(str(DEFAULT_POOL_MEMORY // MIB), str(DEFAULT_BATCH_MEMORY // MIB))]
     assert "a warning above, an error above twice as many" in LIMITS["Pixels"]  # so Pillow has it
 
 

@@ -15,6 +15,7 @@ import pytest
 import reference_decoder
 import reference_embedded
 import reference_operations
+import reference_weights
 
 from pillow_rnc.container import reader, records, schema, validation, writer
 from pillow_rnc.container.chunks import HEAD_FIELDS
@@ -22,8 +23,9 @@ from pillow_rnc.container.records import Coding, Header, RncFile, Segment
 from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy import tables
 from pillow_rnc.entropy.schedule import NO_LEVEL
+from pillow_rnc.errors import WeightsError
 from pillow_rnc.models import basis
-from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
+from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig, config_from_mapping
 
 FOLDER = Path(__file__).parent.parent / "spec"
 SPEC = (Path(__file__).parent.parent / "spec" / "rnc-format.md").read_text(encoding="utf-8")
@@ -167,7 +169,7 @@ def weights_header(name: str) -> dict[str, Any]:
 
 
 def test_a_pair_is_idle_at_the_level_of_the_package() -> None:
-    assert NO_LEVEL == reference_decoder.IDLE
+    assert NO_LEVEL == reference_weights.IDLE
     assert f"*idle* if `level[t, p]` is {NO_LEVEL:.0f};" in section("Iteration schedule")
 
 
@@ -179,6 +181,39 @@ def test_the_config_table_lists_every_member() -> None:
     assert names - {"decoder_steps"} == {"family", *(field.name for field in fields(RecurrentConfig))}
     names -= recurrent
     assert names == set(json.loads(weights_header("complete.safetensors")["__metadata__"]["config"]))
+
+
+def test_the_ranges_of_the_config_table_are_those_of_the_package_and_the_reference() -> None:
+    found = {name: re.match(r"(?:even )?integer, (\d+) to (\d+)$", kind) for name, kind, _ in rows("Weights file")}
+    ranges = {name: (int(one[1]), int(one[2])) for name, one in found.items() if one}
+    for name, (low, high) in ranges.items():
+        family = "recurrent" if name == "encoder_channels" else "embedded"
+        for value in (low, high):
+            assert getattr(config_from_mapping({"family": family, name: value}), name) == value
+        for value in (low - 1, high + 1):
+            with pytest.raises(WeightsError, match=name):
+                config_from_mapping({"family": family, name: value})
+    channels = (reference_weights.CHANNELS[0], reference_weights.CHANNELS[-1])
+    assert {name for name in ranges if ranges[name] == channels} == {
+        *("entropy_state_channels", "entropy_hidden_channels"),
+        *("decoder_channels", "context_channels", "encoder_channels"),
+    }
+    assert ranges.keys() > {"iterations", "code_channels", "decoder_steps"}
+
+
+def test_the_limit_of_passes_is_that_of_the_package_and_the_reference() -> None:
+    assert "list of 1 to 64 lists" in section("Weights file")
+    for count in (64, 66):
+        passes = [[lattice, channel, channel + 1] for channel in range(count // 2) for lattice in (0, 1)]
+        table = {"family": "recurrent", "code_channels": count // 2, "passes": passes}
+        if count == 64:
+            assert len(config_from_mapping(table).passes) == count
+            reference_weights.check_passes(passes, count // 2, dense=True)
+        else:
+            with pytest.raises(WeightsError, match="passes is"):
+                config_from_mapping(table)
+            with pytest.raises(reference_weights.ModelError, match="passes is"):
+                reference_weights.check_passes(passes, count // 2, dense=True)
 
 
 @pytest.mark.parametrize("name", ["complete.safetensors", "odd.safetensors"])

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import reference_decoder
 from PIL import Image
+from several_faults import SEVERAL_FAULTS
 from vectors import generate
 from vectors.assemble import chunk, read_model
 
@@ -244,6 +245,18 @@ def test_both_decoders_written_from_the_text_report_the_same_damage(c_decoder: P
         found, expected = run(c_decoder, path, weights_of(source)), reference_decoder.report(model, one)
         assert len(expected) == len(found)
         assert expected[-1].split(":")[0] == found[-1].split(":")[0] != ""
+
+
+@pytest.mark.parametrize("name", SEVERAL_FAULTS)
+def test_all_decoders_report_the_first_of_several_faults(name: str, c_decoder: Path, tmp_path: Path) -> None:
+    fault, data = SEVERAL_FAULTS[name]
+    path, model = tmp_path / "file.rnc", weights_of(VECTORS / "valid" / "mode-RGB.rnc")
+    path.write_bytes(data)
+
+    with pytest.raises(CLASSES[fault]):
+        decode_all(data)
+    assert reference_decoder.report(model.read_bytes(), data)[-1].split(":")[0] == fault
+    assert run(c_decoder, path, model)[-1].split(":")[0] == fault
 
 
 def check_report(lines: list[str], facts: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ What happens when a picture is really saved and loaded is watched in `test_relea
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,4 +121,13 @@ def test_the_recipe_of_conda_needs_what_the_package_needs() -> None:
 
     found = {requirement.replace(" ", "") for requirement in recipe["requirements"]["run"]}
     assert found == {*needed, f"python{python[0]}"}
-    assert recipe["context"]["version"] == pillow_rnc.__version__
+
+
+def test_all_packages_have_the_version() -> None:
+    repository = PACKAGE.parent
+    recipe = yaml.safe_load((repository / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    npm = json.loads((repository / "web" / "package.json").read_text(encoding="utf-8"))
+
+    versions = {recipe["context"]["version"], str(citation["version"]), npm["version"]}
+    assert versions == {pillow_rnc.__version__}

@@ -23,7 +23,7 @@ def test_a_recipe_survives_json() -> None:
 
 def test_a_recipe_is_read_from_toml(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
-    path.write_text('name = "x"\nbatch = 3\n[model]\ncell = "lstm"\n')
+    path.write_text('name = "x"\nbatch = 3\n[model]\nfamily = "recurrent"\ncell = "lstm"\n')
 
     assert Recipe.from_toml(path).batch == 3
     assert Recipe.from_toml(path).model.cell == "lstm"

@@ -192,7 +192,7 @@ def test_the_command_opens_the_page(
     path = tiny.parent / "view.html"
     assert browser.opened == [path.as_uri()]
     assert said["page"] == str(path)
-    assert said["page_bytes"] == path.stat().st_size
+    assert (said["images"], said["page_bytes"]) == (1, path.stat().st_size)
     assert said.get("warning") == (None if works else "no browser could be started")
 
 

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.browser
 WEB = Path(__file__).resolve().parents[1] / "web"
 WEIGHTS = WEB.parent / "weights"
 ITERATIONS = 6
+MAX_WORKERS = 6
 _PAGE = "<!doctype html><meta charset=utf-8><script type=module src=/src/index.js></script><body>"
 _LOG = """
 window.log = [];
@@ -56,6 +57,9 @@ class Handler(SimpleHTTPRequestHandler):
 
     files: dict[str, bytes]
     limit: int
+    limits: dict[str, int]
+    """Instead of it for single addresses with their query."""
+    allows_origins: bool
     asked: list[str]
     sent: dict[str, int]
     closed: set[str]
@@ -79,10 +83,12 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
+        if self.allows_origins:
+            self.send_header("Access-Control-Allow-Origin", "*")
         self.end_headers()
         start = 0
         while start < len(data):
-            end = min(len(data), self.limit) if is_limited else len(data)
+            end = min(len(data), self.limits.get(self.path, self.limit)) if is_limited else len(data)
             try:
                 self.wfile.write(data[start:end])
                 ready, _, _ = select.select([self.connection], [], [], 0.05 if start == end else 0)
@@ -105,7 +111,15 @@ def site() -> Iterator[tuple[str, type[Handler]]]:
     handler = type(
         "SiteHandler",
         (Handler,),
-        {"files": {"/x.rnc": out.getvalue()}, "limit": 1 << 30, "asked": [], "sent": {}, "closed": set()},
+        {
+            "files": {"/x.rnc": out.getvalue()},
+            "limit": 1 << 30,
+            "limits": {},
+            "allows_origins": False,
+            "asked": [],
+            "sent": {},
+            "closed": set(),
+        },
     )
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=WEB))
     thread = threading.Thread(target=server.serve_forever)
@@ -267,6 +281,56 @@ def test_alpha_and_orientation(page: Page, site: tuple[str, type[Handler]]) -> N
     assert abs(found - turned)[opaque].max() <= 2
 
 
+SIZES = {
+    # style of the page, attributes: width and height of the box in a container of 400 px
+    ("", ""): (240, 160),
+    ("", 'width="120"'): (120, 80),
+    ("", 'height="80"'): (120, 80),
+    ("", 'width="90" height="90"'): (90, 90),
+    ("", 'width="768" height="512"'): (400, 266.67),  # <img> needs height:auto for it
+    ("height:auto", 'width="768" height="512"'): (400, 266.67),
+    ("width:100%", 'width="120" height="80"'): (400, 266.67),
+    ("height:50px", ""): (75, 50),
+    ("width:60px", 'width="120"'): (60, 40),
+}
+SIZES_BODY = "<style>body { width: 400px; margin: 0 }</style>" + "".join(
+    f'<style>#e{number} {{ {style} }}</style><rnc-image id="e{number}" src="/x.rnc" {attributes}></rnc-image>'
+    for number, (style, attributes) in enumerate(SIZES)
+)
+BOXES = """
+[...document.querySelectorAll("rnc-image")].flatMap((one) => [one, one.shadowRoot.querySelector("canvas")])
+  .map((one) => [one.getBoundingClientRect().width, one.getBoundingClientRect().height])
+"""
+
+
+def check_sizes(boxes: list[list[float]]) -> None:
+    """Compare the boxes of the elements and of their canvases, in turns."""
+    for number, (rules, size) in enumerate(SIZES.items()):
+        for box in boxes[2 * number : 2 * number + 2]:
+            assert box == pytest.approx(size, abs=0.1), rules
+
+
+def test_boxes_have_the_sizes_of_img(page: Page, site: tuple[str, type[Handler]]) -> None:
+    show(page, site, SIZES_BODY)
+    finished(page, len(SIZES))
+    check_sizes(page.evaluate(BOXES))
+
+
+def test_the_place_of_a_picture_is_kept_before_it_arrives(page: Page, site: tuple[str, type[Handler]]) -> None:
+    show(page, site, '<rnc-image width="300" height="200"></rnc-image>')
+    box = page.evaluate("document.querySelector('rnc-image').getBoundingClientRect().toJSON()")
+    assert (box["width"], box["height"]) == (300, 200)
+
+
+def test_a_picture_without_meaning_is_not_announced(page: Page, site: tuple[str, type[Handler]]) -> None:
+    roles = {"": "img", 'alt="waves"': "img", 'alt=""': "none", 'alt="" role="button"': "button"}
+    show(page, site, "".join(f"<rnc-image {attributes}></rnc-image>" for attributes in roles))
+    assert page.evaluate("[...document.querySelectorAll('rnc-image')].map((one) => one.role)") == list(roles.values())
+    page.evaluate("document.querySelectorAll('rnc-image').forEach((one) => { one.alt = 'other' })")
+    assert page.get_by_role("img", name="other").count() == 3
+    assert page.get_by_role("button", name="other").count() == 1
+
+
 @pytest.mark.parametrize(
     ("damage", "kind"),
     [
@@ -289,10 +353,29 @@ def test_twenty_pictures_share_weights_and_lazy_ones_wait(page: Page, site: tupl
     events = finished(page, 20)
     assert sum(one["kind"] == "load" for one in events) == 20
     assert site[1].asked.count("/x.rnc") == 20
-    assert sum("safetensors" in one for one in site[1].asked) <= 2
+    assert sum("safetensors" in one for one in site[1].asked) <= MAX_WORKERS
     page.evaluate("document.querySelector('[loading]').scrollIntoView()")
     finished(page, 21)
     assert site[1].asked.count("/x.rnc") == 21
+
+
+def test_downloads_that_stall_keep_no_other_element_waiting(page: Page, site: tuple[str, type[Handler]]) -> None:
+    stalled = [f"/x.rnc?{number}" for number in range(3)]
+    site[1].limits = dict.fromkeys(stalled, bytes_of(site[1].files["/x.rnc"], 1))
+    show(page, site, "".join(f'<rnc-image src="{one}"></rnc-image>' for one in [*stalled, "/x.rnc"]))
+    events = finished(page)
+    assert (events[-1]["kind"], events[-1]["iterations"]) == ("load", ITERATIONS)
+    site[1].limits.clear()
+    assert all(one["kind"] in ("progress", "load") for one in finished(page, 4))
+
+
+def test_idle_workers_are_ended(page: Page, site: tuple[str, type[Handler]]) -> None:
+    page.add_init_script("window.setTimeout = ((wait) => (call, ms) => wait(call, ms === 30000 ? 0 : ms))(setTimeout)")
+    show(page, site, '<rnc-image src="/x.rnc"></rnc-image>')
+    finished(page)
+    wait_until(lambda: not page.workers)
+    page.evaluate("document.querySelector('rnc-image').src = '/x.rnc?again'")
+    assert [one["kind"] for one in finished(page, 2)].count("load") == 2
 
 
 def test_weights_are_kept(page: Page, site: tuple[str, type[Handler]]) -> None:
@@ -304,18 +387,63 @@ def test_weights_are_kept(page: Page, site: tuple[str, type[Handler]]) -> None:
     assert len([one for one in site[1].asked if "safetensors" in one]) == before
 
 
-def test_a_service_worker_shows_plain_images(page: Page, site: tuple[str, type[Handler]]) -> None:
+def start_service_worker(page: Page, site: tuple[str, type[Handler]]) -> None:
     show(page, site, "")
     page.evaluate(
         "(async () => { await navigator.serviceWorker.register('/sw.js', {type: 'module'});"
         " await navigator.serviceWorker.ready; while (!navigator.serviceWorker.controller)"
         " await new Promise((next) => setTimeout(next, 50)); })()"
     )
-    size = page.evaluate(
-        "(async () => { const im = new Image(); im.src = '/x.rnc'; document.body.append(im); await im.decode();"
-        " return [im.naturalWidth, im.naturalHeight]; })()"
-    )
-    assert size == [240, 160]
+
+
+PLAIN_IMAGE = """
+(async (url) => {
+  const im = new Image();
+  im.src = url;
+  await im.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [im.naturalWidth, im.naturalHeight];
+  canvas.getContext("2d").drawImage(im, 0, 0);
+  return canvas.toDataURL();
+})
+"""
+"""Gives an <img> an address, and returns what it shows."""
+
+
+def test_a_service_worker_shows_plain_images_upright(page: Page, site: tuple[str, type[Handler]]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    picture().save(out, "RNC", iterations=ITERATIONS, exif=exif)
+    site[1].files["/turned.rnc"] = out.getvalue()
+    start_service_worker(page, site)
+    for name, turn in (("x", None), ("turned", Image.Transpose.ROTATE_270)):
+        with pillow_rnc.open(io.BytesIO(site[1].files[f"/{name}.rnc"])) as opened:
+            wanted = np.asarray(opened.transpose(turn) if turn else opened).astype(int)
+        found = pixels(page.evaluate(PLAIN_IMAGE, f"/{name}.rnc"))
+        assert found.shape[:2] == wanted.shape[:2]
+        assert abs(found[..., :3] - wanted).max() <= 1
+
+
+def test_a_download_that_stalls_keeps_no_other_plain_image_waiting(page: Page, site: tuple[str, type[Handler]]) -> None:
+    site[1].limits["/x.rnc?stalled"] = bytes_of(site[1].files["/x.rnc"], 2)
+    start_service_worker(page, site)
+    page.evaluate("(document.body.innerHTML = '<img src=\"/x.rnc?stalled\">')")
+    wait_until(lambda: site[1].sent.get("/x.rnc?stalled") == site[1].limits["/x.rnc?stalled"])
+    assert pixels(page.evaluate(PLAIN_IMAGE, "/x.rnc")).shape[:2] == (160, 240)
+    assert not page.evaluate("document.querySelector('img').complete")
+
+
+def test_a_plain_image_of_another_origin_needs_only_a_server_that_allows_all(
+    page: Page, site: tuple[str, type[Handler]]
+) -> None:
+    start_service_worker(page, site)
+    url = site[0].replace("localhost", "127.0.0.1") + "/x.rnc"
+    shown = "(async (url) => { const im = new Image(); im.src = url; await im.decode(); return im.naturalWidth; })"
+    site[1].allows_origins = True
+    assert page.evaluate(shown, url + "?allowed") == 240
+    site[1].allows_origins = False
+    assert page.evaluate(f"{shown}('{url}?denied').then(() => '', (error) => error.name)") == "EncodingError"
 
 
 def test_profiles_are_applied(page: Page, site: tuple[str, type[Handler]]) -> None:

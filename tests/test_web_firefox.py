@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from firefox import Firefox, running
-from test_web_browser import _LOG, _PAGE, ITERATIONS, Handler, bytes_of, picture, pixels, site  # noqa: F401 -- a fixture
+from PIL import Image
+from test_web_browser import (
+    _LOG,
+    _PAGE,
+    BOXES,
+    ITERATIONS,
+    PLAIN_IMAGE,
+    SIZES,
+    SIZES_BODY,
+    Handler,
+    bytes_of,
+    check_sizes,
+    picture,
+    pixels,
+    site,  # noqa: F401 -- a fixture
+)
 
 import pillow_rnc
 from pillow_rnc.evaluation.view import write_page
@@ -49,16 +64,28 @@ def test_a_slow_connection_shows_ever_better_pictures(firefox: Firefox, site: tu
         assert abs(pixels(one["png"])[..., :3] - wanted).max() <= 1
 
 
-def test_a_service_worker_shows_plain_images(firefox: Firefox, site: tuple[str, type[Handler]]) -> None:  # noqa: F811
+def test_a_service_worker_shows_plain_images_upright(firefox: Firefox, site: tuple[str, type[Handler]]) -> None:  # noqa: F811
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    picture().save(out, "RNC", iterations=ITERATIONS, exif=exif)
+    site[1].files["/x.rnc"] = out.getvalue()
     site[1].files["/page.html"] = b"<!doctype html><body>"
     firefox.goto(site[0] + "/page.html")
     firefox.evaluate("navigator.serviceWorker.register('/sw.js', {type: 'module'}).then(() => 0)")
     firefox.wait("navigator.serviceWorker.controller")
-    size = firefox.evaluate(
-        "(async () => { const im = new Image(); im.src = '/x.rnc'; document.body.append(im); await im.decode();"
-        " return [im.naturalWidth, im.naturalHeight]; })()"
-    )
-    assert size == [240, 160]
+    found = pixels(firefox.evaluate(f"{PLAIN_IMAGE}('/x.rnc')"))
+    with pillow_rnc.open(io.BytesIO(out.getvalue())) as opened:
+        wanted = np.asarray(opened.transpose(Image.Transpose.ROTATE_270)).astype(int)
+    assert found.shape[:2] == wanted.shape[:2]
+    assert abs(found[..., :3] - wanted).max() <= 1
+
+
+def test_boxes_have_the_sizes_of_img(firefox: Firefox, site: tuple[str, type[Handler]]) -> None:  # noqa: F811
+    site[1].files["/page.html"] = f"<script>{_LOG}</script>{_PAGE}{SIZES_BODY}".encode()
+    firefox.goto(site[0] + "/page.html")
+    firefox.wait(f"log.filter((one) => one.kind === 'load').length === {len(SIZES)}")
+    check_sizes(firefox.evaluate(BOXES))
 
 
 def test_a_page_from_a_file_decodes_every_prefix(firefox: Firefox, tmp_path: Path) -> None:

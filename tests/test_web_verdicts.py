@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.numpy import load
+from several_faults import SEVERAL_FAULTS
 
 from pillow_rnc.container import reader
 from pillow_rnc.entropy.model import EntropyModel
@@ -101,6 +102,8 @@ def test_damaged_files_and_regressions_have_the_verdicts_of_python(tmp_path: Pat
         (tmp_path / f"invalid-{path.stem}").write_bytes(path.read_bytes())
     for path in sorted((ROOT / "fuzz" / "regressions").glob("*/*")):
         (tmp_path / f"regression-{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
+    for number, (_, data) in enumerate(SEVERAL_FAULTS.values()):
+        (tmp_path / f"several-{number}").write_bytes(data)
     command = ["node", str(ROOT / "web" / "tools" / "decode.js"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     expected = {path.name: verdict(path.read_bytes()) for path in sorted(tmp_path.iterdir())}

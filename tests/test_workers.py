@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import threading
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,24 @@ def test_a_process_that_dies_costs_no_result(tmp_path: Path) -> None:
         assert once.result(PATIENCE_S) == "alive"
         assert isinstance(always.exception(PATIENCE_S), BrokenExecutor)
         assert workers.executor.submit(squared, 9).result(PATIENCE_S) == 81
+
+
+@pytest.mark.parametrize("refused", [OSError(errno.ENOMEM, "Cannot allocate memory"), RuntimeError("no thread")])
+def test_a_task_that_cannot_be_repeated_fails(refused: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: Future[int] = Future()
+    broken.set_exception(BrokenExecutor())
+    attempts = [broken]
+
+    def submit(*_: object) -> Future[int]:
+        if attempts:
+            return attempts.pop()
+        raise refused
+
+    monkeypatch.setattr("pillow_rnc.cli.workers._submit", submit)
+    with ResilientProcessPool(2) as pool:
+        if isinstance(refused, RuntimeError):
+            monkeypatch.setattr(pool._retries, "submit", submit)
+        assert pool.submit(squared, 3).exception(PATIENCE_S) is refused
 
 
 def test_tasks_that_have_not_begun_never_do() -> None:

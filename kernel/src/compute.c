@@ -5,13 +5,7 @@
 
 #include <string.h>
 
-#if defined(RNC_USE_AVX512) || defined(RNC_USE_AVXVNNI) || defined(RNC_USE_AVX2) || defined(__SSE2__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#elif defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#endif
+#include "simd.h"
 
 #define RNC_PASTE_(a, b) a##b
 #define RNC_PASTE(a, b) RNC_PASTE_(a, b)
@@ -132,7 +126,7 @@ static void sums(int32_t *out, const int32_t *bias, const rnc_strip *strips, int
         }
 }
 
-#elif defined(__SSE2__)
+#elif defined(RNC_SSE2)
 
 #define WIDE_WEIGHTS 1
 

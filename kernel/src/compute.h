@@ -5,7 +5,7 @@
    positions: rows of `stride`, with one position before each row and one row above and below that stand for what lies
    outside the tile. Activations are bytes, four channels to a position: [channels / 4][positions][4].
 
-   A byte b stands for an activation as in the comments of `maps`; what the offset adds to a sum is taken off the bias. */
+   A byte b stands for an activation plus an offset; what the offset adds to a sum is taken off the bias. */
 
 #ifndef RNC_COMPUTE_H
 #define RNC_COMPUTE_H
@@ -17,9 +17,6 @@
 #define RNC_OUTPUTS 8 /* sums of each of them */
 #define RNC_MAX_STRIPS 20
 
-/* Activations that a sum runs over: `quads` times four channels, and their weights for all outputs,
-   [outputs / 8][quads][8][4], as int8 or, where the instruction set has no products of bytes, int16 in the order
-   0, 2, 1, 3 of each four. */
 /* What the bytes of a strip may be. */
 typedef enum {
     RNC_VALUES,     /* 0, 1 or 2 units */
@@ -27,6 +24,9 @@ typedef enum {
     RNC_EIGHT_BITS,
 } rnc_range;
 
+/* Activations that a sum runs over: `quads` times four channels, and their weights for all outputs,
+   [outputs / 8][quads][8][4], as int8 or, where the instruction set has no products of bytes, int16 in the order
+   0, 2, 1, 3 of each four. */
 typedef struct {
     rnc_range range;
     const uint8_t *bytes; /* of position 0 */

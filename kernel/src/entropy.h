@@ -11,7 +11,7 @@
 #define RNC_MAX_CODED 127 /* context-coded channels: pairs, where codes are pairs */
 #define RNC_TAPS 9
 
-/* How far one channel moves a accumulator that is 0, and another. */
+/* How far one channel moves an accumulator that is 0, and another. */
 typedef struct {
     int32_t accumulator, channel; /* channel: among the active ones */
     int32_t weights[2];

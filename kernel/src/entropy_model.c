@@ -98,7 +98,7 @@ static void use_all(rnc_entropy_model *model, int index) {
     }
 }
 
-/* Fills in which pairs are active. Returns 0 if the tables are not those of schedule. */
+/* Fills in which pairs are active. Returns 0 if the tables are not those of a schedule. */
 static int read_visits(rnc_entropy_model *model, const rnc_entropy_tensors *t, int index, int *of_coefficient) {
     rnc_iteration *it = &model->iteration[index];
     const float *coefficient = t->coefficient + (size_t)index * (size_t)model->shape.channels;

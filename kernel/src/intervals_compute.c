@@ -14,21 +14,21 @@
 #define AT_ONCE 64
 
 /* The steps of some cells. */
-static void steps(float *restrict to, const float *wider, float step, size_t count) {
-    if (wider)
-        for (size_t i = 0; i < count; i++) to[i] = step * wider[i];
+static void steps(float *restrict to, const float *step_scale, float step, size_t count) {
+    if (step_scale)
+        for (size_t i = 0; i < count; i++) to[i] = step * step_scale[i];
     else
         for (size_t i = 0; i < count; i++) to[i] = step;
 }
 
-static void encode(uint8_t *const *codes, int levels, uint8_t *signs, const float *target, const float *middle, const float *wider, float step, size_t count) {
+static void encode(uint8_t *const *codes, int levels, uint8_t *signs, const float *target, const float *midpoint, const float *step_scale, float step, size_t count) {
     for (size_t start = 0; start < count; start += AT_ONCE) {
         size_t n = count - start < AT_ONCE ? count - start : AT_ONCE;
-        const float *want = target + start, *mid = middle + start;
+        const float *want = target + start, *mid = midpoint + start;
         uint8_t *first = codes[0] + start, *sign = signs + start;
         float s[AT_ONCE];
         int32_t code[AT_ONCE], minus[AT_ONCE]; /* of the width of floats, as compilers want it */
-        steps(s, wider ? wider + start : NULL, step, n);
+        steps(s, step_scale ? step_scale + start : NULL, step, n);
         for (size_t i = 0; i < n; i++) {
             float out = mid[i] > 0.0f ? want[i] - mid[i] : mid[i] - want[i];
             int32_t fresh = mid[i] == 0.0f, passes = fabsf(want[i]) >= s[i], outward = out >= 0.0f;
@@ -46,12 +46,12 @@ static void encode(uint8_t *const *codes, int levels, uint8_t *signs, const floa
     }
 }
 
-static void refine(float *middle, float *reach, const uint8_t *const *codes, int levels, const uint8_t *signs, const float *wider, float step, size_t count) {
+static void refine(float *midpoint, float *half_width, const uint8_t *const *codes, int levels, const uint8_t *signs, const float *step_scale, float step, size_t count) {
     for (size_t start = 0; start < count; start += AT_ONCE) {
         size_t n = count - start < AT_ONCE ? count - start : AT_ONCE;
-        float s[AT_ONCE], passed[AT_ONCE], one[AT_ONCE], sign[AT_ONCE], *mid = middle + start, *half_width = reach + start;
+        float s[AT_ONCE], passed[AT_ONCE], one[AT_ONCE], sign[AT_ONCE], *mid = midpoint + start, *width = half_width + start;
         const float all = (float)levels;
-        steps(s, wider ? wider + start : NULL, step, n);
+        steps(s, step_scale ? step_scale + start : NULL, step, n);
         for (size_t i = 0; i < n; i++) {
             one[i] = passed[i] = (float)codes[0][start + i];
             sign[i] = signs[start + i] ? -1.0f : 1.0f;
@@ -59,9 +59,9 @@ static void refine(float *middle, float *reach, const uint8_t *const *codes, int
         for (int level = 1; level < levels; level++)
             for (size_t i = 0; i < n; i++) passed[i] += (float)codes[level][start + i];
         for (size_t i = 0; i < n; i++) {
-            float m = mid[i], r = half_width[i];
+            float m = mid[i], r = width[i];
             /* a number that leaves zero */
-            float low = passed[i] * s[i], wide = low + s[i], high, left, left_reach;
+            float low = passed[i] * s[i], wide = low + s[i], high, left, left_width;
             float narrowed = r < s[i] ? r : s[i];
             int last = passed[i] == all, beyond = last & (r == UNBOUNDED);
             /* one that is known */
@@ -73,15 +73,15 @@ static void refine(float *middle, float *reach, const uint8_t *const *codes, int
             high = beyond ? wide : high;
             high = high > low ? high : low;
             left = sign[i] * ((low + high) * 0.5f);
-            left_reach = (beyond ? low - high : high - low) * 0.5f;
+            left_width = (beyond ? low - high : high - low) * 0.5f;
             mid[i] = zero ? (outward ? left : 0.0f) : m + signed_one * move;
-            half_width[i] = zero ? (outward ? left_reach : narrowed) : grows ? grown : half;
+            width[i] = zero ? (outward ? left_width : narrowed) : grows ? grown : half;
         }
     }
 }
 
-static void energy(float *restrict to, const float *restrict middle, size_t count) {
-    for (size_t i = 0; i < count; i++) to[i] += middle[i] * middle[i];
+static void energy(float *restrict to, const float *restrict midpoint, size_t count) {
+    for (size_t i = 0; i < count; i++) to[i] += midpoint[i] * midpoint[i];
 }
 
 /* log(1 + x) for x >= 0 and exp(x), after Cephes (S. Moshier); within 2 units in the last place. */
@@ -139,8 +139,8 @@ static inline float exponential(float x) {
     return p * scale;
 }
 
-static void widen(float *restrict wider, const float *restrict own, const float *restrict around, float scale, float exponent, size_t count) {
-    for (size_t i = 0; i < count; i++) wider[i] = exponential(exponent * log_one_plus((own[i] + around[i]) * scale));
+static void widen(float *restrict step_scale, const float *restrict own, const float *restrict around, float scale, float exponent, size_t count) {
+    for (size_t i = 0; i < count; i++) step_scale[i] = exponential(exponent * log_one_plus((own[i] + around[i]) * scale));
 }
 
 /* ---- Transform of pixels ---- */

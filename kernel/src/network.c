@@ -73,7 +73,7 @@ static void pack_cell(rnc_arena *arena, rnc_cell *cell, const rnc_cell_tensors *
     cell->candidate_bias = copy(arena, t->candidate + 2 * n * n, n, NULL);
 }
 
-/* Fills in the schedule and the order of coefficients. Returns 0 if the tables are not those of schedule. */
+/* Fills in the schedule and the order of coefficients. Returns 0 if the tables are not those of a schedule. */
 static int read_visits(rnc_network *network, const rnc_network_tensors *t) {
     int *place = network->place;
     for (int c = 0; c < RNC_COEFFICIENTS; c++) place[c] = -1;

@@ -31,7 +31,7 @@ typedef struct {
     int schedule, visited; /* coefficients visited in this iteration or before it come first */
     rnc_visit visit[RNC_MAX_PAIRS];
     float gain;
-    const float *bias, *shift; /* [d]; [192] in the order of schedule */
+    const float *bias, *shift; /* [d]; [192] in the order of `order` */
 } rnc_network_iteration;
 
 typedef struct {
@@ -42,7 +42,7 @@ typedef struct {
     int visited;                    /* in any iteration */
     int order[RNC_COEFFICIENTS];    /* all coefficients; visited ones first, by their first visit */
     int place[RNC_COEFFICIENTS];    /* of a coefficient in that order, -1 if it is never visited */
-    const float *projection[2];          /* of middles and widths, [d / 8][visited][8] */
+    const float *projection[2];          /* of midpoints and half widths, [d / 8][visited][8] */
     const float *down, *down_bias, *up, *up_bias, *output, *output_bias;
     rnc_cell context, detail;
     rnc_network_iteration iteration[RNC_MAX_ITERATIONS];

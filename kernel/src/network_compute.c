@@ -6,13 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(RNC_USE_AVX512) || defined(RNC_USE_AVXVNNI) || defined(RNC_USE_AVX2) || defined(__SSE2__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#elif defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#endif
+#include "simd.h"
 
 #define RNC_PASTE_(a, b) a##b
 #define RNC_PASTE(a, b) RNC_PASTE_(a, b)
@@ -70,7 +64,7 @@ static void products(float *out, const float *bias, const rnc_terms *terms, int 
         }
 }
 
-#elif defined(__SSE2__)
+#elif defined(RNC_SSE2)
 
 static void products(float *out, const float *bias, const rnc_terms *terms, int count, size_t block) {
     for (int half = 0; half < RNC_ROWS; half += 4)
@@ -236,23 +230,23 @@ static void step(float *restrict out, const float *hidden, const float *restrict
 
 /* ---- Coefficients ---- */
 
-static inline float width_of(float reach, float gain) {
-    float width = fabsf(reach) * gain;
+static inline float width_of(float half_width, float gain) {
+    float width = fabsf(half_width) * gain;
     return width < WIDEST ? width : WIDEST;
 }
 
-static void see(float *restrict seen, float *restrict width, const float *restrict middle, const float *restrict reach, const float *restrict gain) {
+static void see(float *restrict seen, float *restrict width, const float *restrict midpoint, const float *restrict half_width, const float *restrict gain) {
     for (int i = 0; i < RNC_LANES; i++) {
-        float k = middle[i] * gain[i];
+        float k = midpoint[i] * gain[i];
         seen[i] = k / (SQUASH + fabsf(k));
-        width[i] = width_of(reach[i], gain[i]);
+        width[i] = width_of(half_width[i], gain[i]);
     }
 }
 
-static void place(float *restrict out, const float *restrict inside, const float *restrict middle, const float *restrict reach, const float *restrict gain, float shift) {
+static void place(float *restrict out, const float *restrict inside, const float *restrict midpoint, const float *restrict half_width, const float *restrict gain, float shift) {
     for (int i = 0; i < RNC_LANES; i++) {
-        float sign = (middle[i] > 0.0f ? shift : 0.0f) - (middle[i] < 0.0f ? shift : 0.0f);
-        out[i] = middle[i] + (inside[i] + sign) * width_of(reach[i], gain[i]) * gain[RNC_LANES + i];
+        float sign = (midpoint[i] > 0.0f ? shift : 0.0f) - (midpoint[i] < 0.0f ? shift : 0.0f);
+        out[i] = midpoint[i] + (inside[i] + sign) * width_of(half_width[i], gain[i]) * gain[RNC_LANES + i];
     }
 }
 
@@ -260,10 +254,10 @@ static void place_unseen(float *restrict out, const float *restrict inside, cons
     for (int i = 0; i < RNC_LANES; i++) out[i] = inside[i] * WIDEST * gain[RNC_LANES + i];
 }
 
-static void gain(float *restrict out, const float *restrict wider, float factor) {
+static void gain(float *restrict out, const float *restrict step_scale, float factor) {
     for (int i = 0; i < RNC_LANES; i++) {
-        out[i] = factor / wider[i];
-        out[RNC_LANES + i] = wider[i] / factor;
+        out[i] = factor / step_scale[i];
+        out[RNC_LANES + i] = step_scale[i] / factor;
     }
 }
 
@@ -312,7 +306,7 @@ static void transform(float *restrict out, size_t out_stride, const float *restr
 
 /* Lines [24][16] of some of 16 blocks -> [blocks][24]. */
 static void write_blocks(float *restrict out, float lines[24][16], size_t count) {
-#if defined(__SSE2__)
+#if defined(RNC_SSE2)
     for (size_t x = 0; x < count; x += 4)
         for (int k = 0; k < 24; k += 4) {
             __m128 a = _mm_loadu_ps(lines[k] + x), b = _mm_loadu_ps(lines[k + 1] + x), c = _mm_loadu_ps(lines[k + 2] + x), d = _mm_loadu_ps(lines[k + 3] + x);

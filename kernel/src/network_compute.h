@@ -31,14 +31,14 @@ typedef struct {
     /* out = hidden + (1 + update) / 2 * (candidate - hidden); hidden may be NULL, for zeros */
     void (*step)(float *out, const float *hidden, const float *update, const float *candidate);
     /* What the network sees of one coefficient at 48 positions: seen and width. */
-    void (*see)(float *seen, float *width, const float *middle, const float *reach, const float *gain);
-    /* Where a coefficient lies in its interval: out = middle + (inside + shift sign(middle)) * width / gain. `gain` has
+    void (*see)(float *seen, float *width, const float *midpoint, const float *half_width, const float *gain);
+    /* Where a coefficient lies in its interval: out = midpoint + (inside + shift sign(midpoint)) * width / gain. `gain` has
        48 gains, then 48 times one over them. */
-    void (*place)(float *out, const float *inside, const float *middle, const float *reach, const float *gain, float shift);
+    void (*place)(float *out, const float *inside, const float *midpoint, const float *half_width, const float *gain, float shift);
     /* out = inside * widest / gain */
     void (*place_unseen)(float *out, const float *inside, const float *gain);
-    /* gain = factor / wider, and one over it, 48 of each */
-    void (*gain)(float *gain, const float *wider, float factor);
+    /* gain = factor / step_scale, and one over it, 48 of each */
+    void (*gain)(float *gain, const float *step_scale, float factor);
     /* Copies 48 values, but for those of which the mask is 0: these become 0. The mask has all bits of the others. */
     void (*keep)(float *out, const float *in, const uint32_t *mask);
     /* Fetches 48 values ahead of their use. */
@@ -64,13 +64,13 @@ extern const rnc_network_compute rnc_network_avx2, rnc_network_avxvnni, rnc_netw
 
 /* What must round as NumPy does, operation by operation; see intervals_compute.c. */
 typedef struct {
-    /* Codes of one visit in one row. codes[level][cells], signs[cells]; wider is NULL for means. */
-    void (*encode)(uint8_t *const *codes, int levels, uint8_t *signs, const float *target, const float *middle, const float *wider, float step, size_t count);
-    void (*refine)(float *middle, float *reach, const uint8_t *const *codes, int levels, const uint8_t *signs, const float *wider, float step, size_t count);
-    /* energy += middle^2 */
-    void (*energy)(float *energy, const float *middle, size_t count);
-    /* wider = (1 + scale * (energy + around))^exponent; around is a mean */
-    void (*widen)(float *wider, const float *energy, const float *around, float scale, float exponent, size_t count);
+    /* Codes of one visit in one row. codes[level][cells], signs[cells]; step_scale is NULL for means. */
+    void (*encode)(uint8_t *const *codes, int levels, uint8_t *signs, const float *target, const float *midpoint, const float *step_scale, float step, size_t count);
+    void (*refine)(float *midpoint, float *half_width, const uint8_t *const *codes, int levels, const uint8_t *signs, const float *step_scale, float step, size_t count);
+    /* energy += midpoint^2 */
+    void (*energy)(float *energy, const float *midpoint, size_t count);
+    /* step_scale = (1 + scale * (energy + around))^exponent; around is a mean */
+    void (*widen)(float *step_scale, const float *energy, const float *around, float scale, float exponent, size_t count);
     /* The eight values around a border, four lines on each side, n of them; matrix [4][4] for their differences. */
     void (*filter)(float *before, float *after, size_t stride, const float *matrix, size_t count);
     /* Eight lines of n values become those of eight frequencies; matrix [8 frequencies][8 places], orthonormal DCT-II. */

@@ -69,14 +69,14 @@ static void keep(const rnc_network_compute *compute, const grid *g, float *map, 
 
 /* ---- Intervals ---- */
 
-static const float *wider_of(const tile *t, const rnc_visit *visit, size_t at) { return visit->is_mean ? NULL : t->wider + at; }
+static const float *step_scale_of(const tile *t, const rnc_visit *visit, size_t at) { return visit->is_mean ? NULL : t->step_scale + at; }
 
 /* Makes room for the coefficients that are visited for the first time. */
 static void begin_intervals(tile *t) {
     size_t known = t->iteration ? (size_t)t->network->iteration[t->iteration - 1].visited : 0;
     size_t start = known * t->grid.positions, stop = (size_t)t->network->iteration[t->iteration].visited * t->grid.positions;
-    memset(t->middle + start, 0, (stop - start) * sizeof *t->middle);
-    for (size_t i = start; i < stop; i++) t->reach[i] = UNBOUNDED;
+    memset(t->midpoint + start, 0, (stop - start) * sizeof *t->midpoint);
+    for (size_t i = start; i < stop; i++) t->half_width[i] = UNBOUNDED;
 }
 
 static void refine(tile *t, const uint8_t *plane) {
@@ -84,13 +84,13 @@ static void refine(tile *t, const uint8_t *plane) {
     size_t cells = t->grid.rows * t->grid.columns, pairs = (size_t)t->network->shape.pairs;
     for (int v = 0; v < now->schedule; v++) {
         const rnc_visit *visit = &now->visit[v];
-        float *middle = t->middle + (size_t)visit->coefficient * t->grid.positions, *reach = t->reach + (size_t)visit->coefficient * t->grid.positions;
+        float *midpoint = t->midpoint + (size_t)visit->coefficient * t->grid.positions, *half_width = t->half_width + (size_t)visit->coefficient * t->grid.positions;
         const uint8_t *codes[RNC_MAX_PAIRS], *signs;
         for (size_t row = 0; row < t->grid.rows; row++) {
             size_t at = rnc_row_at(&t->grid, row), start = row * t->grid.columns;
             for (int l = 0; l < visit->levels; l++) codes[l] = plane + (size_t)(visit->pair + l) * cells + start;
             signs = plane + (pairs + (size_t)visit->pair) * cells + start;
-            t->network->intervals->refine(middle + at, reach + at, codes, visit->levels, signs, wider_of(t, visit, at), visit->step, t->grid.columns);
+            t->network->intervals->refine(midpoint + at, half_width + at, codes, visit->levels, signs, step_scale_of(t, visit, at), visit->step, t->grid.columns);
         }
     }
 }
@@ -119,11 +119,11 @@ static void mask(tile *t) {
     for (int c = 1; c < 64; c++) /* luma, but for its mean; in the order in which NumPy adds them up */
         if (network->place[c] >= 0 && network->place[c] < visited)
             for (size_t row = 0; row < g->rows; row++)
-                network->intervals->energy(t->energy + rnc_row_at(g, row), t->middle + (size_t)network->place[c] * g->positions + rnc_row_at(g, row), g->columns);
+                network->intervals->energy(t->energy + rnc_row_at(g, row), t->midpoint + (size_t)network->place[c] * g->positions + rnc_row_at(g, row), g->columns);
     find_around(t);
     for (size_t row = 0; row < g->rows; row++) {
         size_t at = rnc_row_at(g, row);
-        network->intervals->widen(t->wider + at, t->energy + at, t->around + at, network->masking_scale, network->masking_exponent, g->columns);
+        network->intervals->widen(t->step_scale + at, t->energy + at, t->around + at, network->masking_scale, network->masking_exponent, g->columns);
     }
 }
 
@@ -146,7 +146,7 @@ static void encode(tile *t, uint8_t *plane) {
             size_t at = rnc_row_at(&t->grid, row), start = row * t->grid.columns;
             for (int l = 0; l < visit->levels; l++) codes[l] = plane + (size_t)(visit->pair + l) * cells + start;
             t->network->intervals->encode(codes, visit->levels, plane + (pairs + (size_t)visit->pair) * cells + start, t->target + map + at,
-                                          t->middle + map + at, wider_of(t, visit, at), visit->step, t->grid.columns);
+                                          t->midpoint + map + at, step_scale_of(t, visit, at), visit->step, t->grid.columns);
         }
     }
 }
@@ -279,7 +279,7 @@ static void make_row(const tile *t, size_t row, float *pixels) {
 /* ---- Network ---- */
 
 static void find_gain(const tile *t, const rnc_network_iteration *own, size_t position) {
-    t->network->compute->gain(t->gain, t->wider + position, own->gain);
+    t->network->compute->gain(t->gain, t->step_scale + position, own->gain);
 }
 
 /* Lays out the input of both cells for one block. */
@@ -291,7 +291,7 @@ static void see(const tile *t, size_t position) {
     rnc_terms terms[2] = {{network->projection[0], visited, (size_t)network->visited, t->panel}, {network->projection[1], visited, (size_t)network->visited, widths}};
     find_gain(t, own, position);
     for (size_t v = 0; v < visited; v++)
-        network->compute->see(t->panel + v * RNC_LANES, widths + v * RNC_LANES, t->middle + v * t->grid.positions + position, t->reach + v * t->grid.positions + position, t->gain);
+        network->compute->see(t->panel + v * RNC_LANES, widths + v * RNC_LANES, t->midpoint + v * t->grid.positions + position, t->half_width + v * t->grid.positions + position, t->gain);
     for (size_t block = 0; block * RNC_ROWS < d; block++) {
         network->compute->products(t->sums, own->bias + block * RNC_ROWS, terms, 2, block);
         for (size_t r = 0; r < RNC_ROWS && block * RNC_ROWS + r < d; r++)
@@ -390,8 +390,8 @@ static void move_detail(const tile *t, size_t step, size_t position) {
     for (size_t n = 0; last && n < RNC_COEFFICIENTS; n++) {
         network->compute->fetch(t->coefficients + n * t->grid.positions + position);
         if (n >= (size_t)own->visited) continue;
-        network->compute->fetch(t->middle + n * t->grid.positions + position);
-        network->compute->fetch(t->reach + n * t->grid.positions + position);
+        network->compute->fetch(t->midpoint + n * t->grid.positions + position);
+        network->compute->fetch(t->half_width + n * t->grid.positions + position);
     }
     move(t, &t->detail, step, position);
     if (!last) {
@@ -404,7 +404,7 @@ static void move_detail(const tile *t, size_t step, size_t position) {
         float *out = t->coefficients + n * t->grid.positions + position;
         const float *inside = t->sums + n * RNC_LANES;
         if (n < (size_t)own->visited)
-            network->compute->place(out, inside, t->middle + n * t->grid.positions + position, t->reach + n * t->grid.positions + position, t->gain, own->shift[n]);
+            network->compute->place(out, inside, t->midpoint + n * t->grid.positions + position, t->half_width + n * t->grid.positions + position, t->gain, own->shift[n]);
         else
             network->compute->place_unseen(out, inside, t->gain);
     }
@@ -527,14 +527,14 @@ static void take_cell(rnc_arena *arena, cell *own, const rnc_cell *weights, size
     size_t n = (size_t)weights->channels;
     own->weights = weights;
     own->grid = grid_of(rows, columns);
-    own->input = rnc_take(arena, n * own->grid.positions, sizeof(float));
-    own->state[0] = rnc_take(arena, n * own->grid.positions, sizeof(float));
-    own->state[1] = rnc_take(arena, n * own->grid.positions, sizeof(float));
+    own->input = rnc_take(arena, n, own->grid.positions * sizeof(float));
+    own->state[0] = rnc_take(arena, n, own->grid.positions * sizeof(float));
+    own->state[1] = rnc_take(arena, n, own->grid.positions * sizeof(float));
 }
 
 static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, int32_t columns, int encodes, tile *t) {
     size_t h = (size_t)rows, w = (size_t)columns, d = (size_t)network->shape.decoder_channels, c = (size_t)network->shape.context_channels;
-    size_t visited = (size_t)network->visited, panel, most = d > c ? d : c, positions, shared;
+    size_t visited = (size_t)network->visited, panel, most = d > c ? d : c, positions, shared, map;
     if (rows < 2 || columns < 2 || rows > MAX_EDGE || columns > MAX_EDGE || rows % 2 || columns % 2) return RNC_ERROR_ARGUMENT;
     memset(t, 0, sizeof *t);
     t->network = network;
@@ -542,7 +542,8 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     t->grid = grid_of(h, w);
     t->row = (w + 15) / 16 * 16 + 16;
     positions = t->grid.positions;
-    t->wider = rnc_take(arena, positions, sizeof(float));
+    map = positions * sizeof(float); /* of MAX_EDGE cells along both sides it fits in 32 bits, of all channels it may not */
+    t->step_scale = rnc_take(arena, positions, sizeof(float));
     t->energy = rnc_take(arena, positions, sizeof(float));
     t->around = rnc_take(arena, positions, sizeof(float));
     t->line = rnc_take(arena, w + 2, sizeof(float));
@@ -555,18 +556,18 @@ static int lay_out(rnc_arena *arena, const rnc_network *network, int32_t rows, i
     t->gain = rnc_take(arena, 2 * RNC_LANES, sizeof(float));
     t->cleared = arena->used;
     /* Memory from here on is not touched before it is needed. */
-    t->middle = rnc_take(arena, visited * positions, sizeof(float));
-    t->reach = rnc_take(arena, visited * positions, sizeof(float));
-    t->target = encodes ? rnc_take(arena, visited * positions, sizeof(float)) : NULL;
+    t->midpoint = rnc_take(arena, visited, map);
+    t->half_width = rnc_take(arena, visited, map);
+    t->target = encodes ? rnc_take(arena, visited, map) : NULL;
     take_cell(arena, &t->context, &network->context, h / 2, w / 2);
     t->detail.weights = &network->detail;
     t->detail.grid = t->grid;
-    t->detail.input = rnc_take(arena, d * positions, sizeof(float));
-    t->spare = rnc_take(arena, d * positions, sizeof(float));
+    t->detail.input = rnc_take(arena, d, map);
+    t->spare = rnc_take(arena, d, map);
     /* Where a coefficient comes to be, neither the input of both cells nor the state of the detail before the last one
        is of use any more. */
     shared = 2 * d > RNC_COEFFICIENTS ? 2 * d : RNC_COEFFICIENTS;
-    t->coefficients = rnc_take(arena, shared * positions, sizeof(float));
+    t->coefficients = rnc_take(arena, shared, map);
     if (arena->failed) return RNC_ERROR_MEMORY;
     if (!arena->base) return RNC_OK;
     t->input = t->coefficients;
@@ -598,7 +599,7 @@ int rnc_network_tile_init(void *memory, size_t size, const void *network_memory,
     status = lay_out(&arena, network, rows, columns, encodes, t);
     if (status != RNC_OK) return status;
     rnc_clear(arena.base + head, t->cleared - head);
-    for (size_t i = 0; i < t->grid.positions; i++) t->wider[i] = 1.0f;
+    for (size_t i = 0; i < t->grid.positions; i++) t->step_scale[i] = 1.0f;
     t->magic = MAGIC;
     return RNC_OK;
 }

@@ -28,8 +28,8 @@ typedef struct {
     const rnc_network *network;
     int encodes, iteration;
     rnc_grid grid;
-    float *middle, *reach, *target; /* [visited][positions] */
-    float *wider, *energy, *around, *line; /* [positions] */
+    float *midpoint, *half_width, *target; /* [visited][positions] */
+    float *step_scale, *energy, *around, *line; /* [positions] */
     /* while pixels are made */
     enum stage stage;
     size_t wave[RNC_WAVES]; /* blocks that each part of the network has done */

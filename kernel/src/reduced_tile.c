@@ -14,10 +14,10 @@ static void place_all(const tile *t, const rnc_network_iteration *own) {
     memset(t->sums, 0, RNC_LANES * sizeof *t->sums);
     for (size_t block = 0; block < t->grid.blocks; block++) {
         size_t position = t->grid.first + block * RNC_LANES;
-        network->compute->gain(t->gain, t->wider + position, own->gain);
+        network->compute->gain(t->gain, t->step_scale + position, own->gain);
         for (size_t n = 0; n < (size_t)own->visited; n++) {
             size_t at = n * positions + position;
-            network->compute->place(t->coefficients + at, t->sums, t->middle + at, t->reach + at, t->gain, own->shift[n]);
+            network->compute->place(t->coefficients + at, t->sums, t->midpoint + at, t->half_width + at, t->gain, own->shift[n]);
         }
     }
     for (int n = 0; n < RNC_COEFFICIENTS; n++) {

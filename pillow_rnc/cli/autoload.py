@@ -5,12 +5,14 @@ Only on request: whether a file runs code at every start of Python is for the ow
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from typing import TypedDict
 
+from pillow_rnc.cli.autoload_hook import SWITCH
 from pillow_rnc.plugin.file_io import atomic_write
 
 _NAME = "pillow_rnc_autoload"
@@ -90,4 +92,12 @@ def _folder() -> Path:
 def _works() -> bool:
     """Whether a Python process that starts now registers the format without importing this package."""
     command = [sys.executable, "-I", "-c", _PROBE]
-    return not subprocess.run(command, check=False, timeout=_TIMEOUT_S, stderr=subprocess.DEVNULL).returncode  # noqa: S603 -- our own interpreter
+    # It may be off for this command only.
+    environment = {name: value for name, value in os.environ.items() if name != SWITCH}
+    try:
+        probe = subprocess.run(  # noqa: S603 -- our own interpreter
+            command, check=False, timeout=_TIMEOUT_S, stderr=subprocess.DEVNULL, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return not probe.returncode

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TARGET = "PIL.Image"
 _PACKAGE = "pillow_rnc"
-_SWITCH = "PILLOW_RNC_AUTOLOAD"
+SWITCH = "PILLOW_RNC_AUTOLOAD"
 
 # Copied from the plugin, which is imported only when a file needs it: most programs never open an `.rnc` file.
 FORMAT = "RNC"
@@ -32,7 +32,7 @@ SIGNATURE = b"\x8aRNC\r\n\x1a\n"
 
 def install() -> None:
     """Register when Pillow is imported, or at once if it has been already."""
-    if os.environ.get(_SWITCH) == "0":
+    if os.environ.get(SWITCH) == "0":
         return
     if _TARGET in sys.modules:
         _register()

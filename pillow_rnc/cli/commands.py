@@ -83,7 +83,7 @@ def decode(path: Path, destination: Destination, options: DecodeOptions) -> Reco
     target = destination.path_for(path, options.suffix)
     destination.check(path, target)
     format_name = _format_of(target, options.format_name)
-    conversion.register_model(options.model)
+    conversion.check_model(options.model)
     data, record = conversion.decode(_source(path), format_name, options)
     write_output(target, data)
     return {"output": str(target)} | record
@@ -93,7 +93,7 @@ def decode_steps(path: Path, destination: Destination, options: DecodeOptions) -
     """Write the image after each iteration: ``a-01.png``, ``a-02.png``, ..."""
     target = destination.path_for(path, options.suffix)
     format_name = _format_of(target, options.format_name)
-    conversion.register_model(options.model)
+    conversion.check_model(options.model)
     if target == STANDARD_STREAM:
         raise RncOptionError("--steps writes several images, standard output takes one")
     written = []

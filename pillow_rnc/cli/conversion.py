@@ -66,7 +66,7 @@ class EncodeOptions:
 
     def check(self) -> None:
         """Raise `RncError` if encoding would fail with any image."""
-        _check_model(self.model)
+        check_model(self.model)
         SaveOptions.from_encoderinfo(self.save_params())
 
 
@@ -118,7 +118,7 @@ class DecodeOptions:
 
     def check(self) -> None:
         """Raise `RncError` if decoding would fail with any image."""
-        _check_model(self.model)
+        check_model(self.model)
         validated(iterations=self.iterations)
 
 
@@ -166,7 +166,13 @@ def register_model(model: str | None) -> None:
         weights.register(model)
 
 
-def _check_model(model: str | None) -> None:
+def check_model(model: str | None) -> None:
+    """Make a model available if it is given as a weights file, and raise unless it exists.
+
+    Raises:
+        RncOptionError: No model has this name.
+        WeightsError: The file cannot be read.
+    """
     register_model(model)
     if model is not None:
         weights.find(_model_name(model))

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.jsonl"
 """Name of the manifest in a local folder of outputs."""
 
-_OUTPUT_KEYS = ("output", "bytes", "bpp", "iterations", "model")
+_OUTPUT_KEYS = ("output", "bytes", "bpp", "model")
+"""Those of a line that tell two outputs apart, and that are known of one that exists already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,16 @@ def run_folder(run: FolderRun, report: Callable[[Record], None]) -> bool:
     run.options.check()
     plan = plan_folder(source, run.options)
     if not plan.outputs and not plan.rejected:
-        raise RncOptionError(f"no images below {source}, but {plan.other_files} other files")
+        kind = f"{EXTENSION} files" if isinstance(run.options, DecodeOptions) else "images"
+        others = f", but {plan.other_files} other files" if plan.other_files else ""
+        raise RncOptionError(f"no {kind} below {source}{others}")
     tasks = (
         ImageTask(run.options, source, name, target, output, run.no_overwrite) for name, output in plan.outputs.items()
     )
     count: Counter[str] = Counter(written=0, skipped=0, failed=0, other_files=plan.other_files, input_bytes=0, bytes=0)
     started = time.monotonic()
     with (
-        open_bar(len(plan.outputs), quiet=run.quiet) as bar,
+        open_bar(len(plan.outputs) + len(plan.rejected), quiet=run.quiet) as bar,
         Manifest(path) as manifest,
         open_workers(run.jobs, run.dask) as workers,
     ):
@@ -155,7 +158,7 @@ _TEMPORARY_FILE = re.compile(r"\.rnc-[0-9a-f]{16}\.\w+")
 
 
 def is_companion(path: PurePosixPath) -> bool:
-    """Return whether a file is none of the user's images, though it has the name of one.
+    """Return whether a file is named like an image but is not one of the user's.
 
     These are the AppleDouble files of macOS, ``._a.jpg`` beside ``a.jpg``; previews and recycled files in folders of
     file managers and network drives; and temporary files of a run that was killed.

@@ -32,7 +32,8 @@ class Line(TypedDict):
         input_bytes: Length of the input in bytes.
         bytes: Length of the output in bytes.
         bpp: Bits per pixel of the `.rnc` file.
-        iterations: Iterations stored when encoding, decoded when decoding.
+        iterations: Iterations stored when encoding, decoded when decoding; None if a valid decoded image was found
+            that no line described.
         model: Id of the model in hexadecimal.
         seconds: Time that a worker took; None if a valid output was found that no line described.
         error: Why there is no output; None if there is one.

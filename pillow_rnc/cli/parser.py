@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pillow_rnc.cli import resizing
+from pillow_rnc.container.records import MAX_ITERATIONS
 from pillow_rnc.evaluation.arguments import iteration_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_Value = TypeVar("_Value")
 
 _SIZE_UNITS = {"k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
 
@@ -49,7 +52,7 @@ def _add_truncate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     rate = truncate.add_mutually_exclusive_group(required=True)
     rate.add_argument("-i", "--iterations", type=int, metavar="N", help="number of iterations to keep")
     rate.add_argument(
-        "--target-size", type=_size, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
+        "--target-size", type=_BYTES, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
     )
 
 
@@ -62,13 +65,13 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     rate.add_argument(
         "-i",
         "--iterations",
-        type=_count_or_keep,
+        type=_COUNT_OR_KEEP,
         metavar="N",
         help="iterations to store, 1 to 32; or keep those of an .rnc input",
     )
     rate.add_argument("-q", "--quality", type=float, help="0 to 100, mapped to iterations")
     rate.add_argument(
-        "--target-size", type=_size, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
+        "--target-size", type=_BYTES, metavar="BYTES", help="largest size of the file, such as 50000 or 50k"
     )
     rate.add_argument("--target-bpp", type=float, metavar="BPP", help="largest size of the file in bits per pixel")
     rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
@@ -94,11 +97,11 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
     decode.add_argument(
-        "--region", type=_region, metavar="L,U,R,B", help="decode only this box, in pixels; also as WxH+X+Y"
+        "--region", type=_REGION, metavar="L,U,R,B", help="decode only this box, in pixels; also as WxH+X+Y"
     )
     scaled = decode.add_mutually_exclusive_group()
     scaled.add_argument(
-        "--size", type=_pair, metavar="WxH", help="scale down to fit; decodes no more iterations than that needs"
+        "--size", type=_PAIR, metavar="WxH", help="scale down to fit; decodes no more iterations than that needs"
     )
     _add_resize(scaled)
     decode.add_argument(
@@ -219,7 +222,7 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 def _add_work(command: argparse.ArgumentParser) -> None:
     workers = command.add_mutually_exclusive_group()
     workers.add_argument(
-        "-j", "--jobs", type=_jobs, default=1, metavar="N", help="work on N files concurrently; 0 is one for each core"
+        "-j", "--jobs", type=_JOBS, default=1, metavar="N", help="work on N files concurrently; 0 is one for each core"
     )
     workers.add_argument(
         "--dask", metavar="ADDRESS", help="use the Dask cluster of this scheduler, such as tcp://host:8786"
@@ -240,6 +243,18 @@ def _add_folder(command: argparse.ArgumentParser) -> None:
 def path_or_url(text: str) -> Path | str:
     """Return a local path, or a URL unchanged, because a path would merge its slashes."""
     return text if "://" in text else Path(text)
+
+
+def _checked(parse: Callable[[str], _Value], allowed: str) -> Callable[[str], _Value]:
+    """Return a type of arguments whose error states what is allowed; that of argparse names the function."""
+
+    def checked(text: str) -> _Value:
+        try:
+            return parse(text)
+        except (ValueError, OverflowError) as error:
+            raise argparse.ArgumentTypeError(f"{text} is not allowed, give {allowed}") from error
+
+    return checked
 
 
 def _size(text: str) -> int:
@@ -272,3 +287,10 @@ def _pair(text: str) -> tuple[int, int]:
     if min(width, height) < 1:
         raise ValueError
     return width, height
+
+
+_BYTES = _checked(_size, "bytes, such as 50000, 50k or 50Ki")
+_COUNT_OR_KEEP = _checked(_count_or_keep, f"1 to {MAX_ITERATIONS}, or keep")
+_JOBS = _checked(_jobs, "an integer of at least 0")
+_REGION = _checked(_region, "L,U,R,B or WxH+X+Y in pixels")
+_PAIR = _checked(_pair, "WxH in pixels, such as 800x600")

@@ -106,5 +106,6 @@ def _readable(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_readable(entry)}" for name, entry in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value)) or "none"
+        separator = "; " if any(isinstance(entry, str) for entry in value) else " "
+        return separator.join(map(str, value)) or "none"
     return str(value)

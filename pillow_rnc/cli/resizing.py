@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from pillow_rnc.container.records import MAX_SIDE
 from pillow_rnc.plugin.exif import EXIF_PREFIX, without_thumbnail
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _ALLOWED = (
     f"give WxH in pixels, 1 to {MAX_SIDE} each, with 0 for one of them to keep the aspect ratio, or a percentage "
     "such as 50%"
 )
-_WITHOUT_SHADES: dict[str, Callable[[Image.Image], str]] = {
-    "1": lambda _: "L",
-    "P": lambda im: "RGBA" if "transparency" in im.info else "RGB",
-    "PA": lambda _: "RGBA",
-}
+_WITHOUT_SHADES = {"1": "L", "P": "RGB", "PA": "RGBA"}
 """Modes whose values cannot be interpolated, and what images of them become."""
+_WITH_ALPHA = {"L": "LA", "RGB": "RGBA"}
+"""What images become in which a value stands for "transparent", as that cannot be interpolated either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +72,14 @@ def resize(im: Image.Image, wanted: Resize) -> None:
     size = wanted.size(*im.size)
     if size == im.size:
         return
-    of_mode = _WITHOUT_SHADES.get(im.mode)
-    scaled = (im if of_mode is None else im.convert(of_mode(im))).resize(size, Image.Resampling.LANCZOS)
-    if of_mode is not None:
+    im.load()  # alpha of a palette may be known only then
+    mode = _WITHOUT_SHADES.get(im.mode, im.mode)
+    if mode in _WITH_ALPHA and im.has_transparency_data:
+        mode = _WITH_ALPHA[mode]
+    scaled = (im if mode == im.mode else im.convert(mode)).resize(size, Image.Resampling.LANCZOS)
+    if mode != im.mode:
         im.info.pop("transparency", None)
         im.palette = None
-    im.load()
     im.im = scaled.im
     im._size = size  # noqa: SLF001
     im._mode = scaled.mode  # noqa: SLF001

@@ -37,7 +37,7 @@ _ending = threading.Lock()
 
 
 class Stopped(BaseException):
-    """Ends a command early, with an exit status; no error of a file, so that no handler of these catches it."""
+    """Ends a command early with an exit status; not an `Exception`, so handlers of file errors do not catch it."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)

@@ -35,7 +35,7 @@ def print_unencodable_as_escapes() -> None:
 
 
 def print_out(text: str) -> None:
-    """Print a line to standard output, so that who reads it sees it now.
+    """Print a line to standard output and flush it, so that a reader sees it at once.
 
     Raises:
         Stopped: Nobody reads it any more.

@@ -136,5 +136,5 @@ def _find_output(task: ImageTask) -> Record | None:
     if not isinstance(options, EncodeOptions):
         with task.source.open(task.name) as fp:
             record = conversion.summary(fp)
-        record["iterations"] = min(record["iterations"], options.iterations or record["iterations"])
+        record["iterations"] = None  # what it was decoded from is not in it
     return record | {"input_bytes": task.source.size(task.name), "bytes": length}

@@ -27,14 +27,14 @@ def run(arguments: argparse.Namespace) -> Record:
         OSError: A file cannot be read, or the page cannot be written.
         RncError: As of `view.write_page`.
     """
-    conversion.register_model(arguments.model)
+    conversion.check_model(arguments.model)
     page = arguments.page
     if page is None:
         # It stays: the browser reads it after this process has ended.
         page = Path(tempfile.mkdtemp(prefix="rnc-view-")) / "view.html"
     with atomic_replace(page) as temporary, temporary.open("wb") as out:
         page_bytes = view.write_page(_contents(arguments.files), out)
-    record = {"page": str(page), "pictures": len(arguments.files), "page_bytes": page_bytes}
+    record = {"page": str(page), "images": len(arguments.files), "page_bytes": page_bytes}
     if arguments.page is None and not webbrowser.open(page.resolve().as_uri()):
         record["warning"] = "no browser could be started"
     return record

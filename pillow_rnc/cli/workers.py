@@ -10,6 +10,7 @@ import signal
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context, parent_process, resource_tracker
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Set how many threads torch and numpy use in a process; they are read when these are loaded."""
+"""Set how many threads torch and numpy use in a process; the first one also those of the native kernel."""
 _TASKS_PER_JOB = 2
 _TASKS_ON_CLUSTER = 10_000  # enough for an adaptive cluster to see the amount of work, and grow
 
@@ -64,7 +65,8 @@ def open_workers(jobs: int, dask: str | None = None) -> Iterator[Workers]:
 def share_cores(jobs: int) -> None:
     """Limit the threads of each of several jobs to its share of the cores, unless the user has set a number.
 
-    The libraries read this when they are loaded, which is later, and child processes inherit it.
+    The libraries read this when they are loaded, which is later, the native kernel's pool when it begins with an image;
+    child processes inherit it.
     """
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // jobs)))
@@ -89,14 +91,18 @@ class ResilientProcessPool(Executor):
 
         def finish(attempt: Future[Any]) -> None:
             if not attempt.cancelled() and isinstance(attempt.exception(), BrokenExecutor):
-                self._retries.submit(retry)
+                try:
+                    again = self._retries.submit(retry)
+                except RuntimeError as error:  # no more threads; what a callback raises would reach nobody
+                    outcome.set_exception(error)
+                else:
+                    again.add_done_callback(partial(_copy_outcome, outcome=outcome))
             else:
                 _copy_outcome(attempt, outcome)
 
-        def retry() -> None:
+        def retry() -> Any:  # noqa: ANN401 -- of any task
             with _processes(1) as pool:
-                attempt = _submit(pool, fn, *args, **kwargs)
-            _copy_outcome(attempt, outcome)
+                return _submit(pool, fn, *args, **kwargs).result()
 
         try:
             attempt = _submit(self._pool, fn, *args, **kwargs)

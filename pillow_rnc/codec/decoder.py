@@ -134,7 +134,7 @@ def _decode_in_batches(work: _Work, execution: ExecutionOptions, progress: StepC
     pixel_bytes = max((bytes_per_pixel(one.config) for one in work.weights), default=1)
 
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels | None]]:
-        for batch, _ in batches(work.kinds, execution.max_memory, pixel_bytes):
+        for batch, _ in batches(work.kinds, execution.batch_memory, pixel_bytes):
             for planes in zip(*(work.code_planes(ref) for ref in batch), strict=True):
                 yield batch, np.stack(planes) if len(planes) > 1 else planes[0][None]
             yield batch, None

@@ -23,6 +23,7 @@ from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Hea
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError
 from pillow_rnc.models.complexity import bytes_per_pixel
+from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.models.runtime import releases_lock, runtime
 from pillow_rnc.models.threads import limit_threads
 
@@ -81,7 +82,7 @@ def encode_many(
         iterations: How many iterations to code, 1 to those of the model.
         tile_size: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
-        verify: Decode all codes, as a reader will, and compare them; takes about a third more time.
+        verify: Decode all codes, as a reader will, and compare them, which takes more time.
         limits: Bytes of the payloads of each image: iterations beyond the first with which they exceed that may be
             left out.
         execution: How to compute; the defaults of `ExecutionOptions` if None.
@@ -114,7 +115,7 @@ def encode_many(
 
 
 class _Rate:
-    """How many iterations of an image are of use, as far as it is known.
+    """How many iterations of an image are of use, as far as it is known; for several threads.
 
     Args:
         iterations: The most.
@@ -127,13 +128,14 @@ class _Rate:
     def __init__(self, iterations: int, limit: int) -> None:
         self.iterations, self._limit = iterations, limit
         self._sizes = [0] * iterations  # of the payloads so far, by the last iteration
+        self._lock = ObjectLock()
 
     def add(self, iteration: int, size: int) -> None:
         """Count the payloads of a tile from the first iteration to this one, in bytes."""
-        # Threads that count at once may lose some, and do more work than they have to.
-        self._sizes[iteration] += size
-        if self._sizes[iteration] > self._limit:
-            self.iterations = max(1, min(self.iterations, iteration))
+        with self._lock.held():  # the number never rises again: tiles that end with it have no segments beyond it
+            self._sizes[iteration] += size
+            if self._sizes[iteration] > self._limit:
+                self.iterations = max(1, min(self.iterations, iteration))
 
 
 class _Work:
@@ -221,7 +223,7 @@ def _encode_in_batches(work: _Work, execution: ExecutionOptions, progress: StepC
     """Return the segments of each tile; tiles of one size run through the network together."""
 
     def code_planes() -> Iterator[tuple[list[TileRef], Pixels]]:
-        for batch, _ in batches(work.sizes, execution.max_memory, work.bytes_per_pixel):
+        for batch, _ in batches(work.sizes, execution.batch_memory, work.bytes_per_pixel):
             network = work.network(batch)
             for _ in range(work.iterations):
                 yield batch, network.encode()

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 OnProgress = Callable[[int, int], object]
 """Called with the number of steps done and their total; a step is one iteration of one tile."""
 
-DEFAULT_MAX_MEMORY = 128 << 20
+DEFAULT_BATCH_MEMORY = 128 << 20
 """Bytes that the tiles of a batch may take together by default."""
+
+DEFAULT_POOL_MEMORY = 256 << 20
+"""Bytes that the tiles in the threads of the native kernel may take together by default: four of the usual size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +24,26 @@ class ExecutionOptions:
 
     Attributes:
         device: What runs the network: "cpu", or a device of torch.
-        max_memory: Bytes that the tiles of a batch may take together; a single tile may take more.
+        max_memory: Bytes that the tiles at work may take together, None for the defaults above; a single tile may take
+            more.
         max_threads: Threads that compute at a time; 0 chooses as many as are useful.
         on_progress: Called as the work proceeds, from the thread that encodes or decodes; what it raises ends the work.
     """
 
     device: str = "cpu"
-    max_memory: int = DEFAULT_MAX_MEMORY
+    max_memory: int | None = None
     max_threads: int = 0
     on_progress: OnProgress | None = None
+
+    @property
+    def batch_memory(self) -> int:
+        """Return how many bytes the tiles of a batch may take together."""
+        return DEFAULT_BATCH_MEMORY if self.max_memory is None else self.max_memory
+
+    @property
+    def pool_memory(self) -> int:
+        """Return how many bytes the tiles in the threads of the native kernel may take together."""
+        return DEFAULT_POOL_MEMORY if self.max_memory is None else self.max_memory
 
 
 class StepCounter:

@@ -27,7 +27,8 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 _WAIT_S = 0.02  # between two looks at the steps that other threads have done
-_BYTES_PER_PIXEL = 80  # of a tile in the kernel: its coder and network, its codes, and the samples of the one before
+_BYTES_PER_PIXEL = 96  # of a tile in the kernel: its coder and network, its codes, and the samples of the one before
+_BYTES_PER_TILE = 1 << 20  # beside: what a coder and a network take whatever the size, and the borders of their maps
 _TASKS_AHEAD = 2  # for each thread: those at work, and as many that are done or wait
 
 
@@ -36,17 +37,20 @@ def pool_threads(sizes: Collection[tuple[int, ...]], execution: ExecutionOptions
 
     Args:
         sizes: Padded height and width of each tile in pixels, and perhaps more.
-        execution: How to compute; a number of 0 threads stands for all cores that the process may use.
+        execution: How to compute; a number of 0 threads stands for all cores that the process may use, or fewer if the
+            environment variable OMP_NUM_THREADS has a lower number.
     """
     largest = max((size[0] * size[1] for size in sizes), default=1)
-    in_memory = execution.max_memory // (largest * _BYTES_PER_PIXEL)
+    in_memory = execution.pool_memory // (largest * _BYTES_PER_PIXEL + _BYTES_PER_TILE)
     return max(1, min(execution.max_threads or _cores(), len(sizes), in_memory))
 
 
 def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # BLAS and torch obey it too; job queues, Ray, Dask and `rnc -j` set it where several processes share a machine.
+    # It may be a list, of one number for each level of nesting.
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
 
 
 class TilePool(Generic[_Task, _Result]):
@@ -105,7 +109,7 @@ class TilePool(Generic[_Task, _Result]):
             if os.getpid() != process:  # forked by a callback: the child has none of the other threads
                 ahead.popleft()
                 return self._here(task)
-            if future.done():
+            if future.done() and not future.cancelled():  # those of a pool that got no further thread are cancelled
                 ahead.popleft()
                 return future.result()
             own = next((pair for pair in ahead if pair[1].cancel()), None)

@@ -6,12 +6,15 @@ products, which release Python's lock: so one of them runs in the thread, and th
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from pillow_rnc.errors import RncError
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
 _Item = TypeVar("_Item")
 _END = object()
@@ -27,11 +30,14 @@ def prefetch(items: Iterator[_Item], *, threaded: bool = True) -> Generator[_Ite
     Args:
         items: The iterator; only one thread at a time asks it for an item.
         threaded: Whether to use a thread; without one, each item is computed when it is asked for.
+
+    Raises:
+        RncError: It is asked for an item in a child that was forked after the first one; the child has no such thread.
     """
     if not threaded:
         yield from items
         return
-    worker = ThreadPoolExecutor(1, "pillow-rnc")
+    process, worker = os.getpid(), ThreadPoolExecutor(1, "pillow-rnc")
     pending: deque[Future[object]] = deque()
     try:
         try:
@@ -43,7 +49,15 @@ def prefetch(items: Iterator[_Item], *, threaded: bool = True) -> Generator[_Ite
         while (item := pending.popleft().result()) is not _END:
             pending.append(worker.submit(next, items, _END))
             yield cast("_Item", item)
+            if os.getpid() != process:
+                raise RncError("a forked child cannot continue what its parent was decoding or encoding")
     finally:
-        worker.shutdown(wait=False, cancel_futures=True)
-        if not wait([future for future in pending if not future.cancelled()], _MAX_WAIT_S).not_done:
-            worker.shutdown()
+        if os.getpid() == process:
+            _end(worker, pending)
+
+
+def _end(worker: ThreadPoolExecutor, pending: Iterable[Future[object]]) -> None:
+    """End the thread, with the item that it is computing if it is soon there."""
+    worker.shutdown(wait=False, cancel_futures=True)
+    if not wait([future for future in pending if not future.cancelled()], _MAX_WAIT_S).not_done:
+        worker.shutdown()

@@ -116,12 +116,16 @@ def read_header(reader: Reader) -> Header:
 def read_value(reader: Reader, prefix: bytes, length: int, start: bytes = b"") -> bytes:
     """Return the data of a chunk, of which `start` has been read already, and check its CRC."""
     value = start + reader.read_exact(length - len(start))
-    _check_crc(reader, zlib.crc32(value, zlib.crc32(prefix)), f"chunk {prefix[:4]!r}")
+    _check_crc(_read_crc(reader), zlib.crc32(value, zlib.crc32(prefix)), f"chunk {prefix[:4]!r}")
     return value
 
 
-def _check_crc(reader: Reader, expected: int, place: str) -> None:
+def _read_crc(reader: Reader) -> int:
     (crc,) = CHUNK_CRC.unpack(reader.read_exact(CHUNK_CRC.size))
+    return int(crc)
+
+
+def _check_crc(crc: int, expected: int, place: str) -> None:
     if crc != expected:
         raise CorruptError(f"{place}: CRC {crc:#010x}, expected {expected:#010x}")
 
@@ -173,6 +177,7 @@ def read_unit(reader: Reader, header: Header, iteration: int, state: UnitState) 
     if length != expected:
         raise CorruptError(f"iteration {iteration}: unit of {length} bytes, its segment table gives {expected}")
     payloads = reader.read_exact(length - table_bytes)
+    stored_crc = _read_crc(reader)  # a unit that ends early is truncated, whatever its payloads are
     crc = zlib.crc32(payloads, zlib.crc32(table, zlib.crc32(prefix)))
     parts: list[bytes] = []
     start = 0
@@ -184,7 +189,7 @@ def read_unit(reader: Reader, header: Header, iteration: int, state: UnitState) 
             raise CorruptError(
                 f"tile {tile}, iteration {iteration}: payload CRC {found:#010x}, expected {payload_crc:#010x}"
             )
-    _check_crc(reader, crc, f"iteration {iteration}")
+    _check_crc(stored_crc, crc, f"iteration {iteration}")
     unit = tuple(
         _segment(entry, part, header.code_shape(tile), state, f"tile {index}, iteration {iteration}")
         for index, (tile, part, entry) in enumerate(

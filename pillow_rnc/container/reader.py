@@ -46,7 +46,10 @@ from pillow_rnc.errors import CorruptError, RncOptionError, SignatureError, Trun
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pillow_rnc.container.validation import Violations
+
 CHUNK_ORDER = (HEAD_TYPE, *METADATA_TYPES.values(), ALPHA_TYPE)
+_METADATA_KEYS = {chunk_type: key for key, chunk_type in METADATA_TYPES.items()}
 
 
 def parse(data: bytes, *, iterations: int | None = None, allow_truncated: bool = False) -> RncFile:
@@ -84,10 +87,7 @@ def read_head(fp: ByteSource) -> FileHead:
     header = read_header(reader)
     values, units_offset = _read_optional_chunks(reader, header)
     metadata = {key: values[chunk_type] for key, chunk_type in METADATA_TYPES.items() if chunk_type in values}
-    alpha = values.get(ALPHA_TYPE)
-    raise_file_error(metadata_violations(metadata))
-    raise_file_error(alpha_violations(alpha, header))
-    return FileHead(header, metadata, alpha, units_offset)
+    return FileHead(header, metadata, values.get(ALPHA_TYPE), units_offset)
 
 
 def read_units(
@@ -252,8 +252,17 @@ def _read_optional_chunks(reader: Reader, header: Header) -> tuple[dict[bytes, b
                 raise CorruptError(f"chunk {chunk_type!r} is repeated or out of order")
             last_place = place
             values[chunk_type] = value
+            raise_file_error(_value_violations(chunk_type, value, header))
         else:
             check_unknown(chunk_type)
+
+
+def _value_violations(chunk_type: bytes, value: bytes, header: Header) -> Violations:
+    """Yield the violations of the rules for the data of a known chunk."""
+    if chunk_type == ALPHA_TYPE:
+        yield from alpha_violations(value, header)
+    else:
+        yield from metadata_violations({_METADATA_KEYS[chunk_type]: value})
 
 
 def _generate_units(

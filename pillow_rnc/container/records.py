@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from pillow_rnc.container.tile_grid import Tile
 
-"""First bytes of every file; the high bit and the line ends reveal damage by text-mode transfers."""
 HEAD_TYPE = b"HEAD"
 ALPHA_TYPE = b"ALPH"
 UNIT_TYPE = b"ITER"

@@ -1,4 +1,4 @@
-"""The bytes that every file starts with."""
+"""The bytes that every file starts with; the high bit and the line ends reveal damage by text-mode transfers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which bits of a tile's codes are coded, and their values as inputs of the entropy network.
 
 Some bits follow from others: the sign of a coefficient that is zero, a level above one that was not reached. These are
-inferred to be 0 and left out of the payload. In frameworks that learn their codes, all bits are coded.
+inferred to be 0 and left out of the payload. In family `recurrent`, all bits are coded.
 
 Planes are flat here, [channels, cells], with cells in row-major order. The bits of a pass are the first channels of a
 plane at some of its cells.

@@ -60,7 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--iterations",
         type=iteration_counts,
-        default=tuple(range(1, 17)),
         metavar="1,2,...",
         help="iteration counts to measure (default: 1 to those of the model)",
     )
@@ -124,7 +123,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         path = plots.KODAK if options.anchors == Path("kodak") else options.anchors
         anchors = plots.read_anchors(path) if path else []
         paths = find_photographs(options.directory)[: options.limit]
-    except (OSError, ValueError) as error:
+        codec = RncCodec(options.model, options.weights)
+        iterations = options.iterations or codec.all_iterations()
+    except (OSError, ValueError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     absent = [(name, PEERS[name].package) for name in options.peers if not is_available(PEERS[name])]
@@ -135,10 +136,9 @@ def _evaluate(options: argparse.Namespace) -> int:
             return 2
         print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
     missing = [name for name, _ in absent]
-    codec = RncCodec(options.model, options.weights)
     plan = MeasurementPlan(
         codec,
-        options.iterations,
+        iterations,
         tuple(name for name in options.peers if name not in missing),
         options.out / "peer-cache",
         options.peer_settings,

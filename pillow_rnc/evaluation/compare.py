@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> Record:
     )
     with bar, atomic_replace(arguments.page) as temporary, temporary.open("wb") as out:
         page_bytes = write_page(arguments.files, plan, out, bar.update)
-    record = {"page": str(arguments.page), "pictures": len(arguments.files), "page_bytes": page_bytes}
+    record = {"page": str(arguments.page), "images": len(arguments.files), "page_bytes": page_bytes}
     if missing:
         record["warning"] = f"left out, this Pillow is built without: {', '.join(missing)}"
     return record

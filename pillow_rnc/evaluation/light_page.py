@@ -61,17 +61,19 @@ def _of_the_twelve(comparison: LightComparison) -> dict[Combination, LightResult
 def _table(comparison: LightComparison, name: str) -> str:
     """Return the table of a set of images; that of Kodak has the published values beside ours."""
     published = _PUBLISHED if name == _FIRST_SET else {}
-    header = [name, "MS-SSIM", "coded", "PSNR-HVS", "coded", "Saved", *(f"published, {one}" for one in published)]
+    measured = ["Trained", "MS-SSIM", "coded", "PSNR-HVS", "coded", "Saved"]
+    header = [name, *measured, *(f"published, {one}" for one in published)]
     rows = []
     for combination, result in _of_the_twelve(comparison).items():
         curve = result.curves[name]
         plain, coded = areas(plain_curve(curve)), areas(curve)
         saved = 1 - curve[-1].bpp / plain_curve(curve)[-1].bpp
         values = [_areas(one.get(combination[:2])) for one in published.values()]
-        rows.append([label(combination), *_numbers(plain, coded), f"{100 * saved:.1f} %", *values])
+        trained = f"{result.block_iterations / 1e6:.2f}"
+        rows.append([label(combination), trained, *_numbers(plain, coded), f"{100 * saved:.1f} %", *values])
     if name in comparison.peers:
         jpeg = areas(comparison.peers[name])
-        numbers = ["", _number(jpeg, "ms_ssim"), "", _number(jpeg, "psnr_hvs"), ""]
+        numbers = ["", "", _number(jpeg, "ms_ssim"), "", _number(jpeg, "psnr_hvs"), ""]
         rows.append([PEERS[MATCHED_PEER].label, *numbers, *[_areas(JPEG[MATCHED_PEER])] * len(published)])
     return table(header, rows)
 
@@ -102,8 +104,7 @@ def _caption(comparison: LightComparison) -> str:
         "the bytes of whole files.\n"
         "*Saved*: by entropy coding, headers included, in all iterations together.\n"
         f"Each codec had {minutes.codec:g} minutes of processor time and its entropy network {minutes.entropy:g}: "
-        f"{_range([run.steps for run in runs], 0)} steps, "
-        f"{_range([run.block_iterations / 1e6 for run in runs], 2)} million block-iterations; entropy networks "
+        f"{_range([run.steps for run in runs], 0)} steps; *Trained*: million block-iterations. Entropy networks: "
         f"{_range([run.entropy_steps for run in runs], 0)} steps on the codes of "
         f"{_range([run.crops for run in runs], 0)} crops.\n"
         "*Published*: MS-SSIM / PSNR-HVS areas before entropy coding, quoted from memory; a dash marks values not "

@@ -122,19 +122,21 @@ def run(plan: Plan, combination: Combination, pictures: Pictures, folder: Path) 
     path = folder / f"{combination.folder_name}.safetensors"
     with torch.no_grad():
         atomic_write(path, weights_bytes(read_codec(codec_folder), read_entropy(entropy_folder)))
-    model = register(path).model_id.hex()
-    curves = {name: mean_curve([curve_of(image, model) for image in images]) for name, images in pictures.items()}
+    model, iterations = register(path).model_id.hex(), recipe.config.iterations
+    curves = {
+        name: mean_curve([curve_of(image, model, iterations) for image in images]) for name, images in pictures.items()
+    }
     _log.info("%s: measured", combination.folder_name)
     return LightResult(codec["step"], codec["block_iterations"], entropy["step"], entropy["crops"], path.name, curves)
 
 
-def curve_of(image: Image.Image, model: str) -> list[Point]:
+def curve_of(image: Image.Image, model: str, iterations: int) -> list[Point]:
     """Return the points of an RGB image after each iteration; it is encoded once and decoded once.
 
     A file of fewer iterations is the truncated file, byte for byte.
     """
     fp = io.BytesIO()
-    image.save(fp, "RNC", model=model)
+    image.save(fp, "RNC", model=model, iterations=iterations)
     file = fp.getvalue()
     return [
         point_of(image, shown.convert("RGB"), len(truncate(file, k)), k)

@@ -58,6 +58,20 @@ class RncCodec:
         name = self.model if self.weights is None else self.weights.stem
         return "RNC" if name is None else f"RNC {name}"
 
+    def all_iterations(self) -> tuple[int, ...]:
+        """Return the iteration counts of the model, from 1 on.
+
+        Raises:
+            RncOptionError: No model has this name.
+            WeightsError: The weights are missing or damaged.
+        """
+        from pillow_rnc.models import weights
+
+        model = self.model or weights.DEFAULT
+        if self.weights is not None:
+            model = weights.register(self.weights).model_id.hex()
+        return tuple(range(1, weights.load(model).config.iterations + 1))
+
     def encode(self, image: Image.Image, settings: Sequence[int]) -> dict[int, bytes]:
         """Return one file per number of iterations.
 

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
-from pillow_rnc.container.records import MAX_ITERATIONS
+from pillow_rnc.container.records import MAX_CODE_CHANNELS, MAX_ITERATIONS
 from pillow_rnc.errors import WeightsError
 
 CellName = Literal["gru", "residual_gru", "lstm", "associative_lstm"]
@@ -22,6 +22,8 @@ _LATTICES = (2, 3, 1)  # in coding order
 _MAX_VALUE = 4096
 _MAX_PASSES = 64
 _PASS_FIELDS = 3
+_LISTED = 32
+"""Allowed values that a message lists; of more it gives the first and the last."""
 
 
 def lattice_passes(channels: int, groups: int = 1) -> Passes:
@@ -84,10 +86,7 @@ class ModelConfig:
         return json.dumps(self.as_dict(), sort_keys=True)
 
 
-_COMMON_CHOICES: dict[str, tuple[object, ...]] = {
-    "cell": get_args(CellName),
-    "iterations": tuple(range(1, MAX_ITERATIONS + 1)),
-}
+_ITERATIONS = tuple(range(1, MAX_ITERATIONS + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +100,13 @@ class EmbeddedConfig(ModelConfig):
     family = "embedded"
     learns_codes = False
     encoder_runs_decoder = False
-    choices: ClassVar = {**_COMMON_CHOICES, "code_stride": (8,), "decoder_steps": tuple(range(1, 16 + 1))}
+    choices: ClassVar = {
+        "iterations": _ITERATIONS,
+        "cell": ("gru",),
+        "code_channels": tuple(range(2, MAX_CODE_CHANNELS, 2)),
+        "code_stride": (8,),
+        "decoder_steps": tuple(range(1, 16 + 1)),
+    }
 
     decoder_steps: int = 2
 
@@ -126,12 +131,20 @@ class RecurrentConfig(ModelConfig):
     learns_codes = True
     encoder_runs_decoder = True
     choices: ClassVar = {
-        **_COMMON_CHOICES,
+        "iterations": _ITERATIONS,
+        "cell": get_args(CellName),
+        "code_channels": tuple(range(1, MAX_CODE_CHANNELS + 1)),
         "code_stride": (8, 16),
         "framework": get_args(Framework),
         "network": get_args(NetworkName),
         "paper_divisor": (1, 2, 4, 8, 16),
     }
+
+    choices_of_network: ClassVar[dict[str, dict[str, tuple[object, ...]]]] = {
+        "light": {"paper_divisor": (1,)},
+        "paper": {"code_channels": (32,), "code_stride": (16,)},
+    }
+    """What each network allows of the values in `choices`."""
 
     code_channels: int = 32
     code_stride: int = 16
@@ -158,7 +171,7 @@ def config_from_json(text: str) -> ModelConfig:
     """Return the configuration that a weights file holds.
 
     Raises:
-        WeightsError: The text is no JSON object, names no family or an unknown key, or a value is not allowed.
+        WeightsError: The text is no JSON object, a key is missing or unknown, or a value is not allowed.
     """
     try:
         table = json.loads(text)
@@ -168,7 +181,11 @@ def config_from_json(text: str) -> ModelConfig:
         raise WeightsError(f"model configuration is a {type(table).__name__}, must be an object")
     if "family" not in table:
         raise WeightsError(f"model configuration: family is missing, allowed are {tuple(_FAMILIES)}")
-    return config_from_mapping(table)
+    config = config_from_mapping(table)
+    missing = sorted(config.as_dict().keys() - table.keys())
+    if missing:
+        raise WeightsError(f"model configuration: {', '.join(missing)} missing")
+    return config
 
 
 def config_from_mapping(table: dict[str, Any]) -> ModelConfig:
@@ -190,10 +207,19 @@ def config_from_mapping(table: dict[str, Any]) -> ModelConfig:
             values[key] = _passes(value)
         elif type(value) is not type(defaults[key]) or (type(value) is int and not 1 <= value <= _MAX_VALUE):
             raise WeightsError(f"model configuration: {key} is {value!r}, must be like {defaults[key]!r}")
-    for key, allowed in family.choices.items():
-        if values.get(key, defaults[key]) not in allowed:
-            raise WeightsError(f"model configuration: {key} is {values[key]!r}, allowed are {allowed}")
-    return family(**values)
+    config = family(**values)
+    _check_choices(config, family.choices)
+    if isinstance(config, RecurrentConfig):
+        _check_choices(config, config.choices_of_network[config.network])
+    return config
+
+
+def _check_choices(config: ModelConfig, choices: dict[str, tuple[object, ...]]) -> None:
+    for key, allowed in choices.items():
+        value = getattr(config, key)
+        if value not in allowed:
+            listed = allowed if len(allowed) <= _LISTED else f"{allowed[0]}, {allowed[1]} to {allowed[-1]}"
+            raise WeightsError(f"model configuration: {key} is {value!r}, allowed are {listed}")
 
 
 def _passes(value: object) -> Passes:

@@ -38,7 +38,8 @@ def reduced_runtime(weights: Weights, device: str, max_threads: int = 0, reducti
     """Return what decodes with a model at one over `reduction` of the size: 1, 2, 4 or 8.
 
     Sides of tiles are those of the whole size; `pixels` returns [n, height / reduction, width / reduction, 3].
-    Other arguments and errors are those of `runtime.runtime`.
+    Other arguments and errors are those of `runtime.runtime`. Where no network draws the tile, the device is not looked
+    at: a check would load torch, which takes longer than to decode a small image.
     """
     if reduction >= _FROM_INTERVALS and can_run(weights.config):
         kernel = network_kernel(weights, weights.config)

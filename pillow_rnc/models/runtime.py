@@ -118,7 +118,8 @@ def releases_lock(weights: Weights, device: str) -> bool:
 def _kind(config: ModelConfig) -> str:
     """Return what decides whether NumPy runs a model, for messages."""
     network = config.network if isinstance(config, RecurrentConfig) else config.family
-    return f"the {network} network, code_stride {config.code_stride}, cell {config.cell!r}"
+    cell = f"{'' if config.separable else 'full '}cell {config.cell!r}"
+    return f"the {network} network, code_stride {config.code_stride}, {cell}"
 
 
 _lock = ForkLock()

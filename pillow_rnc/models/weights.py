@@ -181,13 +181,23 @@ def _load(release: Release) -> Weights:
             msg = f"{release.path}: tensor {name} must be finite float32"
             raise WeightsError(msg)
     entropy_model = EntropyModel.from_tensors(tensors, config.passes)
-    if (entropy_model.code_channels, entropy_model.iterations) != (config.code_channels, config.iterations):
-        msg = (
-            f"{release.path}: entropy network for {entropy_model.code_channels} channels and "
-            f"{entropy_model.iterations} iterations, expected {config.code_channels} and {config.iterations}"
-        )
+    found = _entropy_sizes(entropy_model)
+    expected = {name: getattr(config, name) for name in found}
+    if found != expected:
+        msg = f"{release.path}: entropy network of sizes {found}, expected {expected}"
         raise WeightsError(msg)
     return Weights(release.name, release.model_id, config, floats, entropy_model)
+
+
+def _entropy_sizes(model: EntropyModel) -> dict[str, int]:
+    own = model.tensors
+    return {
+        "iterations": model.iterations,
+        "code_channels": model.code_channels,
+        "context_coded_channels": own.context_coded_channels,
+        "entropy_state_channels": own.state_channels,
+        "entropy_hidden_channels": own.hidden_channels,
+    }
 
 
 @cache

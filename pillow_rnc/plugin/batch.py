@@ -9,8 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
-from pillow_rnc.errors import RncFileError
-from pillow_rnc.plugin.decoding import decode_together
+from pillow_rnc.plugin.decoding import decode_together, noted_in_batch
 from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.opening import open_image
 
@@ -57,35 +56,33 @@ def decode_batch(
         device: What runs the network: "cpu", or a device of torch.
         allow_truncated: Decode the complete iterations of truncated files.
         max_work: Most pixels times iterations to decode of one file.
-        max_memory: Bytes that the tiles of a batch may take together; a single tile may take more.
+        max_memory: Bytes that the tiles at work may take together; a single tile may take more.
         max_threads: Threads that compute at a time; 0 chooses as many as are useful.
         on_progress: Called with the number of steps done and their total, over all files.
 
     Raises:
-        RncFileError: A file is damaged; a note names it.
+        RncFileError: A file is damaged, uses a feature or model that is not available, or takes too much work; a note
+            (`__notes__`) has its number.
         RncOptionError: An argument is not allowed.
     """
     with ExitStack() as unless_returned:
         images = []
         for index, fp in enumerate(files):
-            im = open_image(
-                fp,
-                iterations=iterations,
-                device=device,
-                allow_truncated=allow_truncated,
-                max_work=max_work,
-                max_memory=max_memory,
-                max_threads=max_threads,
-                on_progress=on_progress,
-            )
-            images.append(im)
-            if im._exclusive_fp:  # noqa: SLF001 -- of our own class
-                unless_returned.callback(im.close)
-            try:
+            with noted_in_batch(index):
+                im = open_image(
+                    fp,
+                    iterations=iterations,
+                    device=device,
+                    allow_truncated=allow_truncated,
+                    max_work=max_work,
+                    max_memory=max_memory,
+                    max_threads=max_threads,
+                    on_progress=on_progress,
+                )
+                images.append(im)
+                if im._exclusive_fp:  # noqa: SLF001 -- of our own class
+                    unless_returned.callback(im.close)
                 im.read_ahead()  # so that only one file is open at a time
-            except RncFileError as error:
-                error.add_note(f"in file {index} of the batch, counted from 0")
-                raise
         _load_together(images)
         unless_returned.pop_all()
     return images

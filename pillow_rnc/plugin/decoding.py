@@ -5,13 +5,14 @@ The codec is imported when the first image is decoded.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from pillow_rnc.container import alpha
 from pillow_rnc.container.tile_grid import reduced_region
-from pillow_rnc.errors import WorkLimitError
+from pillow_rnc.errors import RncFileError, WorkLimitError
 from pillow_rnc.models.fork_safety import importing
 from pillow_rnc.plugin.defaults import default_max_work
 from pillow_rnc.plugin.modes import from_pixels
@@ -50,14 +51,28 @@ def decode_together(files: Sequence[RncFile], options: LoadOptions) -> list[NDAr
         from pillow_rnc.codec import decoder
         from pillow_rnc.models import weights
 
-    for file in files:
-        _check_work(file.header, len(file.units), options)
-    planes = [_alpha_plane(file.header, file.alpha, options) for file in files]
-    models = [weights.weights_for(file.header) for file in files]
+    for index, file in enumerate(files):
+        with noted_in_batch(index):
+            _check_work(file.header, len(file.units), options)
+    planes, models = [], []
+    for index, file in enumerate(files):
+        with noted_in_batch(index):
+            planes.append(_alpha_plane(file.header, file.alpha, options))
+            models.append(weights.weights_for(file.header))
     images = decoder.decode_many(files, models, execution=options.resolved_execution())
     return [
         from_pixels(pixels, plane, file.header.mode) for file, plane, pixels in zip(files, planes, images, strict=True)
     ]
+
+
+@contextmanager
+def noted_in_batch(index: int) -> Iterator[None]:
+    """Add to an error of a file the number of the file in its batch, as `decoder.decode_many` does."""
+    try:
+        yield
+    except RncFileError as error:
+        error.add_note(f"in file {index} of the batch, counted from 0")
+        raise
 
 
 def iter_images(

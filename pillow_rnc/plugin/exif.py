@@ -90,7 +90,7 @@ def edited_exif(im: Image.Image, stored: bytes) -> bytes:
             return stored  # what cannot be parsed was not edited
         warn(f"exif: changes made through getexif() are left out, Pillow cannot write them: {error}")
         return stored
-    if thumbnail(stored):
+    if has_thumbnail(stored):
         warn("exif: the thumbnail is left out, Pillow does not write it after changes made through getexif()")
     return changed
 
@@ -126,8 +126,8 @@ def dimensions(exif: bytes) -> tuple[int, int] | None:
     return (width, height) if width and height else None
 
 
-def thumbnail(exif: bytes) -> bool:
-    """Whether EXIF has a second directory, which describes a thumbnail."""
+def has_thumbnail(exif: bytes) -> bool:
+    """Return whether EXIF has a second directory, which describes a thumbnail."""
     directory = _first_directory(exif)
     return directory is not None and directory.next_offset != 0
 

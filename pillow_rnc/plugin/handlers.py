@@ -1,6 +1,6 @@
-"""What Pillow's registry holds of the format: functions that import the plugin when they are first called.
+"""Handlers in Pillow's registry, which import the plugin when first called.
 
-A program that imports `pillow_rnc` pays for the codec with the first file only.
+A program that imports `pillow_rnc` loads the codec only when it opens or saves its first file.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def _described_exif(im: Image.Image, stored: bytes) -> bytes:
     if turned not in (None, 1) and not _is_as_opened(im) and turned == exif_bytes.orientation(stored):
         warn(f"exif: orientation {turned} is left out, {_MAY_BE_ROTATED}")
         data = exif_bytes.without_orientation(data)
-    if exif_bytes.thumbnail(data):
+    if exif_bytes.has_thumbnail(data):
         size = exif_bytes.dimensions(data)
         same = _is_as_opened(im) and not _is_reduced(im) if size is None else sorted(size) == sorted(im.size)
         if not same:

@@ -49,11 +49,12 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
         scale: 1, 1/2, 1/4 or 1/8: decode at this size, rounded up, without making pixels of the whole size; unless
             `iterations` is given, of 8, 6 and 4 iterations at most. The region is in pixels of the whole size.
-        device: What runs the network: "cpu", which is the default, or a device of torch such as "cuda".
+        device: What runs the network: "cpu", which is the default, or a device of torch such as "cuda". At 1/4 and 1/8
+            of the size, where an embedded model needs no network, it is neither used nor checked.
         allow_truncated: Decode the complete iterations of a truncated file.
         max_pixels: Largest image to open, in pixels; if None, `Image.MAX_IMAGE_PIXELS` with its warning.
         max_work: Most pixels times iterations to decode; padding and overlap of tiles count.
-        max_memory: Bytes that the tiles of a batch may take together; a single tile may take more.
+        max_memory: Bytes that the tiles at work may take together; a single tile may take more.
         max_threads: Threads that compute at a time; 0 chooses as many as are useful; see `register_rnc_opener`.
         on_iteration: Called during `load` with the number of iterations done, their total, and the image so far.
         on_progress: Called during `load` with the number of steps done and their total, in the thread that loads; a

@@ -45,10 +45,14 @@ def draft_factor(
 
 
 def common_factor(factors: tuple[int, int], options: LoadOptions) -> int | None:
-    """Return by how much to reduce an image before it is reduced to one over `factors`; None if not at all."""
+    """Return by how much to reduce an image before it is reduced to one over `factors`; None if not at all.
+
+    A region must begin at a multiple: otherwise the pixels would be means over other parts of the image.
+    """
     if options.reduction > 1:
         return None
-    return next((factor for factor in ITERATIONS_AT if not any(one % factor for one in factors)), None)
+    multiples = *factors, *(options.region or ())[:2]
+    return next((factor for factor in ITERATIONS_AT if not any(one % factor for one in multiples)), None)
 
 
 def reduced_options(options: LoadOptions, factor: int, stored: int) -> LoadOptions:
@@ -83,7 +87,8 @@ class ReducedWhenDecoded(ImageFile.ImageFile):
 
     def reduce(self, factor: int | tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
         """Return a smaller image as `Image.reduce` does; before loading, it is decoded at a reduced size."""
-        factors = factor if isinstance(factor, tuple) else (factor, factor)
+        # Pillow takes lists, though its annotation does not say so.
+        factors = (factor[0], factor[1]) if isinstance(factor, (tuple, list)) else (factor, factor)
         common = common_factor(factors, self._options) if self.tile and box is None else None
         if common is None:
             return super().reduce(factor, box)

@@ -36,9 +36,12 @@ def register_rnc_opener(
         keep_metadata: Carry over EXIF, XMP, comment and resolution of an image; its colour profile always is.
         max_work: Most pixels times iterations to decode of one file; if None, the value of the environment variable
             PILLOW_RNC_MAX_WORK, or all iterations of the largest image that Pillow opens without a warning.
-        max_memory: Bytes that the tiles of a batch may take together, 128 MiB if None; a single tile may take more.
-        max_threads: Threads that compute at a time, process-wide while a file is encoded or decoded. If None or 0, two
-            for NumPy, and for torch its own default. A large number leaves NumPy's BLAS threads as they are.
+        max_memory: Bytes that the tiles at work may take together; a single tile may take more. If None, 256 MiB with
+            the native kernel, 128 MiB otherwise.
+        max_threads: Threads that compute at a time, process-wide while a file is encoded or decoded. If None or 0: with
+            the native kernel, one per tile, up to the number of cores (or the environment variable OMP_NUM_THREADS) and
+            of tiles that `max_memory` holds (four of 768 pixels by default); two with NumPy; torch's own default with
+            torch. A large number leaves NumPy's BLAS threads as they are.
         mimetypes: Register the media type with Python's `mimetypes` too, which may know the extension as RELAX NG.
 
     Raises:

@@ -90,12 +90,14 @@ def convert(source: Path, folder: Path, name: str, date: dt.date) -> Path:
     if (source.parent / crops).exists():
         companions[folder / "crops" / f"{path.stem}.json"] = (source.parent / crops).read_text(encoding="utf-8")
     replaced = [source, record, card, source.parent / crops] if source.parent.resolve() == folder.resolve() else []
-    for old in replaced:
-        old.unlink(missing_ok=True)
     atomic_write(path, data)
     for companion, text in companions.items():
         companion.parent.mkdir(exist_ok=True)
         companion.write_text(text, encoding="utf-8", newline="\n")
+    written = {one.resolve() for one in (path, *companions)}
+    for old in replaced:  # last: an error before leaves the old model as it was
+        if old.resolve() not in written:
+            old.unlink(missing_ok=True)
     manifest = folder / _MANIFEST
     models = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.exists() else []
     others = [entry for entry in models if entry["file"] not in (path.name, *(old.name for old in replaced))]

@@ -43,8 +43,11 @@ class SourceFile(NamedTuple):
 
 
 def is_held_out(name: str, share: float) -> bool:
-    """Return whether a file of this name is kept for validation: fixed by the name alone, on every machine."""
-    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    """Return whether a file of this name is kept for validation, on every machine.
+
+    Fixed by the name without its suffix: the same photograph in another file format stays on its side.
+    """
+    digest = int.from_bytes(hashlib.sha256(PurePosixPath(name).stem.encode()).digest()[:4], "big")
     return digest < share * 2**32
 
 

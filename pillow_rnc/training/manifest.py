@@ -21,7 +21,7 @@ def enter(path: Path, name: str, record: Mapping[str, object], *, is_default: bo
         path: The weights file, in the folder of released weights.
         name: Name of the model.
         record: The training record, values that JSON can hold.
-        is_default: Whether it comes first, which makes it the default, or after the others.
+        is_default: Whether it comes first, which makes it the default, or after the default and before all others.
     """
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -31,5 +31,6 @@ def enter(path: Path, name: str, record: Mapping[str, object], *, is_default: bo
     dates = {entry["sha256"]: entry["date"] for entry in models}
     date = dates.get(sha256, dt.datetime.now(dt.timezone.utc).date().isoformat())
     entry = {"name": name, "file": path.name, "sha256": sha256, "date": date}
-    entries = [entry, *others] if is_default else [*others, entry]
+    place = 0 if is_default else 1  # a name without its date stands for the first model of that name
+    entries = [*others[:place], entry, *others[place:]]
     manifest.write_text(json.dumps({"models": entries}, indent=1) + "\n", encoding="utf-8")

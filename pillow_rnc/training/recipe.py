@@ -120,8 +120,8 @@ def _sizes(config: ModelConfig) -> dict[str, Any]:
 def target_slope(iteration: int, iterations: int) -> tuple[float, float]:
     """Return what one bit per pixel is worth after an iteration, in decibels of PSNR-HVS and of 1 - MS-SSIM.
 
-    These are the slopes of JPEG's mean curves over photographs at the rate where the iteration should end: 0.125 bpp
-    per iteration, up to 2. So training spends bits where a decibel costs as many as it does in JPEG.
+    These are the slopes of JPEG's mean curves over photographs at the rate where the iteration should end: 2 bpp
+    divided evenly among the iterations. So training spends bits where a decibel costs as many as it does in JPEG.
     """
     rate = 2.0 * (iteration + 1) / iterations
     return 9.5 * rate**-0.8, 5.7 * rate**-0.8

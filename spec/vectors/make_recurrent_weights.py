@@ -145,9 +145,9 @@ def _paper(tensors: Tensors, config: Config) -> None:
 
 def recurrent_code_weights(seed: int) -> bytes:
     """Return the file of a model without a decoder network; enough to decode codes."""
-    tensors = Tensors(seed)
-    put_entropy(tensors, _LIGHT, accumulators=3)
-    return tensors.bytes(_LIGHT)
+    tensors, config = Tensors(seed), RECURRENT_CONFIGS["light-residual-gru"]
+    put_entropy(tensors, config, accumulators=3)
+    return tensors.bytes(config)
 
 
 def recurrent_weights(name: str, seed: int = 3) -> bytes:

@@ -756,7 +756,7 @@ class Parser {
   _optionalPrefix() {
     const { type, length } = this._prefix();
     if (type === "ITER") {
-      this._checkMetadata();
+      if (this.alpha) this._codesCrc = crc32(this.alpha, this._codesCrc);
       this._need = 8;
       this._state = this._unitPrefix;
       return { head: true };
@@ -778,6 +778,7 @@ class Parser {
     if (place >= 0) {
       if (place <= this._place) throw corrupt(`chunk ${type} is repeated or out of order`);
       this._place = place;
+      this._checkData(type, data);
       // A copy: the bytes around it need not be kept.
       if (type === "ALPH") this.alpha = data.slice();
       else this.metadata[type] = data.slice();
@@ -789,15 +790,12 @@ class Parser {
     this._state = this._optionalPrefix;
   }
 
-  _checkMetadata() {
-    for (const [type, data] of Object.entries(this.metadata)) if (!data.length) throw corrupt(`chunk ${type} is empty`);
-    const dens = this.metadata.dens;
-    if (dens && (dens.length !== 16 || [0, 4, 8, 12].some((at) => !u32(dens, at)))) throw corrupt("density is not valid");
-    if (this.alpha) {
-      if (!this.header.mode.endsWith("A")) throw corrupt(`alpha in a file of mode ${this.header.mode}`);
-      if (!this.alpha.length) throw corrupt("alpha is empty");
-      this._codesCrc = crc32(this.alpha, this._codesCrc);
+  _checkData(type, data) {
+    if (!data.length) throw corrupt(`chunk ${type} is empty`);
+    if (type === "dens" && (data.length !== 16 || [0, 4, 8, 12].some((at) => !u32(data, at)))) {
+      throw corrupt("density is not valid");
     }
+    if (type === "ALPH" && !this.header.mode.endsWith("A")) throw corrupt(`alpha in a file of mode ${this.header.mode}`);
   }
 
   _unitPrefix() {
@@ -820,15 +818,15 @@ class Parser {
     let possible = ENTRY * grid.length;
     for (let i = 0; i < grid.length; i++) possible += rawBytes(this.header, grid.tile(i));
     if (length > possible) throw corrupt(`iteration ${this.complete}: unit of ${length} bytes, at most ${possible} are possible`);
-    this._need = length + 8;
-    this._state = this._unitPayloads;
+    this._need = length + 12;
+    this._state = this._unit;
   }
 
-  /** Reads the payloads, whose own checksums precede that of the chunk, which may not be there yet. */
-  _unitPayloads() {
+  /** Takes a unit. The checksums of its payloads precede that of the chunk, to name the tile. */
+  _unit() {
     const count = this.header.grid.length;
     const { length } = this._prefix();
-    const bytes = this._peek(length + 8);
+    const bytes = this._take(length + 12);
     let at = 8 + ENTRY * count;
     const segments = [];
     for (let i = 0; i < count; i++) {
@@ -839,15 +837,6 @@ class Parser {
       if (crc32(payload) !== u32(bytes, entry + 5)) throw corrupt(`tile ${i}, iteration ${this.complete}: payload CRC differs`);
       segments.push({ coding: bytes[entry], payload, codesCrc: u32(bytes, entry + 9), before: 0 });
     }
-    this._segments = segments;
-    this._need = length + 12;
-    this._state = this._unit;
-  }
-
-  _unit() {
-    const segments = this._segments;
-    const { length } = this._prefix();
-    const bytes = this._take(length + 12);
     if (crc32(bytes.subarray(0, length + 8)) !== u32(bytes, length + 8)) throw corrupt(`iteration ${this.complete}: CRC differs`);
     segments.forEach((one, i) => {
       if (one.coding > STOPPED) throw unsupported(`tile ${i}, iteration ${this.complete}: coding ${one.coding}`);
@@ -1075,13 +1064,12 @@ const DEFAULT_LIMITS = {
 
 /**
  * Decodes a file that arrives in parts: `push` bytes, then call `next` until it returns null.
- * `next` returns {head} once, then {picture} after each iteration.
+ * `next` returns {head} once, then {iterations} for each; between two calls, `picture` draws what they give.
  */
 class Decoder {
   /**
    * @param {(modelId: string) => import("./kernel.js").Kernel | undefined} kernelFor
-   * @param {{iterations?: number, limits?: object, pictures?: (iterations: number) => boolean, onCodes?: Function}} [options]
-   * `pictures` says after which iterations a picture is wanted; all without it.
+   * @param {{iterations?: number, limits?: object, onCodes?: Function}} [options]
    */
   constructor(kernelFor, options = {}) {
     this.parser = new Parser();
@@ -1091,6 +1079,7 @@ class Decoder {
     this.kernel = null;
     this._tiles = null;
     this._units = [];
+    this._drawable = false;
   }
 
   push(bytes) {
@@ -1118,13 +1107,19 @@ class Decoder {
     if (!this._tiles) this._start();
     this._units.push(found.unit);
     const complete = this.parser.complete;
+    this._drawable = false; // if a payload turns out to be corrupt, samples are
     if (this._direct) this._decode(found.unit, complete - 1);
-    const last = complete === this.wanted;
-    const draws = this.kernel.network && (this._direct || last) && (this.options.pictures?.(complete) ?? true);
-    const picture = draws ? this._picture() : null;
-    if (!this._direct && !picture && last) this._checkAll();
-    if (last) this.close();
-    return { picture, iterations: complete };
+    else if (!this.kernel.network && this.finished) this._checkAll();
+    this._drawable = this.kernel.network !== 0 && (this._direct || this.finished);
+    return { iterations: complete };
+  }
+
+  /**
+   * Returns {width, height, data}, RGBA without premultiplication, of the iterations so far; null where there is none,
+   * as before the last one of an image whose tiles are too large to be kept.
+   */
+  picture() {
+    return this._drawable ? this._draw() : null;
   }
 
   /** Gives the memory of the kernel back. */
@@ -1133,6 +1128,7 @@ class Decoder {
     this._mark = undefined;
     this._tiles = [];
     this._units = [];
+    this._drawable = false;
   }
 
   _head() {
@@ -1218,8 +1214,7 @@ class Decoder {
     }
   }
 
-  /** Returns {width, height, data}, RGBA without premultiplication. */
-  _picture() {
+  _draw() {
     const { header } = this.parser;
     const { kernel } = this;
     const { grid, width, height } = header;
@@ -1384,31 +1379,26 @@ class PrefixDecoder {
 
   _start(key, limit) {
     this.close();
-    const open = { key, pushed: 0, complete: 0, wanted: 0, head: null };
-    open.decoder = new Decoder(this.kernelFor, { ...limit, pictures: (complete) => complete === open.wanted });
+    const open = { key, pushed: 0, complete: 0, head: null };
+    open.decoder = new Decoder(this.kernelFor, limit);
     this._open = open;
     return open;
   }
 
   _decode(open, prefix, iterations) {
     const { decoder } = open;
-    open.wanted = iterations;
     decoder.push(prefix.subarray(open.pushed));
     open.pushed = Math.max(open.pushed, prefix.length);
-    let picture = null;
     try {
-      for (let one; (one = decoder.next()); ) {
+      for (let one; open.complete < iterations && (one = decoder.next()); ) {
         if (one.head) open.head = one.head;
-        else {
-          picture = one.picture;
-          open.complete = one.iterations;
-        }
+        else open.complete = one.iterations;
       }
+      return open.complete === iterations ? decoder.picture() : null;
     } catch (error) {
       this.close();
       throw error;
     }
-    return picture;
   }
 }
 // The worker of pages that hold files, decoder and weights themselves; `bundle.py` makes dist/page-decoder.js of it and

@@ -152,7 +152,7 @@ export class Parser {
   _optionalPrefix() {
     const { type, length } = this._prefix();
     if (type === "ITER") {
-      this._checkMetadata();
+      if (this.alpha) this._codesCrc = crc32(this.alpha, this._codesCrc);
       this._need = 8;
       this._state = this._unitPrefix;
       return { head: true };
@@ -174,6 +174,7 @@ export class Parser {
     if (place >= 0) {
       if (place <= this._place) throw corrupt(`chunk ${type} is repeated or out of order`);
       this._place = place;
+      this._checkData(type, data);
       // A copy: the bytes around it need not be kept.
       if (type === "ALPH") this.alpha = data.slice();
       else this.metadata[type] = data.slice();
@@ -185,15 +186,12 @@ export class Parser {
     this._state = this._optionalPrefix;
   }
 
-  _checkMetadata() {
-    for (const [type, data] of Object.entries(this.metadata)) if (!data.length) throw corrupt(`chunk ${type} is empty`);
-    const dens = this.metadata.dens;
-    if (dens && (dens.length !== 16 || [0, 4, 8, 12].some((at) => !u32(dens, at)))) throw corrupt("density is not valid");
-    if (this.alpha) {
-      if (!this.header.mode.endsWith("A")) throw corrupt(`alpha in a file of mode ${this.header.mode}`);
-      if (!this.alpha.length) throw corrupt("alpha is empty");
-      this._codesCrc = crc32(this.alpha, this._codesCrc);
+  _checkData(type, data) {
+    if (!data.length) throw corrupt(`chunk ${type} is empty`);
+    if (type === "dens" && (data.length !== 16 || [0, 4, 8, 12].some((at) => !u32(data, at)))) {
+      throw corrupt("density is not valid");
     }
+    if (type === "ALPH" && !this.header.mode.endsWith("A")) throw corrupt(`alpha in a file of mode ${this.header.mode}`);
   }
 
   _unitPrefix() {
@@ -216,15 +214,15 @@ export class Parser {
     let possible = ENTRY * grid.length;
     for (let i = 0; i < grid.length; i++) possible += rawBytes(this.header, grid.tile(i));
     if (length > possible) throw corrupt(`iteration ${this.complete}: unit of ${length} bytes, at most ${possible} are possible`);
-    this._need = length + 8;
-    this._state = this._unitPayloads;
+    this._need = length + 12;
+    this._state = this._unit;
   }
 
-  /** Reads the payloads, whose own checksums precede that of the chunk, which may not be there yet. */
-  _unitPayloads() {
+  /** Takes a unit. The checksums of its payloads precede that of the chunk, to name the tile. */
+  _unit() {
     const count = this.header.grid.length;
     const { length } = this._prefix();
-    const bytes = this._peek(length + 8);
+    const bytes = this._take(length + 12);
     let at = 8 + ENTRY * count;
     const segments = [];
     for (let i = 0; i < count; i++) {
@@ -235,15 +233,6 @@ export class Parser {
       if (crc32(payload) !== u32(bytes, entry + 5)) throw corrupt(`tile ${i}, iteration ${this.complete}: payload CRC differs`);
       segments.push({ coding: bytes[entry], payload, codesCrc: u32(bytes, entry + 9), before: 0 });
     }
-    this._segments = segments;
-    this._need = length + 12;
-    this._state = this._unit;
-  }
-
-  _unit() {
-    const segments = this._segments;
-    const { length } = this._prefix();
-    const bytes = this._take(length + 12);
     if (crc32(bytes.subarray(0, length + 8)) !== u32(bytes, length + 8)) throw corrupt(`iteration ${this.complete}: CRC differs`);
     segments.forEach((one, i) => {
       if (one.coding > STOPPED) throw unsupported(`tile ${i}, iteration ${this.complete}: coding ${one.coding}`);

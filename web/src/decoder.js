@@ -17,13 +17,12 @@ export const DEFAULT_LIMITS = {
 
 /**
  * Decodes a file that arrives in parts: `push` bytes, then call `next` until it returns null.
- * `next` returns {head} once, then {picture} after each iteration.
+ * `next` returns {head} once, then {iterations} for each; between two calls, `picture` draws what they give.
  */
 export class Decoder {
   /**
    * @param {(modelId: string) => import("./kernel.js").Kernel | undefined} kernelFor
-   * @param {{iterations?: number, limits?: object, pictures?: (iterations: number) => boolean, onCodes?: Function}} [options]
-   * `pictures` says after which iterations a picture is wanted; all without it.
+   * @param {{iterations?: number, limits?: object, onCodes?: Function}} [options]
    */
   constructor(kernelFor, options = {}) {
     this.parser = new Parser();
@@ -33,6 +32,7 @@ export class Decoder {
     this.kernel = null;
     this._tiles = null;
     this._units = [];
+    this._drawable = false;
   }
 
   push(bytes) {
@@ -60,13 +60,19 @@ export class Decoder {
     if (!this._tiles) this._start();
     this._units.push(found.unit);
     const complete = this.parser.complete;
+    this._drawable = false; // if a payload turns out to be corrupt, samples are
     if (this._direct) this._decode(found.unit, complete - 1);
-    const last = complete === this.wanted;
-    const draws = this.kernel.network && (this._direct || last) && (this.options.pictures?.(complete) ?? true);
-    const picture = draws ? this._picture() : null;
-    if (!this._direct && !picture && last) this._checkAll();
-    if (last) this.close();
-    return { picture, iterations: complete };
+    else if (!this.kernel.network && this.finished) this._checkAll();
+    this._drawable = this.kernel.network !== 0 && (this._direct || this.finished);
+    return { iterations: complete };
+  }
+
+  /**
+   * Returns {width, height, data}, RGBA without premultiplication, of the iterations so far; null where there is none,
+   * as before the last one of an image whose tiles are too large to be kept.
+   */
+  picture() {
+    return this._drawable ? this._draw() : null;
   }
 
   /** Gives the memory of the kernel back. */
@@ -75,6 +81,7 @@ export class Decoder {
     this._mark = undefined;
     this._tiles = [];
     this._units = [];
+    this._drawable = false;
   }
 
   _head() {
@@ -160,8 +167,7 @@ export class Decoder {
     }
   }
 
-  /** Returns {width, height, data}, RGBA without premultiplication. */
-  _picture() {
+  _draw() {
     const { header } = this.parser;
     const { kernel } = this;
     const { grid, width, height } = header;

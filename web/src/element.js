@@ -3,12 +3,20 @@ import { orientation, upright } from "./orientation.js";
 import { decode } from "./pool.js";
 
 const SAVING_ITERATIONS = 4;
-const STYLE = ":host{display:inline-block;max-width:100%}:host([hidden]){display:none}canvas{display:block;width:100%;height:auto}";
+const STYLE = new CSSStyleSheet();
+// Without the minimum, a picture of other sides than the attributes would make the box higher than they say.
+STYLE.replaceSync(`
+:host { display: inline-block; max-width: 100%; min-width: 0; min-height: 0 }
+:host([hidden]) { display: none }
+canvas { display: block; width: 100%; height: 100% }
+`);
 
 export class RncImage extends HTMLElement {
   static observedAttributes = ["src", "iterations", "alt", "width", "height", "loading"];
 
   #canvas = document.createElement("canvas");
+  #box = new CSSStyleSheet();
+  #ownsRole = false;
   #stop = null;
   #observer = null;
   #scheduled = false;
@@ -17,15 +25,15 @@ export class RncImage extends HTMLElement {
 
   constructor() {
     super();
-    const style = document.createElement("style");
-    style.textContent = STYLE;
     this.#canvas.part = "picture";
-    this.attachShadow({ mode: "open" }).append(style, this.#canvas);
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [STYLE, this.#box];
+    root.append(this.#canvas);
     this.#canvas.width = this.#canvas.height = 0;
   }
 
   connectedCallback() {
-    if (!this.hasAttribute("role")) this.setAttribute("role", "img");
+    if (!this.hasAttribute("role")) this.#ownsRole = true;
     this.#label();
     this.#size();
     this.#schedule();
@@ -62,16 +70,19 @@ export class RncImage extends HTMLElement {
   get naturalHeight() { return this.#canvas.height; }
 
   #label() {
+    if (this.#ownsRole) this.setAttribute("role", this.getAttribute("alt") === "" ? "none" : "img");
     if (this.alt) this.setAttribute("aria-label", this.alt);
     else this.removeAttribute("aria-label");
   }
 
+  /** Gives the box the size of the attributes, in a rule that the page's own override, as for <img>. */
   #size() {
-    for (const name of ["width", "height"]) {
-      const value = Number.parseInt(this.getAttribute(name) ?? "", 10);
-      this.style[name] = value >= 0 ? `${value}px` : "";
-    }
-    this.#canvas.style.height = this.hasAttribute("height") ? "100%" : "";
+    const [width, height] = ["width", "height"].map((name) => Number.parseInt(this.getAttribute(name) ?? "", 10));
+    const ratio = width >= 0 && height >= 0 ? [width, height] : [this.#canvas.width, this.#canvas.height];
+    const rules = [`aspect-ratio: ${ratio.join(" / ")}`];
+    if (width >= 0) rules.push(`width: ${width}px`);
+    else if (height >= 0) rules.push(`height: ${height}px`);
+    this.#box.replaceSync(`:host { ${rules.join("; ")} }`);
   }
 
   #schedule() {
@@ -137,6 +148,7 @@ export class RncImage extends HTMLElement {
     if (this.#canvas.width !== w || this.#canvas.height !== h) {
       this.#canvas.width = w;
       this.#canvas.height = h;
+      this.#size();
     }
     const pixels = new ImageData(data, width, height, space);
     const context = this.#canvas.getContext("2d", space);

@@ -1,4 +1,4 @@
-// Module and weights: fetched once, checked by digest, and kept in Cache Storage.
+// Weights: fetched once, checked by digest, and kept in Cache Storage. The module: fetched once for each worker.
 import { RncError } from "./errors.js";
 import { Kernel, bestModule } from "./kernel.js";
 import { readWeights, sha256 } from "./weights.js";

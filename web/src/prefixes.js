@@ -39,30 +39,25 @@ export class PrefixDecoder {
 
   _start(key, limit) {
     this.close();
-    const open = { key, pushed: 0, complete: 0, wanted: 0, head: null };
-    open.decoder = new Decoder(this.kernelFor, { ...limit, pictures: (complete) => complete === open.wanted });
+    const open = { key, pushed: 0, complete: 0, head: null };
+    open.decoder = new Decoder(this.kernelFor, limit);
     this._open = open;
     return open;
   }
 
   _decode(open, prefix, iterations) {
     const { decoder } = open;
-    open.wanted = iterations;
     decoder.push(prefix.subarray(open.pushed));
     open.pushed = Math.max(open.pushed, prefix.length);
-    let picture = null;
     try {
-      for (let one; (one = decoder.next()); ) {
+      for (let one; open.complete < iterations && (one = decoder.next()); ) {
         if (one.head) open.head = one.head;
-        else {
-          picture = one.picture;
-          open.complete = one.iterations;
-        }
+        else open.complete = one.iterations;
       }
+      return open.complete === iterations ? decoder.picture() : null;
     } catch (error) {
       this.close();
       throw error;
     }
-    return picture;
   }
 }

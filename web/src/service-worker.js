@@ -1,6 +1,7 @@
 // Lets <img src="x.rnc"> work: answers such requests with a PNG. Register it as a module, from a scope that holds the pages:
 // navigator.serviceWorker.register("/service-worker.js", {type: "module"})
 import { Loader } from "./load.js";
+import { orientation, turned } from "./orientation.js";
 import { pictures } from "./stream.js";
 
 const loader = new Loader({ base: new URL("../dist/", import.meta.url).href });
@@ -14,37 +15,34 @@ self.addEventListener("fetch", (event) => {
 });
 
 async function answer(request) {
-  const found = await fetch(request.url, { credentials: request.credentials });
+  // A plain <img> would include credentials, but then no server may allow all origins.
+  const credentials = request.mode === "no-cors" ? "same-origin" : request.credentials;
+  const found = await fetch(request.url, { credentials });
   if (!found.ok || !found.body) return found;
-  const [one, other] = found.body.tee();
-  const start = await firstBytes(one);
-  if (SIGNATURE.some((byte, i) => start[i] !== byte)) return new Response(other, found);
+  // The whole file, before it takes the kernel: a download that stalls must not keep it from other images.
+  const bytes = new Uint8Array(await found.arrayBuffer());
+  if (SIGNATURE.some((byte, i) => bytes[i] !== byte)) return new Response(bytes, found);
+  const file = new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
   let last = null;
+  let exif = null;
   let space = null;
   try {
-    for await (const { head, picture } of pictures(other, loader)) {
-      if (head) space = { colorSpace: head.space };
-      if (picture) last = picture;
+    for await (const { head, picture } of pictures(file, loader, { every: Infinity })) {
+      if (head) {
+        exif = head.metadata.exif;
+        space = { colorSpace: head.space };
+      } else last = picture;
     }
   } catch (error) {
     return new Response(error.message, { status: 422, headers: { "Content-Type": "text/plain" } });
   }
-  const canvas = new OffscreenCanvas(last.width, last.height);
-  canvas.getContext("2d", space).putImageData(new ImageData(last.data, last.width, last.height, space), 0, 0);
+  const { width, height, data } = turned(last, orientation(exif));
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d", space).putImageData(new ImageData(data, width, height, space), 0, 0);
   return new Response(await canvas.convertToBlob({ type: "image/png" }), { headers: { "Content-Type": "image/png" } });
-}
-
-async function firstBytes(stream) {
-  const reader = stream.getReader();
-  let bytes = new Uint8Array();
-  while (bytes.length < SIGNATURE.length) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    const all = new Uint8Array(bytes.length + value.length);
-    all.set(bytes);
-    all.set(value, bytes.length);
-    bytes = all;
-  }
-  reader.cancel().catch(() => undefined); // does not settle before the other branch ends
-  return bytes;
 }

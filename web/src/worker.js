@@ -2,16 +2,21 @@
 import { Loader } from "./load.js";
 import { pictures } from "./stream.js";
 
+const STALL_MS = 2000;
 let loader = null;
 const running = new Map();
 
 async function decode({ id, url, iterations, limits, init }) {
   const abort = new AbortController();
   running.set(id, abort);
+  const watch = (bytes) => {
+    const patience = setTimeout(() => self.postMessage({ id, stalled: true }), STALL_MS);
+    return bytes.finally(() => clearTimeout(patience));
+  };
   try {
-    const answer = await fetch(url, { ...init, signal: abort.signal });
+    const answer = await watch(fetch(url, { ...init, signal: abort.signal }));
     if (!answer.ok) throw Object.assign(new Error(`status ${answer.status}`), { kind: "network" });
-    for await (const one of pictures(answer.body, loader, { iterations, limits, signal: abort.signal })) {
+    for await (const one of pictures(answer.body, loader, { iterations, limits, signal: abort.signal, watch })) {
       if (one.head) {
         const { grid, ...head } = one.head;
         self.postMessage({ id, head });

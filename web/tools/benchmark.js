@@ -11,7 +11,7 @@ console.log(["rnc-relaxed.wasm", "rnc-simd.wasm", "rnc.wasm"].filter(runs).join(
 const lines = createInterface({ input: process.stdin });
 for await (const line of lines) {
   const before = process.cpuUsage();
-  const found = decodeAll(bytes, line.trim(), { pictures: (iterations) => iterations === Number(process.argv[3]) });
+  const found = decodeAll(bytes, line.trim(), { draws: (iterations) => iterations === Number(process.argv[3]) });
   const { user, system } = process.cpuUsage(before);
   if (found.verdict !== "valid") throw new Error(`${found.verdict}: ${found.message}`);
   console.log((user + system) / 1000);

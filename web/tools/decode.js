@@ -50,8 +50,9 @@ function verify(bytes) {
   }
 }
 
-/** Decodes a whole file, given in one piece or in parts. `strict` verifies it first. */
-export function decodeAll(bytes, variant, { strict = false, part = bytes.length || 1, ...options } = {}) {
+/** Decodes a whole file, given in one piece or in parts. `strict` verifies it first, `draws` says
+ * after which iterations a picture is wanted. */
+export function decodeAll(bytes, variant, { strict = false, part = bytes.length || 1, draws = () => true, ...options } = {}) {
   const fault = strict ? verify(bytes) : null;
   if (fault) return fault;
   const codes = [];
@@ -66,7 +67,8 @@ export function decodeAll(bytes, variant, { strict = false, part = bytes.length 
       decoder.push(bytes.subarray(at, at + part));
       if (at + part >= bytes.length) decoder.end();
       for (let one; (one = decoder.next()); ) {
-        if (one.picture) all.push((picture = one.picture));
+        const drawn = one.iterations && draws(one.iterations) ? decoder.picture() : null;
+        if (drawn) all.push((picture = drawn));
       }
     }
     return { verdict: "valid", codes, picture, all };

@@ -18,22 +18,23 @@ INSTRUCTION_SETS = ("plain", "avx2", "avxvnni", "avx512")
 """Names of the instruction sets, in the order of `enum rnc_isa`; the last that the machine has is the default."""
 
 _OFF, _ON = "0", "1"
+_MODULE = "pillow_rnc.entropy.kernel._kernel"
 
 
 @cache
 def _extension() -> Any:  # noqa: ANN401
-    """Return the extension module, None if it was not built or cannot be loaded."""
+    """Return the extension module, or the `ImportError` if it was not built or cannot be loaded."""
     try:
-        from pillow_rnc.entropy.kernel import _kernel  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
-        return None
-    return _kernel
+        import pillow_rnc.entropy.kernel._kernel as extension  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        return error.with_traceback(None)
+    return extension
 
 
 def supported() -> tuple[str, ...]:
     """Return the instruction sets that the kernel can use on this machine; none if there is no kernel."""
     extension = _extension()
-    return () if extension is None else _sets(extension)
+    return () if isinstance(extension, ImportError) else _sets(extension)
 
 
 @cache  # virtual machines take their time to answer
@@ -55,14 +56,17 @@ def chosen() -> str | None:
         return there[-1]
     if wanted in there:
         return wanted
-    found = ", ".join(there) if there else "the kernel was not built"
-    raise RncOptionError(f"{VARIABLE} is {wanted!r}, allowed are 0, 1 and the instruction sets that are there: {found}")
+    if not there:
+        msg = f"{VARIABLE} is {wanted!r}, but the kernel is not available: {_absence()}; 0 or no value uses NumPy"
+        raise RncOptionError(msg)
+    sets = ", ".join(there)
+    raise RncOptionError(f"{VARIABLE} is {wanted!r}, allowed are 0, 1 and the instruction sets that are there: {sets}")
 
 
 def describe() -> str:
     """Return one line for reports: the instruction set in use, or why there is none."""
-    if _extension() is None:
-        return "not built, NumPy is used"
+    if isinstance(_extension(), ImportError):
+        return f"{_absence()}, NumPy is used"
     try:
         return chosen() or f"switched off by {VARIABLE}"
     except RncOptionError as error:
@@ -76,9 +80,17 @@ def interface() -> tuple[Any, Any]:
         RncOptionError: There is none.
     """
     extension = _extension()
-    if extension is None:
-        raise RncOptionError("the kernel was not built")
+    if isinstance(extension, ImportError):
+        raise RncOptionError(f"the kernel is not available: {_absence()}")
     return extension.ffi, extension.lib
+
+
+def _absence() -> str:
+    """Return why there is no kernel, for messages."""
+    error = _extension()
+    if isinstance(error, ModuleNotFoundError) and error.name == _MODULE:
+        return "not built"
+    return f"cannot be loaded ({error})"
 
 
 def check(status: int) -> None:

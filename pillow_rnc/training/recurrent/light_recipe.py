@@ -6,7 +6,6 @@ Images are held out by the stems of their names: the same ones whatever format t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc.models.config import RecurrentConfig
@@ -14,6 +13,8 @@ from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.data import is_held_out, read_pixels, source_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -74,7 +75,7 @@ def load(source: Path) -> Images:
     for file in source_files(source):
         pixels = read_pixels(file)
         if pixels is not None and min(pixels.shape[:2]) >= _VALIDATION_PX:
-            parts[is_held_out(Path(file.name).stem, _HELD_OUT_SHARE)].append(pixels)
+            parts[is_held_out(file.name, _HELD_OUT_SHARE)].append(pixels)
     return parts
 
 
