@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
 from pillow_rnc.evaluation.markdown_table import table
-from pillow_rnc.evaluation.paper_page import label, rank_correlation
+from pillow_rnc.evaluation.paper_page import AGREEMENT, label, rank_correlation
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.plain_bits import plain_curve
@@ -129,7 +129,7 @@ def _agreement(comparison: LightComparison) -> str:
         combination[:2]: areas(plain_curve(result.curves[_FIRST_SET]))
         for combination, result in _of_the_twelve(comparison).items()
     }
-    lines = ["Agreement with the published order (Spearman's rank correlation; 1 is the same order, 0 is chance):", ""]
+    lines = [AGREEMENT, ""]
     for name, values in _PUBLISHED.items():
         common = [key for key in values if key in ours]
         found = []
