@@ -31,7 +31,7 @@ class LightComparison(NamedTuple):
 
     Attributes:
         recipe: What all runs have in common.
-        minutes: Processor time of each.
+        minutes: CPU time of each.
         runs: Those that are complete.
         peers: Mean curves of JPEG 4:2:0 by the name of the set of images; empty until they are measured.
     """
@@ -103,7 +103,7 @@ def _caption(comparison: LightComparison) -> str:
         "Area under the mean curve from 0.125 to 2 bpp, at plain bits (0.125 bpp for each iteration) and *coded*, at "
         "the bytes of whole files.\n"
         "*Saved*: by entropy coding, headers included, in all iterations together.\n"
-        f"Each codec had {minutes.codec:g} minutes of processor time and its entropy network {minutes.entropy:g}: "
+        f"Each codec had {minutes.codec:g} minutes of CPU time and its entropy network {minutes.entropy:g}: "
         f"{_range([run.steps for run in runs], 0)} steps; *Trained*: million block-iterations. Entropy networks: "
         f"{_range([run.entropy_steps for run in runs], 0)} steps on the codes of "
         f"{_range([run.crops for run in runs], 0)} crops.\n"
