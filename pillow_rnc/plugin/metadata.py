@@ -25,6 +25,7 @@ from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin import exif as exif_bytes
 from pillow_rnc.plugin.defaults import current_defaults
 from pillow_rnc.plugin.exif import EXIF_PREFIX
+from pillow_rnc.plugin.frames import frame_count
 from pillow_rnc.plugin.modes import icc_colour_space, keeps_colour_space
 from pillow_rnc.plugin.notices import warn
 
@@ -177,19 +178,9 @@ def _warn_of_other_contents(im: Image.Image, params: Mapping[str, Any]) -> None:
         warn(f"text of the image is left out: {', '.join(others)}")
     if im.info.get("photoshop"):
         warn("Photoshop data of the image, including IPTC, is left out")
-    frames = _frame_count(im)
+    frames = frame_count(im)
     if frames > 1 and not params.get("save_all"):
         warn(f"frames of the image are left out: {frames - 1} of {frames}, RNC holds one")
-
-
-def _frame_count(im: Image.Image) -> int:
-    """Return how many images a file holds as far as is known; the layers of a PSD file are one image, its first."""
-    if im.format == "PSD":
-        return 1
-    try:
-        return getattr(im, "n_frames", 1)
-    except (OSError, EOFError, SyntaxError, ValueError, LookupError):  # those behind the first one are damaged
-        return 1
 
 
 def _is_unknown_dpi(value: object) -> bool:

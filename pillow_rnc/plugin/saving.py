@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.file_io import write_stream
+from pillow_rnc.plugin.frames import frame_count
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +46,7 @@ def save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     Raises:
         RncOptionError: There are more.
     """
-    frames = getattr(im, "n_frames", 1) + len(list(im.encoderinfo.get("append_images") or ()))
+    frames = frame_count(im) + len(list(im.encoderinfo.get("append_images") or ()))
     if frames > 1:
         raise RncOptionError(f"save_all of {frames} frames is not possible, RNC holds one")
     save(im, fp, filename)
