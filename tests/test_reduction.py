@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,8 +206,10 @@ def test_a_draft_may_be_reduced_again_and_is_not_copied() -> None:
         (None, [8, 4], [6]),
         ((3, 3, 99, 79), 2, []),
         ((3, 3, 11, 11), 8, []),
-        ((8, 16, 99, 79), 8, [4]),
-        ((4, 12, 99, 79), (8, 8), [6]),
+        ((8, 16, 99, 79), 8, []),
+        ((8, 16, 104, 80), 8, [4]),
+        ((8, 16, 203, 150), 8, [4]),
+        ((4, 12, 100, 80), (8, 8), [6]),
     ],
 )
 def test_it_is_reduced_to_the_size_that_pillow_makes(
@@ -238,6 +241,92 @@ def test_only_the_iterations_that_are_needed_are_read() -> None:
     assert whole.iterations == 4
     whole.load()
     assert whole.tobytes() == pillow_rnc.open(io.BytesIO(data), scale=1 / 8, iterations=4).tobytes()
+
+
+def sides(*, mode: str = "RGB") -> bytes:
+    """Return a file of a plain picture: transparent black beside opaque white, or red around a blue box."""
+    im = Image.new(mode, (256, 192), "red" if mode == "RGB" else (0, 0, 0, 0))
+    im.paste("blue" if mode == "RGB" else (255, 255, 255, 255), (71, 64, 137, 128))
+    fp = io.BytesIO()
+    im.save(fp, "RNC", iterations=16)
+    return fp.getvalue()
+
+
+def test_colours_are_weighed_by_alpha() -> None:
+    data = sides(mode="RGBA")
+    for how in ("reduce", "thumbnail"):
+        found = []
+        for load in (False, True):
+            im = Image.open(io.BytesIO(data))
+            if load:
+                im.load()
+            small = im.reduce(8) if how == "reduce" else im
+            small.thumbnail((32, 24))
+            found.append(small)
+        assert found[0].tobytes() == found[1].tobytes()
+        assert min(colour[0] for _, colour in found[0].getcolors() if colour[3]) > 200  # type: ignore[index, union-attr]
+    assert Image.open(io.BytesIO(data)).draft(None, (32, 24)) is None
+
+
+@pytest.mark.parametrize("box", [(71, 64, 137, 128), (72, 64, 137, 128), (71, 64, 136, 128)])
+def test_a_small_region_shows_nothing_beside_it(box: Any) -> None:  # noqa: ANN401
+    data = sides()
+    found = []
+    for load in (False, True):
+        reduced, thumbnail = (pillow_rnc.open(io.BytesIO(data), region=box) for _ in range(2))
+        if load:
+            reduced.load()
+            thumbnail.load()
+        thumbnail.thumbnail((8, 8))
+        found.append((reduced.reduce(8).tobytes(), thumbnail.size, thumbnail.tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("region", "scale", "draft"),
+    [
+        ((64, 64, 136, 128), 1, (0, 0, 9, 8)),
+        ((64, 64, 256, 192), 1, (0, 0, 24, 16)),
+        ((68, 64, 136, 128), 1, (0, 0, 17, 16)),
+        ((65, 65, 135, 127), 0.5, (0, 0, 9, 8)),  # extended to (64, 64, 136, 128)
+        ((67, 65, 135, 127), 0.5, None),
+    ],
+)
+def test_a_region_at_multiples_is_reduced(region: Any, scale: float, draft: Any) -> None:  # noqa: ANN401
+    im = pillow_rnc.open(io.BytesIO(sides()), region=region, scale=scale)
+
+    assert im.draft(None, (1, 1)) == (draft and ("RGB", draft))
+
+
+def test_a_thumbnail_is_not_enlarged() -> None:
+    fp = io.BytesIO()
+    picture().resize((200, 200)).save(fp, "RNC", iterations=8)
+    im = pillow_rnc.open(fp)
+    im.thumbnail((26, 26), reducing_gap=1.0)
+
+    assert im.size == (26, 26)
+    assert im._options.reduction == 4
+    assert pillow_rnc.open(fp).draft(None, (101, 101)) is None
+
+
+def test_reducing_beside_loading_does_not_unload(monkeypatch: pytest.MonkeyPatch) -> None:
+    im = Image.open(io.BytesIO(stored()))
+    start = threading.Event()
+
+    def decode(file: RncFile, options: LoadOptions) -> Any:  # noqa: ANN401
+        start.set()
+        return decode_samples(file, options)
+
+    monkeypatch.setattr("pillow_rnc.plugin.image_file.decode_samples", decode)
+    loading = threading.Thread(target=im.load)
+    loading.start()
+    start.wait()
+    assert im.reduce(8).size == (26, 19)
+    loading.join()
+    im.putpixel((0, 0), (1, 2, 3))
+    assert im.reduce(8).size == (26, 19)
+
+    assert im.getpixel((0, 0)) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("scale", [0, 2, 0.3, "1/2", True])

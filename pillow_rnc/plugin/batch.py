@@ -11,30 +11,40 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pillow_rnc.plugin.decoding import decode_together, noted_in_batch
 from pillow_rnc.plugin.encoding import encode_images
+from pillow_rnc.plugin.image_file import RncImageFile
 from pillow_rnc.plugin.opening import open_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from PIL import Image
     from PIL._typing import StrOrBytesPath
 
     from pillow_rnc.codec.execution import OnProgress
-    from pillow_rnc.plugin.image_file import RncImageFile
 
 
 def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  # noqa: ANN401 -- as Image.save
     """Return the contents of a file for each image, as ``save`` would write it.
 
     Args:
-        images: Images of any modes and sizes; those of one size are encoded together.
+        images: Images of any modes and sizes; those of one size are encoded together. Unchanged ones that were opened
+            from `.rnc` files are copied or truncated.
         params: The keywords of ``save``, for all of them; `max_memory` limits how many are encoded at a time.
 
     Raises:
         RncOptionError: A keyword is not allowed, or a target cannot be reached.
         OSError: A mode cannot be written.
     """
-    return encode_images(images, params)
+    copies: list[bytes | None] = []
+
+    def not_copied() -> Iterator[Image.Image]:
+        for im in images:
+            copies.append(im.copied(params) if isinstance(im, RncImageFile) else None)
+            if copies[-1] is None:
+                yield im
+
+    encoded = iter(encode_images(not_copied(), params))
+    return [next(encoded) if copy is None else copy for copy in copies]
 
 
 def decode_batch(

@@ -46,10 +46,14 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
         OSError: A mode cannot be written.
     """
     options = SaveOptions.from_encoderinfo(params)
-    if options.iterations == "keep":
-        # What can be kept is written by RncImageFile.save, and does not come here.
-        raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, complete and unchanged")
-    sources = [_source(im, params) for im in images]
+    sources = []
+    for im in images:
+        if options.iterations == "keep":
+            # What can be kept is copied by RncImageFile, and does not come here.
+            raise RncOptionError("iterations='keep' needs an image opened from an .rnc file, complete and unchanged")
+        sources.append(_source(im, params))
+    if not sources:
+        return []
 
     with importing:
         from pillow_rnc.codec import encoder

@@ -71,6 +71,20 @@ def is_format(target: FilePath | IO[bytes], given: str | None, name: str, extens
     return isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path).lower().endswith(extension)
 
 
+def is_same_file(target: FilePath | IO[bytes], fp: IO[bytes] | None) -> bool:
+    """Whether a path or a stream leads to what another stream reads, as far as the system tells."""
+    if target is fp:
+        return True
+    try:
+        if isinstance(target, (str, bytes, os.PathLike)):
+            about = Path(os.fsdecode(target)).stat()
+        else:
+            about = os.fstat(target.fileno())
+        return fp is not None and os.path.samestat(about, os.fstat(fp.fileno()))
+    except (AttributeError, OSError, ValueError):  # there is no such file, or the stream is closed, or in memory
+        return False
+
+
 def write_target(target: FilePath | IO[bytes], data: bytes) -> None:
     """Write all of `data` to a path, as `atomic_write` does, or to a stream, as `write_stream` does.
 

@@ -34,10 +34,10 @@ def _counted(im: Image.Image) -> int:
     """Count the frames in a second image of the same file, whose position is restored."""
     fp: IO[bytes] | None = getattr(im, "_fp", None) or getattr(im, "fp", None)
     if fp is None or im.format not in Image.OPEN:
-        return im.n_frames  # type: ignore[attr-defined, no-any-return] -- nothing could be loaded anew
+        return int(im.n_frames)  # type: ignore[attr-defined]  # nothing could be loaded anew
     position = fp.tell()
     try:
         fp.seek(0)
-        return Image.OPEN[im.format][0](fp, "").n_frames  # type: ignore[attr-defined, no-any-return]
+        return int(Image.OPEN[im.format][0](fp, "").n_frames)  # type: ignore[attr-defined]
     finally:
         fp.seek(position)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,23 +17,23 @@ from PIL import Image, ImageFile
 from pillow_rnc.container import alpha, reader
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.container.tile_grid import reduced_region
-from pillow_rnc.errors import SignatureError
+from pillow_rnc.errors import RncFileError, SignatureError
 from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.plugin.decoding import decode_samples, iter_images
 from pillow_rnc.plugin.encoding import build_copy, encode_images
-from pillow_rnc.plugin.file_io import is_format, write_target
+from pillow_rnc.plugin.file_io import is_format, is_same_file, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
 from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
 from pillow_rnc.plugin.notices import warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
-from pillow_rnc.plugin.reduction import ReducedWhenDecoded, draft_factor, reduced_options
+from pillow_rnc.plugin.reduction import ReducedWhenDecoded
 from pillow_rnc.plugin.samples_file import open_samples
 from pillow_rnc.plugin.validation import check_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from PIL._imaging import PixelAccess
     from PIL._typing import StrOrBytesPath
@@ -98,17 +99,6 @@ class RncImageFile(ReducedWhenDecoded):
         if self.tile:
             self._options = replace(self._options, iterations=iterations)
 
-    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Decode a smaller image, of fewer iterations, if one is wanted, as by `thumbnail`; the mode stays the same."""
-        if not self.tile or size is None or mode not in (None, self.mode):
-            return None
-        width, height = self.size
-        factor = draft_factor(self.size, size, self._options, within=self._drafts_within)
-        if factor is None:
-            return None
-        self.restrict(reduced_options(self._options, factor, self.iterations))
-        return self.mode, (0, 0, width / factor, height / factor)
-
     def verify(self) -> None:
         """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.
 
@@ -171,10 +161,12 @@ class RncImageFile(ReducedWhenDecoded):
         if not is_format(fp, format, FORMAT, EXTENSION) or wanted.get("append_images"):
             super().save(fp, format, **params)
             return
-        file = self._copied_file(wanted)
+        if self.tile and is_same_file(fp, self.fp):
+            with suppress(RncFileError):  # in iterations that need not be copied
+                self._read()  # what `load` will decode
+        copy = self.copied(wanted)
         # Complete before the target is opened, which may be the file that this image came from.
-        data = encode_images([self], wanted)[0] if file is None else build_copy(file)
-        write_target(fp, data)
+        write_target(fp, encode_images([self], wanted)[0] if copy is None else copy)
 
     def _describe_pixels(self) -> None:
         # A tuple, as Pillow before 11 knows no class for it.
@@ -239,25 +231,25 @@ class RncImageFile(ReducedWhenDecoded):
     def _allows_truncated(self) -> bool:
         return self._options.allow_truncated or ImageFile.LOAD_TRUNCATED_IMAGES
 
-    def _read(self) -> RncFile:
-        """Return the file with the wanted iterations, reading no further."""
-        if self._source is None or len(self._source.units) < self.iterations:
+    def _read(self, iterations: int | None = None) -> RncFile:
+        """Return the file with its first iterations, those that `load` decodes if None, reading no further."""
+        wanted = min(self.iterations, iterations or self.iterations)
+        if self._source is None or len(self._source.units) < wanted:
             if self.fp is None or self._head is None:
                 msg = "operation on closed image"
                 raise ValueError(msg)
             self._reopen_after_fork()
             tolerant = self._allows_truncated()
-            units = reader.read_units(
-                self.fp, self._head, self.iterations, allow_truncated=tolerant, allow_trailing=True
-            )
+            units = reader.read_units(self.fp, self._head, wanted, allow_truncated=tolerant, allow_trailing=True)
             if len(units) == self._head.header.iterations:
                 warn_of_trailing_bytes(self.fp)
-            self._options = replace(self._options, iterations=len(units))
+            if len(units) < wanted:
+                self._options = replace(self._options, iterations=len(units))
             header = replace(self._head.header, iterations=len(units))
             self._source = RncFile(header, self._head.metadata, self._head.alpha, units)
             if len(units) == self._head.header.iterations:
                 self._release()  # nothing is left to read, and the file may be the target of the next save
-        return truncated(self._source, self.iterations)
+        return truncated(self._source, min(self.iterations, wanted))
 
     def read_ahead(self) -> None:
         """Read what `load` will decode, and close the file; more iterations are then not available.
@@ -268,18 +260,26 @@ class RncImageFile(ReducedWhenDecoded):
         self._read()
         self._release()
 
-    def _copied_file(self, params: dict[str, Any]) -> RncFile | None:
-        """Return the file to write without encoding, or None if the image must be encoded."""
+    def copied(self, params: Mapping[str, Any]) -> bytes | None:
+        """Return the bytes that ``save`` with these keywords writes without encoding; None if it must encode.
+
+        Raises:
+            RncFileError: An iteration to copy is damaged; with ``verify``, so are codes or alpha.
+            RncOptionError: A keyword is not allowed, or a target cannot be reached.
+        """
         options = SaveOptions.from_encoderinfo(params)
         iterations = options.copied_iterations(self.iterations)
         if iterations is None or self._head is None or self._is_part() or not self._is_unchanged():
             return None
         with self._loading.held():
-            file = self._read()
+            file = self._read(iterations)
         file = replace(file, metadata=metadata_for_save(self, params, file.header.mode))
         if file.alpha is not None:
             file = replace(file, alpha=alpha.reduce_alpha(file.alpha, *self.size, options.alpha_quality))
-        return truncated_to_size(truncated(file, min(iterations, len(file.units))), options)
+        file = truncated_to_size(file, options)
+        if options.verify:
+            decode_samples(file, LoadOptions(max_work=self._options.max_work, execution=options.execution_by_name()))
+        return build_copy(file)
 
     def _is_part(self) -> bool:
         """Whether the image is only a region of that of the file, or smaller."""

@@ -48,7 +48,8 @@ def open_image(  # noqa: PLR0913 -- all but one are options
         iterations: Decode at most this many, 1 to 32, and read no further in the file.
         region: Left, upper, right, lower in pixels; the image is this part, and only its tiles are decoded.
         scale: 1, 1/2, 1/4 or 1/8: decode at this size, rounded up, without making pixels of the whole size; unless
-            `iterations` is given, of 8, 6 and 4 iterations at most. The region is in pixels of the whole size.
+            `iterations` is given, of 8, 6 and 4 iterations at most. The region is in pixels of the whole size, and is
+            extended to multiples of 1/scale. Colours are averaged without regard to alpha.
         device: What runs the network: "cpu", which is the default, or a device of torch such as "cuda". At 1/4 and 1/8
             of the size, where an embedded model needs no network, it is neither used nor checked.
         allow_truncated: Decode the complete iterations of a truncated file.

@@ -123,6 +123,10 @@ class SaveOptions:
             return min(stored, quality_to_iterations(self.quality))
         return stored
 
+    def execution_by_name(self) -> dict[str, Any]:
+        """Return how to compute as `LoadOptions.execution` takes it."""
+        return {name: getattr(self.execution, name) for name in EXECUTION_OPTIONS}
+
     def size_limit(self, width: int, height: int) -> tuple[str, int] | None:
         """Return the option that limits the size of the file, and the limit in bytes, if there is one."""
         if self.target_size is not None:
