@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,57 @@ def test_exif_of_which_every_tag_was_removed_is_not_stored() -> None:
     for tag in list(exif):
         del exif[tag]
     assert "exif" not in saved(im).info
+
+
+def test_text_that_utf8_cannot_encode_is_left_out_if_carried_and_an_error_if_passed() -> None:
+    im = Image.new("RGB", (8, 8))
+    im.info["comment"] = "a\ud800"
+    with pytest.warns(RncWarning, match="comment of the image is left out: .* UTF-8 .* position 1"):
+        assert "comment" not in saved(im).info
+    with pytest.raises(RncOptionError, match="comment is not text that UTF-8 can encode"):
+        saved(im, comment="\ud800")
+
+
+def test_a_resolution_that_is_too_high_is_an_error_that_states_the_range() -> None:
+    with pytest.raises(RncOptionError, match=r"dpi \(70000, 72\) .* from 1/65536 to 65535"):
+        saved(Image.new("RGB", (8, 8)), dpi=(70000, 72))
+
+
+def _chunk(kind: bytes, *values: int) -> bytes:
+    data = kind + struct.pack(f">{len(values)}I", *values)
+    return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+
+GAMMA, SRGB_GAMMA = _chunk(b"gAMA", 100000), _chunk(b"gAMA", 45455)
+WIDE = _chunk(b"cHRM", 31270, 32900, 70000, 29000, 20000, 70000, 15000, 6000)
+SRGB_CHROMATICITY = _chunk(b"cHRM", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+SRGB = struct.pack(">I4sBI", 1, b"sRGB", 0, zlib.crc32(b"sRGB\0"))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "left_out"),
+    [
+        (GAMMA, "gamma of the image is left out"),
+        (SRGB_GAMMA + WIDE, "chromaticity of the image is left out"),
+        (GAMMA + WIDE, "gamma and chromaticity of the image are left out"),
+        (SRGB_GAMMA + SRGB_CHROMATICITY, None),
+        (SRGB + GAMMA, None),
+    ],
+)
+def test_colours_that_png_describes_are_left_out_with_a_warning(chunks: bytes, left_out: str | None) -> None:
+    fp = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(fp, "PNG")
+    data = fp.getvalue()
+    data = data[:33] + chunks + data[33:]  # after the header
+    if left_out is None:
+        saved(Image.open(io.BytesIO(data)))  # a warning would be an error
+        return
+    with pytest.warns(RncWarning, match=left_out):
+        saved(Image.open(io.BytesIO(data)))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    saved(Image.open(io.BytesIO(data)), icc_profile=profile)
+    with_profile = Image.open(io.BytesIO(data))
+    with_profile.info["icc_profile"] = profile
+    saved(with_profile)
+    with pillow_rnc.use_options(keep_metadata=False):
+        saved(Image.open(io.BytesIO(data)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +49,8 @@ def options(**params: object) -> SaveOptions:
         ("max_threads", -1, "of at least 0"),
         ("max_threads", 1.5, "of at least 0"),
         ("max_threads", True, "of at least 0"),
-        ("max_memory", 0, "of at least 1"),
+        ("max_memory", 0, f"from 1 to {sys.maxsize}"),
+        ("max_memory", 10**30, f"from 1 to {sys.maxsize}"),
         ("verify", 1, "give True or False"),
         ("model", 3, "give a name"),
         ("model", "", "give a name"),

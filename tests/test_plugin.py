@@ -684,6 +684,9 @@ def test_a_profile_of_other_colours_is_not_carried() -> None:
         ("dpi", (0, 300)),
         ("dpi", ("a", "b")),
         ("dpi", (float("nan"), 1)),
+        ("dpi", (10**400, 1)),
+        ("comment", "\ud800"),
+        ("xmp", "a\udcff"),
         ("xmp", bytes(1 << 20) + b"x"),
     ],
 )

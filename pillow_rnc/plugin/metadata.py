@@ -43,6 +43,8 @@ _TEXT_CHUNKS_KEPT = frozenset(
         *(f"Raw profile type {kind}" for kinds in _RAW_PROFILES.values() for kind in kinds),
     }
 )
+_SRGB = {"gamma": 0.45455, "chromaticity": (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)}
+"""What describes sRGB in the chunks gAMA and cHRM of PNG, in Pillow's terms.  Source: PNG, section 11.3.2.5."""
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""")
 _CARRIED_ORDER = ("dpi", "icc_profile", "exif", "xmp", "comment")
 """What is stored first where not everything fits."""
@@ -81,6 +83,8 @@ def metadata_for_save(im: Image.Image, params: Mapping[str, Any], mode: str) -> 
             metadata[key] = value
     if current_defaults().keep_metadata:
         _warn_of_other_contents(im, params)
+        if "icc_profile" not in {*metadata, *params}:
+            _warn_of_colour_space(im)
     return {key: metadata[key] for key in METADATA_TYPES if key in metadata}
 
 
@@ -183,6 +187,16 @@ def _warn_of_other_contents(im: Image.Image, params: Mapping[str, Any]) -> None:
         warn(f"frames of the image are left out: {frames - 1} of {frames}, RNC holds one")
 
 
+def _warn_of_colour_space(im: Image.Image) -> None:
+    """Warn if PNG's chunks describe other colours than those of sRGB, and no ICC profile takes precedence."""
+    if im.info.get("icc_profile") or "srgb" in im.info:
+        return
+    others = [name for name, value in _SRGB.items() if im.info.get(name, value) != value]
+    if others:
+        verb = "is" if len(others) == 1 else "are"
+        warn(f"{' and '.join(others)} of the image {verb} left out: RNC describes colours by ICC profiles only")
+
+
 def _is_unknown_dpi(value: object) -> bool:
     """Whether a resolution states that it is not known, as zero does in BMP and TIFF."""
     if not isinstance(value, (tuple, list)):
@@ -198,7 +212,11 @@ def _exif_bytes(key: str, value: object) -> bytes:
 
 
 def _text_bytes(key: str, value: object) -> bytes:
-    return _bytes(key, value.encode() if isinstance(value, str) else value)
+    try:
+        return _bytes(key, value.encode() if isinstance(value, str) else value)
+    except UnicodeEncodeError as error:
+        msg = f"{key} is not text that UTF-8 can encode: {error.reason} at position {error.start}"
+        raise RncOptionError(msg) from error
 
 
 def _xmp_bytes(key: str, value: object) -> bytes:
@@ -211,8 +229,8 @@ def _dpi_bytes(key: str, value: object) -> bytes:
     try:
         x, y = cast("tuple[float, float]", value)
         return pack_dpi((float(x), float(y)))
-    except (TypeError, ValueError) as error:
-        msg = f"{key} {value!r} is not allowed, give two positive numbers"
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = f"{key} {value!r} is not allowed, give two numbers from 1/65536 to 65535"
         raise RncOptionError(msg) from error
 
 

@@ -10,6 +10,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pillow_rnc.container.alpha import LOSSLESS
@@ -117,9 +118,10 @@ def _text(name: str, value: object) -> str:
 
 
 def _scale(name: str, value: object) -> float:
-    scale: float = _number(0)(name, value)
-    if scale in _SCALES:
-        return scale
+    with suppress(RncOptionError):
+        scale: float = _number(0)(name, value)
+        if scale in _SCALES:
+            return scale
     msg = f"{name} {value!r} is not allowed, give 1, 1/2, 1/4 or 1/8"
     raise RncOptionError(msg)
 
@@ -132,7 +134,7 @@ def _callback(name: str, value: object) -> Callable[..., object]:
 
 
 def _range(low: float, high: float | None) -> str:
-    return f"of at least {low}" if high is None or high == sys.maxsize else f"from {low} to {high}"
+    return f"of at least {low}" if high is None else f"from {low} to {high}"
 
 
 _CHECKS: dict[str, _Check] = {
