@@ -19,6 +19,7 @@ import pillow_rnc
 from pillow_rnc.cli import commands, conversion
 from pillow_rnc.cli.main import main
 from pillow_rnc.container import writer
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.models import weights
 
@@ -130,20 +131,21 @@ def test_many_files_go_into_a_folder(photo: Path, stored: Path, capsys: pytest.C
 
 def test_a_failed_run_leaves_the_old_file_as_it_was(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = photo.with_suffix(".rnc")
-    old.write_bytes(b"old")
-    for arguments in (
-        ["-i", 33],
-        ["--target-size", 9],
-        ["-i", "keep"],
-        ["-q", 101],
-        ["--alpha-quality", -1],
-        ["--no-overwrite"],
+    old.write_bytes(SIGNATURE + b"old")
+    for arguments, expected in (
+        (["-i", 33], 2),
+        (["--target-size", 9], 1),
+        (["-i", "keep"], 1),
+        (["-q", 101], 2),
+        (["--alpha-quality", -1], 2),
+        (["--model", "nope"], 2),
+        (["--no-overwrite"], 1),
     ):
         status, (record,) = run(capsys, "encode", *arguments, photo)
-        assert status == 1
+        assert status == expected
         assert record["error_type"] == "RncOptionError"
 
-    assert old.read_bytes() == b"old"
+    assert old.read_bytes() == SIGNATURE + b"old"
     assert sorted(entry.name for entry in photo.parent.iterdir()) == ["photo.png", "photo.rnc"]
 
 
@@ -233,7 +235,7 @@ def test_a_format_that_cannot_be_written_is_told_before_the_work(
 def test_an_unknown_model_is_refused(command: list[str], stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, (record,) = run(capsys, *command, stored, "-o", stored.with_name("out.png"), "--model", "nonsense")
 
-    assert status == 1
+    assert status == 2
     assert record["error"].startswith("model 'nonsense' is unknown, allowed are auto, ")
     assert not list(stored.parent.glob("out*"))
 
@@ -438,9 +440,66 @@ def test_standard_output_holds_one_file(stored: Path, capsys: pytest.CaptureFixt
 def test_the_format_of_a_decoded_file_can_be_named(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, (record,) = run(capsys, "decode", "-f", "webp", stored)
     assert (status, Path(record["output"]).name) == (0, "stored.webp")
-    status, (record,) = run(capsys, "decode", "-f", "nothing", stored)
-    assert status == 1
-    assert "format NOTHING cannot be written" in record["error"]
+    for name in ("jpg", "JPG", "tif", ".jpg", "nothing"):
+        status, (record,) = run(capsys, "decode", "-f", name, stored)
+        if name in (".jpg", "nothing"):
+            assert status == 2
+            assert f"format {name.upper()} cannot be written" in record["error"]
+            continue
+        assert (status, Path(record["output"]).name) == (0, f"stored.{name.lower()}")
+        Path(record["output"]).unlink()
+    status, (record,) = run(capsys, "decode", "-f", "jpg", "-o", stored.with_name("any"), stored)
+    assert status == 0
+    with Image.open(stored.with_name("any")) as im:
+        assert im.format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["encode", "-q", "101"], "--quality 101.0 is not allowed"),
+        (["decode", "-i", "0"], "--iterations 0 is not allowed"),
+        (["decode", "-i", "33"], "--iterations 33 is not allowed"),
+        (["decode", "--format", "nope"], "format NOPE cannot be written"),
+        (["truncate", "-i", "0"], "--iterations 0 is not allowed"),
+        (["truncate", "--target-size", "0"], "--target-size 0 is not allowed"),
+    ],
+)
+def test_what_is_wrong_for_every_file_is_reported_once(
+    arguments: list[str], error: str, photo: Path, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, (record,) = run(capsys, *arguments, "-k", photo, stored)
+
+    assert status == 2
+    assert error in record["error"]
+    assert "file" not in record
+
+
+def test_a_model_that_cannot_be_read_is_reported_once(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, (record,) = run(capsys, "encode", "-k", "--model", photo.with_name("none.safetensors"), photo, photo)
+
+    assert (status, record["error_type"]) == (1, "WeightsError")
+
+
+def test_a_schema_is_replaced_only_if_it_is_named(
+    photo: Path, stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = photo.with_suffix(".rnc")
+    schema.write_text("element card { text }")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "stored.rnc").write_text("element card { text }")
+    for arguments in (["encode", photo], ["truncate", "-i", 1, stored, "-o", folder]):
+        status, (record,) = run(capsys, *arguments)
+        assert status == 1
+        assert "exists and is not a .rnc image, name it with --output to replace it" in record["error"]
+    assert schema.read_text() == "element card { text }"
+
+    assert run(capsys, "encode", "-i", 1, photo, "-o", schema)[0] == 0
+    assert run(capsys, "encode", "-i", 2, photo)[0] == 0
+    assert pillow_rnc.info(schema)["iterations"] == 2
+    schema.write_bytes(b"")
+    assert run(capsys, "encode", "-i", 1, photo)[0] == 0
 
 
 def test_each_iteration_can_be_written(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -493,7 +552,7 @@ def test_alpha_can_take_fewer_bytes(photo: Path, capsys: pytest.CaptureFixture[s
     sizes = [run(capsys, "encode", *given, photo)[1][0]["file_bytes"] for given in ([], ["--alpha-quality", 40])]
 
     assert sizes[1] < sizes[0]
-    assert run(capsys, "encode", "--alpha-quality", 101, photo)[0] == 1
+    assert run(capsys, "encode", "--alpha-quality", 101, photo)[0] == 2
 
 
 def test_a_file_that_grows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

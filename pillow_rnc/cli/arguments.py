@@ -6,9 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pillow_rnc.cli import commands
-from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions
+from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions, check_model
 from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination
-from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.format_names import EXTENSION
 
 if TYPE_CHECKING:
@@ -39,6 +38,21 @@ def conversion_options(arguments: argparse.Namespace) -> ConversionOptions:
     )
 
 
+def check_options(arguments: argparse.Namespace) -> None:
+    """Make a model that is given as a file available, and check what does not depend on the files of a command.
+
+    Raises:
+        RncOptionError: A value is not allowed.
+        WeightsError: The file of the model cannot be read.
+    """
+    if arguments.command == "truncate":
+        _truncate_options(arguments).check()
+    elif arguments.command in ("encode", "decode"):
+        conversion_options(arguments).check()
+    elif arguments.command == "view":
+        check_model(arguments.model)
+
+
 def file_command(arguments: argparse.Namespace) -> Callable[[Path], Record]:
     """Return the command for a single file."""
     if arguments.command in ("info", "verify"):
@@ -46,8 +60,7 @@ def file_command(arguments: argparse.Namespace) -> Callable[[Path], Record]:
         return plain
     destination = _destination(arguments)
     if arguments.command == "truncate":
-        rate = commands.TruncateOptions(arguments.iterations, arguments.target_size)
-        return partial(commands.truncate, destination=destination, options=rate)
+        return partial(commands.truncate, destination=destination, options=_truncate_options(arguments))
     options = conversion_options(arguments)
     if isinstance(options, EncodeOptions):
         return partial(commands.encode, destination=destination, options=options)
@@ -59,10 +72,7 @@ def shared_outputs(arguments: argparse.Namespace) -> Mapping[Path, Path]:
     """Return the outputs that several of the files would have, by file."""
     if not hasattr(arguments, "output"):
         return {}
-    try:
-        suffix = EXTENSION if arguments.command == "truncate" else conversion_options(arguments).suffix
-    except RncOptionError:  # which the command itself reports
-        return {}
+    suffix = EXTENSION if arguments.command == "truncate" else conversion_options(arguments).suffix
     return _destination(arguments).shared(arguments.files, suffix)
 
 
@@ -88,6 +98,10 @@ def writes_to_stdout(arguments: argparse.Namespace) -> bool:
         return False
     target: Path | str = arguments.files[0] if arguments.output is None else arguments.output
     return target == STANDARD_STREAM
+
+
+def _truncate_options(arguments: argparse.Namespace) -> commands.TruncateOptions:
+    return commands.TruncateOptions(arguments.iterations, arguments.target_size)
 
 
 def _destination(arguments: argparse.Namespace) -> Destination:

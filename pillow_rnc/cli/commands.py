@@ -20,6 +20,7 @@ from pillow_rnc.cli.storage import kind_of_special_file
 from pillow_rnc.errors import RncFileError, RncOptionError
 from pillow_rnc.plugin import files
 from pillow_rnc.plugin.format_names import EXTENSION
+from pillow_rnc.plugin.validation import validated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,10 @@ class TruncateOptions:
 
     iterations: int | None
     target_size: int | None
+
+    def check(self) -> None:
+        """Raise `RncOptionError` if truncating would fail with any file."""
+        validated(iterations=self.iterations, target_size=self.target_size)
 
 
 def info(path: Path) -> Record:
@@ -61,7 +66,6 @@ def encode(path: Path, destination: Destination, options: EncodeOptions) -> Reco
     """Write an image of any format as `.rnc`."""
     target = destination.path_for(path, options.suffix)
     destination.check(path, target)
-    conversion.register_model(options.model)
     source = _source(path)
     input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
     data, summary = conversion.encode(source, options)
@@ -82,8 +86,7 @@ def decode(path: Path, destination: Destination, options: DecodeOptions) -> Reco
     """Write an `.rnc` file in another format, chosen by ``--format`` or by the name of the output."""
     target = destination.path_for(path, options.suffix)
     destination.check(path, target)
-    format_name = _format_of(target, options.format_name)
-    conversion.check_model(options.model)
+    format_name = _format_of(target, options)
     data, record = conversion.decode(_source(path), format_name, options)
     write_output(target, data)
     return {"output": str(target)} | record
@@ -92,8 +95,7 @@ def decode(path: Path, destination: Destination, options: DecodeOptions) -> Reco
 def decode_steps(path: Path, destination: Destination, options: DecodeOptions) -> Record:
     """Write the image after each iteration: ``a-01.png``, ``a-02.png``, ..."""
     target = destination.path_for(path, options.suffix)
-    format_name = _format_of(target, options.format_name)
-    conversion.check_model(options.model)
+    format_name = _format_of(target, options)
     if target == STANDARD_STREAM:
         raise RncOptionError("--steps writes several images, standard output takes one")
     written = []
@@ -126,10 +128,10 @@ def _source(path: Path) -> Path | BytesIO:
     return source
 
 
-def _format_of(target: Path, wanted: str | None) -> str:
+def _format_of(target: Path, options: DecodeOptions) -> str:
     """Return the format of a decoded file: the wanted one, or the one that the name of the output implies."""
-    if wanted is not None or target == STANDARD_STREAM:
-        return wanted or conversion.DEFAULT_FORMAT
+    if options.format_name is not None or target == STANDARD_STREAM:
+        return options.pillow_format
     found = Image.registered_extensions().get(target.suffix.lower())
     if found is None or found not in Image.SAVE:
         raise RncOptionError(f"output {target} has no suffix of a format that this Pillow can write, use --format")

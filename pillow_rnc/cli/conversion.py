@@ -76,7 +76,8 @@ class DecodeOptions:
 
     Attributes:
         model: Path of a weights file to register, or the name of a model, which must exist; None for neither.
-        format_name: Pillow's name of the output format, or None for the one that the name of the output implies.
+        format_name: Output format by Pillow's name or an extension, or None for the one that the name of the output
+            implies.
         iterations: Decode at most this many.
         region: Decode this box only.
         size: Scale down to fit this (width, height).
@@ -102,10 +103,22 @@ class DecodeOptions:
             RncOptionError: Pillow cannot write the format.
         """
         wanted = self.format_name or DEFAULT_FORMAT
-        for suffix, name in Image.registered_extensions().items():
-            if name == wanted and name in Image.SAVE:
-                return f".{wanted.lower()}" if f".{wanted.lower()}" in Image.EXTENSION else suffix
-        raise RncOptionError(f"format {wanted} cannot be written by this Pillow")
+        known = {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.SAVE}
+        if f".{wanted.lower()}" in known:  # as an extension, which is kept, or as a name that is one
+            return f".{wanted.lower()}"
+        for suffix, name in known.items():
+            if name == wanted.upper():
+                return suffix
+        raise RncOptionError(f"format {wanted.upper()} cannot be written by this Pillow")
+
+    @property
+    def pillow_format(self) -> str:
+        """Pillow's name of the output format.
+
+        Raises:
+            RncOptionError: Pillow cannot write the format.
+        """
+        return Image.registered_extensions()[self.suffix]
 
     def open_params(self) -> dict[str, Any]:
         """Return the keywords of `open_image` and `progressive`."""
@@ -119,7 +132,8 @@ class DecodeOptions:
     def check(self) -> None:
         """Raise `RncError` if decoding would fail with any image."""
         check_model(self.model)
-        validated(iterations=self.iterations)
+        validated(iterations=self.iterations, device=self.device)
+        _ = self.suffix
 
 
 ConversionOptions = EncodeOptions | DecodeOptions

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.cli.reporting import FILE_ERRORS
 from pillow_rnc.cli.streams import write_out
+from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.file_io import atomic_write, name_key
+from pillow_rnc.plugin.format_names import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +51,9 @@ class Destination:
         """Raise unless the output may be written.
 
         Raises:
-            RncOptionError: It exists and must not be replaced, or is the input without having been named.
+            RncOptionError: It exists and must not be replaced; or, without having been named, it is the input, or a
+                file of another format that has the extension, such as a RELAX NG schema.
+            OSError: It cannot be read.
         """
         if target == STANDARD_STREAM or not target.exists():
             return
@@ -58,6 +62,8 @@ class Destination:
         # A folder does not name the file.
         if source != STANDARD_STREAM and target != self.output and target.samefile(source):
             raise RncOptionError(f"output for {source} is the input itself, name it with --output")
+        if target != self.output and target.suffix.lower() == EXTENSION and _is_of_another_format(target):
+            raise RncOptionError(f"output {target} exists and is not a .rnc image, name it with --output to replace it")
         if self.only_if_named and self.output is None:
             # Most likely the image that was encoded, of which the decoded one has lost something.
             raise RncOptionError(f"output {target} exists, name it with --output to replace it")
@@ -76,6 +82,15 @@ class Destination:
 def _is_in_device_folder(source: Path) -> bool:
     """Return whether a path is one of the system, such as /dev/stdin and those of process substitution."""
     return source.is_absolute() and source.parts[1:2] in (("dev",), ("proc",)) and "shm" not in source.parts[2:3]
+
+
+def _is_of_another_format(path: Path) -> bool:
+    """Return whether a file has contents that do not begin as those of an `.rnc` image."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as fp:
+        start = fp.read(len(SIGNATURE))
+    return bool(start) and start != SIGNATURE
 
 
 def write_output(target: Path, data: bytes) -> None:

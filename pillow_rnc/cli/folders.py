@@ -86,7 +86,6 @@ def run_folder(run: FolderRun, report: Callable[[Record], None]) -> bool:
     path = _manifest_path(run, target)
     for folder in (source, target):
         _check_reachable(folder, run)
-    run.options.check()
     plan = plan_folder(source, run.options)
     if not plan.outputs and not plan.rejected:
         kind = f"{EXTENSION} files" if isinstance(run.options, DecodeOptions) else "images"

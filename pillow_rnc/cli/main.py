@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pillow_rnc
 from pillow_rnc.cli.arguments import (
+    check_options,
     conversion_options,
     file_command,
     is_for_folder,
@@ -24,12 +25,13 @@ from pillow_rnc.cli.parser import argument_parser
 from pillow_rnc.cli.reporting import FILE_ERRORS, Reporter, error_record
 from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process
 from pillow_rnc.cli.streams import open_missing, print_error, print_out, print_unencodable_as_escapes
-from pillow_rnc.errors import RncError
+from pillow_rnc.errors import RncError, RncOptionError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+_WRONG_USAGE = 2
 _INTERRUPTED = 130
 
 
@@ -68,10 +70,10 @@ def _status(argv: Sequence[str] | None) -> int:
     quiet = getattr(arguments, "quiet", False)
     report = Reporter(as_json=arguments.json, quiet=quiet, to_stderr=writes_to_stdout(arguments))
     try:
-        succeeded = _run(arguments, report)
+        status = _checked_options(arguments, report) or (0 if _run(arguments, report) else 1)
     except KeyboardInterrupt:  # in a program of somebody else, which handles signals as it likes
         return _INTERRUPTED
-    return 0 if succeeded and not report.failed else 1
+    return status or (1 if report.failed else 0)
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -88,6 +90,16 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpa
             print_error(f"rnc: standard output: {error.strerror or error}")
             raise SystemExit(1) from wanted
         raise
+
+
+def _checked_options(arguments: argparse.Namespace, report: Reporter) -> int:
+    """Return 0, or report an option that no file could be processed with, and return the exit status."""
+    try:
+        check_options(arguments)
+    except RncError as error:
+        report(error_record(error))
+        return _WRONG_USAGE if isinstance(error, RncOptionError) else 1
+    return 0
 
 
 def _run(arguments: argparse.Namespace, report: Reporter) -> bool:

@@ -93,7 +93,7 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_work(decode)
     _add_folder(decode)
     decode.add_argument(
-        "-f", "--format", type=str.upper, help="output format, such as PNG; by default that of the suffix of the output"
+        "-f", "--format", help="output format or extension, such as PNG or jpg; by default that of the output's name"
     )
     decode.add_argument("-i", "--iterations", type=int, metavar="N", help="decode at most this many")
     decode.add_argument(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from pillow_rnc.cli import conversion
-from pillow_rnc.cli.conversion import DEFAULT_FORMAT, EncodeOptions
+from pillow_rnc.cli.conversion import EncodeOptions
 from pillow_rnc.cli.file_warnings import collected_warnings
 from pillow_rnc.cli.manifest import Line, failure
 from pillow_rnc.cli.reporting import FILE_ERRORS, error_record
@@ -108,7 +108,7 @@ def _make_output(task: ImageTask) -> Record:
 def _convert(fp: IO[bytes], options: ConversionOptions) -> tuple[bytes, Record]:
     if isinstance(options, EncodeOptions):
         return conversion.encode(fp, options)
-    data, record = conversion.decode(fp, options.format_name or DEFAULT_FORMAT, options)
+    data, record = conversion.decode(fp, options.pillow_format, options)
     return data, conversion.summary(fp) | {"iterations": record["iterations"]}
 
 

@@ -8,7 +8,6 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pillow_rnc.cli import conversion
 from pillow_rnc.cli.destinations import STANDARD_STREAM
 from pillow_rnc.evaluation import view
 from pillow_rnc.plugin.file_io import atomic_replace
@@ -27,7 +26,6 @@ def run(arguments: argparse.Namespace) -> Record:
         OSError: A file cannot be read, or the page cannot be written.
         RncError: As of `view.write_page`.
     """
-    conversion.check_model(arguments.model)
     page = arguments.page
     if page is None:
         # It stays: the browser reads it after this process has ended.
