@@ -1,4 +1,4 @@
-"""Codes of whole images by the kernel and by NumPy, bit by bit: python fuzz/kernel_bits.py --data DIR
+"""Codes of whole images by the kernel and by NumPy, bit for bit: python fuzz/kernel_bits.py --data DIR
 
 Each image is encoded and decoded by both. Planes and payloads must be equal, and pixels within 1.
 

@@ -148,7 +148,7 @@ def page(found: Sequence[tuple[Picture, float, Sequence[Entry]]]) -> str:
         parts += [
             f"### {title}, {bpp:g} bpp",
             (
-                f"![{title} at {bpp:g} bits per pixel, by {', '.join(entry.label for entry in entries)}]"
+                f"![{title} at {bpp:g} bpp, by {', '.join(entry.label for entry in entries)}]"
                 f"(gallery/{file_name(picture, bpp)})"
             ),
             table(

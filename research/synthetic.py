@@ -1,4 +1,4 @@
-"""Images that are no photographs, drawn by a command: ``python -m research.synthetic FOLDER``.
+"""Images other than photographs, drawn by a command: ``python -m research.synthetic FOLDER``.
 
 A page of text, a scanned document, line art, and a screen with windows. They are drawn from fixed seeds with Pillow's
 own font, so every machine with the same Pillow has the same pixels.

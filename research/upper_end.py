@@ -1,6 +1,6 @@
 """``python -m research.upper_end DIR``: PSNR of the last iterations, and what JPEG 4:4:4 needs for it.
 
-Whole files are counted. JPEG has optimised Huffman tables; its size at a PSNR is interpolated between quality settings,
+Whole files are counted. JPEG has optimized Huffman tables; its size at a PSNR is interpolated between quality settings,
 linear in the logarithm of the bytes, on each image. ``--tiny`` measures squares of 1 to 32 pixels of the first image
 in place of whole images.
 """

@@ -189,5 +189,5 @@ def test_a_page_of_some_runs_compares_those_and_says_what_another_seed_changes()
     assert "JPEG" not in text
     assert "GRU, residual scaling, with another seed: " in text
     assert "- high-entropy tiles, 2 combinations: MS-SSIM" in text
-    assert "12 minutes of processor time and its entropy network 3.5: 100 steps; *Trained*: million" in text
+    assert "12 minutes of CPU time and its entropy network 3.5: 100 steps; *Trained*: million" in text
     assert areas([Point(1, 1, 0.125, 30, 0.5, 20), Point(2, 2, 2, 30, 0.5, 20)]) == pytest.approx((0.9375, 37.5))

@@ -150,7 +150,7 @@ def test_the_command_measures_three_sets_and_writes_the_page(
         "## Text, scan, line art and screen",
         "## Versions and settings",
     ]
-    assert text.count("### Bits of ours at equal quality") == 3
+    assert text.count("### Bits of RNC at equal quality") == 3
     assert "1 image, 0.0 megapixels" in text
     assert text.count("On so few images") == 3
     assert {plan.peer_settings for plan in plans} == {2}

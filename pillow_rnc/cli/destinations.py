@@ -38,7 +38,7 @@ class Destination:
         """Return where the output for an input goes."""
         if self.output is None:
             if _is_in_device_folder(source):
-                raise RncOptionError(f"output for {source} has no place, name it with --output")
+                raise RncOptionError(f"no default output for {source}: name it with --output")
             return source if source == STANDARD_STREAM else source.with_suffix(suffix)
         if self.output.is_dir():
             name = "stdin" if source == STANDARD_STREAM else source.name

@@ -67,7 +67,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--iterations",
         type=_COUNT_OR_KEEP,
         metavar="N",
-        help="iterations to store, 1 to 32; or keep those of an .rnc input",
+        help="iterations to store, 1 to 32, or the word keep: as many as an .rnc input has",
     )
     rate.add_argument("-q", "--quality", type=float, help="0 to 100, mapped to iterations")
     rate.add_argument(
@@ -77,7 +77,7 @@ def _add_encode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     rate.add_argument("--target-psnr", type=float, metavar="DB", help="fewest iterations that reach this PSNR")
     rate.add_argument("--lossless", action=_Lossless, nargs=0, help=argparse.SUPPRESS)
     _add_resize(encode)
-    encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100, which is lossless (default)")
+    encode.add_argument("--alpha-quality", type=float, metavar="Q", help="0 to 100; 100 is lossless (default)")
     encode.add_argument(
         "--strip",
         action="append",
@@ -166,7 +166,8 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare.add_argument(
         "--model",
         action="append",
-        help="name, id, or .safetensors file of a model; repeated, the page shows further models at no more bytes",
+        help="name, id, or .safetensors file of a model; if repeated, further models are shown at no more bytes than "
+        "the first",
     )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument("--quiet", action="store_true", help="print errors only, and no progress")

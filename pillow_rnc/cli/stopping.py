@@ -1,7 +1,7 @@
-"""How ``rnc`` ends when it is told to stop: at once, without half-made outputs, temporary files or workers.
+"""How ``rnc`` ends when it is told to stop: at once, without leaving partial outputs, temporary files or workers.
 
 A thread waits for the signals, because the main thread may be busy in a library for seconds. It does not raise an
-exception there: which would wait for other threads, and meet code that does not expect one. It removes what is
+exception there, which would wait for other threads and reach code that does not expect it. It removes what is
 unfinished and ends the process.
 Must not load Pillow, torch or numpy.
 """

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--iterations",
         type=iteration_counts,
         metavar="1,2,...",
-        help="iteration counts to measure (default: 1 to those of the model)",
+        help="iteration counts to measure (default: all that the model has)",
     )
     parser.add_argument(
         "--out",
@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-matched",
         action="store_true",
-        help="leave out the comparison with the best JPEG of the bytes of each file, which takes as long as a peer",
+        help="omit the comparison with the best JPEG that is no larger than each file; it takes as long as measuring a "
+        "peer",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="take the first N images only")
     parser.add_argument(

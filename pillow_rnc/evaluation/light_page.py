@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
 from pillow_rnc.evaluation.markdown_table import table
-from pillow_rnc.evaluation.paper_page import label, rank_correlation
+from pillow_rnc.evaluation.paper_page import AGREEMENT, label, rank_correlation
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.plain_bits import plain_curve
@@ -31,7 +31,7 @@ class LightComparison(NamedTuple):
 
     Attributes:
         recipe: What all runs have in common.
-        minutes: Processor time of each.
+        minutes: CPU time of each.
         runs: Those that are complete.
         peers: Mean curves of JPEG 4:2:0 by the name of the set of images; empty until they are measured.
     """
@@ -103,7 +103,7 @@ def _caption(comparison: LightComparison) -> str:
         "Area under the mean curve from 0.125 to 2 bpp, at plain bits (0.125 bpp for each iteration) and *coded*, at "
         "the bytes of whole files.\n"
         "*Saved*: by entropy coding, headers included, in all iterations together.\n"
-        f"Each codec had {minutes.codec:g} minutes of processor time and its entropy network {minutes.entropy:g}: "
+        f"Each codec had {minutes.codec:g} minutes of CPU time and its entropy network {minutes.entropy:g}: "
         f"{_range([run.steps for run in runs], 0)} steps; *Trained*: million block-iterations. Entropy networks: "
         f"{_range([run.entropy_steps for run in runs], 0)} steps on the codes of "
         f"{_range([run.crops for run in runs], 0)} crops.\n"
@@ -129,7 +129,7 @@ def _agreement(comparison: LightComparison) -> str:
         combination[:2]: areas(plain_curve(result.curves[_FIRST_SET]))
         for combination, result in _of_the_twelve(comparison).items()
     }
-    lines = ["Agreement with the published order (Spearman's rank correlation; 1 is the same order, 0 is chance):", ""]
+    lines = [AGREEMENT, ""]
     for name, values in _PUBLISHED.items():
         common = [key for key in values if key in ours]
         found = []

@@ -1,6 +1,6 @@
 """``python -m pillow_rnc.evaluation light-table``: cells and frameworks in the light network, on whole `.rnc` files.
 
-Four cells and three frameworks, each trained for the same processor time, codec and entropy network, and measured on
+Four cells and three frameworks, each trained for the same CPU time, codec and entropy network, and measured on
 whole files beside JPEG. Stop it at any time and run it again: it goes on from the last checkpoint. The page is written
 anew after each run.
 """
@@ -138,13 +138,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs to train on, or a pack")
     parser.add_argument("--kodak", type=Path, required=True, metavar="DIR", help="images to measure on")
     parser.add_argument("--out", type=Path, default=Path("light-table"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--minutes", type=float, default=12.0, help="CPU time of each codec (default: %(default)s)")
     parser.add_argument(
-        "--minutes", type=float, default=12.0, help="processor time of each codec (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--entropy-minutes", type=float, default=3.5, help="that of its entropy network (default: %(default)s)"
+        "--entropy-minutes", type=float, default=3.5, help="CPU time of each entropy network (default: %(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="measure on the first N images of each set only")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other recipe of the codec, in JSON")
-    parser.add_argument("--no-compile", action="store_true", help="slower from the first minutes on")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change settings of the codec's recipe; values in JSON",
+    )
+    parser.add_argument(
+        "--no-compile",
+        action="store_true",
+        help="do not compile the network: training is slower after the first minutes",
+    )
     return parser

@@ -46,6 +46,12 @@ class PaperComparison(NamedTuple):
     pictures: int
 
 
+AGREEMENT = (
+    "Agreement with the published order (Spearman's rank correlation; 1 is the same order, 0 is chance; with so few "
+    "combinations, less than about 0.7 cannot be told from chance):"
+)
+
+
 def label(combination: Combination) -> str:
     """Return the name of a combination in the table."""
     return f"{_CELL_LABELS[combination.cell]}, {_FRAMEWORK_LABELS[combination.framework]}"
@@ -150,7 +156,7 @@ def _spread(comparison: PaperComparison) -> str:
 
 def _agreement(comparison: PaperComparison) -> str:
     runs = _of_the_twelve(comparison)
-    lines = ["Agreement with the published order (Spearman's rank correlation; 1 is the same order, 0 is chance):", ""]
+    lines = [AGREEMENT, ""]
     for name, values in _SETS.items():
         found = []
         for metric in _METRICS:

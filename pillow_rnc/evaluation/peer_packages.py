@@ -1,4 +1,4 @@
-"""Codecs of other packages than Pillow, each optional: what they need, encode, decode and are called.
+"""Codecs of packages other than Pillow, each optional: what they need, encode, decode and are called.
 
 A package is imported on first use. None of them registers itself with Pillow, so that nothing else in the process
 changes.

@@ -166,7 +166,7 @@ class MatchedMean(NamedTuple):
 def matched_means(pictures: Sequence[PictureResult]) -> list[MatchedMean]:
     """Return the comparison with JPEG 4:2:0 of the same bytes, one entry per iteration count.
 
-    The rule: per image, the JPEG of the highest quality setting (1 to 100, optimised
+    The rule: per image, the JPEG of the highest quality setting (1 to 100, optimized
     Huffman tables) whose file is not larger than ours. Images for which no JPEG is that
     small are left out of both means and show in the count.
     """

@@ -95,10 +95,10 @@ def comparison(evaluation: Evaluation) -> list[str]:
         _area_table(entries),
         (
             f"Trapezoid of the mean curve over {AREA_LOW_BPP} to {AREA_HIGH_BPP} bpp.\n"
-            "A curve that ends earlier is held at its last value, one that starts later is continued by "
+            "A curve that ends earlier is held at its last value, and one that starts later is continued by "
             "the line through its first two points; both widths are given in bpp."
         ),
-        "### Bits of ours at equal quality (BD-rate)",
+        "### Bits of RNC at equal quality (BD-rate)",
         _bd_table(entries[1:]),
         (
             "Mean difference of log rate over the values that both mean curves reach; negative is fewer bits.\n"
@@ -112,9 +112,9 @@ def _matched_part(evaluation: Evaluation) -> list[str]:
         "### Against the best JPEG 4:2:0 of at most the same bytes, image by image",
         _matched_table(matched_means(evaluation.pictures)),
         (
-            "Per image, the highest of JPEG's quality settings 1 to 100 (optimised Huffman tables) whose "
+            "Per image, the highest of JPEG's quality settings 1 to 100 (optimized Huffman tables) whose "
             "file is not larger than ours.\n"
-            "*Images*: for how many JPEG gets that small; means and wins are over these alone."
+            "*Images*: the number for which JPEG produces such a file; means and wins are over these images only."
         ),
     ]
 

@@ -171,12 +171,12 @@ def config_from_json(text: str) -> ModelConfig:
     """Return the configuration that a weights file holds.
 
     Raises:
-        WeightsError: The text is no JSON object, a key is missing or unknown, or a value is not allowed.
+        WeightsError: The text is not valid JSON object, a key is missing or unknown, or a value is not allowed.
     """
     try:
         table = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise WeightsError(f"model configuration is no JSON: {error}") from error
+        raise WeightsError(f"model configuration is not valid JSON: {error}") from error
     if not isinstance(table, dict):
         raise WeightsError(f"model configuration is a {type(table).__name__}, must be an object")
     if "family" not in table:

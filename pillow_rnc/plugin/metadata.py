@@ -176,7 +176,7 @@ def _warn_of_other_contents(im: Image.Image, params: Mapping[str, Any]) -> None:
     if others:
         warn(f"text of the image is left out: {', '.join(others)}")
     if im.info.get("photoshop"):
-        warn("photoshop of the image is left out, with IPTC")
+        warn("Photoshop data of the image, including IPTC, is left out")
     frames = _frame_count(im)
     if frames > 1 and not params.get("save_all"):
         warn(f"frames of the image are left out: {frames - 1} of {frames}, RNC holds one")

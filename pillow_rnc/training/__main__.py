@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         )  # fmt: skip
         waits, steps = recipe.entropy_only_steps + recipe.codec_ramp_steps, recipe.steps
         if 4 * waits > steps:
-            _log.warning("the codec waits and starts slowly for %d steps, and there are %d in all", waits, steps)
+            _log.warning("the entropy-network phase and the codec ramp take %d of only %d steps in all", waits, steps)
     run = Run(recipe, photographs, args.out, device, speed=speed, processes=processes, begin_from=args.begin_from)
     run.run(pace.with_peak(peak_macs(device, speed.autocast)))
     processes.leave()

@@ -1,4 +1,4 @@
-"""Images that are no photographs, to train on: ``python -m pillow_rnc.training.graphics FOLDER``.
+"""Images other than photographs, to train on: ``python -m pillow_rnc.training.graphics FOLDER``.
 
 Pages of text, scanned pages, line art, charts, screens, and drawings without smoothed edges, each with colours, sizes
 and fonts of its own. Their energy lies in frequencies and blocks that photographs hardly have, so a schedule and an

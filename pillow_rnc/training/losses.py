@@ -1,4 +1,4 @@
-"""Distortions that training minimises, in decibels for each image: PSNR-HVS of luma and chroma, and MS-SSIM.
+"""Distortions that training minimizes, in decibels for each image: PSNR-HVS of luma and chroma, and MS-SSIM.
 
 Both are logarithms of an error that is a mean over one image, so that every image and every rate counts equally, as in
 the mean curves by which the codec is evaluated.

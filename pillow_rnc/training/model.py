@@ -33,7 +33,7 @@ class StepInputs(NamedTuple):
 
 
 class StepLoss(NamedTuple):
-    """Loss to minimise, and means over the batch after each iteration, float32 [iterations], for the log.
+    """Loss to minimize, and means over the batch after each iteration, float32 [iterations], for the log.
 
     The error is NaN after iterations that were not reconstructed.
     """

@@ -1,6 +1,6 @@
 """Which checkpoint of a run to keep: the one with the largest areas under both validation curves.
 
-Source: Toderici et al. 2017, section 5, which chooses learning rate and checkpoint this way.
+Source: Toderici et al. 2017, who choose by the areas under both curves. That the product decides is a choice made here.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class Stepper:
             if not self.speed.compiled:
                 raise
             # Not only in the first step: the reconstruction is compiled when the codec begins to learn.
-            _log.warning("compiling failed, going on without: %s", error)
+            _log.warning("compilation failed, continuing without it: %s", error)
             self.speed = replace(self.speed, compiled=False)
             self.model.compile_parts(lambda part: part)
             self._results = self._compute(inputs)

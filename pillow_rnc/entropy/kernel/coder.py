@@ -1,7 +1,7 @@
 """Codes of a tile <-> payloads, by the kernel: entropy network, inferred bits and range coder in one loop.
 
-Twins: `pillow_rnc.entropy.tile_coder.TileDecoder` and `TileEncoder`, whose planes and payloads are the same bit by bit.
-Calls release the interpreter's lock; each runs one iteration of one tile.
+Twins: `pillow_rnc.entropy.tile_coder.TileDecoder` and `TileEncoder`, whose planes and payloads are the same, bit for
+bit. Calls release the interpreter's lock; each runs one iteration of one tile.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def chosen() -> str | None:
         msg = f"{VARIABLE} is {wanted!r}, but the kernel is not available: {_absence()}; 0 or no value uses NumPy"
         raise RncOptionError(msg)
     sets = ", ".join(there)
-    raise RncOptionError(f"{VARIABLE} is {wanted!r}, allowed are 0, 1 and the instruction sets that are there: {sets}")
+    raise RncOptionError(f"{VARIABLE} is {wanted!r}, must be 0, 1 or an available instruction set: {sets}")
 
 
 def describe() -> str:

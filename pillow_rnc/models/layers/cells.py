@@ -7,7 +7,8 @@ the hidden side then adds nothing, which in a full cell equals a state of zeros.
 Every gate is an input map ``W x + b`` plus a hidden map ``U h``. In a *full* cell both are plain convolutions. In a
 *separable* cell each is a 3x3 depthwise convolution, shared by all gates, followed by one 1x1 convolution per gate.
 
-Source: Toderici et al. 2017, section 3.1; associative LSTM: Danihelka et al. 2016.
+Source: Toderici et al. 2017; associative LSTM: Danihelka et al. 2016. How many copies the paper has is not known: three
+of them, and permutations by arithmetic instead of random ones, are choices made here.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Encoder: 3x3/2 to 64, then recurrent layers of 256, 512, 512 channels, each of s
 Decoder: 1x1 to 512, then recurrent layers of 512, 512, 256, 128 channels, each followed by depth-to-space; 1x1 to 3.
 About 0.72 million multiply-accumulates per pixel and iteration with LSTM cells.
 
-Its target are the pixels in -0.5..0.5, and all iterations share all parameters.
+Its target is the pixels in -0.5..0.5, and all iterations share all parameters.
 Source: Toderici et al. 2017, section 2 and figure 1; residual scaling: section 3.2.
 """
 

@@ -29,7 +29,7 @@ BITS_PER_BLOCK = 32
 
 
 class StepLoss(NamedTuple):
-    """Loss to minimise, and for the log the error in decibels after each iteration, [T], and the commitment."""
+    """Loss to minimize, and for the log the error in decibels after each iteration, [T], and the commitment."""
 
     loss: Tensor
     hvs_db: Tensor

@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="photographs, a folder or a pack")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="of the clock")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="wall-clock minutes to train")
     parser.add_argument("--validate-minutes", type=float, default=10.0)
     parser.add_argument("--begin-from", type=Path, help="a run whose newest checkpoint a new one begins from")
     parser.add_argument("--end", type=float, help="million block-iterations in which the learning rate falls to zero")

@@ -11,7 +11,7 @@ The bits of one cell are independent of each other, given all cells above it and
 It runs in floats and cell by cell, so two machines might disagree, and an image could not be decoded in parallel.
 It computes ideal code lengths only.
 
-Source: Toderici et al. 2017, section 4, and the code that its authors published for it.
+Source: Toderici et al. 2017, on entropy coding, and the code that its authors published for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Codec and entropy network of the light network, each trained for an amount of processor time.
+"""Codec and entropy network of the light network, each trained for an amount of CPU time.
 
 So that cells and frameworks can be compared: a cell that costs more sees less. What is compiled and read before the
 first step does not count.
@@ -35,7 +35,7 @@ _ROUNDING_SECONDS = 0.05  # checkpoints hold tenths
 
 
 class TimedRun(Run):
-    """A run that ends after some seconds of processor time, in the last third of which the learning rate falls to zero.
+    """A run that ends after some seconds of CPU time, in the last third of which the learning rate falls to zero.
 
     Args:
         recipe: Of the run.
@@ -89,7 +89,7 @@ class TimedRun(Run):
 
 
 class Minutes(NamedTuple):
-    """Processor time of the codec and of its entropy network, in minutes."""
+    """CPU time of the codec and of its entropy network, in minutes."""
 
     codec: float
     entropy: float
