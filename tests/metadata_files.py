@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
+from pillow_version import PILLOW
 
 SIZE = 40, 20
 MAKER_NOTE = b"Maker\0\x01\x02\x03"
@@ -17,8 +18,9 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><a/></x:xmpmeta>"
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 COMMENT = "a comment"
 DPI = 300, 300
-SOURCES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF", "RNC")
-TARGETS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF")
+AVIF = ("AVIF",) if PILLOW >= (11, 3) else ()
+TARGETS = ("JPEG", "PNG", "WEBP", "TIFF", *AVIF, "GIF")
+SOURCES = (*TARGETS, "RNC")
 ITEMS = (
     "EXIF tags",
     "EXIF sub-IFD",
@@ -40,11 +42,13 @@ def full_exif(*, thumbnail: bool = True) -> bytes:
     exif.endian = "<"
     exif[ExifTags.Base.Make] = "Maker"
     exif[ExifTags.Base.Orientation] = 6
-    nested = exif.get_ifd(ExifTags.IFD.Exif)
-    nested[ExifTags.Base.DateTimeOriginal] = "2026:01:01 00:00:00"
-    nested[ExifTags.Base.MakerNote] = MAKER_NOTE
-    nested[ExifTags.Base.ExifImageWidth], nested[ExifTags.Base.ExifImageHeight] = SIZE
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    exif[ExifTags.IFD.Exif] = {  # the one that get_ifd() of an empty Exif returns is kept from Pillow 11.1 on
+        ExifTags.Base.DateTimeOriginal: "2026:01:01 00:00:00",
+        ExifTags.Base.MakerNote: MAKER_NOTE,
+        ExifTags.Base.ExifImageWidth: SIZE[0],
+        ExifTags.Base.ExifImageHeight: SIZE[1],
+    }
+    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}
     data = bytearray(exif.tobytes()[6:])
     if thumbnail:
         (count,) = struct.unpack_from("<H", data, 8)

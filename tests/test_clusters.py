@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from default_signals import with_default_signals
 from gated_worker import FREE
 from photographs import BAD, add_bad, contents, write_pictures
 from tiny_codec import register_tiny_codec
@@ -66,11 +67,11 @@ class Programs:
             "PYTHONPATH": os.pathsep.join(map(str, (Path(pillow_rnc.__file__).parents[1], TESTS))),
         }
 
-    def start(self, name: str, *arguments: object) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 -- of Popen
         """Start a module of Python; what it says goes to a file."""
         said: IO[bytes] = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
         command = [sys.executable, "-m", *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=self.environment)
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=self.environment, **options)
         self.stack.callback(process.wait, PATIENCE_S)
         self.stack.callback(process.kill)
         return process
@@ -193,6 +194,31 @@ def test_the_client_is_killed_and_started_again(
     command = [sys.executable, "-c", loads, cluster.address]
     result = subprocess.run(command, env=programs.environment, capture_output=True, text=True, check=True)
     assert result.stdout == "[1, 1]\n", "each worker loads the model once"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signals are those of Unix")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_client_is_stopped_and_started_again(
+    name: str, cluster: Cluster, arguments: list[object], target: Path, expected: dict[str, bytes]
+) -> None:
+    programs, number = cluster.programs, getattr(signal, name)
+    everything = ["pillow_rnc", "encode", "--json", *arguments, "--dask", cluster.address]
+    client = programs.start("stopped", *everything, preexec_fn=with_default_signals)
+    cluster.wait_until_both_work()
+    processes = psutil.Process(client.pid).children(recursive=True)
+    client.send_signal(number)
+
+    assert client.wait(PATIENCE_S) == 128 + number
+    assert "Traceback" not in programs.said("stopped")
+    assert psutil.wait_procs(processes, PATIENCE_S)[1] == []
+    assert all(worker.poll() is None for worker in cluster.workers), "they are the user's"
+    before = contents(target)
+    told = [json.loads(line) for line in (target / "manifest.jsonl").read_text().splitlines()]
+    assert {line["output"] for line in told if line["error"] is None} <= before.keys() < expected.keys()
+    assert all(expected[output] == data for output, data in before.items())
+    cluster.open_gate()
+    assert programs.start("again", *everything).wait(PATIENCE_S) == 1
+    assert check(programs, "again", target, expected)["skipped"] >= len(before)
 
 
 def test_the_scheduler_is_killed(

@@ -16,13 +16,14 @@ from pillow_rnc.evaluation import paper_runs, paper_table
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.curves import Point
 from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown, means, rank_correlation
-from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, paper_config, recipe_of
+from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, recipe_of
 from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.recurrent.paper_model import paper_config
 
 if TYPE_CHECKING:
     from pathlib import Path

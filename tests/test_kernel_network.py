@@ -74,6 +74,7 @@ def _agree(model: weights.Weights, name: str, shape: tuple[int, int, int], itera
         np.testing.assert_allclose(other.pixels(), theirs.pixels(), atol=2e-3)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("config", [CONFIG, UNEQUAL, *STEPS])
 def test_codes_and_samples_are_those_of_numpy(config: ModelConfig, name: str, tmp_path: Path) -> None:

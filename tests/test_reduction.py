@@ -72,7 +72,7 @@ def test_it_is_the_whole_image_scaled_down(
     assert again.tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cpu:0", marks=pytest.mark.torch)])
 @pytest.mark.parametrize("reduction", [2, 4])
 def test_a_region_is_that_part_of_it(reduction: int, device: str) -> None:
     data = stored()
@@ -161,6 +161,7 @@ def test_a_thumbnail_is_decoded_at_a_size_that_it_fits_into() -> None:
         assert other.iterations == iterations
 
 
+@pytest.mark.torch
 def test_other_models_take_means(tmp_path: Path) -> None:
     register_random_codec(tmp_path, recurrent("one_shot"))
     data = stored(model="random", iterations=4)

@@ -174,7 +174,7 @@ def folder_of(path: Path, count: int = 2) -> Path:
     """Write pictures; that number 1 is held out is decided by its name."""
     path.mkdir()
     for i in range(count):
-        Image.fromarray(photograph(i, 256, 256)).save(path / f"photo-{i}.png")
+        Image.fromarray(photograph(i, 256, 256)).save(path / f"sample-{i}.png")
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
+from default_signals import STOPS, with_default_signals
 from PIL import Image
 
 import pillow_rnc
@@ -23,15 +25,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the signals are
 
 PATIENCE_S = 240
 ROOT = Path(pillow_rnc.__file__).parents[1]
-COMPLETE = "[!.]*.rnc"
-"""Names of complete outputs: an unfinished one begins with a dot."""
-STOPS = ["SIGINT", "SIGTERM", "SIGHUP"]
-
-
-def _with_default_signals() -> None:
-    """Undo what this process inherited: a shell lets its background jobs ignore SIGINT, and nohup SIGHUP."""
-    for name in STOPS:
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
+SUFFIXES = {"encode": (".png", ".rnc"), "decode": (".rnc", ".png")}
+"""Of inputs and outputs."""
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 -- of Popen
@@ -43,7 +38,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noq
         stderr=subprocess.PIPE,
         env=environment,
         start_new_session=True,
-        preexec_fn=_with_default_signals,  # noqa: PLW1509 -- it calls nothing that a fork could have locked
+        preexec_fn=with_default_signals,  # noqa: PLW1509 -- made for it
         **options,
     )
 
@@ -97,30 +92,47 @@ def test_a_stop_ends_a_command(command: str, name: str, pipe: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "impatient"), [*((name, False) for name in STOPS), ("SIGINT", True)])
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_stop_ends_a_run_over_a_folder_and_its_workers(jobs: int, name: str, impatient: bool, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    Image.effect_noise((600, 600), 80).save(tmp_path / "in" / "0.png", compress_level=1)
+@pytest.mark.parametrize(
+    ("command", "jobs", "name", "impatient"),
+    [
+        *(("encode", jobs, name, False) for jobs in (1, 2) for name in STOPS),
+        *(("encode", jobs, "SIGINT", True) for jobs in (1, 2)),
+        ("decode", 1, "SIGTERM", False),
+        ("decode", 2, "SIGINT", False),
+        ("decode", 2, "SIGTERM", False),
+    ],
+)
+def test_a_stop_ends_a_run_over_a_folder_and_its_workers(
+    command: str, jobs: int, name: str, impatient: bool, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    given, made = SUFFIXES[command]
+    params: dict[str, Any] = {"iterations": 16} if given == ".rnc" else {"compress_level": 1}
+    Image.effect_noise((600, 600), 80).save(source / f"0{given}", **params)
     for index in range(1, 24):  # work for many seconds
-        os.link(tmp_path / "in" / "0.png", tmp_path / "in" / f"{index}.png")
-    out = tmp_path / "out"
-    with start("encode", tmp_path / "in", "-o", out, "-i", 16, "-j", jobs, "--quiet") as process:
-        command = psutil.Process(process.pid)
-        wait_for(lambda: any(out.glob(COMPLETE)), process)  # others are being made
+        os.link(source / f"0{given}", source / f"{index}{given}")
+    complete = f"[!.]*{made}"  # an unfinished one begins with a dot
+    with start(command, source, "-o", out, "-i", 16, "-j", jobs, "--quiet") as process:
+        program = psutil.Process(process.pid)
+        wait_for(lambda: any(out.glob(complete)), process)  # others are being made
         if jobs > 1:  # processes, and one that tracks resources
-            wait_for(lambda: len(command.children(recursive=True)) > jobs, process)
-        workers = command.children(recursive=True)
+            wait_for(lambda: len(program.children(recursive=True)) > jobs, process)
+        workers = program.children(recursive=True)
         assert (out / "manifest.jsonl").exists()
         assert stop(process, name, impatient=impatient) == (128 + getattr(signal, name), b"")
         assert not psutil.wait_procs(workers, PATIENCE_S)[1]
 
-    assert 0 < len(list(out.glob(COMPLETE))) < 24
-    for path in out.iterdir():
-        assert path.name == "manifest.jsonl" or path.suffix == ".rnc"
-        if path.suffix == ".rnc":
-            assert not path.name.startswith(".")
-            pillow_rnc.verify(path)
+    outputs = {path.name for path in out.iterdir()} - {"manifest.jsonl"}
+    assert 0 < len(outputs) < 24
+    for output in outputs:
+        assert output.endswith(made)
+        assert not output.startswith(".")
+        with Image.open(out / output) as im:
+            im.load()
+    records = [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {record["output"] for record in records} <= outputs
+    assert not any(record["error"] for record in records)
 
 
 def test_a_file_in_the_making_is_removed(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_an_interrupted_save_leaves_no_empty_file(tmp_path: Path, monkeypatch: p
     im = Image.new("RGB", (8, 8))
     for path in (tmp_path / "new.rnc", str(tmp_path / "text.rnc"), os.fsencode(tmp_path / "bytes.rnc")):
         with pytest.raises(KeyboardInterrupt):
-            im.save(path)
+            im.save(path, "RNC")  # Pillow before 10.3 sees no extension in bytes
     assert not list(tmp_path.iterdir())
 
     own = tmp_path / "own.rnc"

@@ -18,7 +18,7 @@ from pillow_rnc.training.data import is_held_out, load_photographs
 
 def test_bad_files_are_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = write_photographs(tmp_path / "photos", 3)
-    whole = (folder / "photo-0.png").read_bytes()
+    whole = (folder / "sample-0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "notes.txt").write_text("no picture")
     (folder / "empty.jpg").write_bytes(b"")

@@ -49,12 +49,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.manual_seed(4)
     photographs = write_photographs(folder / "photographs", 5)
     for index in range(3):
-        with Image.open(photographs / f"photo-{index}.png") as opened:
-            opened.resize((160, 144)).save(photographs / f"photo-{index}.png")
+        with Image.open(photographs / f"sample-{index}.png") as opened:
+            opened.resize((160, 144)).save(photographs / f"sample-{index}.png")
     recipe = tiny_recipe()
     model = make_model(recipe)
     assert isinstance(model, EmbeddedModel)
-    with Image.open(photographs / "photo-0.png") as opened:
+    with Image.open(photographs / "sample-0.png") as opened:
         pixels = torch.from_numpy(np.array(opened.resize((96, 80)))).permute(2, 0, 1)[None].float()
     greedy_schedule(model.network, model.network.transform(pixels).detach(), 120.0, 30.0)
     old, new = folder / "old.safetensors", folder / "new.safetensors"

@@ -15,8 +15,8 @@ from tiny_training import tiny_recipe
 
 from pillow_rnc.training.data import is_held_out
 from pillow_rnc.training.families import make_model
+from pillow_rnc.training.recurrent.codec_run import Codec, codes_of, read_codec
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
-from pillow_rnc.training.recurrent.light_entropy import Codec, codes_of, read_codec
 from pillow_rnc.training.recurrent.light_export import weights_bytes
 from pillow_rnc.training.recurrent.light_model import LightModel, area
 from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,19 +15,24 @@ import torch
 from PIL import Image
 from tiny_training import photograph
 
+from pillow_rnc.container import reader
+from pillow_rnc.entropy.tile_coder import decode_tile
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.evaluation.paper_runs import CELLS
+from pillow_rnc.models import weights
 from pillow_rnc.models.config import Framework, RecurrentConfig
 from pillow_rnc.training import loop
 from pillow_rnc.training.__main__ import main
-from pillow_rnc.training.checkpoint import read_newest
-from pillow_rnc.training.data import Photographs
+from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
+from pillow_rnc.training.data import Photographs, is_held_out
 from pillow_rnc.training.export import export
 from pillow_rnc.training.families import make_model
 from pillow_rnc.training.loop import Run
 from pillow_rnc.training.model import StepInputs
 from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recipe import Recipe, recipe_from_mapping
+from pillow_rnc.training.recurrent import light_entropy, light_export
+from pillow_rnc.training.recurrent.codec_run import read_codec
 from pillow_rnc.training.recurrent.paper_model import PaperModel, StochasticBinarizer, nominal_bpp
 from pillow_rnc.training.selection import BEST, area_score
 from research.resume_test import losses
@@ -179,11 +186,49 @@ def test_an_unknown_network_is_refused() -> None:
         recipe_from_mapping({"name": "x", "model": {"family": "recurrent", "network": "deep"}})
 
 
-def test_the_papers_network_has_no_weights_file(tmp_path: Path) -> None:
+def test_an_export_without_entropy_network_names_the_commands_to_use(tmp_path: Path) -> None:
     run_in(tmp_path / "run", paper_recipe()).save()
 
-    with pytest.raises(ValueError, match="no weights file: of the paper's network, only the light ones have one"):
+    with pytest.raises(ValueError, match=r"no entropy network .*training\.recurrent\.light_entropy, .*light_export"):
         export(tmp_path / "run", tmp_path / "weights")
+
+
+def test_a_trained_network_codes_files_with_an_entropy_network_trained_on_its_codes(tmp_path: Path) -> None:
+    photographs, codec, entropy, out = (tmp_path / name for name in ("photographs", "codec", "entropy", "weights"))
+    photographs.mkdir()
+    names = sorted((f"p{i}" for i in range(100)), key=lambda name: is_held_out(name, 0.05))
+    for index, name in enumerate((names[0], names[-1])):  # one to train on, one held out
+        Image.fromarray(photograph(index, 256, 256)).save(photographs / f"{name}.png")
+    run = run_in(codec, paper_recipe(framework="additive", stochastic_codes=True))
+    losses(run, 2)
+    run.save()
+    light_entropy.main(
+        ["--data", str(photographs), "--codec", str(codec), "--out", str(entropy), "--crops", "4", "--steps", "2"]
+    )
+    light_export.main(["--codec", str(codec), "--entropy", str(entropy), "--out", str(out), "--release"])
+
+    (path,) = out.glob("recurrent-*.safetensors")
+    assert json.loads(path.with_suffix(".json").read_text())["recipe"]["learning_rate"] == run.recipe.learning_rate
+    model, pixels, fp = weights.load(weights.register(path).model_id), photograph(5, 64, 48), io.BytesIO()
+    Image.fromarray(pixels).save(fp, "RNC", model=model.model_id.hex(), iterations=2)
+    segments = [unit[0] for unit in reader.parse(fp.getvalue()).units]
+    codes = decode_tile(segments, model.entropy_model, (3, 4))
+    model_of_run = read_codec(codec).model
+    assert isinstance(model_of_run, PaperModel)
+    assert all(torch.equal(one, run.stepper.average[name]) for name, one in model_of_run.named_parameters())
+    with torch.no_grad():
+        trained = list(model_of_run.coded(torch.from_numpy(pixels).permute(2, 0, 1)[None].float()))
+    assert np.array_equal(codes, torch.cat([one.bits for one in trained]).numpy() > 0)
+    shown = model_of_run.network.transform.inverse(trained[-1].reconstruction)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(np.asarray(Image.open(fp)), shown.clamp(0, 255).numpy(), atol=1)
+
+
+def test_codecs_that_are_trained_with_their_entropy_network_are_refused(tmp_path: Path) -> None:
+    state = {"step": 1, "recipe": Recipe("embedded").as_dict()}
+    write_checkpoint(tmp_path, Checkpoint({}, {}, {}, {}, state))
+
+    with pytest.raises(ValueError, match="recipe 'embedded': the network is not the paper's"):
+        read_codec(tmp_path)
 
 
 def test_a_set_of_small_pictures_is_validated_on_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,7 +170,7 @@ def test_the_command_prints_every_iteration(tmp_path: Path, capsys: pytest.Captu
     folder = tmp_path / "in"
     write_photographs(folder, 1)
     for index in range(60):  # about one file in twenty is held out
-        (folder / f"more-{index}.png").write_bytes((folder / "photo-0.png").read_bytes())
+        (folder / f"more-{index}.png").write_bytes((folder / "sample-0.png").read_bytes())
     with pytest.raises(FileNotFoundError, match="128"):
         main(["--data", str(folder), "--minutes", "0.01", "--model", "random"])
     from PIL import Image

@@ -73,5 +73,5 @@ def write_photographs(folder: Path, count: int = 4) -> Path:
     """Write lossless photographs into a folder and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
-        Image.fromarray(photograph(index)).save(folder / f"photo-{index}.png")
+        Image.fromarray(photograph(index)).save(folder / f"sample-{index}.png")
     return folder

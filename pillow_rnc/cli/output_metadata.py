@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+import PIL
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -20,24 +21,27 @@ if TYPE_CHECKING:
 KINDS = ("exif", "icc_profile", "xmp", "comment", "dpi")
 """The metadata of an `.rnc` file, by the keys of `Image.info`."""
 
+_PILLOW = int(PIL.__version__.split(".")[0])
 _ALL = frozenset(KINDS)
+_OF_JPEG = _ALL if _PILLOW >= 11 else _ALL - {"xmp"}  # noqa: PLR2004 -- the first that writes it
 KEPT_KINDS = {
     FORMAT: _ALL,
     "AVIF": frozenset({"exif", "icc_profile", "xmp"}),
     "BMP": frozenset({"dpi"}),
     "DIB": frozenset({"dpi"}),
     "GIF": frozenset({"comment"}),
-    "JPEG": _ALL,
+    "JPEG": _OF_JPEG,
     "JPEG2000": frozenset({"comment"}),
-    "MPO": _ALL,
-    "PDF": _ALL,  # in the JPEG file that it holds
+    "MPO": _OF_JPEG,
+    "PDF": _OF_JPEG,  # in the JPEG file that it holds
     "PNG": _ALL,
     "TIFF": _ALL,
     "WEBP": frozenset({"exif", "icc_profile", "xmp"}),
 }
 """What Pillow writes, by its name of the format; of the others, nothing."""
 
-_JPEG_LIMITS = {"exif": 65533, "xmp": 65504, "comment": 65533}
+_LONGEST_COMMENT = 65533 if _PILLOW >= 13 else 65511  # noqa: PLR2004 -- before, it shared its buffer with the head
+_JPEG_LIMITS = {"exif": 65533, "xmp": 65504, "comment": _LONGEST_COMMENT}
 _LIMITS: Mapping[str, Mapping[str, int]] = {"JPEG": _JPEG_LIMITS, "MPO": _JPEG_LIMITS, "PDF": _JPEG_LIMITS}
 _LABELS = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "comment": "comment", "dpi": "resolution"}
 
@@ -56,7 +60,7 @@ def metadata_params(im: Image.Image, format_name: str) -> dict[str, Any]:
     if left_out:
         warn(f"{format_name} files cannot hold {_listed(left_out)}, left out")
     for kind, limit in _LIMITS.get(format_name, {}).items():
-        if kind in carried and len(carried[kind]) > limit:
+        if kind in carried and kind not in left_out and len(carried[kind]) > limit:
             warn(f"{_LABELS[kind]} of {len(carried[kind])} bytes left out, {format_name} files hold at most {limit}")
             left_out.append(kind)
     params = {kind: value for kind, value in carried.items() if kind not in left_out}

@@ -128,7 +128,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         iterations = options.iterations or codec.all_iterations()
     except (OSError, ValueError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, WeightsError) else 2
     absent = [(name, PEERS[name].package) for name in options.peers if not is_available(PEERS[name])]
     for name, package in absent:
         if package is not None:

@@ -20,7 +20,7 @@ from pillow_rnc.evaluation.curves import Point, mean_curve
 from pillow_rnc.evaluation.metrics import ms_ssim, psnr, psnr_hvs
 from pillow_rnc.models.weights import register
 from pillow_rnc.plugin.file_io import atomic_write
-from pillow_rnc.training.recurrent.light_entropy import read_codec
+from pillow_rnc.training.recurrent.codec_run import read_codec
 from pillow_rnc.training.recurrent.light_export import read_entropy, weights_bytes
 from pillow_rnc.training.recurrent.light_recipe import validation_crops
 from pillow_rnc.training.recurrent.timed import Minutes, train_codec, train_entropy

@@ -8,10 +8,11 @@ import numpy as np
 
 from pillow_rnc.evaluation.curves import Metric, Point, area_under_curve
 from pillow_rnc.evaluation.markdown_table import table
-from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, Combination, Measured, area_range, paper_config
+from pillow_rnc.evaluation.paper_runs import CELLS, CODER_SHARE, Combination, Measured, area_range
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL, WIDTH_BPP, Areas
 from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.models.config import Framework
+from pillow_rnc.training.recurrent.paper_model import paper_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

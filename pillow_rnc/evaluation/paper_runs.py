@@ -19,14 +19,13 @@ from torch.nn import functional as F
 
 from pillow_rnc.evaluation.curves import Point, mean_curve
 from pillow_rnc.evaluation.metrics import score
-from pillow_rnc.models.config import RecurrentConfig
-from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, PaperNetwork
-from pillow_rnc.training.checkpoint import Checkpoint, read_newest
+from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS
+from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.loop import Run
 from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.recurrent.coder_training import train_coder
-from pillow_rnc.training.recurrent.paper_model import PATCH_PX, PaperModel, nominal_bpp
+from pillow_rnc.training.recurrent.paper_model import PATCH_PX, nominal_bpp, paper_config, trained_model
 from pillow_rnc.training.recurrent.published_coder import PublishedCoder
 
 if TYPE_CHECKING:
@@ -37,8 +36,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pillow_rnc.models.config import CellName, Framework
+    from pillow_rnc.training.checkpoint import Checkpoint
     from pillow_rnc.training.data import Photographs
     from pillow_rnc.training.recipe import Recipe
+    from pillow_rnc.training.recurrent.paper_model import PaperModel
 
 _log = logging.getLogger(__name__)
 CELLS: tuple[CellName, ...] = ("lstm", "associative_lstm", "gru", "residual_gru")
@@ -97,19 +98,6 @@ class Measured:
         return cls(**{**values, **curves})
 
 
-def paper_config(recipe: Recipe) -> RecurrentConfig:
-    """Return the configuration of a recipe for the paper's network.
-
-    Raises:
-        ValueError: The recipe is for another network.
-    """
-    match recipe.model:
-        case RecurrentConfig(network="paper") as config:
-            return config
-    msg = f"recipe {recipe.name!r}: the network is not the paper's"
-    raise ValueError(msg)
-
-
 def recipe_of(base: Recipe, combination: Combination) -> Recipe:
     """Return the recipe of a combination: only cell, framework, seed and name differ.
 
@@ -152,15 +140,6 @@ def train(recipe: Recipe, photographs: Callable[[], Photographs], folder: Path, 
 
 def _as_stored(recipe: Recipe) -> Any:  # noqa: ANN401 -- as JSON has it
     return json.loads(json.dumps(recipe.as_dict()))
-
-
-def trained_model(recipe: Recipe, checkpoint: Checkpoint) -> PaperModel:
-    """Return the averaged network of a checkpoint, ready to code images."""
-    model = PaperModel(recipe, PaperNetwork(paper_config(recipe)))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(checkpoint.average[name])
-    return model.eval()
 
 
 def trained_coder(

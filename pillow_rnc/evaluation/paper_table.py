@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pillow_rnc.evaluation.curves import mean_curve
 from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown
-from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, paper_config, recipe_of
+from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, recipe_of
 from pillow_rnc.evaluation.paper_values import JPEG
 from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
 from pillow_rnc.evaluation.peers import PEERS
@@ -26,6 +26,7 @@ from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.models.config import Framework
 from pillow_rnc.training.data import Photographs, load_photographs
 from pillow_rnc.training.recipe import Recipe
+from pillow_rnc.training.recurrent.paper_model import paper_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,13 @@
-"""From a checkpoint to a weights file; the only way into ``weights/``."""
+"""``python -m pillow_rnc.training.export CHECKPOINTS --to DIR``: write a weights file from the newest checkpoint.
+
+The only way into ``weights/``; `release` enters the file in the manifest as well.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,8 +20,6 @@ from pillow_rnc.training.families import make_model
 from pillow_rnc.training.recipe import recipe_from_mapping
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pillow_rnc.training.model import TrainableModel
 
 _DIGEST_LETTERS = 12
@@ -61,3 +64,17 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     atomic_write(path, data)
     load(register(path).model_id)
     return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pillow_rnc.training.export", description=__doc__)
+    parser.add_argument("checkpoints", type=Path, help="folder of a training run")
+    parser.add_argument("--to", type=Path, required=True, help="folder for the weights file")
+    parser.add_argument("--name", help="first part of its name; default: the name of the recipe")
+    args = parser.parse_args(arguments)
+    print(export(args.checkpoints, args.to, args.name))
+
+
+if __name__ == "__main__":
+    main()

@@ -161,9 +161,9 @@ class KernelTiles:
             msg = f"pixels of shape {pixels.shape}, expected {(self._count, *self._pixel_shape)}"
             raise ValueError(msg)
         self._make(encodes=True)
-        for (_, tile), picture in zip(self._tiles, np.ascontiguousarray(pixels, np.uint8), strict=True):
-            given = self._ffi.from_buffer("uint8_t[]", picture)
-            check(self._lib.rnc_network_tile_set_target(tile, given, picture.size))
+        for (_, tile), image in zip(self._tiles, np.ascontiguousarray(pixels, np.uint8), strict=True):
+            given = self._ffi.from_buffer("uint8_t[]", image)
+            check(self._lib.rnc_network_tile_set_target(tile, given, image.size))
 
     def encode(self) -> Planes:
         """Return the codes of the next iteration, uint8 [n, C, h, w]."""
@@ -187,11 +187,11 @@ class KernelTiles:
         self._make(encodes=False)
         pixels = np.empty((self._count, *self._pixel_shape), np.float32)
         done = self._ffi.new("int *")
-        for (_, tile), picture in zip(self._tiles, pixels, strict=True):
-            out = self._ffi.from_buffer("float[]", picture)
+        for (_, tile), image in zip(self._tiles, pixels, strict=True):
+            out = self._ffi.from_buffer("float[]", image)
             done[0] = 0
             while not done[0]:
-                check(self._lib.rnc_network_tile_pixels(tile, out, picture.size, done))
+                check(self._lib.rnc_network_tile_pixels(tile, out, image.size, done))
         return pixels
 
     def _make(self, *, encodes: bool) -> None:
@@ -229,8 +229,8 @@ class ReducedKernelTiles(KernelTiles):
         rows, columns = (self._side * cells for cells in self._grid)
         pixels = np.empty((self._count, rows, columns, _COLOURS), np.float32)
         taken = self._ffi.from_buffer("float[]", self._taken)
-        for (_, tile), picture in zip(self._tiles, pixels, strict=True):
-            out, size = self._ffi.from_buffer("float[]", picture), (self._taken.size, picture.size)
+        for (_, tile), image in zip(self._tiles, pixels, strict=True):
+            out, size = self._ffi.from_buffer("float[]", image), (self._taken.size, image.size)
             check(self._lib.rnc_network_tile_reduced(tile, self._side, taken, size[0], out, size[1]))
         return pixels
 

@@ -1,5 +1,7 @@
 """Trains the entropy network of dense codes on the codes of a recurrent codec, which stays as it is.
 
+The codec is that of a run of the light network or of the paper's.
+
 python -m pillow_rnc.training.recurrent.light_entropy --data PHOTOGRAPHS --codec runs/recurrent --out runs/entropy
 """
 
@@ -12,25 +14,27 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from pillow_rnc.models.config import lattice_passes
-from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
+from pillow_rnc.training.checkpoint import Checkpoint, write_checkpoint
 from pillow_rnc.training.crops import CropSampler
+from pillow_rnc.training.recurrent.codec_run import codes_of, read_codec
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
-from pillow_rnc.training.recurrent.light_model import BITS_PER_BLOCK, LightModel, area, curve
-from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, LightRecipe, load, validation_crops
+from pillow_rnc.training.recurrent.light_model import BITS_PER_BLOCK, LightModel, area
+from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, load, validation_crops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from pillow_rnc.models.config import RecurrentConfig
+    from pillow_rnc.training.recurrent.codec_run import Codec
 
     Progress = Callable[[int], float]
     """How far a training is, from 0 to 1, given how much of it is done."""
@@ -44,36 +48,6 @@ _LEARNING_RATE, _WARMUP = 5e-3, 50
 _REPORT_STEPS = 50
 
 
-class Codec(NamedTuple):
-    """A codec of a run, with its averaged parameters, the choices of the run, and how far it has come."""
-
-    model: LightModel
-    recipe: LightRecipe
-    block_iterations: float
-
-
-def read_codec(folder: Path) -> Codec:
-    """Return the codec of the newest checkpoint of a run.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    checkpoint = read_newest(folder)
-    if checkpoint is None:
-        raise FileNotFoundError(f"{folder}: no checkpoint")
-    recipe = LightRecipe(**checkpoint.state["choices"])
-    model = LightModel(recipe.config, lapped=recipe.lapped)
-    model.network.load_state_dict(checkpoint.average)
-    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Codec(model.eval(), recipe, checkpoint.state["block_iterations"])
-
-
-@torch.no_grad()
-def codes_of(model: LightModel, pixels: Tensor) -> Tensor:
-    """Return the codes of images [N, 3, H, W] in 0..255: int8 +-1, [T, N, C, H / 16, W / 16]."""
-    return torch.stack([one.bits for one in model.coded(pixels)]).to(torch.int8)
-
-
 def code_pool(codec: Codec, sampler: CropSampler, progress: Progress, *, compiled: bool = True) -> Tensor:
     """Return codes to learn from, int8 +-1, [T, crops, C, 16, 16].
 
@@ -81,13 +55,13 @@ def code_pool(codec: Codec, sampler: CropSampler, progress: Progress, *, compile
     crops are counted.
 
     Args:
-        codec: Its model computes in bfloat16 from then on.
+        codec: The light network computes in bfloat16 from then on, the paper's always in float32.
         sampler: Of the crops, 256x256.
         progress: From the number of crops so far; 1 ends it.
-        compiled: Let torch compile the iterations.
+        compiled: Let torch compile the iterations of the light network.
     """
     codec.model.autocast = torch.bfloat16
-    if compiled:
+    if compiled and isinstance(codec.model, LightModel):
         codec.model.compile_parts()
         codes_of(codec.model, sampler.batch(_POOL_STEP, _POOL_BATCH))
     parts: list[Tensor] = []
@@ -179,12 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _log.info("codec after %.2fM block-iterations", codec.block_iterations / 1e6)
     training, held_out = load(args.data)
     crops = validation_crops(held_out)
-    points, held = curve(codec.model, crops), codes_of(codec.model, crops)
+    points, held = codec.model.curve(crops), codes_of(codec.model, crops)
     pool = code_pool(codec, pool_sampler(training, codec), lambda crops: crops / args.crops)
     _log.info("codes of %d crops", pool.shape[1])
     config = replace(
-        codec.recipe.config,
-        passes=lattice_passes(codec.recipe.config.code_channels, args.groups),
+        codec.config,
+        passes=lattice_passes(codec.config.code_channels, args.groups),
         entropy_state_channels=args.state,
         entropy_hidden_channels=args.hidden,
     )

@@ -23,11 +23,14 @@ from pillow_rnc.models.weights import load, register
 from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.manifest import enter
+from pillow_rnc.training.recurrent.codec_run import read_codec
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
-from pillow_rnc.training.recurrent.light_entropy import Codec, read_codec
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pillow_rnc.training.recurrent.codec_run import Codec
 
 _DIGEST_LETTERS = 12
 
@@ -55,7 +58,7 @@ def weights_bytes(codec: Codec, entropy: DenseEntropyNetwork) -> bytes:
     Raises:
         ValueError: The transform of the codec is not lapped; files have no place to say so.
     """
-    if not codec.recipe.lapped:
+    if isinstance(codec.recipe, LightRecipe) and not codec.recipe.lapped:
         msg = "there are no weights files of networks whose transform is not lapped"
         raise ValueError(msg)
     network = {f"network.{n}": t.detach().float().contiguous() for n, t in codec.model.network.state_dict().items()}
@@ -64,7 +67,7 @@ def weights_bytes(codec: Codec, entropy: DenseEntropyNetwork) -> bytes:
 
 def training_record(name: str, codec: Codec, entropy: DenseEntropyNetwork) -> dict[str, object]:
     """Return what a release says of its training."""
-    recipe = {"name": name, **asdict(codec.recipe), "model": entropy.config.as_dict()}
+    recipe = {**asdict(codec.recipe), "name": name, "model": entropy.config.as_dict()}
     return {"block_iterations": codec.block_iterations, "recipe": recipe}
 
 

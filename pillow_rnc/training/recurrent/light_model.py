@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pillow_rnc.models.config import RecurrentConfig
     from pillow_rnc.models.recurrent.cosine_transform import CosineTransform
+    from pillow_rnc.training.model import CurvePoint
 
 _PASSES = 1.5  # pre-activations beyond this pass no gradient
 BITS_PER_BLOCK = 32
@@ -122,6 +123,16 @@ class LightModel(nn.Module):
         loss = errors.mean() + self.ms_ssim_share * ms_ssim_price + commitment
         return StepLoss(loss, errors.detach(), commitment.detach())
 
+    @torch.no_grad()
+    def curve(self, pixels: Tensor) -> list[CurvePoint]:
+        """Return the curve over images of one size; bpp counts the bits before entropy coding."""
+        transform, target, points = self.network.transform, self.network.transform(pixels), []
+        for t, one in enumerate(self.coded(pixels)):
+            shown = transform.inverse(one.state.reconstruction).clamp(0, 255).round()
+            psnr_hvs = PEAK_DB - float(hvs_db(transform.blocks(transform(shown) - target), self.visible).mean())
+            points.append((BITS_PER_BLOCK * (t + 1) / BLOCK_PX**2, psnr_hvs, float(ms_ssim(shown, pixels).mean())))
+        return points
+
 
 class Judged(NamedTuple):
     """How many iterations a step does, and which of them each distortion judges."""
@@ -144,18 +155,7 @@ def judged_iterations(seed: int, step: int, iterations: int, counts: tuple[int, 
     return Judged(iterations, *chosen)
 
 
-@torch.no_grad()
-def curve(model: LightModel, pixels: Tensor) -> list[tuple[float, float, float]]:
-    """Return (plain bpp, PSNR-HVS with a chroma share in dB, MS-SSIM) after each iteration, means over images."""
-    transform, target, points = model.network.transform, model.network.transform(pixels), []
-    for t, one in enumerate(model.coded(pixels)):
-        shown = transform.inverse(one.state.reconstruction).clamp(0, 255).round()
-        psnr_hvs = PEAK_DB - float(hvs_db(transform.blocks(transform(shown) - target), model.visible).mean())
-        points.append((BITS_PER_BLOCK * (t + 1) / BLOCK_PX**2, psnr_hvs, float(ms_ssim(shown, pixels).mean())))
-    return points
-
-
-def area(points: Sequence[tuple[float, float, float]], low: float = 0.125, high: float = 2.0) -> float:
+def area(points: Sequence[CurvePoint], low: float = 0.125, high: float = 2.0) -> float:
     """Return the area under the MS-SSIM curve, by trapezoids, between two rates."""
     grid = np.linspace(low, high, 1876)
     rates, _, heights = np.array(points).T

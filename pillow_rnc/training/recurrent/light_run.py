@@ -28,7 +28,7 @@ from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkp
 from pillow_rnc.training.crops import CropSampler
 from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.muon import Muon, is_matrix
-from pillow_rnc.training.recurrent.light_model import LightModel, area, curve, judged_iterations
+from pillow_rnc.training.recurrent.light_model import LightModel, area, judged_iterations
 from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, Images, LightRecipe, load, validation_crops
 from pillow_rnc.training.recurrent.light_start import measure_deviations, start_from_components
 
@@ -182,7 +182,7 @@ class Run:
         values = {**self.average, "transform.deviation": self.model.network.transform.deviation}
         model.network.load_state_dict(values)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        points = curve(model, self.validation)
+        points = model.curve(self.validation)
         line = {
             "step": self.step,
             "block_iterations": self.block_iterations,

@@ -1,7 +1,8 @@
 """The paper's network as it learns: L1 over all iterations, codes drawn at random.
 
 It has nothing in common with the light networks: it starts from noise, sees pixels, and has no direct paths. Its
-entropy coder is trained afterwards, on the codes of larger images, by `coder_training`.
+entropy network is trained afterwards, on the codes of larger images, by `light_entropy`, and the published entropy
+coder by `coder_training`.
 
 Source: Toderici et al. 2017, sections 3 and 5; the binarizer: Toderici et al. 2016, section 3.2.
 """
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 
-from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, CODE_STRIDE
+from pillow_rnc.models.config import RecurrentConfig
+from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, CODE_STRIDE, PaperNetwork
 from pillow_rnc.models.torch_transform import BlockTransform
 from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, visible_weights
 from pillow_rnc.training.model import CurvePoint, StepInputs, StepLoss, TrainableModel
@@ -21,7 +23,8 @@ from pillow_rnc.training.model import CurvePoint, StepInputs, StepLoss, Trainabl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pillow_rnc.models.recurrent.paper_network import Memories, PaperNetwork
+    from pillow_rnc.models.recurrent.paper_network import Memories
+    from pillow_rnc.training.checkpoint import Checkpoint
     from pillow_rnc.training.recipe import Recipe
 
 PATCH_PX = 32
@@ -116,15 +119,40 @@ class PaperModel(TrainableModel):
         return points
 
     def tensors(self) -> NoReturn:
-        """Refuse: the entropy network of these codes is trained by another command.
+        """Refuse: entropy network and weights file are made by other commands.
 
         Raises:
             ValueError: Always.
         """
-        msg = "no weights file: of the paper's network, only the light ones have one"
+        msg = (
+            "the paper's network has no entropy network in this run: train one by "
+            "python -m pillow_rnc.training.recurrent.light_entropy, and write both by light_export"
+        )
         raise ValueError(msg)
 
 
 def nominal_bpp(iterations: int) -> float:
     """Return the bits per pixel of a number of iterations before entropy coding: 1/8 each."""
     return iterations * CODE_CHANNELS / CODE_STRIDE**2
+
+
+def paper_config(recipe: Recipe) -> RecurrentConfig:
+    """Return the configuration of a recipe for the paper's network.
+
+    Raises:
+        ValueError: The recipe is for another network.
+    """
+    match recipe.model:
+        case RecurrentConfig(network="paper") as config:
+            return config
+    msg = f"recipe {recipe.name!r}: the network is not the paper's"
+    raise ValueError(msg)
+
+
+def trained_model(recipe: Recipe, checkpoint: Checkpoint) -> PaperModel:
+    """Return the averaged network of a checkpoint, ready to code images."""
+    model = PaperModel(recipe, PaperNetwork(paper_config(recipe)))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(checkpoint.average[name])
+    return model.eval()

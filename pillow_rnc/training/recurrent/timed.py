@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from pillow_rnc.training.checkpoint import read_newest
-from pillow_rnc.training.recurrent.light_entropy import (
-    code_pool,
-    codes_of,
-    network_for,
-    pool_sampler,
-    read_codec,
-    train,
-    write_entropy,
-)
+from pillow_rnc.training.recurrent.codec_run import codes_of, read_codec
+from pillow_rnc.training.recurrent.light_entropy import code_pool, network_for, pool_sampler, train, write_entropy
 from pillow_rnc.training.recurrent.light_model import judged_iterations
 from pillow_rnc.training.recurrent.light_recipe import validation_crops
 from pillow_rnc.training.recurrent.light_run import Run
@@ -175,7 +168,7 @@ def train_entropy(
     def trained(step: int) -> float:
         return (elapsed() - first) / max(1 - first, 1e-3) if step else 0.0
 
-    network = network_for(pool, codec.recipe.config)
+    network = network_for(pool, codec.config)
     steps = train(network, pool, held, trained)
     numbers = {"crops": pool.shape[1], "seconds": round(elapsed() * seconds, 1)}
     _log.info("entropy network: %d steps, %s", steps, numbers)
