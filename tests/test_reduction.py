@@ -19,6 +19,7 @@ from pillow_rnc.models.embedded.kernel_network import KernelTiles
 from pillow_rnc.models.reduction import IntervalTiles, reduced_runtime
 from pillow_rnc.models.runtime import network_weights
 from pillow_rnc.plugin.decoding import decode_samples
+from pillow_rnc.plugin.reduction import common_factor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -311,23 +312,28 @@ def test_a_thumbnail_is_not_enlarged() -> None:
 
 
 def test_reducing_beside_loading_does_not_unload(monkeypatch: pytest.MonkeyPatch) -> None:
-    im = Image.open(io.BytesIO(stored()))
-    start = threading.Event()
+    im = pillow_rnc.open(io.BytesIO(stored()))
+    decoding, asked = threading.Event(), threading.Event()
 
     def decode(file: RncFile, options: LoadOptions) -> Any:  # noqa: ANN401
-        start.set()
+        decoding.set()
+        asked.wait(0.2)  # in vain if the other thread looks at the image only when it is loaded
         return decode_samples(file, options)
 
+    def factor(*arguments: Any) -> int | None:  # noqa: ANN401
+        asked.set()
+        return common_factor(*arguments)
+
     monkeypatch.setattr("pillow_rnc.plugin.image_file.decode_samples", decode)
+    monkeypatch.setattr("pillow_rnc.plugin.reduction.common_factor", factor)
     loading = threading.Thread(target=im.load)
     loading.start()
-    start.wait()
+    decoding.wait()
     assert im.reduce(8).size == (26, 19)
     loading.join()
-    im.putpixel((0, 0), (1, 2, 3))
-    assert im.reduce(8).size == (26, 19)
 
-    assert im.getpixel((0, 0)) == (1, 2, 3)
+    assert not im.tile
+    assert im.size == SIZE
 
 
 @pytest.mark.parametrize("scale", [0, 2, 0.3, -1, "1/8", True])
