@@ -425,8 +425,15 @@ def test_iterations_are_checked_and_count_what_was_decoded() -> None:
     assert im.iterations == 3
     im.iterations = 2
     im.load()
-    im.iterations = 1
+    im.iterations = 2
+    with pytest.warns(RncWarning, match="iterations 1 is ignored: the pixels are already loaded") as caught:
+        im.iterations = 1
+    assert caught[0].filename == __file__
     assert im.iterations == 2
+    whole = opened(saved(picture(), iterations=3))
+    whole.load()
+    whole.iterations = 32
+    assert whole.iterations == 3
 
 
 def test_a_region_is_that_part_of_the_picture() -> None:

@@ -25,7 +25,7 @@ from pillow_rnc.plugin.file_io import is_format, is_same_file, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
 from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.metadata import info_from_metadata, metadata_for_save
-from pillow_rnc.plugin.notices import warn_of_trailing_bytes
+from pillow_rnc.plugin.notices import warn, warn_of_trailing_bytes
 from pillow_rnc.plugin.options import LoadOptions, SaveOptions
 from pillow_rnc.plugin.rate_control import truncated, truncated_to_size
 from pillow_rnc.plugin.reduction import ReducedWhenDecoded
@@ -88,16 +88,21 @@ class RncImageFile(ReducedWhenDecoded):
     def iterations(self) -> int:
         """Number of iterations that `load` decodes, or has decoded; set it before loading.
 
-        Values above what the file has mean all of them.
+        Values above what the file has mean all of them. Once the pixels are loaded, others are ignored with a warning.
         """
-        stored = self._head.header.iterations if self._head else 0
-        return min(stored, self._options.iterations or stored)
+        return min(self._stored_iterations, self._options.iterations or self._stored_iterations)
 
     @iterations.setter
     def iterations(self, value: int) -> None:
         iterations = check_option("iterations", value)
         if self.tile:
             self._options = replace(self._options, iterations=iterations)
+        elif min(iterations, self._stored_iterations) != self.iterations:
+            warn(f"iterations {iterations} is ignored: the pixels are already loaded, open the file again")
+
+    @property
+    def _stored_iterations(self) -> int:
+        return self._head.header.iterations if self._head else 0
 
     def verify(self) -> None:
         """Check every length and checksum of the file without decoding it; see `pillow_rnc.verify`.
