@@ -22,6 +22,7 @@ from pillow_rnc.container import writer
 from pillow_rnc.container.signature import SIGNATURE
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.models import weights
+from pillow_rnc.models.config import EmbeddedConfig
 
 
 @pytest.fixture(autouse=True)
@@ -460,6 +461,8 @@ def test_the_format_of_a_decoded_file_can_be_named(stored: Path, capsys: pytest.
         (["encode", "-q", "101"], "--quality 101.0 is not allowed"),
         (["decode", "-i", "0"], "--iterations 0 is not allowed"),
         (["decode", "-i", "33"], "--iterations 33 is not allowed"),
+        (["encode", "--device", "abacus", "--model", "auto"], "--device 'abacus' "),
+        (["decode", "--device", "abacus"], "--device 'abacus' "),
         (["decode", "--format", "nope"], "format NOPE cannot be written"),
         (["truncate", "-i", "0"], "--iterations 0 is not allowed"),
         (["truncate", "--target-size", "0"], "--target-size 0 is not allowed"),
@@ -473,6 +476,16 @@ def test_what_is_wrong_for_every_file_is_reported_once(
     assert status == 2
     assert error in record["error"]
     assert "file" not in record
+
+
+def test_what_may_be_copied_needs_neither_model_nor_device(
+    stored: Path, codec: FakeCodec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec.model.config = EmbeddedConfig(iterations=3)
+
+    status, (record,) = run(capsys, "encode", "-i", 4, "--device", "abacus", stored, "-o", stored.with_name("copy.rnc"))
+
+    assert (status, record["iterations"]) == (0, 4)
 
 
 def test_a_model_that_cannot_be_read_is_reported_once(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

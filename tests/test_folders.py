@@ -106,6 +106,23 @@ def test_every_picture_is_encoded_and_decoded_below_the_folder(
     assert (status, counts(record)) == (0, (0, 4, 0))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["-i", "5"], "--iterations 5 is not allowed, give 1 to 4 for 'tiny'"),
+        (["--device", "abacus", "-j", "2"], "--device 'abacus' "),
+    ],
+)
+def test_what_is_wrong_for_every_picture_is_told_before_anything_is_written(
+    arguments: list[str], error: str, run: Runner, source: Path, target: Path
+) -> None:
+    status, (record,) = run("encode", source, "-o", target, *arguments)
+
+    assert status == 2
+    assert record["error"].startswith(error)
+    assert not target.exists()
+
+
 def test_bad_inputs_are_told_one_by_one_and_stop_nothing(run: Runner, source: Path, target: Path) -> None:
     add_bad(source)
     status, records = run("encode", source, "-o", target)

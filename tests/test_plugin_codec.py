@@ -127,7 +127,7 @@ def test_unknown_models_are_named() -> None:
         saved(picture("L", (3, 3)), model="nobody")
     with pytest.raises(RncOptionError, match="device 'abacus'"):
         saved(picture("L", (3, 3)), device="abacus")
-    with pytest.raises(RncOptionError, match="iterations 5, allowed are 1 to 4"):
+    with pytest.raises(RncOptionError, match="iterations 5 is not allowed, give 1 to 4 for 'tiny'"):
         saved(picture("L", (3, 3)), iterations=5)
     file = reader.parse(saved(picture("L", (3, 3))))
     strange = writer.build(replace(file, header=replace(file.header, model_id=b"\0unknown")))

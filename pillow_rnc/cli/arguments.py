@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pillow_rnc.cli import commands
-from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions, check_model
+from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions, check_device, check_model
 from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination
 from pillow_rnc.plugin.format_names import EXTENSION
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from pillow_rnc.cli.conversion import ConversionOptions
     from pillow_rnc.cli.reporting import Record
@@ -48,7 +48,12 @@ def check_options(arguments: argparse.Namespace) -> None:
     if arguments.command == "truncate":
         _truncate_options(arguments).check()
     elif arguments.command in ("encode", "decode"):
-        conversion_options(arguments).check()
+        options = conversion_options(arguments)
+        options.check()
+        if isinstance(options, EncodeOptions) and not _may_copy(arguments):
+            options.check_iterations()
+        if _uses_device(arguments):
+            check_device(arguments.device)
     elif arguments.command == "view":
         check_model(arguments.model)
 
@@ -98,6 +103,22 @@ def writes_to_stdout(arguments: argparse.Namespace) -> bool:
         return False
     target: Path | str = arguments.files[0] if arguments.output is None else arguments.output
     return target == STANDARD_STREAM
+
+
+def _may_copy(arguments: argparse.Namespace) -> bool:
+    """Return whether ``encode`` may get an `.rnc` file, whose iterations it then copies without model or device."""
+    return arguments.model is None and any(
+        file == STANDARD_STREAM or Path(file).suffix.lower() == EXTENSION for file in arguments.files
+    )
+
+
+def _uses_device(arguments: argparse.Namespace) -> bool:
+    """Return whether all inputs need the device that is given, and torch may be loaded by now to check it."""
+    if arguments.device is None or arguments.dask is not None:  # the machines of a cluster have their own devices
+        return False
+    if arguments.jobs != 1 and not is_for_folder(arguments):  # torch must be loaded after `share_cores`
+        return False
+    return not _may_copy(arguments) if arguments.command == "encode" else arguments.size is None
 
 
 def _truncate_options(arguments: argparse.Namespace) -> commands.TruncateOptions:

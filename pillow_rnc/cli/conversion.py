@@ -69,6 +69,12 @@ class EncodeOptions:
         check_model(self.model)
         SaveOptions.from_encoderinfo(self.save_params())
 
+    def check_iterations(self) -> None:
+        """Raise `RncError` if the model has fewer iterations than wanted; a copied file may be of another model."""
+        options = SaveOptions.from_encoderinfo(self.save_params())
+        if isinstance(options.iterations, int):
+            weights.check_iterations(options.iterations, weights.load(options.model))
+
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
@@ -190,6 +196,17 @@ def check_model(model: str | None) -> None:
     register_model(model)
     if model is not None:
         weights.find(_model_name(model))
+
+
+def check_device(device: str) -> None:
+    """Raise unless this machine has a device.
+
+    Raises:
+        RncOptionError: It has not, or it lacks torch, which the device needs.
+    """
+    from pillow_rnc.models import runtime  # which loads numpy
+
+    runtime.check_device(device)
 
 
 def _model_name(model: str) -> str:

@@ -13,7 +13,9 @@ _VALUE = re.compile(r"\b(iterations|quality|device|region|model)=(['\"]?)([\w.:-
 _LEFT_OUT = re.compile(r"^(exif|xmp|icc_profile|comment) of the image is left out: .*")
 _FUNCTION = re.compile(r"\bpillow_rnc\.(info|verify|truncate)\b")
 _MAX_WORK = re.compile(r"\bmax_work\b")
-_FIRST = re.compile(r"^(iterations|quality|device|region)(?= .* is not allowed| and | cannot )")
+_FIRST = re.compile(
+    r"^(iterations|quality|device|region)(?= .* (is not allowed|cannot be used|needs torch)| and | cannot )"
+)
 
 
 def in_terms_of_command_line(message: str) -> str:

@@ -21,11 +21,12 @@ from pillow_rnc.codec.pool import TilePool, pool_threads
 from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Header
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
-from pillow_rnc.errors import CorruptError, RncError, RncOptionError
+from pillow_rnc.errors import CorruptError, RncError
 from pillow_rnc.models.complexity import bytes_per_pixel
 from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.models.runtime import releases_lock, runtime
 from pillow_rnc.models.threads import limit_threads
+from pillow_rnc.models.weights import check_iterations
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -94,9 +95,7 @@ def encode_many(
     """
     execution = execution or ExecutionOptions()
     config = weights.config
-    if not 1 <= iterations <= config.iterations:
-        msg = f"iterations {iterations}, allowed are 1 to {config.iterations} with model {weights.name!r}"
-        raise RncOptionError(msg)
+    check_iterations(iterations, weights)
     network_for = runtime(weights, execution.device, execution.max_threads)
     coding = (iterations, config.code_channels, config.code_stride, tile_size, overlap, weights.model_id)
     headers = [Header(pixels.shape[1], pixels.shape[0], "RGB", *coding) for pixels in images]

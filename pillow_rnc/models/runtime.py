@@ -90,11 +90,28 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         if device == CPU:
             msg = f"model {weights.name!r} with {_kind(weights.config)} needs torch: pip install pillow-rnc[torch]"
             raise UnsupportedError(msg) from error
-        msg = f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
-        raise RncOptionError(msg) from error
+        raise RncOptionError(_needs_torch(device)) from error
     place = torch_device(device)
     tiles = partial(TorchTiles, weights, place, max_threads=max_threads)
     return tiles if place.type == CPU else partial(FallBackTiles, tiles, runtime(weights, CPU, max_threads))
+
+
+def check_device(device: str) -> None:
+    """Raise unless a device can be used, whatever the model.
+
+    Raises:
+        RncOptionError: torch does not know it, this machine has none, or it needs torch, which is not installed.
+    """
+    if device == CPU:
+        return
+    try:
+        with importing:
+            from pillow_rnc.models.torch_runtime import torch_device
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise RncOptionError(_needs_torch(device)) from error
+    torch_device(device)
 
 
 def network_weights(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
@@ -113,6 +130,10 @@ def releases_lock(weights: Weights, device: str) -> bool:
     if device != CPU or not can_run(weights.config) or library.chosen() is None:
         return False
     return weights.entropy_model.kernel_tile(1, 1) is not None
+
+
+def _needs_torch(device: str) -> str:
+    return f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
 
 
 def _kind(config: ModelConfig) -> str:

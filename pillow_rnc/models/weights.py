@@ -153,6 +153,17 @@ def weights_for(header: Header) -> Weights:
     return weights
 
 
+def check_iterations(iterations: int, weights: Weights) -> None:
+    """Raise unless a model can encode this many iterations.
+
+    Raises:
+        RncOptionError: It has fewer, or they are not at least 1.
+    """
+    if not 1 <= iterations <= weights.config.iterations:
+        msg = f"iterations {iterations} is not allowed, give 1 to {weights.config.iterations} for {weights.name!r}"
+        raise RncOptionError(msg)
+
+
 @cache
 def _load(release: Release) -> Weights:
     with importing:
