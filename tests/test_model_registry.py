@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_codec import register_random_codec, register_tiny_codec
 
 import pillow_rnc
+from pillow_rnc import RncOptionError
 from pillow_rnc.models import weights
 
 
@@ -34,6 +35,16 @@ def test_a_name_without_its_date_is_the_newest_release_of_that_name() -> None:
 
     assert newest.name == f"recurrent-{str(newest.date).replace('-', '')}"
     assert weights.find("embedded") == weights.find(weights.DEFAULT)
+
+
+def test_an_unknown_name_is_answered_with_those_that_may_be_given_each_once() -> None:
+    with pytest.raises(RncOptionError) as caught:
+        weights.find("nope")
+    names = str(caught.value).removeprefix("model 'nope' is unknown, allowed are ").split(", ")
+    assert names[:3] == ["auto", "embedded", "recurrent"]
+    assert {release.name for release in weights.releases()} <= set(names)
+    assert len(set(names)) == len(names)
+    assert all(weights.find(name) for name in names)
 
 
 @pytest.mark.parametrize(

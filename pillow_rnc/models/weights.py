@@ -117,7 +117,8 @@ def find(model: str | bytes) -> Release:
     for release in (*own, *_manifest()):  # the last registered wins, then the last released
         if model in (release.name, release.name_without_date, release.model_id.hex()):
             return release
-    msg = f"model {model!r} is unknown, allowed are {', '.join([DEFAULT, *(r.name for r in known)])}"
+    names = dict.fromkeys([DEFAULT, *(r.name_without_date for r in known), *(r.name for r in known)])  # each once
+    msg = f"model {model!r} is unknown, allowed are {', '.join(names)}"
     raise RncOptionError(msg)
 
 
