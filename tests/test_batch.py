@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,6 @@ from pillow_rnc import (
     WorkLimitError,
 )
 from pillow_rnc.container import reader, writer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OPTIONS = {"model": "tiny", "iterations": 4}
 
@@ -161,3 +159,16 @@ def test_a_batch_has_one_file_open_at_a_time(
     pillow_rnc.decode_batch(paths, iterations=2)
 
     assert len(opened) == 4
+
+
+@pytest.mark.parametrize("single", ["photo.rnc", b"bytes.rnc", Path("photo.rnc"), io.BytesIO(b"\n\n")])
+def test_a_single_file_is_no_batch(single: Any) -> None:  # noqa: ANN401 -- what no type checker would let through
+    with pytest.raises(RncOptionError, match=r"^files .* is not allowed, give several, such as a list of one"):
+        pillow_rnc.decode_batch(single)
+
+
+def test_a_single_image_is_no_batch_and_a_path_no_image(images: list[Any]) -> None:
+    with pytest.raises(RncOptionError, match=r"^images <PIL\.Image\.Image .* is not allowed, give several"):
+        pillow_rnc.encode_batch(images[0], **OPTIONS)
+    with pytest.raises(RncOptionError, match=r"^image 1 of the batch, counted from 0, is 'a\.jpg', give images"):
+        pillow_rnc.encode_batch([images[0], "a.jpg"], **OPTIONS)  # type: ignore[list-item]

@@ -141,5 +141,12 @@ def test_regions_outside_the_image_are_refused(region: object) -> None:
         check_region(region, (4, 4))
 
 
+def test_the_side_of_a_region_that_is_at_fault_is_named() -> None:
+    with pytest.raises(
+        RncOptionError, match=r"^region \(-5, 0, 2, 2\): left -5 is not allowed, give an integer of at "
+    ):
+        check_region((-5, 0, 2, 2), (4, 4))
+
+
 def test_regions_inside_the_image_are_taken() -> None:
     assert check_region([0, 1, 4, 4], (4, 4)) == (0, 1, 4, 4)

@@ -6,9 +6,13 @@ be efficient.
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
+from PIL import Image
+
+from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.decoding import decode_together, noted_in_batch
 from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.image_file import RncImageFile
@@ -17,7 +21,6 @@ from pillow_rnc.plugin.opening import open_image
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from PIL import Image
     from PIL._typing import StrOrBytesPath
 
     from pillow_rnc.codec.execution import OnProgress
@@ -32,13 +35,17 @@ def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  
         params: The keywords of ``save``, for all of them; `max_memory` limits how many are encoded at a time.
 
     Raises:
-        RncOptionError: A keyword is not allowed, or a target cannot be reached.
+        RncOptionError: A keyword is not allowed, a target cannot be reached, or these are not several images.
         OSError: A mode cannot be written.
     """
+    _check_several("images", images)
     copies: list[bytes | None] = []
 
     def not_copied() -> Iterator[Image.Image]:
-        for im in images:
+        for index, im in enumerate(images):
+            if not isinstance(im, Image.Image):
+                msg = f"image {index} of the batch, counted from 0, is {im!r:.80}, give images: Image.open opens files"
+                raise RncOptionError(msg)
             copies.append(im.copied(params) if isinstance(im, RncImageFile) else None)
             if copies[-1] is None:
                 yield im
@@ -73,8 +80,9 @@ def decode_batch(
     Raises:
         RncFileError: A file is damaged, uses a feature or model that is not available, or takes too much work; a note
             (`__notes__`) has its number.
-        RncOptionError: An argument is not allowed.
+        RncOptionError: An argument is not allowed, or these are not several files.
     """
+    _check_several("files", files)
     with ExitStack() as unless_returned:
         images = []
         for index, fp in enumerate(files):
@@ -96,6 +104,17 @@ def decode_batch(
         _load_together(images)
         unless_returned.pop_all()
     return images
+
+
+def _check_several(name: str, value: object) -> None:
+    """Raise if a batch is a single path, file or image; iterating over one gives letters, lines, or nothing of use.
+
+    Raises:
+        RncOptionError: It is one.
+    """
+    if isinstance(value, (str, bytes, os.PathLike, Image.Image)) or hasattr(value, "read"):
+        msg = f"{name} {value!r:.80} is not allowed, give several, such as a list of one"
+        raise RncOptionError(msg)
 
 
 def _load_together(images: Sequence[RncImageFile]) -> None:

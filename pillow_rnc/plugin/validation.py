@@ -57,8 +57,9 @@ def check_region(value: object, size: tuple[int, int]) -> Region:
     """
     width, height = size
     if isinstance(value, (tuple, list)) and len(value) == 4:  # noqa: PLR2004 -- the sides of a box
-        side = _integer(0)
-        left, upper, right, lower = (side("region", each) for each in value)
+        check = _integer(0)
+        sides = zip(("left", "upper", "right", "lower"), value, strict=True)
+        left, upper, right, lower = (check(f"region {value!r}: {side}", each) for side, each in sides)
         if left < right <= width and upper < lower <= height:
             return left, upper, right, lower
     msg = f"region {value!r} is not allowed, give (left, upper, right, lower) inside {width}x{height}"
