@@ -313,6 +313,21 @@ def test_a_folder_that_does_not_exist_is_no_name_of_a_file(image: Image.Image, t
     assert not (tmp_path / "none").exists()
 
 
+def test_a_suffix_of_another_format_is_warned_of(
+    image: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image.save(tmp_path / "a.png")
+    for command, out, format_name in (("encode", "b.JPG", "JPEG"), ("truncate", "c.png", "PNG")):
+        source = tmp_path / ("a.png" if command == "encode" else "b.JPG")
+        options = ["-i", 1] if command == "truncate" else []
+        status, (record,) = run(capsys, command, *options, source, "-o", tmp_path / out)
+        warning = f"output {tmp_path / out} is a .rnc image, but its suffix is that of {format_name}"
+        assert (status, record["warnings"]) == (0, [warning])
+    for out in ("b", "b.tmp", "b.RNC"):
+        _, (record,) = run(capsys, "encode", tmp_path / "a.png", "-o", tmp_path / out)
+        assert "warnings" not in record
+
+
 def test_the_frames_behind_the_first_one_may_be_damaged(
     image: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from pillow_rnc.cli.storage import kind_of_special_file
 from pillow_rnc.errors import RncFileError, RncOptionError
 from pillow_rnc.plugin import files
 from pillow_rnc.plugin.format_names import EXTENSION
+from pillow_rnc.plugin.notices import warn
 from pillow_rnc.plugin.validation import validated
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def truncate(path: Path, destination: Destination, options: TruncateOptions) -> 
     """Truncate a file without decoding it."""
     target = destination.path_for(path, EXTENSION)
     destination.check(path, target)
+    _warn_of_suffix(target)
     out = BytesIO()
     kept = files.truncate(_source(path), out, iterations=options.iterations, target_size=options.target_size)
     write_output(target, out.getvalue())
@@ -66,6 +68,7 @@ def encode(path: Path, destination: Destination, options: EncodeOptions) -> Reco
     """Write an image of any format as `.rnc`."""
     target = destination.path_for(path, options.suffix)
     destination.check(path, target)
+    _warn_of_suffix(target)
     source = _source(path)
     input_bytes = len(source.getbuffer()) if isinstance(source, BytesIO) else source.stat().st_size
     data, summary = conversion.encode(source, options)
@@ -126,6 +129,15 @@ def _source(path: Path) -> Path | BytesIO:
     if not source.getbuffer():
         raise RncFileError("file is empty")
     return source
+
+
+def _warn_of_suffix(target: Path) -> None:
+    """Warn if the name of an `.rnc` file is that of another format; any other suffix is nobody's."""
+    suffix = target.suffix.lower()
+    if suffix not in ("", EXTENSION):  # so that most commands need not load all of Pillow's formats
+        found = Image.registered_extensions().get(suffix)
+        if found is not None:
+            warn(f"output {target} is a {EXTENSION} image, but its suffix is that of {found}")
 
 
 def _format_of(target: Path, options: DecodeOptions) -> str:
