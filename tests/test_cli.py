@@ -637,6 +637,25 @@ def test_wrong_usage_has_its_own_status(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
+        (["encode", "."], "a folder, or a URL, needs a folder or URL as --output"),
+        (["compare", "-", "-"], "- is standard input, which can be read once"),
+    ],
+)
+def test_wrong_combinations_are_told_with_the_usage_of_the_command(
+    arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"usage: rnc {arguments[0]} ")
+    assert printed.endswith(f"rnc {arguments[0]}: error: {fault}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
         (["decode", "--size", "800"], "argument --size: 800 is not allowed, give WxH in pixels, such as 800x600"),
         (["decode", "--region", "0x9+1+1"], "argument --region: 0x9+1+1 is not allowed, give L,U,R,B or WxH+X+Y in p"),
         (["encode", "-j", "-1"], "argument -j/--jobs: -1 is not allowed, give an integer of at least 0"),

@@ -148,7 +148,7 @@ def _folder_error(arguments: argparse.Namespace) -> str | None:
     if len(arguments.files) > 1:
         return "a folder, or a URL, must be the only FILE"
     if output is None or output == STANDARD_STREAM or (not isinstance(output, str) and output.is_file()):
-        return "a folder, or a URL, needs another folder or URL as --output"
+        return "a folder, or a URL, needs a folder or URL as --output"
     if getattr(arguments, "steps", False):
         return "--steps is for single files"
     return None

@@ -61,11 +61,10 @@ def _status(argv: Sequence[str] | None) -> int:
     Raises:
         Stopped: The command is to end now, whatever else is being done.
     """
-    parser = argument_parser(f"pillow-rnc {pillow_rnc.__version__}")
-    arguments = _parse(parser, argv)
+    arguments = _parse(argument_parser(f"pillow-rnc {pillow_rnc.__version__}"), argv)
     wrong = usage_error(arguments)
     if wrong is not None:
-        parser.error(wrong)
+        arguments.usage_error(wrong)
     print_unencodable_as_escapes()
     quiet = getattr(arguments, "quiet", False)
     report = Reporter(as_json=arguments.json, quiet=quiet, to_stderr=writes_to_stdout(arguments))

@@ -134,6 +134,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Needs the extra 'eval'. The page is one file, works offline and decodes .rnc files. "
         "This takes some minutes per megapixel, most of them to find the AVIF file of the same size.",
     )
+    compare.set_defaults(usage_error=compare.error)
     compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="images of any format")
     compare.add_argument("-o", "--page", type=Path, default=Path("compare.html"), help="default: %(default)s")
     compare.add_argument(
@@ -180,6 +181,7 @@ def _add(
     type_of_file: Callable[[str], Path | str] = Path,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text)
+    command.set_defaults(usage_error=command.error)  # which prints the usage of this command
     files_help = (
         "- is standard input" if type_of_file is Path else "- is standard input; or one folder, or its fsspec URL"
     )
