@@ -115,6 +115,7 @@ def test_bits_per_pixel_count_the_whole_file() -> None:
         ({}, 6),
         ({"iterations": "keep"}, 6),
         ({"quality": "keep"}, 6),
+        ({"iterations": "keep", "model": "recurrent"}, None),
         ({"iterations": 6}, 6),
         ({"iterations": 2}, 2),
         ({"iterations": 7}, None),
