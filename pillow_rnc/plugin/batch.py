@@ -43,9 +43,7 @@ def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  
 
     def not_copied() -> Iterator[Image.Image]:
         for index, im in enumerate(images):
-            if not isinstance(im, Image.Image):
-                msg = f"image {index} of the batch, counted from 0, is {im!r:.80}, give images: Image.open opens files"
-                raise RncOptionError(msg)
+            _check_image(index, im)
             copies.append(im.copied(params) if isinstance(im, RncImageFile) else None)
             if copies[-1] is None:
                 yield im
@@ -114,6 +112,17 @@ def _check_several(name: str, value: object) -> None:
     """
     if isinstance(value, (str, bytes, os.PathLike, Image.Image)) or hasattr(value, "read"):
         msg = f"{name} {value!r:.80} is not allowed, give several, such as a list of one"
+        raise RncOptionError(msg)
+
+
+def _check_image(index: int, value: object) -> None:
+    """Raise unless a member of a batch is an image.
+
+    Raises:
+        RncOptionError: It is something else, such as the path of one.
+    """
+    if not isinstance(value, Image.Image):
+        msg = f"image {index} of the batch, counted from 0, is {value!r:.80}, give images: Image.open opens files"
         raise RncOptionError(msg)
 
 
