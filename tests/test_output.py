@@ -182,3 +182,17 @@ def test_names_that_differ_in_case_are_one_file_where_case_does_not_count(
     monkeypatch.setattr(file_io, "CASE_SENSITIVE", counts)
 
     assert (file_io.name_key("Cat.rnc") == file_io.name_key("cat.rnc")) != counts
+
+
+def test_a_file_is_the_same_by_path_link_and_second_stream(tmp_path: Path) -> None:
+    path, other, link = tmp_path / "a.rnc", tmp_path / "b.rnc", tmp_path / "c.rnc"
+    for one in (path, other):
+        one.write_bytes(DATA)
+    os.link(path, link)
+    with path.open("rb") as fp, path.open("rb") as again, other.open("rb") as different:
+        for same in (fp, again, path, link, os.fsencode(path)):
+            assert file_io.is_same_file(same, fp)
+        for no_file in (different, other, tmp_path / "absent", io.BytesIO(DATA)):
+            assert not file_io.is_same_file(no_file, fp)
+        assert not file_io.is_same_file(path, None)
+    assert not file_io.is_same_file(path, fp), "closed"
