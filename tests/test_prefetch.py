@@ -14,7 +14,7 @@ from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.errors import RncError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 
 def test_items_come_in_order_and_from_another_thread() -> None:
@@ -91,7 +91,8 @@ def test_without_threads_items_come_all_the_same(monkeypatch: pytest.MonkeyPatch
     assert list(prefetch(iter("abc"))) == ["a", "b", "c"]
 
 
-def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
+def at_work_on_the_second() -> tuple[Generator[int], threading.Event]:
+    """Return two items, the first taken, while the thread makes the second until the event is set."""
     begun, go_on = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
@@ -103,6 +104,11 @@ def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
     ahead = prefetch(items())
     next(ahead)
     assert begun.wait(10)
+    return ahead, go_on
+
+
+def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
+    ahead, go_on = at_work_on_the_second()
     ahead.close()
 
     assert not go_on.is_set()
@@ -129,17 +135,7 @@ def test_a_child_is_told_that_it_cannot_continue(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_does_not_hang_and_its_parent_continues() -> None:
     """The thread is at work on the next item when the process is forked."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def items() -> Iterator[int]:
-        yield 1
-        begun.set()
-        assert go_on.wait(10)
-        yield 2
-
-    ahead = prefetch(items())
-    next(ahead)
-    assert begun.wait(10)
+    ahead, go_on = at_work_on_the_second()
     child = os.fork()
     if not child:
         signal.alarm(10)  # ends it if it hangs
