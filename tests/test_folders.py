@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -308,13 +308,17 @@ def test_urls_are_folders_too(scheme: str, run: Runner, source: Path, target: Pa
 class Interrupted(ThreadPoolExecutor):
     """Executes two tasks, then the user has had enough."""
 
-    submitted = 0
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 -- as its base
+        super().__init__(*arguments, **keywords)
+        self.submitted: list[Future[Any]] = []
 
     def submit(self, *arguments: Any, **keywords: Any) -> Future[Any]:  # noqa: ANN401 -- as its base
-        self.submitted += 1
-        if self.submitted > 2:
+        if len(self.submitted) == 2:
+            wait(self.submitted)  # a task that has not begun would be cancelled
             raise KeyboardInterrupt
-        return super().submit(*arguments, **keywords)
+        future = super().submit(*arguments, **keywords)
+        self.submitted.append(future)
+        return future
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
