@@ -18,7 +18,6 @@ from pillow_rnc.container.records import Header
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import UnsupportedError, WeightsError
 from pillow_rnc.models import weights
-from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.config import EmbeddedConfig
 from pillow_rnc.models.embedded.kernel_network import KernelTiles, NetworkKernel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
@@ -56,7 +55,7 @@ def _operands(model: weights.Weights) -> NetworkWeights:
 
 def _both(model: weights.Weights, name: str, n: int, height: int, width: int) -> tuple[KernelTiles, NumpyTiles]:
     operands = _operands(model)
-    kernel = NetworkKernel(operands, transform_constants(), name)
+    kernel = NetworkKernel(operands, name)
     return KernelTiles(kernel, n, height, width), NumpyTiles(operands, n, height, width)
 
 
@@ -118,7 +117,7 @@ def test_any_picture_gets_the_codes_of_numpy(seed: int, height: int, width: int,
 
 def test_tiles_at_work_in_several_threads_do_not_meet() -> None:
     model = weights.load("auto")
-    kernel = NetworkKernel(_operands(model), transform_constants(), SETS[-1])
+    kernel = NetworkKernel(_operands(model), SETS[-1])
     pixels = _picture(4, 64, 64)
 
     def work(picture: NDArray[np.uint8]) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from pillow_rnc.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -107,3 +107,14 @@ def iteration_schedule(coefficient: _Floats, level: _Floats, step: _Floats) -> I
     if not valid:
         return None
     return IterationSchedule(of[first], steps[first], sizes.astype(np.float32), of_pair, levels, first, pairs)
+
+
+def tables(schedule: Sequence[IterationSchedule], pairs: int) -> tuple[_Floats, _Floats, _Floats]:
+    """Return coefficient, level and step of all G pairs of every iteration, float32 [T, G] each."""
+    coefficient = np.zeros((len(schedule), pairs), np.float32)
+    level, step = np.full_like(coefficient, NO_LEVEL), np.ones_like(coefficient)
+    for t, one in enumerate(schedule):
+        coefficient[t, one.pairs] = one.coefficients[one.of_pair]
+        level[t, one.pairs] = one.level
+        step[t, one.pairs] = one.steps[one.of_pair]
+    return coefficient, level, step

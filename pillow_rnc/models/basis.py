@@ -85,7 +85,7 @@ def coefficient_weights() -> NDArray[np.float64]:
 
 
 def transform_constants() -> dict[str, Any]:
-    """Return all numbers of the transform, as the native kernel takes them; see `kernel.network.NetworkKernel`."""
+    """Return all numbers of the transform, as the native kernel takes them; see `embedded.kernel_network`."""
     return {
         "cosines": _cosines(BLOCK),
         "weights": coefficient_weights(),

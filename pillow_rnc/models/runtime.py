@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
-from pillow_rnc.models.basis import transform_constants
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.models.embedded.kernel_network import KernelTiles, NetworkKernel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
@@ -163,7 +162,7 @@ def _kernel_of(weights: Weights, config: EmbeddedConfig, instruction_set: str) -
     with _lock:
         key = weights.model_id, instruction_set
         if key not in _kernels:
-            _kernels[key] = NetworkKernel(operands, transform_constants(), instruction_set)
+            _kernels[key] = NetworkKernel(operands, instruction_set)
         return _kernels[key]
 
 

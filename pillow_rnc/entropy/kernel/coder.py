@@ -6,12 +6,13 @@ bit. Calls release the interpreter's lock; each runs one iteration of one tile.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
 from pillow_rnc.entropy.kernel.memory import memory_for
+from pillow_rnc.entropy.schedule import tables
 from pillow_rnc.errors import CorruptError, WeightsError
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pillow_rnc.entropy.schedule import IterationSchedule
+    from pillow_rnc.entropy.tensors import EntropyTensors
+
     Plane = NDArray[np.uint8]
 
-_NO_LEVEL = 1e6
 _TENSORS: dict[str, type[np.generic]] = {
     "state_in_weight": np.int8,
     "state_in_bias": np.int32,
@@ -37,44 +40,6 @@ _TENSORS: dict[str, type[np.generic]] = {
     "accumulator_output_weight": np.int8,
 }
 _C_TYPES = {np.int8: "int8_t", np.int16: "int16_t", np.int32: "int32_t", np.float32: "float"}
-
-
-class Tensors(Protocol):
-    """What is needed of `pillow_rnc.entropy.tensors.EntropyTensors`; it has the arrays of `_TENSORS` beside."""
-
-    @property
-    def passes(self) -> Sequence[tuple[int, int, int]]: ...  # noqa: D102
-
-    @property
-    def state_channels(self) -> int: ...  # noqa: D102
-
-    @property
-    def hidden_channels(self) -> int: ...  # noqa: D102
-
-    @property
-    def accumulators(self) -> int: ...  # noqa: D102
-
-    @property
-    def iterations(self) -> int: ...  # noqa: D102
-
-    @property
-    def context_coded_channels(self) -> int: ...  # noqa: D102
-
-
-class IterationSchedule(Protocol):
-    """What is needed of `pillow_rnc.entropy.schedule.IterationSchedule`."""
-
-    @property
-    def coefficients(self) -> NDArray[np.intp]: ...  # noqa: D102
-
-    @property
-    def of_pair(self) -> NDArray[np.intp]: ...  # noqa: D102
-
-    @property
-    def level(self) -> NDArray[np.float32]: ...  # noqa: D102
-
-    @property
-    def pairs(self) -> NDArray[np.intp]: ...  # noqa: D102
 
 
 class EntropyKernel:
@@ -93,7 +58,9 @@ class EntropyKernel:
         WeightsError: The kernel cannot run such a network.
     """
 
-    def __init__(self, tensors: Tensors, schedule: Sequence[IterationSchedule] | None, instruction_set: str) -> None:
+    def __init__(
+        self, tensors: EntropyTensors, schedule: Sequence[IterationSchedule] | None, instruction_set: str
+    ) -> None:
         ffi, lib = interface()
         channels, count = tensors.context_coded_channels, len(tensors.passes)
         if count > lib.RNC_MAX_PASSES:
@@ -107,7 +74,7 @@ class EntropyKernel:
         shape.lattice, shape.first, shape.stop = ([*column] for column in zip(*tensors.passes, strict=True))
         arrays = {name: np.ascontiguousarray(getattr(tensors, name), dtype) for name, dtype in _TENSORS.items()}
         if schedule is not None:
-            arrays |= _tables(schedule, channels)
+            arrays["coefficient"], arrays["level"], _ = tables(schedule, channels)
         given, kept = ffi.new("rnc_entropy_tensors *"), []
         for name, array in arrays.items():
             kept.append(ffi.from_buffer(f"{_C_TYPES[array.dtype.type]}[]", array))
@@ -234,13 +201,3 @@ def range_decode(payload: bytes, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
     data, out = ffi.from_buffer("uint8_t[]", payload), ffi.from_buffer("uint8_t[]", bits)
     check(lib.rnc_range_decode(data, len(payload), ffi.from_buffer("uint16_t[]", k), k.size, out))
     return bits
-
-
-def _tables(schedule: Sequence[IterationSchedule], pairs: int) -> dict[str, NDArray[np.float32]]:
-    """Return the coefficient and the level of every pair, float32 [T, G] each."""
-    coefficient = np.zeros((len(schedule), pairs), np.float32)
-    level = np.full((len(schedule), pairs), _NO_LEVEL, np.float32)
-    for t, one in enumerate(schedule):
-        coefficient[t, one.pairs] = one.coefficients[one.of_pair]
-        level[t, one.pairs] = one.level
-    return {"coefficient": coefficient, "level": level}

@@ -6,78 +6,27 @@ the interpreter's lock, and none takes longer than a few milliseconds or one ite
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pillow_rnc.entropy.kernel.library import INSTRUCTION_SETS, check, interface
 from pillow_rnc.entropy.kernel.memory import memory_for
+from pillow_rnc.entropy.schedule import tables
+from pillow_rnc.models.basis import BLOCK, transform_constants
 from pillow_rnc.models.embedded.numpy_target import of_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
+
+    from pillow_rnc.models.embedded.numpy_weights import NetworkWeights
 
     Floats = NDArray[np.float32]
     Planes = NDArray[np.uint8]
 
-_BLOCK = 8
 _COLOURS = 3
-_NO_LEVEL = 1e6
 _CELL_TENSORS = ("input_kernel", "hidden_kernel", "hidden_shift", "gates", "candidate")
 _TENSORS = ("projection", "down", "up", "output")
-
-
-class Config(Protocol):
-    """What is needed of `pillow_rnc.models.config.ModelConfig`."""
-
-    @property
-    def iterations(self) -> int: ...
-
-    @property
-    def code_channels(self) -> int: ...
-
-    @property
-    def decoder_channels(self) -> int: ...
-
-    @property
-    def context_channels(self) -> int: ...
-
-    @property
-    def decoder_steps(self) -> int: ...
-
-
-class Iteration(Protocol):
-    """What is needed of `pillow_rnc.models.embedded.numpy_weights.IterationOperands`."""
-
-    @property
-    def gain(self) -> float: ...
-
-    @property
-    def schedule(self) -> Any: ...  # noqa: ANN401
-
-    @property
-    def bias(self) -> Floats: ...
-
-    @property
-    def shift(self) -> Floats: ...
-
-
-class Operands(Protocol):
-    """What is needed of `pillow_rnc.models.embedded.numpy_weights.NetworkWeights`; it has more arrays beside."""
-
-    @property
-    def config(self) -> Config: ...
-
-    @property
-    def iterations(self) -> Sequence[Iteration]: ...
-
-    @property
-    def masking_exponent(self) -> float: ...
-
-    @property
-    def masking_floor(self) -> float: ...
 
 
 class NetworkKernel:
@@ -85,17 +34,15 @@ class NetworkKernel:
 
     Args:
         operands: Of the network.
-        constants: Of the transform, float64 as in `pillow_rnc.models.basis`: ``cosines`` [8, 8], ``weights`` [192],
-            ``colours`` [3, 3], ``overlap`` [8, 8], ``lifting`` [4] and ``lifting_gain``.
         instruction_set: One of `library.supported()`.
 
     Raises:
         WeightsError: The kernel cannot run such a network.
     """
 
-    def __init__(self, operands: Operands, constants: dict[str, Any], instruction_set: str) -> None:
+    def __init__(self, operands: NetworkWeights, instruction_set: str) -> None:
         ffi, lib = interface()
-        config = operands.config
+        config, constants = operands.config, transform_constants()
         self.code_channels = config.code_channels
         shape = ffi.new("rnc_network_shape *")
         shape.iterations, shape.pairs = config.iterations, config.code_channels // 2
@@ -117,7 +64,8 @@ class NetworkKernel:
         give(given, "gain", [one.gain for one in operands.iterations])
         give(given, "bias", np.stack([one.bias for one in operands.iterations]))
         give(given, "shift", np.stack([one.shift for one in operands.iterations]))
-        for name, table in _tables(operands.iterations, config.code_channels // 2).items():
+        schedule = tables([one.schedule for one in operands.iterations], config.code_channels // 2)
+        for name, table in zip(("coefficient", "level", "step"), schedule, strict=True):
             give(given, name, table)
         given.masking_exponent, given.masking_floor = operands.masking_exponent, operands.masking_floor
         give(given, "cosines", constants["cosines"])
@@ -150,7 +98,7 @@ class KernelTiles:
     def __init__(self, kernel: NetworkKernel, n: int, height: int, width: int) -> None:
         self._ffi, self._lib = interface()
         self._kernel = kernel  # which the tiles refer to
-        self._grid = height // _BLOCK, width // _BLOCK
+        self._grid = height // BLOCK, width // BLOCK
         self._pixel_shape = height, width, _COLOURS
         self._count = n
         self._tiles: list[tuple[NDArray[np.uint8], Any]] = []
@@ -233,15 +181,3 @@ class ReducedKernelTiles(KernelTiles):
             out, size = self._ffi.from_buffer("float[]", image), (self._taken.size, image.size)
             check(self._lib.rnc_network_tile_reduced(tile, self._side, taken, size[0], out, size[1]))
         return pixels
-
-
-def _tables(iterations: Sequence[Iteration], pairs: int) -> dict[str, Floats]:
-    """Return coefficient, level and step of every pair, float32 [T, G] each."""
-    coefficient = np.zeros((len(iterations), pairs), np.float32)
-    level, step = np.full_like(coefficient, _NO_LEVEL), np.ones_like(coefficient)
-    for t, one in enumerate(iterations):
-        schedule = one.schedule
-        coefficient[t, schedule.pairs] = schedule.coefficients[schedule.of_pair]
-        level[t, schedule.pairs] = schedule.level
-        step[t, schedule.pairs] = schedule.steps[schedule.of_pair]
-    return {"coefficient": coefficient, "level": level, "step": step}
