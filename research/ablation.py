@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pillow_rnc.training.crops import VALIDATION_PX
 from pillow_rnc.training.data import load_photographs
-from pillow_rnc.training.loop import VALIDATION_PX, Run
+from pillow_rnc.training.loop import Run
 from pillow_rnc.training.objective import RateOutput, rate_iteration, reconstruction_error
 from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.selection import mean_heights

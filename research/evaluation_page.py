@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[1] / "docs" / "evaluation.md"
 BEGIN, END = "<!-- tables of research.evaluation_page -->\n", "<!-- end of the tables -->\n"
 _PEERS = ("jpeg420", "jpegli", "webp", "heic", "avif", "jxl")
-_HELD_OUT_SHARE = 0.05  # as in training
 _MAX_HELD_OUT_PX = 1_000_000  # larger ones would take most of the time
 _DISAGREEMENT_PERCENT = 5.0
 _FEW_IMAGES = 10
@@ -52,9 +51,7 @@ def held_out(folder: Path, record: Mapping[str, Any]) -> list[Path]:
     """
     names = record.get("held_out")
     found = [
-        path
-        for path in find_photographs(folder)
-        if (is_held_out(path.name, _HELD_OUT_SHARE) if names is None else path.name in names)
+        path for path in find_photographs(folder) if (is_held_out(path.name) if names is None else path.name in names)
     ]
     return [path for path in found if _pixels(path) <= _MAX_HELD_OUT_PX]
 

@@ -21,10 +21,11 @@ from pillow_rnc.evaluation.light_table import combinations
 from pillow_rnc.evaluation.paper_page import label
 from pillow_rnc.evaluation.paper_runs import CELLS, Combination
 from pillow_rnc.models import weights
-from pillow_rnc.training.data import is_held_out
-from pillow_rnc.training.recurrent import light_entropy, light_recipe, timed
+from pillow_rnc.training import crops
+from pillow_rnc.training.data import Photographs, is_held_out, load_photographs
+from pillow_rnc.training.recurrent import light_entropy, timed
 from pillow_rnc.training.recurrent.light_model import LightModel
-from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 from pillow_rnc.training.recurrent.timed import Minutes, TimedRun
 
 if TYPE_CHECKING:
@@ -43,19 +44,23 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "kodak").mkdir()
     names = [f"p{i}" for i in range(200)]
-    held_out = next(name for name in names if is_held_out(name, 0.05))
-    for index, name in enumerate([next(name for name in names if not is_held_out(name, 0.05)), held_out]):
+    held_out = next(name for name in names if is_held_out(name))
+    for index, name in enumerate([next(name for name in names if not is_held_out(name)), held_out]):
         Image.fromarray(photograph(index, 256, 256)).save(tmp_path / "data" / f"{name}.png")
     Image.fromarray(photograph(2, 200, 165)).save(tmp_path / "kodak" / "k.png")
     monkeypatch.setattr(light_table, "combinations", lambda _: TWO)
     monkeypatch.setattr("pillow_rnc.training.recurrent.light_run.start_from_components", lambda *_: [1.0])
     for module, name, value in (
-        (light_recipe, "_VALIDATION_CROPS", 1),
+        (crops, "_VALIDATION_CROPS", 1),
         (light_entropy, "_CROP_PX", 64),
         (light_entropy, "_POOL_BATCH", 1),
     ):
         monkeypatch.setattr(module, name, value)
     return tmp_path
+
+
+def photographs_of(folders: Path) -> Photographs:
+    return load_photographs(folders / "data", smallest_px=256)
 
 
 def arguments(folder: Path, *more: str) -> list[str]:
@@ -124,7 +129,7 @@ def test_a_run_that_was_stopped_goes_on_from_the_last_complete_part(
 def test_a_codec_is_trained_for_what_is_left_of_its_time_and_its_learning_rate_falls_in_the_last_third(
     folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = load(folders / "data")
+    images = photographs_of(folders)
     clock = functools.partial(next, itertools.count(0.0))
     shares = []
 
@@ -153,7 +158,7 @@ def test_a_codec_is_trained_for_what_is_left_of_its_time_and_its_learning_rate_f
 def test_a_checkpoint_that_was_not_written_ends_the_run(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TimedRun, "save", lambda _: None)
     with pytest.raises(OSError, match="the last checkpoint was not written"):
-        timed.train_codec(RECIPE, lambda: load(folders / "data"), folders / "run", Minutes(0.001, 1), compiled=False)
+        timed.train_codec(RECIPE, lambda: photographs_of(folders), folders / "run", Minutes(0.001, 1), compiled=False)
 
 
 def test_the_step_before_the_time_begins_changes_nothing_of_the_run(
@@ -161,7 +166,7 @@ def test_the_step_before_the_time_begins_changes_nothing_of_the_run(
 ) -> None:
     """Compiling itself is left out."""
     monkeypatch.setattr(LightModel, "compile_parts", lambda _: None)
-    images = load(folders / "data")
+    images = photographs_of(folders)
     ended = []
     for compiled in (False, True):
         clock = functools.partial(next, itertools.count(0.0))

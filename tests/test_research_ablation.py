@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from tiny_training import photograph, quicken_starts, tiny_recipe
 
-from pillow_rnc.training import loop
 from pillow_rnc.training.data import Photographs
 from pillow_rnc.training.families import make_model
 from pillow_rnc.training.objective import codec_iteration, reconstruction_error
@@ -40,7 +39,7 @@ PHOTOGRAPHS = Photographs([photograph(i, 256, 256) for i in range(2)], [photogra
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     quicken_starts(monkeypatch)
-    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    monkeypatch.setattr("pillow_rnc.training.crops._VALIDATION_CROPS", 1)
 
 
 def small(variant: Variant) -> Variant:

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from tiny_training import tiny_recipe
 
-from pillow_rnc.training.data import is_held_out
+from pillow_rnc.training.data import is_held_out, load_photographs
 from pillow_rnc.training.families import make_model
 from pillow_rnc.training.recurrent.codec_run import Codec, codes_of, read_codec
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
 from pillow_rnc.training.recurrent.light_export import weights_bytes
 from pillow_rnc.training.recurrent.light_model import LightModel, area
-from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 from pillow_rnc.training.recurrent.light_run import Run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def photographs(tmp_path: Path) -> Path:
     folder.mkdir()
     random = np.random.default_rng(0)
     for held_out, count in ((False, 2), (True, 1)):
-        names = (f"p{i}" for i in itertools.count() if is_held_out(f"p{i}", 0.05) == held_out)
+        names = (f"p{i}" for i in itertools.count() if is_held_out(f"p{i}") == held_out)
         for name in itertools.islice(names, count):
             small = Image.fromarray(random.integers(0, 256, (20, 24, 3), np.uint8))
             small.resize((288, 256), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
@@ -57,7 +57,7 @@ def _from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_of(photographs: Path, folder: Path, begin_from: Path | None = None) -> Run:
-    return Run(RECIPE, load(photographs), folder, begin_from=begin_from, compiled=False)
+    return Run(RECIPE, load_photographs(photographs, smallest_px=256), folder, begin_from=begin_from, compiled=False)
 
 
 def test_a_run_resumed_from_its_checkpoint_ends_where_one_in_one_go_does(tmp_path: Path, photographs: Path) -> None:

@@ -179,7 +179,7 @@ def test_nan_is_rolled_back_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_MAX_BAD_STEPS", 5)
-    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    monkeypatch.setattr("pillow_rnc.training.crops._VALIDATION_CROPS", 1)
     run = run_in(tmp_path, tiny_recipe(block_iterations=16 * 2 * 4 * 4), validated=True)
     losses(run, 5)
     run.save()

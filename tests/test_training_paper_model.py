@@ -147,7 +147,7 @@ def test_the_checkpoint_with_the_largest_areas_is_kept(tmp_path: Path, monkeypat
         return [(0.125, next(scores), 1.0)]
 
     monkeypatch.setattr(PaperModel, "curve", curve)
-    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    monkeypatch.setattr("pillow_rnc.training.crops._VALIDATION_CROPS", 1)
     recipe = paper_recipe(choose_by_area=True, block_iterations=16)
     for steps in range(1, 5):  # a run that is continued, and validated at each end
         more = dataclasses.replace(recipe, block_iterations=16.0 * steps)
@@ -232,7 +232,7 @@ def test_codecs_that_are_trained_with_their_entropy_network_are_refused(tmp_path
 
 
 def test_a_set_of_small_pictures_is_validated_on_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_VALIDATION_CROPS", 1)
+    monkeypatch.setattr("pillow_rnc.training.crops._VALIDATION_CROPS", 1)
     for name, count, side in (("set", 3, 32), ("others", 1, 256)):
         (tmp_path / name).mkdir()
         for index in range(count):

@@ -20,9 +20,9 @@ from pillow_rnc.evaluation.curves import Point, mean_curve
 from pillow_rnc.evaluation.metrics import ms_ssim, psnr, psnr_hvs
 from pillow_rnc.models.weights import register
 from pillow_rnc.plugin.file_io import atomic_write
+from pillow_rnc.training.crops import validation_crops
 from pillow_rnc.training.recurrent.codec_run import read_codec
 from pillow_rnc.training.recurrent.light_export import read_entropy, weights_bytes
-from pillow_rnc.training.recurrent.light_recipe import validation_crops
 from pillow_rnc.training.recurrent.timed import Minutes, train_codec, train_entropy
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pillow_rnc.evaluation.paper_runs import Combination
-    from pillow_rnc.training.recurrent.light_recipe import Images, LightRecipe
+    from pillow_rnc.training.data import Photographs
+    from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 
     Pictures = Mapping[str, Sequence[Image.Image]]
     """Images to measure, RGB, by the name of the set."""
@@ -92,11 +93,11 @@ class Plan(NamedTuple):
 
     recipe: LightRecipe
     minutes: Minutes
-    images: Callable[[], Images]
+    images: Callable[[], Photographs]
     compiled: bool = True
 
 
-def held_out_crops(images: Images) -> list[Image.Image]:
+def held_out_crops(images: Photographs) -> list[Image.Image]:
     """Return the crops of 256x256 that runs of the light network are compared on."""
     pixels = validation_crops(images.held_out).permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
     return [Image.fromarray(np.ascontiguousarray(one)) for one in pixels]

@@ -34,7 +34,9 @@ from pillow_rnc.evaluation.peers import PEERS
 from pillow_rnc.evaluation.photographs import find_photographs, load_photograph
 from pillow_rnc.evaluation.rate_distortion import MATCHED_PEER
 from pillow_rnc.plugin.file_io import atomic_write
-from pillow_rnc.training.recurrent.light_recipe import LightRecipe, load
+from pillow_rnc.training.crops import VALIDATION_PX
+from pillow_rnc.training.data import load_photographs
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 from pillow_rnc.training.recurrent.timed import Minutes
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def compare(options: argparse.Namespace) -> LightComparison:
         if record["choices"] != choices:
             msg = f"{path}: of other choices, {record['choices']}; take another folder"
             raise ValueError(msg)
-    images = functools.cache(lambda: load(options.data))
+    images = functools.cache(lambda: load_photographs(options.data, smallest_px=VALIDATION_PX))
     kodak = [load_photograph(one) for one in find_photographs(options.kodak)[: options.limit]]
     pictures = {"Kodak": kodak, "held-out crops": held_out_crops(images())[: options.limit]}
     plan = Plan(recipe, minutes, images, compiled=not options.no_compile)

@@ -45,7 +45,9 @@ _log = logging.getLogger(__name__)
 CELLS: tuple[CellName, ...] = ("lstm", "associative_lstm", "gru", "residual_gru")
 CODER_SHARE = 0.25
 """CPU time for the entropy coder, as a share of that for the network."""
-_CODER_CROP_PX, _CODER_BATCH, _CODER_REUSE = 128, 4, 4
+CODER_CROP_PX = 128
+"""Side of the crops that the entropy coder is trained on."""
+_CODER_BATCH, _CODER_REUSE = 4, 4
 _ENOUGH = 0.99  # of the time: the last step seldom ends with it
 _SAVE_SECONDS = 30.0
 
@@ -158,7 +160,7 @@ def trained_coder(
     if path.exists():
         coder.load_state_dict(load_file(path))
         return coder
-    sampler = CropSampler(photographs().training, crop_px=_CODER_CROP_PX, seed=model.recipe.seed)
+    sampler = CropSampler(photographs().training, crop_px=CODER_CROP_PX, seed=model.recipe.seed)
     rng = np.random.default_rng(model.recipe.seed)
     batches: list[Tensor] = []
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pillow_rnc.evaluation.curves import mean_curve
 from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown
-from pillow_rnc.evaluation.paper_runs import CELLS, Combination, measured, recipe_of
+from pillow_rnc.evaluation.paper_runs import CELLS, CODER_CROP_PX, Combination, measured, recipe_of
 from pillow_rnc.evaluation.paper_values import JPEG
 from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
 from pillow_rnc.evaluation.peers import PEERS
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SECOND_SEED: tuple[tuple[str, str], ...] = (("gru", "one_shot"),)
-_CODER_CROP_PX = 128
 
 
 def combinations(seed: int) -> list[Combination]:
@@ -86,7 +85,7 @@ def compare(options: argparse.Namespace) -> PaperComparison:
 
 
 def _photographs(source: Path) -> Photographs:
-    return load_photographs(source, smallest_px=_CODER_CROP_PX)
+    return load_photographs(source, smallest_px=CODER_CROP_PX)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
+from pillow_rnc.training.crops import VALIDATION_PX
 from pillow_rnc.training.data import load_photographs
-from pillow_rnc.training.loop import VALIDATION_PX, Run
+from pillow_rnc.training.loop import Run
 from pillow_rnc.training.pace import Pace
 from pillow_rnc.training.peak import peak_macs
 from pillow_rnc.training.process_group import ProcessGroup, device_of

@@ -16,6 +16,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+VALIDATION_PX = 256
+"""Side of the crops that a run is validated on; smaller held-out images are not used."""
+_VALIDATION_CROPS, _VALIDATION_SEED = 16, 12345
+
 
 class _Set(NamedTuple):
     """Images to draw from: index of the first in the pack, and the share of the crops of each."""
@@ -89,6 +93,11 @@ class CropSampler:
         pixels = self._pack.view(torch.int32).view(-1).take(start + down * along[:, None] + right * along)
         crops = pixels.view(torch.uint8).view(*pixels.shape, 4)[..., :3]  # [size, n, n, 3]
         return crops.permute(0, 3, 1, 2).float()
+
+
+def validation_crops(held_out: list[NDArray[np.uint8]]) -> Tensor:
+    """Return the crops that runs are compared on, float32 [16, 3, 256, 256] in 0..255."""
+    return CropSampler(held_out, crop_px=VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)
 
 
 def _half(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

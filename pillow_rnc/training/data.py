@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
+HELD_OUT_SHARE = 0.05
+"""Part of the photographs that is kept for validation, and for measuring released models."""
 _DEEP_MODES = ("I", "F")  # more than 8 bits a channel: converting would clip them
 
 
@@ -42,7 +44,7 @@ class SourceFile(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-def is_held_out(name: str, share: float) -> bool:
+def is_held_out(name: str, share: float = HELD_OUT_SHARE) -> bool:
     """Return whether a file of this name is kept for validation, on every machine.
 
     Fixed by the name without its suffix: the same photograph in another file format stays on its side.
@@ -81,7 +83,7 @@ def read_pixels(file: SourceFile) -> NDArray[np.uint8] | None:
         return None
 
 
-def load_photographs(source: Path, *, smallest_px: int, held_out_share: float = 0.05) -> Photographs:
+def load_photographs(source: Path, *, smallest_px: int, held_out_share: float = HELD_OUT_SHARE) -> Photographs:
     """Read every image of a folder or pack.
 
     Args:

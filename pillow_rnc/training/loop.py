@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
-from pillow_rnc.training.crops import CropSampler
+from pillow_rnc.training.crops import VALIDATION_PX, CropSampler, validation_crops
 from pillow_rnc.training.families import make_model
 from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.process_group import ProcessGroup
@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from pillow_rnc.training.step import StepReport
 
 _log = logging.getLogger(__name__)
-VALIDATION_PX = 256
-"""Side of the crops that a run is validated on; smaller held-out images are not used."""
 _MAX_BAD_STEPS = 20  # in a row, before the run goes back to its last checkpoint
 _ROLLBACKS = 3  # before the run gives up
-_VALIDATION_CROPS, _VALIDATION_SEED = 16, 12345
 _START_CROPS = 200
 _STEPS_PER_SEED = 10**9
 
@@ -95,11 +92,7 @@ class Run:
             device=device,
         )
         held_out = [p for p in photographs.held_out if min(p.shape[:2]) >= VALIDATION_PX]
-        self.validation = (
-            CropSampler(held_out, crop_px=VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)
-            if held_out
-            else None
-        )
+        self.validation = validation_crops(held_out) if held_out else None
         checkpoint = self.processes.broadcast(read_newest(folder) if self.processes.is_main else None)
         if checkpoint is None and begin_from is not None:
             _copy_average(begin_from, model)

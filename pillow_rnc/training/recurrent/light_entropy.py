@@ -20,11 +20,12 @@ import torch
 
 from pillow_rnc.models.config import lattice_passes
 from pillow_rnc.training.checkpoint import Checkpoint, write_checkpoint
-from pillow_rnc.training.crops import CropSampler
+from pillow_rnc.training.crops import VALIDATION_PX, CropSampler, validation_crops
+from pillow_rnc.training.data import load_photographs
+from pillow_rnc.training.recipe import BLOCK_PX
 from pillow_rnc.training.recurrent.codec_run import codes_of, read_codec
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
 from pillow_rnc.training.recurrent.light_model import BITS_PER_BLOCK, LightModel, area
-from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, load, validation_crops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,10 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     codec = read_codec(args.codec)
     _log.info("codec after %.2fM block-iterations", codec.block_iterations / 1e6)
-    training, held_out = load(args.data)
-    crops = validation_crops(held_out)
+    images = load_photographs(args.data, smallest_px=VALIDATION_PX)
+    crops = validation_crops(images.held_out)
     points, held = codec.model.curve(crops), codes_of(codec.model, crops)
-    pool = code_pool(codec, pool_sampler(training, codec), lambda crops: crops / args.crops)
+    pool = code_pool(codec, pool_sampler(images.training, codec), lambda crops: crops / args.crops)
     _log.info("codes of %d crops", pool.shape[1])
     config = replace(
         codec.config,

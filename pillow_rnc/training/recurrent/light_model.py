@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pillow_rnc.models.recurrent.light_network import EncoderState, LightNetwork, LightState, LightWeights
 from pillow_rnc.training.losses import PEAK_DB, hvs_db, ms_ssim, ms_ssim_db, visible_weights
-from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX
+from pillow_rnc.training.recipe import BLOCK_PX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,27 +1,11 @@
-"""The recipe of a run of the light network, and the images that it sees.
-
-Images are held out by the stems of their names: the same ones whatever format they are stored in.
-"""
+"""The recipe of a run of the light network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 from pillow_rnc.models.config import RecurrentConfig
-from pillow_rnc.training.crops import CropSampler
-from pillow_rnc.training.data import is_held_out, read_pixels, source_files
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-BLOCK_PX = 16
-_HELD_OUT_SHARE = 0.05
-_VALIDATION_PX, _VALIDATION_CROPS, _VALIDATION_SEED = 256, 16, 12345
+from pillow_rnc.training.recipe import BLOCK_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +44,3 @@ class LightRecipe:
             decoder_channels=self.decoder_channels,
             context_channels=self.context_channels,
         )
-
-
-class Images(NamedTuple):
-    """Pixels uint8 [H, W, 3]."""
-
-    training: list[NDArray[np.uint8]]
-    held_out: list[NDArray[np.uint8]]
-
-
-def load(source: Path) -> Images:
-    """Return the images to train on and those held out, chosen by the stems of their names."""
-    parts = Images([], [])
-    for file in source_files(source):
-        pixels = read_pixels(file)
-        if pixels is not None and min(pixels.shape[:2]) >= _VALIDATION_PX:
-            parts[is_held_out(file.name, _HELD_OUT_SHARE)].append(pixels)
-    return parts
-
-
-def validation_crops(held_out: list[NDArray[np.uint8]]) -> Tensor:
-    """Return the crops that runs are compared on, float32 [16, 3, 256, 256] in 0..255."""
-    return CropSampler(held_out, crop_px=_VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)

@@ -25,16 +25,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pillow_rnc.training.checkpoint import Checkpoint, read_newest, write_checkpoint
-from pillow_rnc.training.crops import CropSampler
+from pillow_rnc.training.crops import VALIDATION_PX, CropSampler, validation_crops
+from pillow_rnc.training.data import load_photographs
 from pillow_rnc.training.losses import PEAK_DB
 from pillow_rnc.training.muon import Muon, is_matrix
+from pillow_rnc.training.recipe import BLOCK_PX
 from pillow_rnc.training.recurrent.light_model import LightModel, area, judged_iterations
-from pillow_rnc.training.recurrent.light_recipe import BLOCK_PX, Images, LightRecipe, load, validation_crops
+from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 from pillow_rnc.training.recurrent.light_start import measure_deviations, start_from_components
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pillow_rnc.training.data import Photographs
 
 _log = logging.getLogger(__name__)
 _START_STEP = 10**6  # crops that the start is measured on; no step of training draws them
@@ -47,14 +50,14 @@ class Run:
 
     Args:
         recipe: Of the run; those of its checkpoint win.
-        images: Those to train on and those held out, as `light_recipe.load` returns them.
+        images: Those to train on and those held out, all of at least 256 pixels a side.
         folder: Of the checkpoints.
         begin_from: Folder of another run whose newest checkpoint a new run begins from.
         compiled: Let torch compile the iterations.
     """
 
     def __init__(
-        self, recipe: LightRecipe, images: Images, folder: Path, *, begin_from: Path | None = None, compiled: bool
+        self, recipe: LightRecipe, images: Photographs, folder: Path, *, begin_from: Path | None = None, compiled: bool
     ) -> None:
         self.folder = folder
         checkpoint = read_newest(folder)
@@ -66,12 +69,12 @@ class Run:
         self.step, self.block_iterations, self.seconds = 0, 0.0, 0.0
         self.end: tuple[float, float] | None = None  # block-iterations at which the learning rate begins to fall, is 0
         torch.manual_seed(recipe.seed)
-        training, held_out = images
-        _log.info("%d images to train on, %d held out", len(training), len(held_out))
+        training = images.training
+        _log.info("%d images to train on, %d held out", len(training), len(images.held_out))
         self.sampler = CropSampler(
             training, crop_px=recipe.crop_px, seed=recipe.seed, downscaled_share=recipe.downscaled_share
         )
-        self.validation = validation_crops(held_out)
+        self.validation = validation_crops(images.held_out)
         self.model = LightModel(recipe.config, lapped=recipe.lapped, ms_ssim_share=recipe.ms_ssim_share)
         if checkpoint is None:
             self._start(CropSampler(training, crop_px=_START_PX, seed=recipe.seed))
@@ -254,7 +257,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     pairs = (one.split("=", 1) for one in args.set)
     recipe = LightRecipe(**{key: json.loads(value) for key, value in pairs})
-    run = Run(recipe, load(args.data), args.out, begin_from=args.begin_from, compiled=not args.no_compile)
+    images = load_photographs(args.data, smallest_px=VALIDATION_PX)
+    run = Run(recipe, images, args.out, begin_from=args.begin_from, compiled=not args.no_compile)
     if args.end is not None and run.end is None:
         run.end = (run.block_iterations, run.block_iterations + 1e6 * args.end)
     run.run(args.minutes, validate_minutes=args.validate_minutes)

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from pillow_rnc.training.checkpoint import read_newest
+from pillow_rnc.training.crops import validation_crops
 from pillow_rnc.training.recurrent.codec_run import codes_of, read_codec
 from pillow_rnc.training.recurrent.light_entropy import code_pool, network_for, pool_sampler, train, write_entropy
 from pillow_rnc.training.recurrent.light_model import judged_iterations
-from pillow_rnc.training.recurrent.light_recipe import validation_crops
 from pillow_rnc.training.recurrent.light_run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pillow_rnc.training.recurrent.light_recipe import Images, LightRecipe
+    from pillow_rnc.training.data import Photographs
+    from pillow_rnc.training.recurrent.light_recipe import LightRecipe
 
     Clock = Callable[[], float]
 
@@ -49,7 +50,7 @@ class TimedRun(Run):
     def __init__(
         self,
         recipe: LightRecipe,
-        images: Images,
+        images: Photographs,
         folder: Path,
         seconds_in_all: float,
         *,
@@ -96,7 +97,7 @@ class Minutes(NamedTuple):
 
 
 def train_codec(
-    recipe: LightRecipe, images: Callable[[], Images], folder: Path, minutes: Minutes, *, compiled: bool = True
+    recipe: LightRecipe, images: Callable[[], Photographs], folder: Path, minutes: Minutes, *, compiled: bool = True
 ) -> dict[str, Any]:
     """Train, or go on with, the codec of a folder; return the state of its last checkpoint.
 
@@ -124,7 +125,7 @@ def train_codec(
 
 def train_entropy(
     codec_folder: Path,
-    images: Callable[[], Images],
+    images: Callable[[], Photographs],
     folder: Path,
     minutes: Minutes,
     *,
@@ -148,8 +149,8 @@ def train_entropy(
     if newest is not None:
         return newest.state
     torch.compiler.reset()
-    codec, (training, held_out) = read_codec(codec_folder), images()
-    held = codes_of(codec.model, validation_crops(held_out))
+    codec, photographs = read_codec(codec_folder), images()
+    held = codes_of(codec.model, validation_crops(photographs.held_out))
     seconds, began = 60 * minutes.entropy, 0.0
 
     def elapsed() -> float:
@@ -162,7 +163,7 @@ def train_entropy(
             return 0.0
         return elapsed() / _CODES_SHARE
 
-    pool = code_pool(codec, pool_sampler(training, codec), collected, compiled=compiled)
+    pool = code_pool(codec, pool_sampler(photographs.training, codec), collected, compiled=compiled)
     first = elapsed()
 
     def trained(step: int) -> float:
