@@ -35,6 +35,8 @@ from pillow_rnc.training.rounding import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from pillow_rnc.models.coefficient_network import CoefficientNetwork
     from pillow_rnc.models.config import ModelConfig
     from pillow_rnc.models.network import CodedValues
@@ -137,8 +139,18 @@ class EntropyNetwork(nn.Module):
     def integers(self, network: AnyNetwork) -> tuple[SharedIntegers, list[IterationIntegers]]:
         """Return all parameters rounded to the integers of the format, split by iteration; once for each step.
 
-        The accumulators come from the codec ``network``, whose codes are predicted. Splitting with ``unbind`` matters:
-        indexing would build a full-size gradient for every iteration.
+        The accumulators come from the codec ``network``, whose codes are predicted.
+        """
+        output = (None, *integer_weight(self.accumulator_output).unbind())
+        accumulators = (None, *accumulator_weights(network))
+        return self._integers(integer_weight(self.accumulator_input), output, accumulators)
+
+    def _integers(
+        self, accumulator_input: Tensor, *of_accumulators: Iterable[Tensor | AccumulatorWeights | None]
+    ) -> tuple[SharedIntegers, list[IterationIntegers]]:
+        """Return all integers, those of accumulators as given.
+
+        Splitting with ``unbind`` matters: indexing would build a full-size gradient for every iteration.
         """
         # The hidden unit is 64 per 1.0, half the unit of states: so is the bias of the output.
         own = (
@@ -148,15 +160,11 @@ class EntropyNetwork(nn.Module):
             integer_weight(self.context_weight).unbind(),
             integer_weight(self.output_weight).unbind(),
             round_through(self.output_bias * (BIAS / 2)).unbind(),
-            (None, *integer_weight(self.accumulator_output).unbind()),
-            (None, *accumulator_weights(network)),
         )
         shared = SharedIntegers(
-            integer_weight(self.state_weight),
-            integer_weight(self.feature_weight),
-            integer_weight(self.accumulator_input),
+            integer_weight(self.state_weight), integer_weight(self.feature_weight), accumulator_input
         )
-        return shared, [IterationIntegers(*values) for values in zip(*own, strict=True)]
+        return shared, [IterationIntegers(*values) for values in zip(*own, *of_accumulators, strict=True)]
 
     def advance(self, shared: SharedIntegers, values: IterationIntegers, x: Tensor, before: Hidden | None) -> Hidden:
         """Return what is known before an iteration (not the first) from the values 1, 0, -1 of the one before."""
@@ -166,6 +174,10 @@ class EntropyNetwork(nn.Module):
         seen = features(accumulated, values.accumulator.scale)
         z = F.conv2d(x * KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
         z = z + pointwise(seen[:, : shared.accumulator_input.shape[1]], shared.accumulator_input)
+        return Hidden(self._next_state(shared, z, before), accumulated, seen)
+
+    def _next_state(self, shared: SharedIntegers, z: Tensor, before: Hidden | None) -> Tensor:
+        """Return the state [N, K, h, w] from its sums, [N, 2 K, h, w], but for those over the state before."""
         h = None if before is None else before.state
         if h is not None:
             z = z + pointwise(h, shared.state_weight)
@@ -174,8 +186,7 @@ class EntropyNetwork(nn.Module):
         u = with_value(255 * torch.sigmoid(z_u / 4096), hard_u)
         hard_n = torch.round(127 * torch.tanh(torch.floor(z_n.detach() / 128).clamp(-128, 127) / 32))
         n = with_value(127 * torch.tanh(z_n / 4096), hard_n)
-        state = floor_through((u * n + 128) / 256) if h is None else h + floor_through((u * (n - h) + 128) / 256)
-        return Hidden(state, accumulated, seen)
+        return floor_through((u * n + 128) / 256) if h is None else h + floor_through((u * (n - h) + 128) / 256)
 
     def logits(self, shared: SharedIntegers, values: IterationIntegers, x: Tensor, before: Hidden | None) -> Tensor:
         """Return the log-odds of bit 1 for every bit of an iteration, [N, M, h, w], from the values of them all."""
@@ -239,27 +250,30 @@ class EntropyNetwork(nn.Module):
     @torch.no_grad()
     def integer_tensors(self, network: AnyNetwork) -> dict[str, Tensor]:
         """Return the tensors of the weights file, in the types and names of the specification."""
+        accumulators = accumulator_weights(network)
+        return self._tensors(
+            {
+                "accumulator.weight": torch.stack([a.weight for a in accumulators]).to(torch.int16),
+                "accumulator.scale": torch.stack([a.scale for a in accumulators]).to(torch.int32),
+                "accumulator_input.weight": integer_weight(self.accumulator_input).to(torch.int8),
+                "accumulator_output.weight": integer_weight(self.accumulator_output).to(torch.int8),
+            }
+        )
+
+    def _tensors(self, of_accumulators: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return all tensors of the weights file, those of accumulators as given."""
         weights = {
-            "entropy.state_in.weight": self.state_in_weight,
-            "entropy.state.weight": self.state_weight,
-            "entropy.feature.weight": self.feature_weight,
-            "entropy.context.weight": self.context_weight,
-            "entropy.output.weight": self.output_weight,
-            "entropy.accumulator_input.weight": self.accumulator_input,
-            "entropy.accumulator_output.weight": self.accumulator_output,
+            "state_in.weight": self.state_in_weight,
+            "state.weight": self.state_weight,
+            "feature.weight": self.feature_weight,
+            "context.weight": self.context_weight,
+            "output.weight": self.output_weight,
         }
         biases = {
-            "entropy.state_in.bias": self.state_in_bias * BIAS,
-            "entropy.feature.bias": self.feature_bias * BIAS,
-            "entropy.output.bias": self.output_bias * (BIAS / 2),
+            "state_in.bias": self.state_in_bias * BIAS,
+            "feature.bias": self.feature_bias * BIAS,
+            "output.bias": self.output_bias * (BIAS / 2),
         }
-        out = {name: integer_weight(p).to(torch.int8).cpu().contiguous() for name, p in weights.items()}
-        out.update({name: torch.round(p).to(torch.int32).cpu().contiguous() for name, p in biases.items()})
-        accumulators = accumulator_weights(network)
-        out["entropy.accumulator.weight"] = (
-            torch.stack([a.weight for a in accumulators]).to(torch.int16).cpu().contiguous()
-        )
-        out["entropy.accumulator.scale"] = (
-            torch.stack([a.scale for a in accumulators]).to(torch.int32).cpu().contiguous()
-        )
-        return out
+        out = {name: integer_weight(p).to(torch.int8) for name, p in weights.items()}
+        out |= {name: torch.round(p).to(torch.int32) for name, p in biases.items()}
+        return {f"entropy.{name}": value.cpu().contiguous() for name, value in (out | of_accumulators).items()}

@@ -12,17 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pillow_rnc.models.layers.pointwise import pointwise
 from pillow_rnc.training.entropy_network import EntropyNetwork, Hidden, IterationIntegers, SharedIntegers
-from pillow_rnc.training.rounding import (
-    BIAS,
-    KNOWN,
-    floor_through,
-    integer_bias,
-    integer_weight,
-    round_through,
-    with_value,
-)
+from pillow_rnc.training.rounding import KNOWN
 
 if TYPE_CHECKING:
     from pillow_rnc.models.config import RecurrentConfig
@@ -37,37 +28,14 @@ class DenseEntropyNetwork(EntropyNetwork):
 
     def dense_integers(self) -> tuple[SharedIntegers, list[IterationIntegers]]:
         """Return all parameters rounded to the integers of the format, split by iteration."""
-        nothing: tuple[None, ...] = (None,) * self.config.iterations
-        own = (
-            (None, *integer_weight(self.state_in_weight).unbind()),
-            (None, *integer_bias(self.state_in_bias).unbind()),
-            integer_bias(self.feature_bias).unbind(),
-            integer_weight(self.context_weight).unbind(),
-            integer_weight(self.output_weight).unbind(),
-            round_through(self.output_bias * (BIAS / 2)).unbind(),
-            nothing,
-            nothing,
-        )
-        empty = torch.zeros(0)
-        shared = SharedIntegers(integer_weight(self.state_weight), integer_weight(self.feature_weight), empty)
-        return shared, [IterationIntegers(*values) for values in zip(*own, strict=True)]
+        nothing = (None,) * self.config.iterations
+        return self._integers(torch.zeros(0), nothing, nothing)
 
     def advance(self, shared: SharedIntegers, values: IterationIntegers, x: Tensor, before: Hidden | None) -> Hidden:
         """Return the state before an iteration (not the first) from the values +-1 of the one before."""
         assert values.state_in_weight is not None
         z = F.conv2d(x * KNOWN, values.state_in_weight, values.state_in_bias, padding=1)
-        if before is not None:
-            z = z + pointwise(before.state, shared.state_weight)
-        z_u, z_n = z.chunk(2, 1)
-        hard_u = torch.round(255 * torch.sigmoid(torch.floor(z_u.detach() / 256).clamp(-128, 127) / 16))
-        u = with_value(255 * torch.sigmoid(z_u / 4096), hard_u)
-        hard_n = torch.round(127 * torch.tanh(torch.floor(z_n.detach() / 128).clamp(-128, 127) / 32))
-        n = with_value(127 * torch.tanh(z_n / 4096), hard_n)
-        if before is None:
-            state = floor_through((u * n + 128) / 256)
-        else:
-            state = before.state + floor_through((u * (n - before.state) + 128) / 256)
-        return Hidden(state, x, x)  # nothing is accumulated
+        return Hidden(self._next_state(shared, z, before), x, x)  # nothing is accumulated
 
     def odds(self, planes: Tensor) -> list[Tensor]:
         """Return the log-odds of bit 1 for every bit, T of [N, C, h, w], of bits +-1 [T, N, C, h, w]."""
@@ -90,19 +58,11 @@ class DenseEntropyNetwork(EntropyNetwork):
         c = self.config
         t, p, m = c.iterations, len(c.passes), c.context_coded_channels
         g, k = c.passes[0][2] - c.passes[0][1], c.entropy_state_channels
-        weights = {
-            "state_in.weight": self.state_in_weight,
-            "state.weight": self.state_weight,
-            "feature.weight": self.feature_weight,
-            "context.weight": self.context_weight,
-            "output.weight": self.output_weight,
-        }
-        out = {n: integer_weight(p).to(torch.int8) for n, p in weights.items()}
-        out["state_in.bias"] = integer_bias(self.state_in_bias).to(torch.int32)
-        out["feature.bias"] = integer_bias(self.feature_bias).to(torch.int32)
-        out["output.bias"] = round_through(self.output_bias * (BIAS / 2)).to(torch.int32)
-        out["accumulator.weight"] = torch.zeros(t - 1, 2, 1, m, dtype=torch.int16)
-        out["accumulator.scale"] = torch.ones(t - 1, dtype=torch.int32)
-        out["accumulator_input.weight"] = torch.zeros(2 * k, 1, dtype=torch.int8)
-        out["accumulator_output.weight"] = torch.zeros(t - 1, p, g, 2, dtype=torch.int8)
-        return {f"entropy.{name}": value.cpu().contiguous() for name, value in out.items()}
+        return self._tensors(
+            {
+                "accumulator.weight": torch.zeros(t - 1, 2, 1, m, dtype=torch.int16),
+                "accumulator.scale": torch.ones(t - 1, dtype=torch.int32),
+                "accumulator_input.weight": torch.zeros(2 * k, 1, dtype=torch.int8),
+                "accumulator_output.weight": torch.zeros(t - 1, p, g, 2, dtype=torch.int8),
+            }
+        )
