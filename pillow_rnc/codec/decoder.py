@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pillow_rnc.codec.execution import OnProgress
     from pillow_rnc.container.records import Header, RncFile, Unit
     from pillow_rnc.container.tile_grid import Region
-    from pillow_rnc.models.runtime import TileNetwork
+    from pillow_rnc.models.runtime import TileDecoding
     from pillow_rnc.models.weights import Weights
 
     Pixels = NDArray[np.uint8]
@@ -101,7 +101,7 @@ class _Work(NamedTuple):
     canvases: Sequence[Canvas]
     reduction: int
 
-    def network(self, refs: Sequence[TileRef], execution: ExecutionOptions) -> TileNetwork:
+    def network(self, refs: Sequence[TileRef], execution: ExecutionOptions) -> TileDecoding:
         """Return the network at work on tiles of one kind."""
         kind = self.kinds[refs[0]]
         model = self.weights[refs[0].image]
@@ -139,7 +139,7 @@ def _decode_in_batches(work: _Work, execution: ExecutionOptions, progress: StepC
                 yield batch, np.stack(planes) if len(planes) > 1 else planes[0][None]
             yield batch, None
 
-    network: TileNetwork | None = None
+    network: TileDecoding | None = None
     with (
         limit_threads(execution.max_threads),
         closing(prefetch(code_planes(), threaded=execution.max_threads != 1)) as steps,

@@ -23,18 +23,22 @@ from pillow_rnc.models.numpy_transform import transform_means
 from pillow_rnc.models.runtime import network_kernel, network_weights, runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from pillow_rnc.models.embedded.numpy_weights import NetworkWeights
     from pillow_rnc.models.numpy_operands import Floats
-    from pillow_rnc.models.runtime import Runtime, TileNetwork
+    from pillow_rnc.models.runtime import Runtime, TileDecoding
     from pillow_rnc.models.weights import Weights
 
 _FROM_INTERVALS = 4
 """Least reduction at which the decoder network is left out."""
 
 
-def reduced_runtime(weights: Weights, device: str, max_threads: int = 0, reduction: int = 1) -> Runtime:
+def reduced_runtime(
+    weights: Weights, device: str, max_threads: int, reduction: int
+) -> Callable[[int, int, int], TileDecoding]:
     """Return what decodes with a model at one over `reduction` of the size: 1, 2, 4 or 8.
 
     Sides of tiles are those of the whole size; `pixels` returns [n, height / reduction, width / reduction, 3].
@@ -51,7 +55,7 @@ def reduced_runtime(weights: Weights, device: str, max_threads: int = 0, reducti
 
 
 class MeanTiles:
-    """The network at work on n tiles of one size, of whose pixels means are taken; see `runtime.TileNetwork`.
+    """The network at work on n tiles of one size, of whose pixels means are taken; see `runtime.TileDecoding`.
 
     Args:
         network_for: Makes the network.
@@ -62,10 +66,8 @@ class MeanTiles:
     """
 
     def __init__(self, network_for: Runtime, reduction: int, n: int, height: int, width: int) -> None:
-        self._network: TileNetwork = network_for(n, height, width)
-        self._reduction = reduction
-        # Who decodes does not encode.
-        self.set_target, self.encode, self.decode = self._network.set_target, self._network.encode, self._network.decode
+        self._network, self._reduction = network_for(n, height, width), reduction
+        self.decode = self._network.decode
 
     def pixels(self) -> Floats:
         """Return the images so far, float32 [n, height / reduction, width / reduction, 3]."""
@@ -77,7 +79,7 @@ class MeanTiles:
 
 
 class IntervalTiles:
-    """The intervals of n tiles of one size, and images that they give at a reduced size; see `runtime.TileNetwork`.
+    """The intervals of n tiles of one size, and images that they give at a reduced size; see `runtime.TileDecoding`.
 
     Args:
         weights: Of the network.
@@ -90,14 +92,6 @@ class IntervalTiles:
     def __init__(self, weights: NetworkWeights, reduction: int, n: int, height: int, width: int) -> None:
         self._weights, self._side = weights, BLOCK // reduction
         self._codes = Codes(weights, (n, height // BLOCK, width // BLOCK))
-
-    def set_target(self, pixels: NDArray[np.uint8]) -> None:
-        """Refuse to encode: only images of the whole size are encoded."""
-        raise NotImplementedError
-
-    def encode(self) -> NDArray[np.uint8]:
-        """Refuse to encode, likewise."""
-        raise NotImplementedError
 
     @np.errstate(all="ignore")
     def decode(self, planes: NDArray[np.uint8]) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from pillow_rnc.models.config import EmbeddedConfig, ModelConfig
@@ -37,20 +38,24 @@ _T = TypeVar("_T")
 _C = TypeVar("_C")
 
 
-class TileNetwork(Protocol):
-    """The network at work on n tiles of one size, iteration by iteration."""
-
-    def set_target(self, pixels: NDArray[np.uint8]) -> None:
-        """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
-
-    def encode(self) -> NDArray[np.uint8]:
-        """Return the codes of the next iteration, uint8 [n, C, h, w]; `pixels` shows what they give."""
+class TileDecoding(Protocol):
+    """The network at work on n tiles of one size, iteration by iteration, to decode."""
 
     def decode(self, planes: NDArray[np.uint8]) -> None:
         """Take the codes of the next iteration, uint8 [n, C, h, w]."""
 
     def pixels(self) -> NDArray[np.float32]:
         """Return the images so far, float32 [n, height, width, 3], in 0..255 but neither clipped nor rounded."""
+
+
+class TileNetwork(TileDecoding, Protocol):
+    """The same, to encode as well."""
+
+    def set_target(self, pixels: NDArray[np.uint8]) -> None:
+        """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
+
+    def encode(self) -> NDArray[np.uint8]:
+        """Return the codes of the next iteration, uint8 [n, C, h, w]; `pixels` shows what they give."""
 
 
 class Runtime(Protocol):
@@ -80,17 +85,9 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
         return partial(NumpyTiles, _operands_of(weights, weights.config, NetworkWeights))
     if device == CPU and can_run_light(weights.config):
         return partial(LightTiles, _operands_of(weights, weights.config, LightOperands))
-    try:
-        with importing:
-            from pillow_rnc.models.torch_runtime import TorchTiles, torch_device
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        if device == CPU:
-            msg = f"model {weights.name!r} with {_kind(weights.config)} needs torch: pip install pillow-rnc[torch]"
-            raise UnsupportedError(msg) from error
-        raise RncOptionError(_needs_torch(device)) from error
-    place = torch_device(device)
+    place = _torch_device(device, f"model {weights.name!r} with {_kind(weights.config)}")
+    from pillow_rnc.models.torch_runtime import TorchTiles
+
     tiles = partial(TorchTiles, weights, place, max_threads=max_threads)
     return tiles if place.type == CPU else partial(FallBackTiles, tiles, runtime(weights, CPU, max_threads))
 
@@ -101,16 +98,24 @@ def check_device(device: str) -> None:
     Raises:
         RncOptionError: torch does not know it, this machine has none, or it needs torch, which is not installed.
     """
-    if device == CPU:
-        return
+    if device != CPU:
+        _torch_device(device)
+
+
+def _torch_device(device: str, model: str = "") -> torch.device:
+    """Return a device of torch, which the model needs where the device is that of NumPy."""
     try:
         with importing:
             from pillow_rnc.models.torch_runtime import torch_device
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise RncOptionError(_needs_torch(device)) from error
-    torch_device(device)
+        if device == CPU:
+            msg = f"{model} needs torch: pip install pillow-rnc[torch]"
+            raise UnsupportedError(msg) from error
+        msg = f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
+        raise RncOptionError(msg) from error
+    return torch_device(device)
 
 
 def network_weights(weights: Weights, config: EmbeddedConfig) -> NetworkWeights:
@@ -129,10 +134,6 @@ def releases_lock(weights: Weights, device: str) -> bool:
     if device != CPU or not can_run(weights.config) or library.chosen() is None:
         return False
     return weights.entropy_model.kernel_tile(1, 1) is not None
-
-
-def _needs_torch(device: str) -> str:
-    return f"device {device!r} needs torch: pip install pillow-rnc[torch]; without it there is {CPU!r}"
 
 
 def _kind(config: ModelConfig) -> str:

@@ -35,7 +35,7 @@ from pillow_rnc.training.rounding import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pillow_rnc.models.coefficient_network import CoefficientNetwork
     from pillow_rnc.models.config import ModelConfig
@@ -260,7 +260,7 @@ class EntropyNetwork(nn.Module):
             }
         )
 
-    def _tensors(self, of_accumulators: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _tensors(self, of_accumulators: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return all tensors of the weights file, those of accumulators as given."""
         weights = {
             "state_in.weight": self.state_in_weight,
