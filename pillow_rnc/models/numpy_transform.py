@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from pillow_rnc.models.basis import (
     WAVELET_LEVELS,
     YCBCR,
     basis,
-    coefficient_weights,
     overlap_filter,
 )
 
@@ -30,29 +29,25 @@ _ROWS_AT_ONCE = 512
 
 
 @cache  # each batch of tiles uses them
-def transform_matrices() -> tuple[Floats, Floats]:
+def pixel_matrices() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back; read-only.
 
-    Pixels come as rows, columns, colours; coefficients as in `torch_transform`.
+    Pixels come as rows, columns, colours; coefficients as in `torch_transform`, but without weights.
     """
-    cosines, colours, weight = basis(), np.array(YCBCR), coefficient_weights()
-    there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) * weight
+    cosines, colours = basis(), np.array(YCBCR)
+    there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS)
     back = np.einsum("ij,kp->jkpi", np.linalg.inv(colours), cosines).reshape(COEFFICIENTS, COEFFICIENTS)
-    return _constant(there), _constant(back / weight[:, None])
+    there.flags.writeable = back.flags.writeable = False
+    return there, back
 
 
 @cache
 def overlap_matrices() -> tuple[Floats, Floats]:
     """Return the filters [8, 8] around a border of blocks, before blocks are transformed and afterwards; read-only."""
-    matrix = overlap_filter()
-    return _constant(matrix), _constant(np.linalg.inv(matrix))
-
-
-def _constant(matrix: NDArray[np.floating[Any]]) -> Floats:
-    """Return a matrix in the precision of the network, read-only so that it can be shared."""
-    shared = matrix.astype(np.float32)
-    shared.flags.writeable = False
-    return shared
+    there = overlap_filter().astype(np.float32)
+    back = np.linalg.inv(overlap_filter()).astype(np.float32)
+    there.flags.writeable = back.flags.writeable = False
+    return there, back
 
 
 def filter_borders(images: Floats, matrix: Floats) -> None:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
-from pillow_rnc.models.basis import BLOCK
+from pillow_rnc.models.basis import BLOCK, coefficient_weights
 from pillow_rnc.models.embedded.numpy_masking import step_scale
 from pillow_rnc.models.embedded.numpy_quantizer import IntervalMaps
 from pillow_rnc.models.embedded.numpy_target import coefficients
 from pillow_rnc.models.limits import MAX_HALF_WIDTH, SOFTSIGN_LIMIT
 from pillow_rnc.models.numpy_cells import NumpyCell, Scratch, Strip, strips
-from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, transform_matrices, transform_means
+from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, pixel_matrices, transform_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,7 +179,7 @@ class NumpyTiles:
         self._shape = (n, height // BLOCK, width // BLOCK)
         self._codes = Codes(weights, self._shape)
         self._target = np.empty(0, np.float32)
-        _, self._to_pixels = transform_matrices()
+        self._to_pixels = (pixel_matrices()[1] / coefficient_weights()[:, None]).astype(np.float32)
         _, self._inverse_overlap = overlap_matrices()
 
     @np.errstate(all="ignore")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 import numpy as np
 
 from pillow_rnc.entropy.schedule import COEFFICIENTS
-from pillow_rnc.models.basis import BLOCK, YCBCR, basis
+from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.models.numpy_cells import NumpyCell, Scratch, Strip, strips
 from pillow_rnc.models.numpy_operands import CellWeights, TensorReader, operand
-from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices
+from pillow_rnc.models.numpy_transform import filter_borders, overlap_matrices, pixel_matrices
 from pillow_rnc.models.recurrent.light_constants import GAIN_REACH, INPUT_UNIT
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ class LightOperands:
             self.gain = operand(reader.take("gain.weight", 1, d), reader.take("gain.bias", 1))
         self.iterations = _iterations(reader, config, np.tile(scale, 4))
         reader.finish()
-        self.to_coefficients, self.to_pixels = _transform(deviation)
+        there, back = pixel_matrices()
+        self.to_coefficients = (there / deviation).astype(np.float32)
+        self.to_pixels = (back * deviation[:, None]).astype(np.float32)
 
 
 def _iterations(reader: TensorReader, config: RecurrentConfig, scale: Floats) -> list[LightIteration]:
@@ -113,14 +115,6 @@ def _iterations(reader: TensorReader, config: RecurrentConfig, scale: Floats) ->
         )
         for i in range(t)
     ]  # fmt: skip
-
-
-def _transform(deviation: Floats) -> tuple[Floats, Floats]:
-    """Return the right operands [192, 192] from the pixels of a block, less 128, to coefficients, and back."""
-    cosines, colours = basis(), np.array(YCBCR)
-    there = np.einsum("ij,kp->pjik", colours, cosines).reshape(COEFFICIENTS, COEFFICIENTS) / deviation
-    back = np.einsum("ij,kp->jkpi", np.linalg.inv(colours), cosines).reshape(COEFFICIENTS, COEFFICIENTS)
-    return there.astype(np.float32), (back * deviation[:, None]).astype(np.float32)
 
 
 def _folded(x: Floats) -> Floats:
