@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 import constriction
 import numpy as np
 
+from pillow_rnc.container.records import ENTROPY_WORD_BYTES
 from pillow_rnc.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-WORD_BYTES = 4
 
 # constriction holds the interpreter lock during a call: this many bits take about 40 ms.
 _MAX_BITS_PER_CALL = 1 << 20
@@ -59,7 +58,7 @@ class SegmentEncoder:
     def finish(self) -> bytes:
         """Return the payload: little-endian 32-bit words, at least one."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
-        return words.astype("<u4", copy=False).tobytes() or bytes(WORD_BYTES)
+        return words.astype("<u4", copy=False).tobytes() or bytes(ENTROPY_WORD_BYTES)
 
     def _append(self, symbols: NDArray[np.int32], distributions: NDArray[np.float64]) -> None:
         """Encode checked symbols under checked probabilities; see `_distributions`."""
@@ -80,8 +79,8 @@ class SegmentDecoder:
     """
 
     def __init__(self, payload: bytes) -> None:
-        if len(payload) % WORD_BYTES:
-            msg = f"payload of {len(payload)} bytes, must be a multiple of {WORD_BYTES}"
+        if len(payload) % ENTROPY_WORD_BYTES:
+            msg = f"payload of {len(payload)} bytes, must be a multiple of {ENTROPY_WORD_BYTES}"
             raise CorruptError(msg)
         self._payload = payload
         words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)

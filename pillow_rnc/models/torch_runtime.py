@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
+from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.families import make_network
 from pillow_rnc.models.fork_safety import ForkLock
 from pillow_rnc.models.process_settings import ProcessSetting
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     AnyNetwork = CodecNetwork[Any, Any, Any]
 
 _NO_MEMORY = "can't allocate memory"
-_BLOCK_PX = 8
 _MID_GREY = 128
 
 
@@ -156,7 +156,7 @@ class TorchTiles:
         self._context = partial(inference_context, device, max_threads)
         with self._context():
             self._network = _network(weights, device)
-            self._state = self._network.initial_state(n, height // _BLOCK_PX, width // _BLOCK_PX)
+            self._state = self._network.initial_state(n, height // BLOCK, width // BLOCK)
         self._n, self._height, self._width = n, height, width
         self._device = device
         self._iterations = 0

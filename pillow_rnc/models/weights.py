@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pillow_rnc.container.records import MODEL_ID_BYTES
 from pillow_rnc.errors import RncOptionError, UnsupportedError, WeightsError
 from pillow_rnc.models.config import config_from_json
 from pillow_rnc.models.fork_safety import ForkLock, importing
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "auto"
 """The name that stands for the first model of the manifest."""
-_MODEL_ID_BYTES = 8
 _MANIFEST = "MANIFEST.json"
 
 
@@ -46,7 +46,7 @@ class Release:
     @property
     def model_id(self) -> bytes:
         """First 8 bytes of the digest, as the header of an image file holds them."""
-        return bytes.fromhex(self.sha256)[:_MODEL_ID_BYTES]
+        return bytes.fromhex(self.sha256)[:MODEL_ID_BYTES]
 
     @property
     def name_without_date(self) -> str:

@@ -71,7 +71,7 @@ def edited_exif(im: Image.Image, stored: bytes) -> bytes:
     if edited is None or not edited._loaded:  # noqa: SLF001
         return stored
     source = edited._loaded_exif  # noqa: SLF001
-    if source is not None and _without_prefix(source) != stored:
+    if source is not None and without_prefix(source) != stored:
         return stored  # replaced or removed since
     try:
         # As `getexif` starts, which adds an orientation that only XMP has.
@@ -159,7 +159,8 @@ def without_thumbnail(exif: bytes) -> bytes:
     return bytes(data)
 
 
-def _without_prefix(exif: bytes) -> bytes:
+def without_prefix(exif: bytes) -> bytes:
+    """Return EXIF without the prefix that it has in JPEG files, however often it is there."""
     while exif.startswith(EXIF_PREFIX):
         exif = exif.removeprefix(EXIF_PREFIX)
     return exif

@@ -206,9 +206,7 @@ def _is_unknown_dpi(value: object) -> bool:
 
 def _exif_bytes(key: str, value: object) -> bytes:
     data = exif_bytes.serialized(value) if isinstance(value, Image.Exif) else _bytes(key, value)
-    while data.startswith(EXIF_PREFIX):
-        data = data.removeprefix(EXIF_PREFIX)
-    return data
+    return exif_bytes.without_prefix(data)
 
 
 def _text_bytes(key: str, value: object) -> bytes:

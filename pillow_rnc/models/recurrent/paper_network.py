@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pillow_rnc.errors import WeightsError
+from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.layers.activations import Binarizer
 from pillow_rnc.models.layers.cells import State, encoder_cell, make_cell
 from pillow_rnc.models.network import CodecNetwork, Transform
@@ -30,7 +31,6 @@ CODE_STRIDE = 16
 _ENCODER = ((64, 256), (256, 512), (512, 512))  # input and output channels of the recurrent layers
 _DECODER = ((512, 512, 1), (128, 512, 1), (128, 256, 3), (64, 128, 3))  # the last is the hidden kernel
 _GAIN_PATCH = 32  # pixels along each side that share a gain
-_BLOCK_PX = 8
 
 Memories = tuple[State | None, ...]
 
@@ -113,7 +113,7 @@ class PaperNetwork(CodecNetwork[PaperState, None, Memories]):
             self.gain = GainNetwork()
 
     def initial_state(self, batch: int, height: int, width: int) -> PaperState:
-        zeros = self.head.weight.new_zeros((batch, 3, _BLOCK_PX * height, _BLOCK_PX * width))
+        zeros = self.head.weight.new_zeros((batch, 3, BLOCK * height, BLOCK * width))
         return PaperState(zeros.contiguous(memory_format=torch.channels_last), (None,) * len(_DECODER))
 
     def weights_of(self, iteration: int) -> None:

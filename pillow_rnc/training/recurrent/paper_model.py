@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 
+from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.models.recurrent.paper_network import CODE_CHANNELS, CODE_STRIDE, PaperNetwork
 from pillow_rnc.models.torch_transform import BlockTransform
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 PATCH_PX = 32
 """Both sides of an image must be multiples of this."""
-_BLOCK_PX = 8
 
 
 class PaperCoded(NamedTuple):
@@ -79,7 +79,7 @@ class PaperModel(TrainableModel):
         """Yield the iterations of images [N, 3, H, W] in 0..255; both sides are multiples of 32."""
         target = self.network.transform(pixels)
         n, _, height, width = pixels.shape
-        state = self.network.initial_state(n, height // _BLOCK_PX, width // _BLOCK_PX)
+        state = self.network.initial_state(n, height // BLOCK, width // BLOCK)
         memory: Memories | None = None
         for _ in range(self.network.config.iterations):
             a, memory = self.network.encode_step(target, None, state, memory)
