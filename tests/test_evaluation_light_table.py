@@ -18,7 +18,7 @@ from pillow_rnc.evaluation.curves import Point
 from pillow_rnc.evaluation.light_page import LightComparison, areas, markdown
 from pillow_rnc.evaluation.light_runs import LightResult
 from pillow_rnc.evaluation.light_table import combinations
-from pillow_rnc.evaluation.paper_page import label
+from pillow_rnc.evaluation.page_tables import label
 from pillow_rnc.evaluation.paper_runs import CELLS, Combination
 from pillow_rnc.models import weights
 from pillow_rnc.training import crops

@@ -15,7 +15,8 @@ from tiny_training import photograph
 from pillow_rnc.evaluation import paper_runs, paper_table
 from pillow_rnc.evaluation.__main__ import main
 from pillow_rnc.evaluation.curves import Point
-from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown, means, rank_correlation
+from pillow_rnc.evaluation.page_tables import label, rank_correlation
+from pillow_rnc.evaluation.paper_page import PaperComparison, markdown, means
 from pillow_rnc.evaluation.paper_runs import Combination, Measured, area_range, recipe_of
 from pillow_rnc.evaluation.paper_table import combinations
 from pillow_rnc.evaluation.paper_values import HIGH_ENTROPY, JPEG, SMALL
@@ -72,7 +73,7 @@ def test_the_command_writes_the_table_and_does_nothing_twice(
     assert rows[2:14] == [label(one) for one in combinations(0)[:12]]
     assert rows[14:] == ["JPEG 4:2:0", "JPEG 4:4:4"]
     assert "over 0.125 to 0.25 bpp" in text
-    assert "GRU, one-shot with another seed" in text
+    assert "GRU, one-shot, with another seed" in text
 
     def never(*_: object, **__: object) -> Any:  # noqa: ANN401
         pytest.fail("nothing is left to do")
@@ -203,7 +204,7 @@ def test_the_page_has_every_figure_in_its_place() -> None:
     assert "100 to 100 steps" in text
     assert "2.00 to 2.00 million block-iterations" in text
     assert "had 1 minutes of CPU time and its coder 15 seconds" in text
-    assert "GRU, one-shot with another seed: MS-SSIM 0.9170 instead of 0.9070" in text
+    assert "GRU, one-shot, with another seed: MS-SSIM 0.9170 instead of 0.9070" in text
     assert f"- high-entropy tiles, {len(HIGH_ENTROPY)} combinations: MS-SSIM +1.00" in text
     assert f"- 32x32 images, {len(SMALL)} combinations" in text
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, get_args
 from tqdm import tqdm
 
 from pillow_rnc.evaluation.curves import mean_curve
-from pillow_rnc.evaluation.paper_page import PaperComparison, label, markdown
+from pillow_rnc.evaluation.page_tables import label
+from pillow_rnc.evaluation.paper_page import PaperComparison, markdown
 from pillow_rnc.evaluation.paper_runs import CELLS, CODER_CROP_PX, Combination, measured, recipe_of
 from pillow_rnc.evaluation.paper_values import JPEG
 from pillow_rnc.evaluation.peer_measurements import PeerMeasurements
