@@ -6,7 +6,6 @@ import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
@@ -15,18 +14,13 @@ import pillow_rnc
 from benchmarks.stopwatch import Stopwatch, peak_of_load, peak_of_program
 from pillow_rnc.codec import decoder
 from pillow_rnc.container import reader
-from pillow_rnc.entropy.range_coder import SegmentDecoder
-from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.evaluation.metrics import ms_ssim
 from pillow_rnc.evaluation.peers import PEERS, Peer, is_available
 from pillow_rnc.models import weights
 from pillow_rnc.models.basis import BLOCK
-from pillow_rnc.models.runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
 
 _COLD_ITERATIONS = 6
 _LOAD = "import sys; from PIL import Image; import pillow_rnc; Image.open(sys.argv[1]).load()"
@@ -126,53 +120,6 @@ def paper_network(size: tuple[int, int], iterations: int, watch: Stopwatch) -> C
     with torch.inference_mode():
         encode_s, decode_s = watch.seconds(encode), watch.seconds(decode)
     return Coded("network of the paper", encode_s, decode_s, 0, float("nan"))
-
-
-def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
-    """Return the seconds that the parts of decoding take alone, one after another, for an image of one tile."""
-    file = reader.parse(data)
-    model = weights.load(file.header.model_id)
-    tile = file.header.grid[0]
-    shape = file.header.code_shape(tile)
-    network_for = runtime(model, "cpu")
-    coded: list[tuple[bytes, list[NDArray[np.uint16]]]] = []
-    right_init, right_decode = SegmentDecoder.__init__, SegmentDecoder.decode
-
-    def noted_init(decoder: SegmentDecoder, payload: bytes) -> None:
-        coded.append((payload, []))
-        right_init(decoder, payload)
-
-    def noted_decode(decoder: SegmentDecoder, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        coded[-1][1].append(k)
-        return right_decode(decoder, k)
-
-    def codes() -> list[NDArray[np.uint8]]:
-        decoder = TileDecoder(model.entropy_model, shape.height, shape.width)
-        planes = [decoder.decode_next(unit[0]) for unit in file.units]
-        return [plane for plane in planes if plane is not None]
-
-    def payloads() -> None:
-        for payload, probabilities in coded:
-            decoder = SegmentDecoder(payload)
-            for k in probabilities:
-                decoder.decode(k)
-            decoder.finish()
-
-    def network() -> None:
-        tiles = network_for(1, tile.padded_height, tile.padded_width)
-        for plane in planes:
-            tiles.decode(plane[None])
-        tiles.pixels()
-
-    with patch.object(SegmentDecoder, "__init__", noted_init), patch.object(SegmentDecoder, "decode", noted_decode):
-        planes = codes()
-    entropy_s, range_s = watch.seconds(codes), watch.seconds(payloads)
-    return {
-        "network": watch.seconds(network),
-        "entropy network": entropy_s - range_s,
-        "range coder": range_s,
-        "all, side by side": watch.seconds(lambda: decoder.decode(file, model)),
-    }
 
 
 class Cold(NamedTuple):
