@@ -156,6 +156,11 @@ class RecurrentConfig(ModelConfig):
     paper_divisor: int = 1
 
     @property
+    def encoder_cell(self) -> CellName:
+        """The cell of the encoder: as published, only decoders have associative memory."""
+        return "lstm" if self.cell == "associative_lstm" else self.cell
+
+    @property
     def context_coded_channels(self) -> int:
         """M: all bits are context-coded."""
         return self.code_channels
