@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 import pillow_rnc
-from benchmarks.stopwatch import Stopwatch, peak_of_load, peak_of_program
+from benchmarks import memory
+from benchmarks.stopwatch import Stopwatch, peak_of_program
 from pillow_rnc.codec import decoder
 from pillow_rnc.container import reader
 from pillow_rnc.evaluation.metrics import ms_ssim
@@ -165,15 +166,16 @@ class Scale(NamedTuple):
 def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watch: Stopwatch) -> Iterator[Scale]:
     """Yield time and memory against pixels; the image is scaled to each size, and run once."""
     once, model = Stopwatch(1, watch.cpu), weights.load(weights.DEFAULT)
+    encoded(image.crop((0, 0, 32, 32)), 1)  # prepares the network
     with tempfile.TemporaryDirectory() as folder:
-        small, large = Path(folder, "small.rnc"), Path(folder, "large.rnc")
-        image.crop((0, 0, 32, 32)).save(small, iterations=1)
+        path = Path(folder, "picture.rnc")
         for wanted in megapixels:
             height = max(1, round((wanted * 1e6 / _ASPECT) ** 0.5))
             picture = image.resize((round(_ASPECT * height), height), Image.Resampling.BICUBIC)
-            encode_s = once.seconds(lambda picture=picture: picture.save(large, iterations=iterations))  # type: ignore[misc]
-            decode_s = once.seconds(lambda: decoder.decode(reader.parse(large.read_bytes()), model))
-            yield Scale(picture.width * picture.height / 1e6, encode_s, decode_s, peak_of_load(small, large))
+            encode_s = once.seconds(lambda picture=picture: picture.save(path, iterations=iterations))  # type: ignore[misc]
+            decode_s = once.seconds(lambda: decoder.decode(reader.parse(path.read_bytes()), model))
+            before, most, pixels = memory.loaded(path)
+            yield Scale(pixels / 1e6, encode_s, decode_s, (most - before) / (1 << 20))
 
 
 def batches(image: Image.Image, iterations: int, watch: Stopwatch) -> dict[str, tuple[float, float]]:
