@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -16,6 +15,7 @@ import pytest
 from fake_codec import FakeCodec
 from PIL import Image, ImageCms
 from pillow_version import PILLOW
+from test_cli import run
 
 import pillow_rnc
 from pillow_rnc.cli import file_warnings
@@ -48,11 +48,6 @@ def own_warnings() -> Iterator[None]:
 @pytest.fixture
 def image() -> Image.Image:
     return Image.linear_gradient("L").convert("RGB").resize((50, 40))
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[dict[str, Any]]]:
-    status = main([*map(str, arguments), "--json"])
-    return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @unix

@@ -15,6 +15,7 @@ import pytest
 from fake_codec import FakeCodec
 from flat_codec import FlatCodec
 from PIL import Image, UnidentifiedImageError
+from test_view import records
 
 from pillow_rnc import RncOptionError
 from pillow_rnc.cli.main import main
@@ -36,12 +37,6 @@ def photograph(width: int = 170, height: int = 164) -> Image.Image:
     plane = 128 + 80 * np.sin(columns**1.7 / 90 + rows / 11)
     grain = np.random.default_rng(1).normal(0, 9, (height, width, 3))
     return Image.fromarray(np.clip(plane[..., None] * (1, 0.8, 0.6) + grain, 0, 255).astype(np.uint8))
-
-
-def records(page: bytes) -> list[dict[str, Any]]:
-    """Return the pictures of a page."""
-    found = re.findall(r'<script type="application/json" class="picture">(.*?)</script>', page.decode())
-    return [json.loads(text) for text in found]
 
 
 def picture_of(record: dict[str, Any], key: str) -> Image.Image:

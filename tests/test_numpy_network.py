@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_codec import CONFIG, recurrent, register_random_codec, register_tiny_codec
+from tiny_codec import CONFIG, picture, recurrent, register_random_codec, register_tiny_codec
 
 from pillow_rnc.entropy import schedule
 from pillow_rnc.entropy.kernel import library
@@ -49,13 +49,6 @@ UNEQUAL = replace(CONFIG, decoder_channels=10, context_channels=12)
 
 def model_of(config: ModelConfig, folder: Path, seed: int = 1) -> weights.Weights:
     return weights.load(weights.register(register_random_codec(folder, config, seed)).model_id)
-
-
-def picture(n: int, height: int, width: int) -> NDArray[np.uint8]:
-    """Return n pictures: noise, on slopes."""
-    random = np.random.default_rng(3)
-    slopes = np.linspace(0, 150, width) + np.linspace(0, 40, height)[:, None]
-    return (slopes[None, ..., None] + random.integers(0, 64, (n, height, width, 3))).astype(np.uint8)
 
 
 RELEASED = [
