@@ -278,6 +278,17 @@ def test_outputs_may_lie_beside_their_inputs(run: Runner, source: Path) -> None:
     assert counts(run("encode", source, "-o", source)[1][0]) == (0, 4, 0)
 
 
+def test_a_file_of_another_format_is_not_replaced(run: Runner, source: Path) -> None:
+    schema = source / "000.rnc"
+    schema.write_text("element card { text }")
+    (source / "002.rnc").write_bytes(b"")
+    status, records = run("encode", source, "-o", source)
+
+    assert (status, counts(records[-1])) == (1, (3, 0, 1))
+    assert records[0]["error"] == "output 000.rnc exists and is not a .rnc image"
+    assert schema.read_text() == "element card { text }"
+
+
 def test_processes_make_the_same_files(run: Runner, source: Path, target: Path, tmp_path: Path) -> None:
     add_bad(source)
     run("encode", source, "-o", target)
