@@ -56,6 +56,9 @@ def check_options(arguments: argparse.Namespace) -> None:
             check_device(arguments.device)
     elif arguments.command == "view":
         check_model(arguments.model)
+    elif arguments.command == "compare":
+        for model in arguments.model or ():
+            check_model(model)
 
 
 def file_command(arguments: argparse.Namespace) -> Callable[[Path], Record]:
