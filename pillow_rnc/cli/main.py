@@ -68,6 +68,10 @@ def _status(argv: Sequence[str] | None) -> int:
     print_unencodable_as_escapes()
     quiet = getattr(arguments, "quiet", False)
     report = Reporter(as_json=arguments.json, quiet=quiet, to_stderr=writes_to_stdout(arguments))
+    if getattr(arguments, "jobs", 1) != 1 and not is_for_folder(arguments):
+        from pillow_rnc.cli.files import share_among
+
+        share_among(arguments.jobs, len(arguments.files))  # before options are checked, which may load numpy and torch
     try:
         check_options(arguments)
         status = 0 if _run(arguments, report) else 1
