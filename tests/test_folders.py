@@ -400,7 +400,7 @@ def test_a_fault_that_nobody_expects_stops_nothing_either(
         (["encode", "EMPTY", "-o", "OUT"], "/in/empty\n"),
         (["encode", "EMPTY", "-o", "OUT"], "no images below "),
         (["decode", "IN", "-o", "OUT", "-i", "0"], "1 to 32"),
-        (["decode", "IN", "-o", "OUT", "-f", "nothing"], "NOTHING cannot be written"),
+        (["decode", "IN", "-o", "OUT", "-f", "nothing"], "'nothing' cannot be written"),
         (["encode", "IN", "-o", "memory://out"], "name one with --manifest"),
         (["encode", "IN", "-o", "memory://out", "--manifest", "m", "-j", "2"], "one process only"),
         (["encode", "memory://in", "-o", "OUT", "--dask", "tcp://here:1"], "one process only"),
