@@ -175,7 +175,6 @@ def test_the_command_writes_a_page(
         (["strange.dds"], "pixel format"),
         (["a.png", "--peers", "jpeg2000"], "peers 'jpeg2000'"),
         (["a.png", "--max-pixels", "0"], "max_pixels 0"),
-        (["a.png", "--model", "nobody"], "nobody"),
     ],
 )
 def test_what_goes_wrong_is_said_and_an_old_page_stays(
@@ -193,6 +192,15 @@ def test_what_goes_wrong_is_said_and_an_old_page_stays(
     assert said in capsys.readouterr().err
     assert (tmp_path / "compare.html").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "compare.html", "notes.png", "strange.dds"]
+
+
+def test_an_unknown_model_is_reported_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["compare", "a.png", "--model", "auto", "--model", "nobody"]) == 2
+    assert "model 'nobody' is unknown" in capsys.readouterr().err
 
 
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def config_from_json(text: str) -> ModelConfig:
     """Return the configuration that a weights file holds.
 
     Raises:
-        WeightsError: The text is not valid JSON object, a key is missing or unknown, or a value is not allowed.
+        WeightsError: The text is not a JSON object, a key is missing or unknown, or a value is not allowed.
     """
     try:
         table = json.loads(text)
