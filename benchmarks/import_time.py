@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
-import time
 from typing import NamedTuple
+
+from benchmarks.stopwatch import process_times
 
 LIMIT_MS = 25.0
 _BASE = "import PIL.Image"
@@ -28,22 +28,12 @@ class Added(NamedTuple):
 
 def measure(pairs: int, base: str = _BASE, program: str = _WITH) -> Added:
     """Return what a program takes longer than another; both are run once for nothing, to compile modules."""
-    _seconds(base)
-    _seconds(program)
-    runs = [(_seconds(base), _seconds(program)) for _ in range(pairs)]
+    process_times(base)
+    process_times(program)
+    runs = [(process_times(base), process_times(program)) for _ in range(pairs)]
     cpu = statistics.median(long[0] - short[0] for short, long in runs)
     wall = statistics.median(long[1] - short[1] for short, long in runs)
     return Added(1e3 * cpu, 1e3 * wall, 1e3 * statistics.median(short[0] for short, _ in runs))
-
-
-def _seconds(program: str) -> tuple[float, float]:
-    """Return CPU time and wall time of a fresh process; on Unix only."""
-    import resource
-
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 -- our own
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ _SIZE = 4000, 3000
 _ITERATIONS = 8
 
 
-class Stopwatch:
+class PartClock:
     """CPU time of this thread by part, in seconds."""
 
     def __init__(self) -> None:
@@ -56,30 +56,30 @@ class Stopwatch:
 
 def decode(file: RncFile, model: Weights) -> dict[str, float]:
     """Return the seconds of each part of decoding a file."""
-    watch, canvas, network_for = Stopwatch(), Canvas(file.header, None), runtime(model, "cpu", 1)
+    clock, canvas, network_for = PartClock(), Canvas(file.header, None), runtime(model, "cpu", 1)
     kept: list[Any] = []
     with memory_kept_in(kept):
         for index, tile in enumerate(file.header.grid):
             shape = file.header.code_shape(tile)
             decoder = TileDecoder(model.entropy_model, *shape[1:], tile=index)
-            watch.add("memory of tiles")
+            clock.add("memory of tiles")
             network = network_for(1, tile.padded_height, tile.padded_width)
             for unit in file.units:
                 plane = decoder.decode_next(unit[index])
-                watch.add("entropy network, range decoder, checksums")
+                clock.add("entropy network, range decoder, checksums")
                 assert plane is not None
                 network.decode(plane[None])
-                watch.add("intervals")
+                clock.add("intervals")
             samples = network.pixels()[0]
-            watch.add("decoder network, transform")
+            clock.add("decoder network, transform")
             canvas.add(samples)
-            watch.add("blending, rounding")
+            clock.add("blending, rounding")
             del decoder, network
-            watch.add("memory of tiles")
+            clock.add("memory of tiles")
     image = Image.frombytes("RGB", canvas.pixels.shape[1::-1], canvas.pixels.tobytes())
-    watch.add("image of Pillow")
+    clock.add("image of Pillow")
     image.close()
-    return watch.seconds
+    return clock.seconds
 
 
 def products(file: RncFile, model: Weights) -> dict[str, float]:

@@ -60,6 +60,15 @@ def load(path: str, threads: int, limit: int) -> None:
     print(before, _status("VmHWM"), im.width * im.height)
 
 
+def loaded(path: Path, threads: int = 0, limit_mib: int = 0) -> tuple[int, int, int]:
+    """Return what `load` prints in a process of its own: bytes before and at most, and pixels."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--load", str(path)]
+    command += ["--threads", str(threads), "--limit", str(limit_mib)]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 -- this program
+    before, most, pixels = map(int, printed.split())
+    return before, most, pixels
+
+
 def main() -> int:
     """Print a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,10 +85,7 @@ def main() -> int:
         for megapixels in map(float, arguments.megapixels.split(",")):
             path = Path(folder) / "image.rnc"
             _image(megapixels).save(path, iterations=_ITERATIONS)
-            command = [sys.executable, "-m", "benchmarks.memory", "--load", str(path)]
-            command += ["--threads", str(arguments.threads), "--limit", str(arguments.limit)]
-            printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 -- this program
-            before, most, pixels = map(int, printed.split())
+            before, most, pixels = loaded(path, arguments.threads, arguments.limit)
             print(
                 f"{pixels / 1e6:.1f} megapixels: {most >> 20} MiB at most, {before >> 20} MiB before, "
                 f"{(most - before) / pixels:.1f} bytes a pixel",

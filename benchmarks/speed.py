@@ -153,16 +153,6 @@ def _recurrent(report: _Report, options: argparse.Namespace, image: Image.Image,
     report.add("recurrent", title, header, rows, [row._asdict() for row in (default, *others)])
 
 
-def _decoding(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:
-    from benchmarks import speed_parts as parts
-
-    data = parts.encoded(image, options.iterations)
-    seconds = parts.parts_of_decoding(data, watch)
-    alone = sum(list(seconds.values())[:-1])
-    shares = [(name, f"{s * 1000:.0f}", f"{s / alone:.0%}") for name, s in seconds.items()]
-    report.add("decoding", "Parts of decoding, each alone", ("part", "ms", "of the sum"), shares, seconds)
-
-
 def _cold_start(report: _Report, options: argparse.Namespace, image: Image.Image, watch: Stopwatch) -> None:  # noqa: ARG001
     from benchmarks import speed_parts as parts
 
@@ -207,7 +197,6 @@ def _batches(report: _Report, options: argparse.Namespace, image: Image.Image, w
 _SECTIONS = {
     "codecs": _codecs,
     "recurrent": _recurrent,
-    "decoding": _decoding,
     "cold_start": _cold_start,
     "scale": _scale,
     "batches": _batches,

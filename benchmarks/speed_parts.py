@@ -6,27 +6,22 @@ import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
 import pillow_rnc
-from benchmarks.stopwatch import Stopwatch, peak_of_load, peak_of_program
+from benchmarks import memory
+from benchmarks.stopwatch import Stopwatch, peak_of_program
 from pillow_rnc.codec import decoder
 from pillow_rnc.container import reader
-from pillow_rnc.entropy.range_coder import SegmentDecoder
-from pillow_rnc.entropy.tile_coder import TileDecoder
 from pillow_rnc.evaluation.metrics import ms_ssim
 from pillow_rnc.evaluation.peers import PEERS, Peer, is_available
 from pillow_rnc.models import weights
 from pillow_rnc.models.basis import BLOCK
-from pillow_rnc.models.runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
 
 _COLD_ITERATIONS = 6
 _LOAD = "import sys; from PIL import Image; import pillow_rnc; Image.open(sys.argv[1]).load()"
@@ -128,53 +123,6 @@ def paper_network(size: tuple[int, int], iterations: int, watch: Stopwatch) -> C
     return Coded("network of the paper", encode_s, decode_s, 0, float("nan"))
 
 
-def parts_of_decoding(data: bytes, watch: Stopwatch) -> dict[str, float]:
-    """Return the seconds that the parts of decoding take alone, one after another, for an image of one tile."""
-    file = reader.parse(data)
-    model = weights.load(file.header.model_id)
-    tile = file.header.grid[0]
-    shape = file.header.code_shape(tile)
-    network_for = runtime(model, "cpu")
-    coded: list[tuple[bytes, list[NDArray[np.uint16]]]] = []
-    right_init, right_decode = SegmentDecoder.__init__, SegmentDecoder.decode
-
-    def noted_init(decoder: SegmentDecoder, payload: bytes) -> None:
-        coded.append((payload, []))
-        right_init(decoder, payload)
-
-    def noted_decode(decoder: SegmentDecoder, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        coded[-1][1].append(k)
-        return right_decode(decoder, k)
-
-    def codes() -> list[NDArray[np.uint8]]:
-        decoder = TileDecoder(model.entropy_model, shape.height, shape.width)
-        planes = [decoder.decode_next(unit[0]) for unit in file.units]
-        return [plane for plane in planes if plane is not None]
-
-    def payloads() -> None:
-        for payload, probabilities in coded:
-            decoder = SegmentDecoder(payload)
-            for k in probabilities:
-                decoder.decode(k)
-            decoder.finish()
-
-    def network() -> None:
-        tiles = network_for(1, tile.padded_height, tile.padded_width)
-        for plane in planes:
-            tiles.decode(plane[None])
-        tiles.pixels()
-
-    with patch.object(SegmentDecoder, "__init__", noted_init), patch.object(SegmentDecoder, "decode", noted_decode):
-        planes = codes()
-    entropy_s, range_s = watch.seconds(codes), watch.seconds(payloads)
-    return {
-        "network": watch.seconds(network),
-        "entropy network": entropy_s - range_s,
-        "range coder": range_s,
-        "all, side by side": watch.seconds(lambda: decoder.decode(file, model)),
-    }
-
-
 class Cold(NamedTuple):
     """Time and memory of a fresh process."""
 
@@ -218,15 +166,16 @@ class Scale(NamedTuple):
 def scale(image: Image.Image, megapixels: Sequence[float], iterations: int, watch: Stopwatch) -> Iterator[Scale]:
     """Yield time and memory against pixels; the image is scaled to each size, and run once."""
     once, model = Stopwatch(1, watch.cpu), weights.load(weights.DEFAULT)
+    encoded(image.crop((0, 0, 32, 32)), 1)  # prepares the network
     with tempfile.TemporaryDirectory() as folder:
-        small, large = Path(folder, "small.rnc"), Path(folder, "large.rnc")
-        image.crop((0, 0, 32, 32)).save(small, iterations=1)
+        path = Path(folder, "picture.rnc")
         for wanted in megapixels:
             height = max(1, round((wanted * 1e6 / _ASPECT) ** 0.5))
             picture = image.resize((round(_ASPECT * height), height), Image.Resampling.BICUBIC)
-            encode_s = once.seconds(lambda picture=picture: picture.save(large, iterations=iterations))  # type: ignore[misc]
-            decode_s = once.seconds(lambda: decoder.decode(reader.parse(large.read_bytes()), model))
-            yield Scale(picture.width * picture.height / 1e6, encode_s, decode_s, peak_of_load(small, large))
+            encode_s = once.seconds(lambda picture=picture: picture.save(path, iterations=iterations))  # type: ignore[misc]
+            decode_s = once.seconds(lambda: decoder.decode(reader.parse(path.read_bytes()), model))
+            before, most, pixels = memory.loaded(path)
+            yield Scale(pixels / 1e6, encode_s, decode_s, (most - before) / (1 << 20))
 
 
 def batches(image: Image.Image, iterations: int, watch: Stopwatch) -> dict[str, tuple[float, float]]:

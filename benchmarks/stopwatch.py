@@ -15,22 +15,6 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 
-PEAK_OF_LOAD = """
-import sys
-from pathlib import Path
-from PIL import Image
-import pillow_rnc
-Image.MAX_IMAGE_PIXELS = None
-def peak():
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
-small, large = sys.argv[1:]
-Image.open(small).load()
-before = peak()
-pillow_rnc.open(large, max_work=1 << 60).load()
-print(before, peak())
-"""
-"""A program that prints the most bytes that it had after a small image, and after a large one; Linux only."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
@@ -57,21 +41,17 @@ class Stopwatch:
 
     def program_seconds(self, *program: str | Path) -> float:
         """Return the seconds of the best run of a fresh Python process: a program, and its arguments."""
+        return min(process_times(*program)[0 if self.cpu else 1] for _ in range(self.repeat))
 
-        def run() -> None:
-            subprocess.run([sys.executable, "-c", *map(str, program)], check=True)  # noqa: S603 -- our own
 
-        if not self.cpu:
-            return self.seconds(run)
-        import resource  # on Unix only
+def process_times(*program: str | Path) -> tuple[float, float]:
+    """Return CPU time and wall time of a fresh Python process, of a program and its arguments; on Unix only."""
+    import resource
 
-        best = float("inf")
-        for _ in range(self.repeat):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run()
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        return best
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, "-c", *map(str, program)], check=True)  # noqa: S603 -- our own
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
 _TELL_PEAK = """
@@ -86,14 +66,6 @@ def peak_of_program(*program: str | Path) -> float:
     command = [sys.executable, "-c", source + _TELL_PEAK, *arguments]
     result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own program
     return int(result.stdout) / _MIB
-
-
-def peak_of_load(small: Path, large: Path) -> float:
-    """Return the peak memory in MiB of loading an image, above that after loading a small one."""
-    command = [sys.executable, "-c", PEAK_OF_LOAD, str(small), str(large)]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own program
-    before, after = map(int, result.stdout.split())
-    return (after - before) / _MIB
 
 
 def machine() -> Mapping[str, str]:

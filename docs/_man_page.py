@@ -28,8 +28,8 @@ Reads and writes images of the learned, progressive format .rnc.
 may be \- for standard input.
 """
 _TAIL = r""".SH EXIT STATUS
-0 if every file succeeded, 1 if one failed or standard output cannot be written, 2 for wrong usage,
-128 plus the number of the signal that ended the command.
+0 if every file succeeded, 1 if one failed or standard output cannot be written, 2 for wrong usage
+or an option that no file could be processed with, 128 plus the number of the signal that ended the command.
 .SH ENVIRONMENT
 .TP
 .B PILLOW_RNC_MAX_WORK
@@ -37,6 +37,9 @@ most pixels times iterations to decode of one file
 .TP
 .B PILLOW_RNC_KERNEL
 0 never uses the native kernel, 1 insists on it
+.TP
+.B OMP_NUM_THREADS
+limits the threads of the native kernel
 .SH SEE ALSO
 .BR cwebp (1),
 .BR cjxl (1),

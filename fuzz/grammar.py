@@ -38,18 +38,15 @@ SIDES = (1, 2, 15, 16, 17, 63, 64, 65, 100, 129)
 MAX_TILES = 24
 
 
-def generate(
-    source: random.Random, weights: Weights, *, largest_side: int = SIDES[-1], header: Header | None = None
-) -> RncFile:
+def generate(source: random.Random, weights: Weights, *, header: Header | None = None) -> RncFile:
     """Return a file of a model, with codes that no image would have.
 
     Args:
         source: Random generator of all choices.
         weights: The model.
-        largest_side: Most pixels of a side; a long side goes with a short one.
         header: The header; drawn by default.
     """
-    header = header or _header(source, weights, largest_side)
+    header = header or _header(source, weights)
     stops = [source.choice((1, header.iterations, 99)) for _ in header.grid]
     kind = source.choice(("likely", "likely", "mixed", "mixed", "zeros", "ones", "noise"))
     by_tile = []
@@ -80,13 +77,12 @@ def generate_bytes(source: random.Random, weights: Weights) -> bytes:
     return data
 
 
-def _header(source: random.Random, weights: Weights, largest_side: int) -> Header:
+def _header(source: random.Random, weights: Weights) -> Header:
     config = weights.config
-    sides = [side for side in SIDES if side <= largest_side]
     while True:
-        width, height = source.choice(sides), source.choice(sides)
+        width, height = source.choice(SIDES), source.choice(SIDES)
         if source.random() < 0.1:
-            width, height = (largest_side, 1) if source.random() < 0.5 else (1, largest_side)
+            width, height = (SIDES[-1], 1) if source.random() < 0.5 else (1, SIDES[-1])
         tile_size = source.choice((64, 80, 128, 4096))
         header = Header(
             width,

@@ -58,14 +58,14 @@ class Image(NamedTuple):
     iterations: int
 
 
-def sample_pairs(count: int, seed: int = 0, largest: int = 6000) -> list[Pair]:
+def sample_pairs(count: int, seed: int = 0) -> list[Pair]:
     """Return small extreme files, each with another of the same size."""
     source, pairs = random.Random(seed), list[Pair]()  # noqa: S311 -- repeatable, not secret
     while len(pairs) < count:
         own = grammar.generate(source, model.tiny())
         other = grammar.generate(source, model.tiny(), header=own.header)
         pair = Pair(writer.build(own), writer.build(other))
-        if pair.own != pair.other and max(map(len, pair)) <= largest:
+        if pair.own != pair.other and max(map(len, pair)) <= 6000:
             pairs.append(pair)
     return pairs
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pillow_rnc import codec
-from pillow_rnc.codec.blending import split
+from pillow_rnc.codec.blending import padded_tile
 from pillow_rnc.codec.execution import ExecutionOptions, StepCounter
 from pillow_rnc.container.records import MAX_ITERATIONS, Coding, Header, RncFile, Segment
 from pillow_rnc.models import weights
@@ -86,7 +86,7 @@ class FakeCodec:
         self.encoded += 1
         height, width, _ = pixels.shape
         header = Header(width, height, "RGB", iterations, CHANNELS, STRIDE, tile_size, overlap, MODEL_ID)
-        tiles = [_to_cells(tile) for tile in split(header.grid, pixels)]
+        tiles = [_to_cells(padded_tile(header.grid, pixels, index)) for index in range(len(header.grid))]
         return header, tuple(tuple(_segment(cells, k) for cells in tiles) for k in range(iterations))
 
     def decode_many(

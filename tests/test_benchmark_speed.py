@@ -47,7 +47,7 @@ def test_the_report_holds_every_measurement(
     assert main([str(photo), *options, str(tmp_path)]) == 0
 
     record = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
-    names = ["codecs", "paper", "arithmetic", "recurrent", "decoding", "cold_start", "scale", "batches"]
+    names = ["codecs", "paper", "arithmetic", "recurrent", "cold_start", "scale", "batches"]
     assert list(record) == ["machine", *names]
     assert [codec["name"] for codec in record["recurrent"]] == ["default", "recurrent", "recurrent, torch"]
     assert [codec["name"] for codec in record["codecs"][:3]] == ["rnc, cpu", "rnc, cpu:0", "JPEG 4:2:0"]

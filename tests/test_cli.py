@@ -329,6 +329,20 @@ def test_files_at_the_same_time_are_reported_in_order(
     assert {path.with_suffix(".rnc").read_bytes() for path in photos if path.stem != "2"} == {one}
 
 
+def test_cores_are_shared_out_before_numpy_is_loaded(
+    photos: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "so that it is put back")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    monkeypatch.setattr(weights, "check_iterations", lambda *_: found.append(os.environ.get("OPENBLAS_NUM_THREADS")))
+
+    assert run(capsys, "encode", "-j", 2, "-i", 1, *photos[:2])[0] == 0
+    assert found[0] == "3"
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_ends_the_work_unless_told_to_go_on(
     jobs: int, photos: list[Path], capsys: pytest.CaptureFixture[str]
@@ -443,11 +457,11 @@ def test_the_format_of_a_decoded_file_can_be_named(stored: Path, capsys: pytest.
     assert (status, Path(record["output"]).name) == (0, "stored.webp")
     for name in ("jpg", "JPG", "tif", ".jpg", "nothing"):
         status, (record,) = run(capsys, "decode", "-f", name, stored)
-        if name in (".jpg", "nothing"):
+        if name == "nothing":
             assert status == 2
-            assert f"format {name.upper()} cannot be written" in record["error"]
+            assert "format 'nothing' cannot be written" in record["error"]
             continue
-        assert (status, Path(record["output"]).name) == (0, f"stored.{name.lower()}")
+        assert (status, Path(record["output"]).name) == (0, f"stored.{name.lower().removeprefix('.')}")
         Path(record["output"]).unlink()
     status, (record,) = run(capsys, "decode", "-f", "jpg", "-o", stored.with_name("any"), stored)
     assert status == 0
@@ -463,7 +477,8 @@ def test_the_format_of_a_decoded_file_can_be_named(stored: Path, capsys: pytest.
         (["decode", "-i", "33"], "--iterations 33 is not allowed"),
         (["encode", "--device", "abacus", "--model", "auto"], "--device 'abacus' "),
         (["decode", "--device", "abacus"], "--device 'abacus' "),
-        (["decode", "--format", "nope"], "format NOPE cannot be written"),
+        (["decode", "--device", "abacus", "-j", "2"], "--device 'abacus' "),
+        (["decode", "--format", "nope"], "format 'nope' cannot be written"),
         (["truncate", "-i", "0"], "--iterations 0 is not allowed"),
         (["truncate", "--target-size", "0"], "--target-size 0 is not allowed"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -16,6 +15,7 @@ import pytest
 from fake_codec import FakeCodec
 from PIL import Image, ImageCms
 from pillow_version import PILLOW
+from test_cli import run
 
 import pillow_rnc
 from pillow_rnc.cli import file_warnings
@@ -48,11 +48,6 @@ def own_warnings() -> Iterator[None]:
 @pytest.fixture
 def image() -> Image.Image:
     return Image.linear_gradient("L").convert("RGB").resize((50, 40))
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[dict[str, Any]]]:
-    status = main([*map(str, arguments), "--json"])
-    return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @unix
@@ -344,3 +339,29 @@ def test_the_frames_behind_the_first_one_may_be_damaged(
     assert status == 0
     assert "frames" not in str(record.get("warnings"))
     assert pillow_rnc.info(tmp_path / "a.rnc")["width"] == 50
+
+
+@pytest.mark.parametrize(
+    ("format_name", "out", "warning"),
+    [
+        ("jpg", "b.png", "is a JPEG image, but its suffix is that of PNG"),
+        ("png", "b.rnc", "is a PNG image, but its suffix is that of RNC"),
+        ("jpg", "b.mpo", None),
+        ("jpg", "b.jpeg", None),
+        ("rnc", "b.rnc", None),
+        ("jpg", "b.part", None),
+    ],
+)
+def test_a_suffix_of_another_format_than_the_named_one_is_warned_of(
+    format_name: str,
+    out: str,
+    warning: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.rnc", iterations=1)
+
+    status, (record,) = run(capsys, "decode", "-f", format_name, tmp_path / "a.rnc", "-o", tmp_path / out)
+
+    assert status == 0
+    assert record.get("warnings", []) == ([] if warning is None else [f"output {tmp_path / out} {warning}"])

@@ -15,6 +15,7 @@ import pytest
 from fake_codec import FakeCodec
 from flat_codec import FlatCodec
 from PIL import Image, UnidentifiedImageError
+from test_view import records
 
 from pillow_rnc import RncOptionError
 from pillow_rnc.cli.main import main
@@ -36,12 +37,6 @@ def photograph(width: int = 170, height: int = 164) -> Image.Image:
     plane = 128 + 80 * np.sin(columns**1.7 / 90 + rows / 11)
     grain = np.random.default_rng(1).normal(0, 9, (height, width, 3))
     return Image.fromarray(np.clip(plane[..., None] * (1, 0.8, 0.6) + grain, 0, 255).astype(np.uint8))
-
-
-def records(page: bytes) -> list[dict[str, Any]]:
-    """Return the pictures of a page."""
-    found = re.findall(r'<script type="application/json" class="picture">(.*?)</script>', page.decode())
-    return [json.loads(text) for text in found]
 
 
 def picture_of(record: dict[str, Any], key: str) -> Image.Image:
@@ -180,7 +175,6 @@ def test_the_command_writes_a_page(
         (["strange.dds"], "pixel format"),
         (["a.png", "--peers", "jpeg2000"], "peers 'jpeg2000'"),
         (["a.png", "--max-pixels", "0"], "max_pixels 0"),
-        (["a.png", "--model", "nobody"], "nobody"),
     ],
 )
 def test_what_goes_wrong_is_said_and_an_old_page_stays(
@@ -198,6 +192,15 @@ def test_what_goes_wrong_is_said_and_an_old_page_stays(
     assert said in capsys.readouterr().err
     assert (tmp_path / "compare.html").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "compare.html", "notes.png", "strange.dds"]
+
+
+def test_an_unknown_model_is_reported_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["compare", "a.png", "--model", "auto", "--model", "nobody"]) == 2
+    assert "model 'nobody' is unknown" in capsys.readouterr().err
 
 
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 import pillow_rnc
 from pillow_rnc import CorruptError, RncOptionError
+from pillow_rnc.container import reader
 from pillow_rnc.plugin.file_io import is_same_file
 
 VECTORS = Path(__file__).parent.parent / "spec" / "vectors"
@@ -82,6 +84,35 @@ def test_a_damaged_file_can_be_cut_in_place(tmp_path: Path) -> None:
         im.save(path, iterations=2)
 
     assert path.read_bytes() == truncated(data, 2)
+
+
+def test_a_file_that_is_replaced_is_read_by_one_thread_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = stored()
+    path = tmp_path / "a.rnc"
+    path.write_bytes(data)
+    im: Any = Image.open(path)
+    between, threads = threading.Event(), []
+    read = reader.read_units
+
+    def come_between() -> None:
+        with im._loading.held():
+            between.set()
+
+    def read_units(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as it is
+        threads.append(threading.Thread(target=come_between))
+        threads[-1].start()
+        assert not between.wait(0.05)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(reader, "read_units", read_units)
+    im.save(path, iterations=2)
+    for thread in threads:
+        thread.join()
+
+    assert path.read_bytes() == truncated(data, 2)
+    assert threads
 
 
 def test_a_file_is_the_same_by_path_and_by_stream(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_a_manifest_that_is_none_is_told(run: Runner, source: Path, target: Path
     notes = source / "notes.txt"
     status, (record,) = run("encode", source, "-o", target, "--manifest", notes)
 
-    assert (status, record["error_type"]) == (1, "RncOptionError")
+    assert (status, record["error_type"]) == (2, "RncOptionError")
     assert notes.read_text() == "no picture"
     assert not target.exists()
 
@@ -276,6 +276,17 @@ def test_a_manifest_that_is_none_is_told(run: Runner, source: Path, target: Path
 def test_outputs_may_lie_beside_their_inputs(run: Runner, source: Path) -> None:
     assert counts(run("encode", source, "-o", source)[1][0]) == (4, 0, 0)
     assert counts(run("encode", source, "-o", source)[1][0]) == (0, 4, 0)
+
+
+def test_a_file_of_another_format_is_not_replaced(run: Runner, source: Path) -> None:
+    schema = source / "000.rnc"
+    schema.write_text("element card { text }")
+    (source / "002.rnc").write_bytes(b"")
+    status, records = run("encode", source, "-o", source)
+
+    assert (status, counts(records[-1])) == (1, (3, 0, 1))
+    assert records[0]["error"] == "output 000.rnc exists and is not a .rnc image"
+    assert schema.read_text() == "element card { text }"
 
 
 def test_processes_make_the_same_files(run: Runner, source: Path, target: Path, tmp_path: Path) -> None:
@@ -389,11 +400,12 @@ def test_a_fault_that_nobody_expects_stops_nothing_either(
         (["encode", "EMPTY", "-o", "OUT"], "/in/empty\n"),
         (["encode", "EMPTY", "-o", "OUT"], "no images below "),
         (["decode", "IN", "-o", "OUT", "-i", "0"], "1 to 32"),
-        (["decode", "IN", "-o", "OUT", "-f", "nothing"], "NOTHING cannot be written"),
+        (["decode", "IN", "-o", "OUT", "-f", "nothing"], "'nothing' cannot be written"),
         (["encode", "IN", "-o", "memory://out"], "name one with --manifest"),
         (["encode", "IN", "-o", "memory://out", "--manifest", "m", "-j", "2"], "one process only"),
         (["encode", "memory://in", "-o", "OUT", "--dask", "tcp://here:1"], "one process only"),
         (["encode", "IN", "-o", "nothing://out"], "Protocol not known"),
+        (["encode", "IN", "-o", "OUT", "--dask", "here"], "here"),
     ],
 )
 def test_what_would_fail_for_all_is_told_once_before_the_work(
@@ -401,8 +413,8 @@ def test_what_would_fail_for_all_is_told_once_before_the_work(
 ) -> None:
     places = {"IN": str(source), "OUT": str(target), "EMPTY": str(source / "empty")}
     (source / "empty").mkdir()
-    of_options = any(option in arguments for option in ("-i", "none", "-f"))
-    assert main([places.get(argument, argument) for argument in arguments]) == (2 if of_options else 1)
+    of_files = fault == "cannot be read" or "/in" in fault or " below " in fault
+    assert main([places.get(argument, argument) for argument in arguments]) == (1 if of_files else 2)
 
     captured = capsys.readouterr()
     assert fault in captured.err

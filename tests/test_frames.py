@@ -113,13 +113,25 @@ def test_a_refused_save_of_all_frames_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_of_a_closed_file_one_frame_is_known(name: str, tmp_path: Path) -> None:
+def test_of_a_closed_file_the_current_frame_is_stored(name: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(frames(name).getvalue())
     with Image.open(path) as im:
         im.load()
 
-    assert frame_count(im) == 1
+    assert saved(im).size == (64, 64)
+    with pytest.raises(pillow_rnc.RncOptionError, match="frames behind the first cannot be read"):
+        im.save(io.BytesIO(), "RNC", save_all=True)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's, of the directory of the second frame
+def test_a_save_of_all_frames_reports_damaged_ones() -> None:
+    data = frames("TIFF").getvalue()
+    im: Any = Image.open(io.BytesIO(data[: len(data) // 2]))
+
+    assert saved(im).size == (64, 64)
+    with pytest.raises(pillow_rnc.RncOptionError, match="frames behind the first cannot be read"):
+        im.save(io.BytesIO(), "RNC", save_all=True)
 
 
 def test_a_count_that_needs_no_file_is_asked_for() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tiny_models import (
     FIVE_PASSES,
     PAIR_PASSES,
+    encode_tile,
     likely_codes,
     noise_codes,
     pair_model,
@@ -26,11 +27,11 @@ from tiny_models import (
 
 from pillow_rnc.container.records import Coding
 from pillow_rnc.entropy.kernel import library
-from pillow_rnc.entropy.kernel.coder import EntropyKernel, EntropyTile, range_decode, range_encode
+from pillow_rnc.entropy.kernel.coder import EntropyKernel, EntropyTile
 from pillow_rnc.entropy.kernel.segments import decode_segment
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentDecoder, SegmentEncoder
-from pillow_rnc.entropy.tile_coder import code_plane, encode_tile
+from pillow_rnc.entropy.tile_coder import code_plane
 from pillow_rnc.errors import CorruptError, UnsupportedError, WeightsError
 
 if TYPE_CHECKING:
@@ -115,6 +116,24 @@ def test_learned_codes_and_their_payloads_are_those_of_numpy(coded: tuple[Entrop
 def test_grids_of_real_size_agree(grid: tuple[int, int], make: Callable[[int], EntropyModel]) -> None:
     model = make(3)
     _all_agree(model, likely_codes(model, 5, 4, *grid))
+
+
+def range_encode(bits: Codes, k: NDArray[np.uint16]) -> bytes:
+    """Return the payload of bits with probabilities k / 65536 of a one, as `SegmentEncoder` does."""
+    ffi, lib = library.interface()
+    room, length = bytearray(2 * bits.size + 16), ffi.new("size_t *")
+    given, out = ffi.from_buffer("uint8_t[]", bits), ffi.from_buffer("uint8_t[]", room)
+    library.check(lib.rnc_range_encode(given, ffi.from_buffer("uint16_t[]", k), bits.size, out, len(room), length))
+    return bytes(memoryview(room)[: length[0]])
+
+
+def range_decode(payload: bytes, k: NDArray[np.uint16]) -> Codes:
+    """Return the bits of a payload, as `SegmentDecoder` does."""
+    ffi, lib = library.interface()
+    bits = np.empty(k.size, np.uint8)
+    data, out = ffi.from_buffer("uint8_t[]", payload), ffi.from_buffer("uint8_t[]", bits)
+    library.check(lib.rnc_range_decode(data, len(payload), ffi.from_buffer("uint16_t[]", k), k.size, out))
+    return bits
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 65535)), max_size=400))
@@ -239,11 +258,6 @@ def test_no_more_iterations_than_the_model_has() -> None:
         tile.take(codes[0])
     with pytest.raises(ValueError, match="shape"):
         tile.take(codes[0, :, :2])
-
-
-def test_as_many_bits_as_probabilities_are_coded() -> None:
-    with pytest.raises(ValueError, match="expected one length"):
-        range_encode(np.zeros(3, np.uint8), np.ones(2, np.uint16))
 
 
 def test_codes_of_another_checksum_are_corrupt() -> None:

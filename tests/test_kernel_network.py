@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_codec import CONFIG, register_random_codec, register_tiny_codec
+from tiny_codec import CONFIG, picture, register_random_codec, register_tiny_codec
 
 from pillow_rnc.codec.blending import Canvas
 from pillow_rnc.codec.kernel_samples import blend_samples, round_samples
@@ -42,12 +42,6 @@ UNEQUAL = replace(CONFIG, decoder_channels=10, context_channels=12)
 STEPS = (replace(CONFIG, decoder_steps=1), replace(CONFIG, decoder_steps=3), replace(CONFIG, decoder_steps=4))
 
 
-def _picture(n: int, height: int, width: int) -> NDArray[np.uint8]:
-    random = np.random.default_rng(3)
-    slopes = np.linspace(0, 150, width) + np.linspace(0, 40, height)[:, None]
-    return (slopes[None, ..., None] + random.integers(0, 64, (n, height, width, 3))).astype(np.uint8)
-
-
 def _operands(model: weights.Weights) -> NetworkWeights:
     assert isinstance(model.config, EmbeddedConfig)
     return NetworkWeights(model, model.config)
@@ -62,7 +56,7 @@ def _both(model: weights.Weights, name: str, n: int, height: int, width: int) ->
 def _agree(model: weights.Weights, name: str, shape: tuple[int, int, int], iterations: int) -> None:
     ours, theirs = _both(model, name, *shape)
     other, _ = _both(model, name, *shape)
-    pixels = _picture(*shape)
+    pixels = picture(*shape)
     for network in (ours, theirs):
         network.set_target(pixels)
         np.testing.assert_allclose(network.pixels(), 128, atol=1e-3)  # nothing is known yet
@@ -118,7 +112,7 @@ def test_any_picture_gets_the_codes_of_numpy(seed: int, height: int, width: int,
 def test_tiles_at_work_in_several_threads_do_not_meet() -> None:
     model = weights.load("auto")
     kernel = NetworkKernel(_operands(model), SETS[-1])
-    pixels = _picture(4, 64, 64)
+    pixels = picture(4, 64, 64)
 
     def work(picture: NDArray[np.uint8]) -> bytes:
         tiles = KernelTiles(kernel, 1, 64, 64)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_codec import CONFIG, recurrent, register_random_codec, register_tiny_codec
+from tiny_codec import CONFIG, picture, recurrent, register_random_codec, register_tiny_codec
 
 from pillow_rnc.entropy import schedule
 from pillow_rnc.entropy.kernel import library
@@ -49,13 +49,6 @@ UNEQUAL = replace(CONFIG, decoder_channels=10, context_channels=12)
 
 def model_of(config: ModelConfig, folder: Path, seed: int = 1) -> weights.Weights:
     return weights.load(weights.register(register_random_codec(folder, config, seed)).model_id)
-
-
-def picture(n: int, height: int, width: int) -> NDArray[np.uint8]:
-    """Return n pictures: noise, on slopes."""
-    random = np.random.default_rng(3)
-    slopes = np.linspace(0, 150, width) + np.linspace(0, 40, height)[:, None]
-    return (slopes[None, ..., None] + random.integers(0, 64, (n, height, width, 3))).astype(np.uint8)
 
 
 RELEASED = [
@@ -171,9 +164,10 @@ def test_the_matrices_undo_each_other() -> None:
 
 
 def test_matrices_are_made_once_and_nobody_can_change_them() -> None:
-    for made, again in zip(
-        (*pixel_matrices(), *overlap_matrices()), (*pixel_matrices(), *overlap_matrices()), strict=True
-    ):
+    def matrices() -> list[NDArray[Any]]:
+        return [*pixel_matrices(), *overlap_matrices()]
+
+    for made, again in zip(matrices(), matrices(), strict=True):
         assert made is again
         with pytest.raises(ValueError, match="read-only"):
             made[0, 0] = 1

@@ -141,7 +141,8 @@ def test_systems_without_these_calls_do_without(old: Path, monkeypatch: pytest.M
     assert old.read_bytes() == NEW * 2
 
 
-def test_what_is_unfinished_is_removed_after_what_is_nearly_done(old: Path) -> None:
+def test_what_is_unfinished_is_removed_after_what_is_nearly_done(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_io, "_PATIENCE_S", 60)
     entered = threading.Event()
     done = []
 

@@ -119,14 +119,17 @@ def test_nobody_waits_long_for_an_item_that_is_not_wanted_any_more() -> None:
 
 
 def test_a_child_is_told_that_it_cannot_continue(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, process = threading.active_count(), os.getpid()
+    before, process = set(threading.enumerate()), os.getpid()
     ahead = prefetch(iter(range(100)))
     next(ahead)
     with monkeypatch.context() as patched:
         patched.setattr(os, "getpid", lambda: process + 1)
-        with pytest.raises(RncError, match="a forked child cannot continue"):
+        with pytest.raises(RncError, match="a forked child cannot continue") as caught:
             next(ahead)
-    assert threading.active_count() == before + 1
+    (worker,) = set(threading.enumerate()) - before
+    assert worker.is_alive()
+    del caught  # which holds the pool, and with it the thread
+    worker.join(10)
     ahead = prefetch(iter(range(3)))  # and nothing else is disturbed
     assert list(ahead) == [0, 1, 2]
 

@@ -81,12 +81,12 @@ def running(*command: object) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(120)
 
 
 def content_type(port: int) -> str:
     url = f"http://127.0.0.1:{port}/image.rnc"
-    for _ in range(100):
+    for _ in range(1200):
         try:
             with urllib.request.urlopen(url, timeout=5) as reply:
                 return str(reply.headers["Content-Type"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 import zlib
 from dataclasses import fields, replace
 from pathlib import Path
@@ -103,13 +104,17 @@ def test_the_segment_table_is_the_schema() -> None:
     assert f"{sum(lengths)} \u00d7 N" in section("Units")
 
 
-def test_the_density_table_is_the_schema() -> None:
+def test_the_density_table_is_what_is_packed() -> None:
     table = [row for row in rows("Metadata") if row[0].endswith("ator")]
 
-    assert [[name.lower(), int(length)] for name, _, length, _ in table] == [
-        [field.name, field.sizeof()] for field in schema.DENSITY.subcons
-    ]
-    assert [int(start) for _, start, _, _ in table] == [0, 4, 8, 12]
+    assert [(int(start), int(length)) for _, start, length, _ in table] == [(0, 4), (4, 4), (8, 4), (12, 4)]
+    packed = struct.unpack("<4I", records.pack_dpi((72, 300.5)))
+    assert dict(zip((row[0] for row in table), packed, strict=True)) == {
+        "X_Numerator": 72,
+        "X_Denominator": 1,
+        "Y_Numerator": 601,
+        "Y_Denominator": 2,
+    }
 
 
 def test_the_signature_is_the_one_in_the_text() -> None:

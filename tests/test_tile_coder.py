@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny_models import IDLE, PAIRS, drawn_codes, likely_codes, noise_codes, pair_model, tiny_model
+from tiny_models import IDLE, PAIRS, drawn_codes, encode_tile, likely_codes, noise_codes, pair_model, tiny_model
 
 from pillow_rnc.container.records import STOPPED_SEGMENT, Coding, Segment
 from pillow_rnc.entropy import matmul, model
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.entropy.model import EntropyModel
 from pillow_rnc.entropy.range_coder import SegmentEncoder
-from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder, code_plane, decode_tile, encode_tile
+from pillow_rnc.entropy.tile_coder import TileDecoder, TileEncoder, code_plane, decode_tile
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
 
 if TYPE_CHECKING:

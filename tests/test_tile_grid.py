@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,13 +11,31 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import grids
 
-from pillow_rnc.codec.blending import Blender, blend, split
+from pillow_rnc.codec.blending import Blender, padded_tile
 from pillow_rnc.container.tile_grid import TileGrid
 from pillow_rnc.errors import RncOptionError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def image(grid: TileGrid, channels: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    from numpy.typing import NDArray
+
+
+def image(grid: TileGrid, channels: int = 3) -> NDArray[np.uint8]:
     return np.random.default_rng(7).integers(0, 256, (grid.height, grid.width, channels), np.uint8)
+
+
+def split(grid: TileGrid, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [padded_tile(grid, pixels, index) for index in range(len(grid))]
+
+
+def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    blender = Blender(grid)
+    blended = np.empty((grid.height, grid.width, tiles[0].shape[2]), np.float32)
+    for tile in tiles:
+        for block in blender.add(tile):
+            block.within(blended)[...] = block.samples
+    return blended
 
 
 @given(grids())
@@ -195,9 +214,7 @@ def test_arrays_that_do_not_fit_the_grid_are_rejected() -> None:
     blender = Blender(grid)
 
     with pytest.raises(RncOptionError):
-        split(grid, np.zeros((10, 11, 3), np.uint8))
-    with pytest.raises(RncOptionError):
-        blend(grid, [tile, tile])
+        padded_tile(grid, np.zeros((10, 11, 3), np.uint8), 0)
     with pytest.raises(RncOptionError):
         blender.add(tile[:9])
     with pytest.raises(IndexError):

@@ -47,7 +47,7 @@ def test_a_run_that_is_killed_ends_like_one_that_is_not(command: list[str], tmp_
     """SIGKILL, in the middle of steps and of writing a checkpoint after each; twice."""
     environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parent.parent)}
     arguments = [*command, "--out", str(tmp_path / "killed"), "--save-minutes", "0"]
-    for beyond in (3, 12):
+    for beyond in (3, 8):
         with subprocess.Popen([sys.executable, "-m", "pillow_rnc.training", *arguments], env=environment) as process:
             start = time.monotonic()
             while last_step(tmp_path / "killed") < beyond:

@@ -41,6 +41,7 @@ def page_of(*files: tuple[str, bytes]) -> bytes:
 
 
 def records(text: bytes) -> list[dict[str, Any]]:
+    """Return the pictures of a page."""
     found = re.findall(r'<script type="application/json" class="picture">(.*?)</script>', text.decode())
     return [json.loads(one) for one in found]
 

@@ -40,11 +40,11 @@ def test_a_process_that_dies_costs_no_result(tmp_path: Path) -> None:
     with open_workers(2) as workers:
         futures = [workers.executor.submit(squared, number) for number in range(4)]
         once = workers.executor.submit(die, tmp_path / "mark")
-        always = workers.executor.submit(die)
         futures += [workers.executor.submit(squared, number) for number in range(4, 8)]
 
         assert [future.result(PATIENCE_S) for future in futures] == [number * number for number in range(8)]
         assert once.result(PATIENCE_S) == "alive"
+        always = workers.executor.submit(die)  # later: it would end the process of the other with its own
         assert isinstance(always.exception(PATIENCE_S), BrokenExecutor)
         assert workers.executor.submit(squared, 9).result(PATIENCE_S) == 81
 

@@ -6,12 +6,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tiny_models import PAIR_PASSES, pair_tables, tiny_tensors
 
 from pillow_rnc.models.config import EmbeddedConfig, RecurrentConfig
 from pillow_rnc.models.weights import register
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pillow_rnc.models.config import Framework, ModelConfig
 
 NAME = "tiny"
@@ -28,6 +31,13 @@ CONFIG = EmbeddedConfig(**SIZES, passes=PAIR_PASSES)
 DENSE_PASSES = ((0, 0, 8), (1, 0, 8))
 GOLDEN = Path(__file__).parent / "golden" / "tiny.safetensors"
 """A model of that configuration, which needs no torch to be made."""
+
+
+def picture(n: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Return n pictures: noise, on slopes."""
+    random = np.random.default_rng(3)
+    slopes = np.linspace(0, 150, width) + np.linspace(0, 40, height)[:, None]
+    return (slopes[None, ..., None] + random.integers(0, 64, (n, height, width, 3))).astype(np.uint8)
 
 
 def recurrent(framework: Framework, **changes: Any) -> RecurrentConfig:  # noqa: ANN401 -- fields of the configuration

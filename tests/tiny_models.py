@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pillow_rnc.entropy.model import EntropyModel
-from pillow_rnc.entropy.tile_coder import code_plane
+from pillow_rnc.entropy.tile_coder import TileEncoder, code_plane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from pillow_rnc.container.records import Segment
 
 Passes = tuple[tuple[int, int, int], ...]
 
@@ -125,3 +127,9 @@ def noise_codes(model: EntropyModel, seed: int, iterations: int, grid_h: int, gr
     """Return codes [iterations, C, h, w] whose coded bits are drawn with probability one half."""
     random = np.random.default_rng(seed)
     return drawn_codes(model, iterations, grid_h, grid_w, lambda p1_q16: random.integers(0, 2, p1_q16.size, np.uint8))
+
+
+def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:
+    """Return the segment of each iteration of codes [iterations, C, h, w]."""
+    encoder = TileEncoder(model, *codes.shape[2:])
+    return [encoder.encode_next(plane) for plane in codes]

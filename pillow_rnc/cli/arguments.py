@@ -56,6 +56,9 @@ def check_options(arguments: argparse.Namespace) -> None:
             check_device(arguments.device)
     elif arguments.command == "view":
         check_model(arguments.model)
+    elif arguments.command == "compare":
+        for model in arguments.model or ():
+            check_model(model)
 
 
 def file_command(arguments: argparse.Namespace) -> Callable[[Path], Record]:
@@ -113,10 +116,8 @@ def _may_copy(arguments: argparse.Namespace) -> bool:
 
 
 def _uses_device(arguments: argparse.Namespace) -> bool:
-    """Return whether all inputs need the device that is given, and torch may be loaded by now to check it."""
+    """Return whether all inputs need the device that is given."""
     if arguments.device is None or arguments.dask is not None:  # the machines of a cluster have their own devices
-        return False
-    if arguments.jobs != 1 and not is_for_folder(arguments):  # torch must be loaded after `share_cores`
         return False
     return not _may_copy(arguments) if arguments.command == "encode" else arguments.size is None
 

@@ -19,7 +19,7 @@ from pillow_rnc.cli.destinations import STANDARD_STREAM, Destination, write_outp
 from pillow_rnc.cli.storage import kind_of_special_file
 from pillow_rnc.errors import RncFileError, RncOptionError
 from pillow_rnc.plugin import files
-from pillow_rnc.plugin.format_names import EXTENSION
+from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
 from pillow_rnc.plugin.notices import warn
 from pillow_rnc.plugin.validation import validated
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from pillow_rnc.cli.conversion import DecodeOptions, EncodeOptions
     from pillow_rnc.cli.reporting import Record
+
+_ALIKE = {"JPEG", "MPO"}
+"""The second begins as the first, and is named so by cameras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +134,24 @@ def _source(path: Path) -> Path | BytesIO:
     return source
 
 
-def _warn_of_suffix(target: Path) -> None:
-    """Warn if the name of an `.rnc` file is that of another format; any other suffix is nobody's."""
+def _warn_of_suffix(target: Path, format_name: str = FORMAT) -> None:
+    """Warn if the name of an output is that of another format than it has; any other suffix is nobody's."""
     suffix = target.suffix.lower()
-    if suffix not in ("", EXTENSION):  # so that most commands need not load all of Pillow's formats
-        found = Image.registered_extensions().get(suffix)
-        if found is not None:
-            warn(f"output {target} is a {EXTENSION} image, but its suffix is that of {found}")
+    if not suffix or (format_name, suffix) == (FORMAT, EXTENSION):
+        return  # so that most commands need not load all of Pillow's formats
+    found = Image.registered_extensions().get(suffix)
+    if found not in (None, format_name) and {found, format_name} != _ALIKE:
+        kind = EXTENSION if format_name == FORMAT else format_name
+        warn(f"output {target} is a {kind} image, but its suffix is that of {found}")
 
 
 def _format_of(target: Path, options: DecodeOptions) -> str:
-    """Return the format of a decoded file: the wanted one, or the one that the name of the output implies."""
+    """Return the format of a decoded file: the wanted one, or the one that the name of the output implies.
+
+    Warns if the name implies another one than is wanted.
+    """
     if options.format_name is not None or target == STANDARD_STREAM:
+        _warn_of_suffix(target, options.pillow_format)
         return options.pillow_format
     found = Image.registered_extensions().get(target.suffix.lower())
     if found is None or found not in Image.SAVE:

@@ -108,14 +108,14 @@ class DecodeOptions:
         Raises:
             RncOptionError: Pillow cannot write the format.
         """
-        wanted = self.format_name or DEFAULT_FORMAT
+        wanted = (self.format_name or DEFAULT_FORMAT).lower().removeprefix(".")
         known = {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.SAVE}
-        if f".{wanted.lower()}" in known:  # as an extension, which is kept, or as a name that is one
-            return f".{wanted.lower()}"
+        if f".{wanted}" in known:  # as an extension, which is kept, or as a name that is one
+            return f".{wanted}"
         for suffix, name in known.items():
             if name == wanted.upper():
                 return suffix
-        raise RncOptionError(f"format {wanted.upper()} cannot be written by this Pillow")
+        raise RncOptionError(f"format {self.format_name!r} cannot be written by this Pillow")
 
     @property
     def pillow_format(self) -> str:

@@ -44,6 +44,23 @@ class FilesRun:
     quiet: bool = False
 
 
+def share_among(jobs: int, files: int) -> int:
+    """Return how many of some files to work on concurrently; if several, each is limited to its share of the cores.
+
+    Call this before numpy or torch is loaded, as their libraries read the limit then.
+
+    Args:
+        jobs: As of `FilesRun`.
+        files: How many files there are.
+    """
+    jobs = min(jobs or os.cpu_count() or 1, files)
+    if jobs != 1:
+        from pillow_rnc.cli.workers import share_cores
+
+        share_cores(jobs)
+    return jobs
+
+
 def run_files(run: FilesRun, report: Callable[[Record], None]) -> bool:
     """Run a command on its files, report each in their order, and return whether all succeeded."""
     records = _records(run)
@@ -66,16 +83,13 @@ def run_files(run: FilesRun, report: Callable[[Record], None]) -> bool:
 
 
 def _records(run: FilesRun) -> Generator[Record, None, None]:
-    jobs = min(run.jobs or os.cpu_count() or 1, len(run.files))
+    jobs = share_among(run.jobs, len(run.files))
     if jobs == 1:
         for path in run.files:
             yield _attempt(path, run)
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    from pillow_rnc.cli.workers import share_cores
-
-    share_cores(jobs)
     pool = ThreadPoolExecutor(jobs)
     wait = True
     try:

@@ -79,8 +79,9 @@ def run_folder(run: FolderRun, report: Callable[[Record], None]) -> bool:
     """Encode or decode all images below a folder, report each failure and then totals; return whether none failed.
 
     Raises:
-        RncError: Folders, model or workers cannot be used with these options; nothing was done.
-        OSError: The manifest cannot be written, or the cluster cannot be reached; what was done remains.
+        RncError: Folders or workers cannot be used with these options, which must have been checked; nothing was done.
+        OSError: There are no images; the manifest cannot be written, or the cluster cannot be reached; what was done
+            remains.
     """
     source, target = find_folder(run.source), find_folder(run.target)
     path = _manifest_path(run, target)
@@ -90,7 +91,7 @@ def run_folder(run: FolderRun, report: Callable[[Record], None]) -> bool:
     if not plan.outputs and not plan.rejected:
         kind = f"{EXTENSION} files" if isinstance(run.options, DecodeOptions) else "images"
         others = f", but {plan.other_files} other files" if plan.other_files else ""
-        raise RncOptionError(f"no {kind} below {source}{others}")
+        raise FileNotFoundError(f"no {kind} below {source}{others}")
     tasks = (
         ImageTask(run.options, source, name, target, output, run.no_overwrite) for name, output in plan.outputs.items()
     )
@@ -98,8 +99,8 @@ def run_folder(run: FolderRun, report: Callable[[Record], None]) -> bool:
     started = time.monotonic()
     with (
         open_bar(len(plan.outputs) + len(plan.rejected), quiet=run.quiet) as bar,
-        Manifest(path) as manifest,
         open_workers(run.jobs, run.dask) as workers,
+        Manifest(path) as manifest,
     ):
         for result in _results(plan.rejected, tasks, workers):
             line = result.line

@@ -1,8 +1,8 @@
 """Command line: ``rnc`` or ``python -m pillow_rnc``.
 
-Exit status: 0 if every file succeeded, 1 if one failed or standard output cannot be written, 2 for wrong usage,
-128 + number if ended by a signal: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, and 141 if the reader of standard
-output has closed it.
+Exit status: 0 if every file succeeded, 1 if one failed or standard output cannot be written, 2 for wrong usage or an
+option that no file could be processed with, 128 + number if ended by a signal: 130 by Ctrl-C, 143 by SIGTERM, 129 by
+SIGHUP, and 141 if the reader of standard output has closed it.
 """
 
 from __future__ import annotations
@@ -68,8 +68,16 @@ def _status(argv: Sequence[str] | None) -> int:
     print_unencodable_as_escapes()
     quiet = getattr(arguments, "quiet", False)
     report = Reporter(as_json=arguments.json, quiet=quiet, to_stderr=writes_to_stdout(arguments))
+    if getattr(arguments, "jobs", 1) != 1 and not is_for_folder(arguments):
+        from pillow_rnc.cli.files import share_among
+
+        share_among(arguments.jobs, len(arguments.files))  # before options are checked, which may load numpy and torch
     try:
-        status = _checked_options(arguments, report) or (0 if _run(arguments, report) else 1)
+        check_options(arguments)
+        status = 0 if _run(arguments, report) else 1
+    except RncError as error:  # of an option that no file could be processed with; nothing was done
+        report(error_record(error))
+        status = _WRONG_USAGE if isinstance(error, RncOptionError) else 1
     except KeyboardInterrupt:  # in a program of somebody else, which handles signals as it likes
         return _INTERRUPTED
     return status or (1 if report.failed else 0)
@@ -91,18 +99,12 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpa
         raise
 
 
-def _checked_options(arguments: argparse.Namespace, report: Reporter) -> int:
-    """Return 0, or report an option that no file could be processed with, and return the exit status."""
-    try:
-        check_options(arguments)
-    except RncError as error:
-        report(error_record(error))
-        return _WRONG_USAGE if isinstance(error, RncOptionError) else 1
-    return 0
-
-
 def _run(arguments: argparse.Namespace, report: Reporter) -> bool:
-    """Run a command, report what it did, and return whether everything succeeded."""
+    """Run a command, report what it did, and return whether everything succeeded.
+
+    Raises:
+        RncError: It cannot be run with these options.
+    """
     if arguments.command == "doctor":
         return _run_doctor(arguments, report)
     if arguments.command == "autoload":
@@ -141,7 +143,7 @@ def _run_folder(arguments: argparse.Namespace, report: Reporter) -> bool:
     )
     try:
         return run_folder(run, report)
-    except (RncError, OSError) as error:
+    except OSError as error:
         report(error_record(error))
         return False
 

@@ -101,7 +101,7 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     scaled = decode.add_mutually_exclusive_group()
     scaled.add_argument(
-        "--size", type=_PAIR, metavar="WxH", help="scale down to fit; decodes no more iterations than that needs"
+        "--size", type=_PAIR, metavar="WxH", help="scale down to fit; without alpha, small sizes need fewer iterations"
     )
     _add_resize(scaled)
     decode.add_argument(

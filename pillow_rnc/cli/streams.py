@@ -66,7 +66,6 @@ def write_out(data: bytes) -> None:
     """
     try:
         write_stream(sys.stdout.buffer, data)
-        sys.stdout.buffer.flush()
     except BrokenPipeError:
         discard_output()
         raise Stopped(BROKEN_PIPE_STATUS) from None

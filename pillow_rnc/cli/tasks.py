@@ -18,7 +18,7 @@ from pillow_rnc.cli.conversion import EncodeOptions
 from pillow_rnc.cli.file_warnings import collected_warnings
 from pillow_rnc.cli.manifest import Line, failure
 from pillow_rnc.cli.reporting import FILE_ERRORS, error_record
-from pillow_rnc.errors import RncFileError, RncOptionError
+from pillow_rnc.errors import RncFileError, RncOptionError, SignatureError
 from pillow_rnc.plugin import files
 
 if TYPE_CHECKING:
@@ -113,13 +113,20 @@ def _convert(fp: IO[bytes], options: ConversionOptions) -> tuple[bytes, Record]:
 
 
 def _find_output(task: ImageTask) -> Record | None:
-    """Return what the manifest says of the output if it is there already and valid."""
+    """Return what the manifest says of the output if it is there already and valid.
+
+    Raises:
+        RncOptionError: It is there and must not be replaced: it is damaged, or a file of another format.
+        OSError: It cannot be read.
+    """
     options = task.options
     try:
         fp = task.target.open(task.output)
     except FileNotFoundError:
         return None
     with fp:
+        length = fp.seek(0, os.SEEK_END)
+        fp.seek(0)
         try:
             if isinstance(options, EncodeOptions):
                 files.verify(fp)
@@ -129,8 +136,9 @@ def _find_output(task: ImageTask) -> Record | None:
         except FILE_ERRORS as error:
             if task.no_overwrite:
                 raise RncOptionError(f"output {task.output} exists and is damaged: {error}") from error
+            if length and isinstance(error, SignatureError):  # such as a RELAX NG schema
+                raise RncOptionError(f"output {task.output} exists and is not a .rnc image") from error
             return None
-        length = fp.seek(0, os.SEEK_END)
         if isinstance(options, EncodeOptions):
             record = conversion.summary(fp)
     if not isinstance(options, EncodeOptions):

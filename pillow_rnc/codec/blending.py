@@ -15,8 +15,6 @@ from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncOptionError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from pillow_rnc.container.records import Header
@@ -25,11 +23,6 @@ if TYPE_CHECKING:
 _NOT_FINITE = "the model's samples are not finite numbers"
 _COLOURS = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def split(grid: TileGrid, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return every tile, uint8 [padded_height, padded_width, channels] each; see `padded_tile`."""
-    return [padded_tile(grid, pixels, index) for index in range(len(grid))]
 
 
 def padded_tile(grid: TileGrid, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
@@ -53,29 +46,6 @@ def padded_tile(grid: TileGrid, pixels: NDArray[np.uint8], index: int) -> NDArra
     x, y, width, height, padded_width, padded_height = grid[index]
     padding = [(0, padded_height - height), (0, padded_width - width)] + [(0, 0)] * (pixels.ndim - 2)
     return np.pad(pixels[y : y + height, x : x + width], padding, mode="edge")
-
-
-def blend(grid: TileGrid, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the image that the tiles make up.
-
-    Args:
-        grid: The grid of the image.
-        tiles: float32 [h, w, channels] each, padded or not, in row-major order.
-
-    Returns:
-        float32 [height, width, channels].
-
-    Raises:
-        RncOptionError: The number of tiles is not that of the grid, or a tile is too small.
-    """
-    if len(tiles) != len(grid):
-        raise RncOptionError(f"{len(tiles)} tiles, the grid has {len(grid)}")
-    blender = Blender(grid)
-    image = np.empty((grid.height, grid.width, tiles[0].shape[2]), np.float32)
-    for tile in tiles:
-        for block in blender.add(tile):
-            block.within(image)[...] = block.samples
-    return image
 
 
 class Canvas:

@@ -104,12 +104,13 @@ class TilePool(Generic[_Task, _Result]):
     def _first(self, ahead: deque[tuple[_Task, Future[_Result]]], process: int) -> _Result:
         """Return the result of the first task, and remove it; meanwhile, work on what nobody has begun."""
         while True:
-            self._tell()
             task, future = ahead[0]
+            done = future.done() and not future.cancelled()  # those of a pool that got no further thread are cancelled
+            self._tell()  # afterwards, so that all steps of a task that is done are told of
             if os.getpid() != process:  # forked by a callback: the child has none of the other threads
                 ahead.popleft()
                 return self._here(task)
-            if future.done() and not future.cancelled():  # those of a pool that got no further thread are cancelled
+            if done:
                 ahead.popleft()
                 return future.result()
             own = next((pair for pair in ahead if pair[1].cancel()), None)

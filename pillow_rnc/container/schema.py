@@ -60,13 +60,6 @@ SEGMENT_ENTRY = Struct(
     "codes_crc" / Int32ul,
 )
 
-DENSITY = Struct(
-    "x_numerator" / Int32ul,
-    "x_denominator" / Int32ul,
-    "y_numerator" / Int32ul,
-    "y_denominator" / Int32ul,
-)
-
 
 def build_chunk(chunk_type: bytes, value: bytes) -> bytes:
     """Return a complete chunk.

@@ -66,23 +66,6 @@ def code_plane(
     signs[at] = code(np.full(len(at), BYPASS_P1_Q16), signs[at])
 
 
-def encode_tile(codes: NDArray[np.uint8], model: EntropyModel) -> list[Segment]:
-    """Return the segment of each iteration.
-
-    Args:
-        codes: uint8 [iterations, C, h, w], values 0 or 1.
-        model: Network of C code channels and at least as many iterations.
-
-    Returns:
-        Entropy-coded segments, or raw segments where these are shorter.
-
-    Raises:
-        ValueError: A code is not 0 or 1, or the model does not fit.
-    """
-    encoder = TileEncoder(model, codes.shape[2], codes.shape[3])
-    return [encoder.encode_next(plane) for plane in codes]
-
-
 def decode_tile(
     segments: Iterable[Segment], model: EntropyModel, grid: tuple[int, int], *, tile: int = 0
 ) -> NDArray[np.uint8]:

@@ -14,6 +14,8 @@ from pillow_rnc.evaluation.arguments import iteration_counts, positive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pillow_rnc.evaluation.rate_distortion import MeasurementPlan
+
 
 class _Command(NamedTuple):
     """A command: the module whose ``main`` takes the other arguments, and the extra that it needs."""
@@ -116,40 +118,22 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     from pillow_rnc import WeightsError
     from pillow_rnc.evaluation import plots, report
-    from pillow_rnc.evaluation.peers import PEERS, is_available
     from pillow_rnc.evaluation.photographs import find_photographs
-    from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, RncCodec, evaluation_of, measure_all
+    from pillow_rnc.evaluation.rate_distortion import evaluation_of, measure_all
 
     try:
         path = plots.KODAK if options.anchors == Path("kodak") else options.anchors
         anchors = plots.read_anchors(path) if path else []
         paths = find_photographs(options.directory)[: options.limit]
-        codec = RncCodec(options.model, options.weights)
-        iterations = options.iterations or codec.all_iterations()
+        plan = _plan(options)
     except (OSError, ValueError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, WeightsError) else 2
-    absent = [(name, PEERS[name].package) for name in options.peers if not is_available(PEERS[name])]
-    for name, package in absent:
-        if package is not None:
-            needed = f"needs the package {package.project}: pip install 'pillow-rnc[peers]'"
-            print(f"error: --peers {name} {needed}", file=sys.stderr)
-            return 2
-        print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
-    missing = [name for name, _ in absent]
-    plan = MeasurementPlan(
-        codec,
-        iterations,
-        tuple(name for name in options.peers if name not in missing),
-        options.out / "peer-cache",
-        options.peer_settings,
-        not options.no_matched,
-    )
     results = measure_all(paths, plan, jobs=min(options.jobs, len(paths)))
     # `disable=None` draws the bar on a terminal only.
     bar = tqdm(results, total=len(paths), unit="image", disable=None)
     try:
-        evaluation = evaluation_of(codec.label, list(bar))
+        evaluation = evaluation_of(plan.codec.label, list(bar))
     except WeightsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -166,6 +150,35 @@ def _evaluate(options: argparse.Namespace) -> int:
     print(report.markdown(evaluation))
     print("written:", *written, sep="\n  ", file=sys.stderr)
     return 0
+
+
+def _plan(options: argparse.Namespace) -> MeasurementPlan:
+    """Return what to measure; peers that this Pillow is built without are named and left out.
+
+    Raises:
+        ValueError: There is no such model, or a peer needs a package that is not installed.
+        WeightsError: The model cannot be used.
+    """
+    from pillow_rnc.evaluation.peers import PEERS, is_available
+    from pillow_rnc.evaluation.rate_distortion import MeasurementPlan, RncCodec
+
+    codec, peers = RncCodec(options.model, options.weights), []
+    for name in options.peers:
+        package = PEERS[name].package
+        if is_available(PEERS[name]):
+            peers.append(name)
+        elif package is None:
+            print(f"left out: {name}, this Pillow is built without it", file=sys.stderr)
+        else:
+            raise ValueError(f"--peers {name} needs the package {package.project}: pip install 'pillow-rnc[peers]'")
+    return MeasurementPlan(
+        codec,
+        options.iterations or codec.all_iterations(),
+        tuple(peers),
+        options.out / "peer-cache",
+        options.peer_settings,
+        not options.no_matched,
+    )
 
 
 def _peer_names(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.errors import RncError
 from pillow_rnc.models import weights
-from pillow_rnc.models.config import EmbeddedConfig
+from pillow_rnc.models.embedded.numpy_weights import can_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,14 +25,13 @@ _FOLDERS = (_PACKAGE / "_web", _PACKAGE.parent / "web" / "dist")  # of a wheel, 
 
 
 def can_decode(model_id: bytes) -> bool:
-    """Return whether the decoder knows models of this kind: the embedded family with GRU cells.
+    """Return whether the decoder knows models of this kind: those of the embedded family that NumPy can run.
 
     Raises:
         UnsupportedError: No installed model has this id.
         WeightsError: The weights are missing or altered.
     """
-    config = weights.load(model_id).config
-    return isinstance(config, EmbeddedConfig) and config.cell == "gru" and config.separable
+    return can_run(weights.load(model_id).config)
 
 
 def decoder_elements(models: Iterable[Release]) -> Iterator[bytes]:

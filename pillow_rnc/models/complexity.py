@@ -70,10 +70,10 @@ def _paper_layer(name: CellName, inputs: int, channels: int, hidden_size: int) -
     return _GATE_MAPS[name] * channels * (9 * inputs + hidden_size**2 * channels)
 
 
-def _paper_encoder(config: RecurrentConfig, cell: CellName) -> float:
+def _paper_encoder(config: RecurrentConfig) -> float:
     q = config.paper_divisor
     layers = ((16, 64, 256), (4, 256, 512), (1, 512, 512))  # places in a code cell, input and output channels
-    recurrent = sum(at * _paper_layer(cell, a // q, b // q, 1) for at, a, b in layers)
+    recurrent = sum(at * _paper_layer(config.encoder_cell, a // q, b // q, 1) for at, a, b in layers)
     return 64 * 27 * (64 // q) + recurrent + 512 // q * config.code_channels
 
 
@@ -89,13 +89,12 @@ def _paper_decoder(config: RecurrentConfig) -> float:
 @_encoder.register
 def _(config: RecurrentConfig) -> float:
     e, c, k = config.encoder_channels, config.context_channels, config.code_channels
-    cell: CellName = "lstm" if config.cell == "associative_lstm" else config.cell
     if config.network == "paper":
-        return _paper_encoder(config, cell)
+        return _paper_encoder(config)
     if config.code_stride == _WIDE_STRIDE:
-        fine = 4 * (2 * COEFFICIENTS * e + _cell(config, e, cell))
-        return fine + 4 * e * c + _cell(config, c, cell) + (c + 4 * COEFFICIENTS) * k
-    return 2 * COEFFICIENTS * e + _cell(config, e, cell) + (e + 2 * COEFFICIENTS) * k
+        fine = 4 * (2 * COEFFICIENTS * e + _cell(config, e, config.encoder_cell))
+        return fine + 4 * e * c + _cell(config, c, config.encoder_cell) + (c + 4 * COEFFICIENTS) * k
+    return 2 * COEFFICIENTS * e + _cell(config, e, config.encoder_cell) + (e + 2 * COEFFICIENTS) * k
 
 
 @_decoder.register

@@ -156,6 +156,11 @@ class RecurrentConfig(ModelConfig):
     paper_divisor: int = 1
 
     @property
+    def encoder_cell(self) -> CellName:
+        """The cell of the encoder: as published, only decoders have associative memory."""
+        return "lstm" if self.cell == "associative_lstm" else self.cell
+
+    @property
     def context_coded_channels(self) -> int:
         """M: all bits are context-coded."""
         return self.code_channels
@@ -171,7 +176,7 @@ def config_from_json(text: str) -> ModelConfig:
     """Return the configuration that a weights file holds.
 
     Raises:
-        WeightsError: The text is not valid JSON object, a key is missing or unknown, or a value is not allowed.
+        WeightsError: The text is not a JSON object, a key is missing or unknown, or a value is not allowed.
     """
     try:
         table = json.loads(text)

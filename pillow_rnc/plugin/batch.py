@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 def encode_batch(images: Iterable[Image.Image], **params: Any) -> list[bytes]:  # noqa: ANN401 -- as Image.save
     """Return the contents of a file for each image, as ``save`` would write it.
 
+    Of an empty batch, only the values of the keywords are checked, not whether there is such a model.
+
     Args:
         images: Images of any modes and sizes; those of one size are encoded together. Unchanged ones that were opened
             from `.rnc` files are copied or truncated.

@@ -38,9 +38,6 @@ class _PositionedFile(io.RawIOBase):
         self._position = max(0, start + offset)
         return self._position
 
-    def tell(self) -> int:
-        return self._position
-
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
         data = os.pread(self.fileno(), len(view), self._position)

@@ -14,20 +14,22 @@ from PIL import Image
 if TYPE_CHECKING:
     from typing import IO
 
-_DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, struct.error)
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, struct.error)
+"""What Pillow's plugins raise if frames behind the first one are damaged, or the file was closed."""
 
 
 def frame_count(im: Image.Image) -> int:
-    """Return how many images a file holds as far as is known; the layers of a PSD file are one image, its first."""
+    """Return how many images a file holds; the layers of a PSD file are one image, its first.
+
+    Raises:
+        UNREADABLE: They cannot be counted.
+    """
     if im.format == "PSD":
         return 1
     count = inspect.getattr_static(im, "n_frames", 1)
     if not isinstance(count, int):  # but computed when it is asked for
         count = getattr(im, "_n_frames", None)
-    try:
-        return count if isinstance(count, int) else _counted(im)
-    except _DAMAGED:  # those behind the first one, or the file was closed
-        return 1
+    return count if isinstance(count, int) else _counted(im)
 
 
 def _counted(im: Image.Image) -> int:

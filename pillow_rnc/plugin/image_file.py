@@ -166,8 +166,8 @@ class RncImageFile(ReducedWhenDecoded):
         if not is_format(fp, format, FORMAT, EXTENSION) or wanted.get("append_images"):
             super().save(fp, format, **params)
             return
-        if self.tile and is_same_file(fp, self.fp):
-            with suppress(RncFileError):  # in iterations that need not be copied
+        with self._loading.held(), suppress(RncFileError):  # in iterations that need not be copied
+            if self.tile and is_same_file(fp, self.fp):
                 self._read()  # what `load` will decode
         copy = self.copied(wanted)
         # Complete before the target is opened, which may be the file that this image came from.

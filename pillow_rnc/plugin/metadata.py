@@ -25,7 +25,7 @@ from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin import exif as exif_bytes
 from pillow_rnc.plugin.defaults import current_defaults
 from pillow_rnc.plugin.exif import EXIF_PREFIX
-from pillow_rnc.plugin.frames import frame_count
+from pillow_rnc.plugin.frames import UNREADABLE, frame_count
 from pillow_rnc.plugin.modes import icc_colour_space, keeps_colour_space
 from pillow_rnc.plugin.notices import warn
 
@@ -182,8 +182,13 @@ def _warn_of_other_contents(im: Image.Image, params: Mapping[str, Any]) -> None:
         warn(f"text of the image is left out: {', '.join(others)}")
     if im.info.get("photoshop"):
         warn("Photoshop data of the image, including IPTC, is left out")
-    frames = frame_count(im)
-    if frames > 1 and not params.get("save_all"):
+    if params.get("save_all"):  # which ensures that there are no others
+        return
+    try:
+        frames = frame_count(im)
+    except UNREADABLE:  # which does not affect the one that is stored
+        return
+    if frames > 1:
         warn(f"frames of the image are left out: {frames - 1} of {frames}, RNC holds one")
 
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.file_io import write_stream
-from pillow_rnc.plugin.frames import frame_count
+from pillow_rnc.plugin.frames import UNREADABLE, frame_count
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,9 +44,13 @@ def save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Write an image that has a single frame.
 
     Raises:
-        RncOptionError: There are more.
+        RncOptionError: There are more, or they cannot be counted.
     """
-    frames = frame_count(im) + len(list(im.encoderinfo.get("append_images") or ()))
+    try:
+        count = frame_count(im)
+    except UNREADABLE as error:
+        raise RncOptionError(f"save_all is not possible, frames behind the first cannot be read: {error}") from error
+    frames = count + len(list(im.encoderinfo.get("append_images") or ()))
     if frames > 1:
         raise RncOptionError(f"save_all of {frames} frames is not possible, RNC holds one")
     save(im, fp, filename)

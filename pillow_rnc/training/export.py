@@ -6,23 +6,19 @@ The only way into ``weights/``; `release` enters the file in the manifest as wel
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save
 
-from pillow_rnc.models.weights import load, register
-from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.checkpoint import read_newest
 from pillow_rnc.training.families import make_model
+from pillow_rnc.training.manifest import write_weights
 from pillow_rnc.training.recipe import recipe_from_mapping
 
 if TYPE_CHECKING:
     from pillow_rnc.training.model import TrainableModel
-
-_DIGEST_LETTERS = 12
 
 
 def weights_bytes(model: TrainableModel) -> bytes:
@@ -57,13 +53,7 @@ def export(checkpoints: Path, folder: Path, name: str | None = None) -> Path:
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             parameter.copy_(checkpoint.average[parameter_name])
-    data = weights_bytes(model)
-    digest = hashlib.sha256(data).hexdigest()
-    path = folder / f"{name or recipe.name}-{digest[:_DIGEST_LETTERS]}.safetensors"
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, data)
-    load(register(path).model_id)
-    return path
+    return write_weights(folder, name or recipe.name, weights_bytes(model))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -173,31 +173,3 @@ class EntropyTile:
             msg = f"codes of shape {plane.shape}, expected {self.shape}"
             raise ValueError(msg)
         return np.ascontiguousarray(plane, np.uint8)
-
-
-def range_encode(bits: NDArray[np.uint8], k: NDArray[np.uint16]) -> bytes:
-    """Return the payload of bits with probabilities k / 65536 of a one; as of `range_coder.SegmentEncoder`."""
-    ffi, lib = interface()
-    bits, k = np.ascontiguousarray(bits, np.uint8), np.ascontiguousarray(k, np.uint16)
-    if bits.shape != k.shape or bits.ndim != 1:
-        msg = f"bits have shape {bits.shape}, probabilities {k.shape}, expected one length"
-        raise ValueError(msg)
-    room, length = bytearray(2 * bits.size + 16), ffi.new("size_t *")
-    given, out = ffi.from_buffer("uint8_t[]", bits), ffi.from_buffer("uint8_t[]", room)
-    check(lib.rnc_range_encode(given, ffi.from_buffer("uint16_t[]", k), bits.size, out, len(room), length))
-    return bytes(memoryview(room)[: length[0]])
-
-
-def range_decode(payload: bytes, k: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Return the bits of a payload; as of `range_coder.SegmentDecoder`.
-
-    Raises:
-        CorruptError: The payload is not the one of its bits.
-        ValueError: A probability is 0.
-    """
-    ffi, lib = interface()
-    k = np.ascontiguousarray(k, np.uint16)
-    bits = np.empty(k.size, np.uint8)
-    data, out = ffi.from_buffer("uint8_t[]", payload), ffi.from_buffer("uint8_t[]", bits)
-    check(lib.rnc_range_decode(data, len(payload), ffi.from_buffer("uint16_t[]", k), k.size, out))
-    return bits

@@ -229,11 +229,6 @@ _CELLS: dict[str, type[GRUCell | LSTMCell | AssociativeLSTMCell]] = {
 }
 
 
-def encoder_cell(decoder_cell: CellName) -> CellName:
-    """Return the cell of the encoder for that of the decoder: as published, only decoders have associative memory."""
-    return "lstm" if decoder_cell == "associative_lstm" else decoder_cell
-
-
 def make_cell(
     name: CellName,
     inputs: int,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from pillow_rnc.entropy.schedule import COEFFICIENTS
 from pillow_rnc.models.coefficient_network import CoefficientNetwork, initial_log_gain
 from pillow_rnc.models.layers.activations import Binarizer, softsign
-from pillow_rnc.models.layers.cells import State, encoder_cell, make_cell
+from pillow_rnc.models.layers.cells import State, make_cell
 from pillow_rnc.models.layers.core import DecoderState, RecurrentCore
 from pillow_rnc.models.layers.masking import Masking
 from pillow_rnc.models.layers.pointwise import Pointwise, pointwise
@@ -86,7 +86,7 @@ class Encoder(nn.Module):
         super().__init__()
         c, t = config.encoder_channels, config.iterations
         self.stem = Pointwise(2 * COEFFICIENTS, c)
-        self.core = make_cell(encoder_cell(config.cell), c, c, separable=config.separable)
+        self.core = make_cell(config.encoder_cell, c, c, separable=config.separable)
         self.heads = _linear(c, config.code_channels, t, bias=False)
         self.direct = _linear(COEFFICIENTS, config.code_channels, t, bias=True)
         self.significance = _linear(COEFFICIENTS, config.code_channels, t, bias=False)

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from pillow_rnc.entropy.schedule import COEFFICIENTS
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.models.layers.activations import Binarizer
-from pillow_rnc.models.layers.cells import State, encoder_cell, make_cell
+from pillow_rnc.models.layers.cells import State, make_cell
 from pillow_rnc.models.layers.pointwise import Pointwise, pointwise
 from pillow_rnc.models.network import CodecNetwork
 from pillow_rnc.models.recurrent.cosine_transform import CosineTransform
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__()
         e, c, k, t = config.encoder_channels, config.context_channels, config.code_channels, config.iterations
-        cell = encoder_cell(config.cell)
+        cell = config.encoder_cell
         self.stem = Pointwise(2 * COEFFICIENTS, e)
         self.detail = make_cell(cell, e, e, separable=config.separable)
         self.down = Pointwise(4 * e, c)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from pillow_rnc.errors import WeightsError
 from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.layers.activations import Binarizer
-from pillow_rnc.models.layers.cells import State, encoder_cell, make_cell
+from pillow_rnc.models.layers.cells import State, make_cell
 from pillow_rnc.models.network import CodecNetwork, Transform
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class PaperNetwork(CodecNetwork[PaperState, None, Memories]):
         stem = _ENCODER[0][0] // divisor
         encoder = [(a // divisor, b // divisor) for a, b in _ENCODER]
         decoder = [(a // divisor, b // divisor, kernel) for a, b, kernel in _DECODER]
-        cell = encoder_cell(config.cell)
+        cell = config.encoder_cell
         self.stem = nn.Conv2d(3, stem, 3, 2, 1)
         self.encoder = nn.ModuleList(
             make_cell(cell, a, b, kernel=3, hidden_kernel=1, stride=2, separable=False) for a, b in encoder

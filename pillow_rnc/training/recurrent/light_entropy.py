@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 _CROP_PX = 256
 _POOL_BATCH = 4
 _POOL_STEP = 2 * 10**6  # crops that no step of the codec's training draws
-_LEARNING_RATE, _WARMUP = 5e-3, 50
+_BATCH, _LEARNING_RATE, _WARMUP = 8, 5e-3, 50
 _REPORT_STEPS = 50
 
 
@@ -84,7 +84,7 @@ def network_for(pool: Tensor, config: RecurrentConfig) -> DenseEntropyNetwork:
     return network
 
 
-def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, progress: Progress, batch: int = 8) -> int:
+def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, progress: Progress) -> int:
     """Train on a pool of codes, log what they cost on those held out, and return the number of steps.
 
     Args:
@@ -92,7 +92,6 @@ def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, progress: Pr
         pool: Codes [T, crops, C, h, w].
         held: Codes held out, likewise.
         progress: From the number of steps so far; the learning rate falls with it, and 1 ends the training.
-        batch: Crops of a step.
     """
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0, fused=True
@@ -102,7 +101,7 @@ def train(network: DenseEntropyNetwork, pool: Tensor, held: Tensor, progress: Pr
         share = min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = _LEARNING_RATE * share
-        chosen = torch.randint(pool.shape[1], (batch,), generator=generator)
+        chosen = torch.randint(pool.shape[1], (_BATCH,), generator=generator)
         planes = pool[:, chosen].float()
         optimizer.zero_grad(set_to_none=True)
         loss = network.lengths(planes).sum() / planes.numel()

@@ -19,10 +19,8 @@ import torch
 from safetensors.torch import save
 
 from pillow_rnc.models.config import RecurrentConfig, config_from_mapping
-from pillow_rnc.models.weights import load, register
-from pillow_rnc.plugin.file_io import atomic_write
 from pillow_rnc.training.checkpoint import read_newest
-from pillow_rnc.training.manifest import enter
+from pillow_rnc.training.manifest import enter, write_weights
 from pillow_rnc.training.recurrent.codec_run import read_codec
 from pillow_rnc.training.recurrent.dense_entropy_network import DenseEntropyNetwork
 from pillow_rnc.training.recurrent.light_recipe import LightRecipe
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pillow_rnc.training.recurrent.codec_run import Codec
-
-_DIGEST_LETTERS = 12
 
 
 def read_entropy(folder: Path) -> DenseEntropyNetwork:
@@ -83,14 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     codec, entropy = read_codec(args.codec), read_entropy(args.entropy)
     with torch.no_grad():
         data = weights_bytes(codec, entropy)
-    digest = hashlib.sha256(data).hexdigest()
-    path = args.out / f"{args.name}-{digest[:_DIGEST_LETTERS]}.safetensors"
-    args.out.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, data)
-    load(register(path).model_id)
+    path = write_weights(args.out, args.name, data)
     if args.release:
         enter(path, args.name, training_record(args.name, codec, entropy), is_default=False)
-    print(json.dumps({"file": str(path), "sha256": digest, "bytes": len(data)}))
+    print(json.dumps({"file": str(path), "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}))
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ def judged_iterations(seed: int, step: int, iterations: int, counts: tuple[int, 
     return Judged(iterations, *chosen)
 
 
-def area(points: Sequence[CurvePoint], low: float = 0.125, high: float = 2.0) -> float:
-    """Return the area under the MS-SSIM curve, by trapezoids, between two rates."""
-    grid = np.linspace(low, high, 1876)
+def area(points: Sequence[CurvePoint]) -> float:
+    """Return the area under the MS-SSIM curve, by trapezoids, from 0.125 to 2 bpp."""
+    grid = np.linspace(0.125, 2.0, 1876)
     rates, _, heights = np.array(points).T
     return float(np.trapezoid(np.interp(grid, rates, heights), grid))

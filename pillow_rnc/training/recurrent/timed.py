@@ -130,7 +130,6 @@ def train_entropy(
     minutes: Minutes,
     *,
     compiled: bool = True,
-    clock: Clock = time.process_time,
 ) -> dict[str, Any]:
     """Train the entropy network of a finished codec, unless that is done; return the state of its checkpoint.
 
@@ -140,7 +139,6 @@ def train_entropy(
         folder: Of the checkpoint.
         minutes: Those of the entropy network count: a quarter for codes to learn from, the rest for the steps.
         compiled: As for `TimedRun`.
-        clock: Of the processor.
 
     Raises:
         OSError: The checkpoint could not be written.
@@ -154,12 +152,12 @@ def train_entropy(
     seconds, began = 60 * minutes.entropy, 0.0
 
     def elapsed() -> float:
-        return (clock() - began) / seconds
+        return (time.process_time() - began) / seconds
 
     def collected(crops: int) -> float:
         nonlocal began
         if not crops:
-            began = clock()
+            began = time.process_time()
             return 0.0
         return elapsed() / _CODES_SHARE
 
