@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Work = Callable[[], Any]
 
-MODEL = "recurrent-20261130"
+MODEL = "recurrent"
 _PARTS: tuple[tuple[Any, str, str], ...] = (
     (LightTiles, "encode", "encoder network"),
     (LightTiles, "decode", "decoder network"),

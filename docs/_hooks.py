@@ -35,6 +35,7 @@ PAGES = {
     "spec/vectors/README.md": "vectors.md",
     "weights/README.md": "models.md",
     "weights/embedded-20261123-509919255b67.md": "model-card.md",
+    "weights/recurrent-20261130b-d9a417a270d0.md": "model-card-recurrent-20261130b.md",
     "weights/recurrent-20261130-3759d93d6de1.md": "model-card-recurrent.md",
     "weights/embedded-20261130-d26a809660f7.md": "model-card-20261130.md",
     "weights/embedded-20261130b-dab3dea1f735.md": "model-card-20261130b.md",

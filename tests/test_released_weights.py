@@ -87,6 +87,7 @@ MODELS_FOR_EVER = {
     "embedded-20261130": "d26a809660f7ddb19fec8a97845656f897cc8114652629725fcba6cd167bdffb",
     "embedded-20261130b": "dab3dea1f735f05c5d3e618d85e6cfac2df27ab83fa30be3e6329aa4475203eb",
     "recurrent-20261130": "3759d93d6de1f0da91adce6bc36f6576aae09f2f9abbd578a2e82e3599ebdefe",
+    "recurrent-20261130b": "d9a417a270d0b9c40ddec85c815bf8c7c54c3f36428b8828d8efc709ee1a3e3a",
 }
 FILES_FOR_EVER = {
     "grey.rnc": "8e4835537c012394e89cf19661b4b49aeeab3371e90ab1b15e32c61ab3e81906",
@@ -95,6 +96,7 @@ FILES_FOR_EVER = {
     "released-3759d93d6de1.rnc": "6248aa9cc3965a42f0c22394dcab1b8d9558cf6146b1ec874528d0fa427996c8",
     "released-509919255b67.rnc": "bb64c747bdb0169ce177c375c815b44c450c2ad6f0277f097f20f5f4cfa3d396",
     "released-d26a809660f7.rnc": "9c203d8ea9b4c7e385909744d6888fb3f0a85c76d8ce20f5cb2a0acb0d30479c",
+    "released-d9a417a270d0.rnc": "0fa6eba4df7aa8fa718a0d63084cf93a7a878cf4c5a6c7a25acb5110e0590df8",
     "released-dab3dea1f735.rnc": "4d73922e702c22e77ad2e9d01c6e2d29852ef500e718c508fd0ed7c2a709bb48",
     "stopped.rnc": "fcf7cfc4ff5751d54b57ccb8cf8c579787143d62f0d2d7d35421ae4f9513c946",
     "strip.rnc": "f9a7cc2b6e8c16e1fb8561e3ae4dc24f1781af682df6054d78444dfcdf372e08",
