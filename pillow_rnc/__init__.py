@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import pillow_rnc.models  # once it is imported, the function of that name stays in its place
 import pillow_rnc.plugin.command_start  # noqa: F401 -- before all others
 from pillow_rnc.errors import (
     CorruptError,
@@ -23,9 +24,9 @@ from pillow_rnc.errors import (
     WeightsError,
     WorkLimitError,
 )
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 from pillow_rnc.plugin.handlers import register
-from pillow_rnc.plugin.model_registry import models, register_model  # `models` hides the sub-package
+from pillow_rnc.plugin.model_registry import models, register_model
 
 if TYPE_CHECKING:
     from pillow_rnc.plugin.batch import decode_batch, encode_batch

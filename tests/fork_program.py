@@ -1,16 +1,18 @@
 """Forks while a thread stands at a line of the package, and does the same work in the child; run by `test_forks.py`.
 
-Arguments: what the thread does, "load", "path", "save", "copy" or "first"; and every how many lines to fork.
+Arguments: what the thread does, "load", "path", "save" or "copy", and every how many lines to fork; or "first" for the
+first load of a process, and the module in whose import the thread stands; or "imports", and keywords of a first save.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import io
+import json
 import os
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 import pillow_rnc
+from pillow_rnc.fork_safety import importing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +55,6 @@ def shared_by(action: str) -> tuple[Callable[[Image.Image], bytes], Callable[[],
     """Return the work, and what makes a new image for it."""
     if action == "save":
         return saved, ORIGINAL.copy
-    if action == "first":  # nothing has been imported or decoded yet
-        return Image.Image.tobytes, lambda: Image.open(Path(__file__).parent / "golden" / "likely.rnc")
     data = saved(ORIGINAL)
     if action == "path":
         path = Path(tempfile.mkdtemp()) / "a.rnc"
@@ -76,7 +77,7 @@ class Tracer:
         place = frame.f_code.co_filename, frame.f_lineno
         if event == "line" and place not in self.passed:
             self.passed[place] = None
-            if self.stop_at in (place, (place[0], 0)):
+            if place == self.stop_at:
                 self.stop_at = None
                 self.stopped.set()
                 self.resumed.wait(SECONDS)
@@ -100,35 +101,64 @@ def child_ends(work: Callable[[Image.Image], bytes], im: Image.Image, expected: 
     """Fork, work in the child, and return whether it comes to the same result in time."""
     child = os.fork()
     if not child:
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
         try:
             result = work(im)
             os._exit(0 if expected in (None, result) else 3)
         except BaseException:  # noqa: BLE001 -- whatever it is, the child ends here
             traceback.print_exc()
             os._exit(4)
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status == 0
-        time.sleep(0.002)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return False
+    return os.waitpid(child, 0)[1] == 0
+
+
+class Finder:
+    """Finds no module, but is told of all that other threads begin to import: stops them there, or notes them."""
+
+    def __init__(self, stop_at: str = "") -> None:
+        self.stop_at = stop_at
+        self.stopped, self.resumed = threading.Event(), threading.Event()
+        self.unguarded: list[str] = []
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            return
+        if name == self.stop_at:
+            self.stopped.set()
+            self.resumed.wait(SECONDS)
+        if not importing._lock._is_owned():  # type: ignore[attr-defined]
+            self.unguarded.append(name)
+
+
+def fork_in_first_load(module: str) -> None:
+    im, finder = Image.open(Path(__file__).parent / "golden" / "likely.rnc"), Finder(module)
+    sys.meta_path.insert(0, finder)
+    thread = threading.Thread(target=im.load)
+    thread.start()
+    assert finder.stopped.wait(SECONDS), f"{module} was not imported"
+    threading.Timer(0.3, finder.resumed.set).start()  # the fork waits for the import
+    ended = child_ends(Image.Image.tobytes, im, None)
+    thread.join()
+    print(f"{int(ended)} of 1")
+
+
+def note_imports(options: dict[str, object]) -> None:
+    finder = Finder()
+    Image.init()
+    sys.meta_path.insert(0, finder)
+
+    def work() -> None:
+        fp = io.BytesIO()
+        ORIGINAL.save(fp, "RNC", **options)
+        Image.open(fp).load()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    print(*finder.unguarded)
 
 
 def main(action: str, step: int) -> None:
     work, new_image = shared_by(action)
-    if action == "first":
-        im, tracer = new_image(), Tracer((f"{PACKAGE}/codec/decoder.py", 0))
-        thread = tracer.start(im.load)
-        tracer.stopped.wait(SECONDS)
-        assert tracer.stop_at is None, "never stopped there"
-        threading.Timer(0.3, tracer.resumed.set).start()  # the fork waits for the import
-        ended = child_ends(work, im, None)
-        thread.join()
-        print(f"{int(ended)} of 1")
-        return
     expected = work(new_image())
     tracer = Tracer()
     im = new_image()
@@ -157,4 +187,9 @@ def main(action: str, step: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    if sys.argv[1] == "first":
+        fork_in_first_load(sys.argv[2])
+    elif sys.argv[1] == "imports":
+        note_imports(json.loads(sys.argv[2]))
+    else:
+        main(sys.argv[1], int(sys.argv[2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,20 +16,26 @@ from PIL import Image
 import pillow_rnc
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import RncError
-from pillow_rnc.models.fork_safety import ObjectLock
+from pillow_rnc.fork_safety import ObjectLock
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 PROGRAM = Path(__file__).parent / "fork_program.py"
+with_kernel = pytest.mark.skipif(not library.supported(), reason="the kernel was not built")
+
+
+def run_program(*arguments: str, **variables: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])} | variables
+    command = [sys.executable, "-W", "ignore", str(PROGRAM), *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=570)
+
+    assert result.stderr == ""
+    assert result.returncode == 0, result.stdout
+    return result.stdout.strip()
 
 
 def forked(action: str, every: int) -> tuple[int, int]:
     """Return in how many children the work was done, and how many there were."""
-    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parents[1])}
-    command = [sys.executable, "-W", "ignore", str(PROGRAM), action, str(every)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=570)
-
-    assert result.returncode == 0, result.stdout + result.stderr
-    done, count = result.stdout.split(" of ")
+    done, count = run_program(action, str(every)).split(" of ")
     return int(done), int(count)
 
 
@@ -46,9 +53,30 @@ def test_a_child_forked_at_every_third_line_of_a_load_or_a_save_does_it_too(acti
     assert done == count >= 80
 
 
-def test_a_fork_waits_for_the_imports_of_the_first_load() -> None:
+@pytest.mark.parametrize(
+    ("module", "kernel"),
+    [
+        ("pillow_rnc.codec.decoder", "0"),
+        ("pillow_rnc.entropy.range_coder", "0"),
+        pytest.param("pillow_rnc.entropy.kernel._kernel", "1", marks=with_kernel),
+    ],
+)
+def test_a_fork_waits_for_the_imports_of_the_first_load(module: str, kernel: str) -> None:
     """Otherwise the child would wait for ever for a module that a thread of its parent was importing."""
-    assert forked("first", 0) == (1, 1)
+    assert run_program("first", module, **{library.VARIABLE: kernel}) == "1 of 1"
+
+
+@pytest.mark.parametrize("kernel", ["0", pytest.param("1", marks=with_kernel)])
+@pytest.mark.parametrize(
+    "options", [{"iterations": 2}, {"max_bytes": 600}, {"target_psnr": 20}, {"model": "recurrent", "iterations": 1}]
+)
+def test_a_fork_would_wait_for_each_import_of_a_first_save_and_load(options: dict[str, object], kernel: str) -> None:
+    assert run_program("imports", json.dumps(options), **{library.VARIABLE: kernel}) == ""
+
+
+def test_a_fork_would_wait_for_each_import_of_torch() -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    assert run_program("imports", json.dumps({"device": "cpu:0", "iterations": 1})) == ""
 
 
 def test_a_thread_may_fork_within_an_image_of_its_own() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import pillow_rnc
-from pillow_rnc.models.fork_safety import ForkLock
+from pillow_rnc.fork_safety import ForkLock
 from pillow_rnc.models.process_settings import ProcessSetting
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from pillow_rnc.codec.prefetch import prefetch
 from pillow_rnc.container.records import DEFAULT_OVERLAP, DEFAULT_TILE_SIZE, Header
 from pillow_rnc.entropy.tile_coder import TileEncoder, decode_tile
 from pillow_rnc.errors import CorruptError, RncError
+from pillow_rnc.fork_safety import ObjectLock
 from pillow_rnc.models.complexity import bytes_per_pixel
-from pillow_rnc.models.fork_safety import ObjectLock
 from pillow_rnc.models.runtime import releases_lock, runtime
 from pillow_rnc.models.threads import limit_threads
 from pillow_rnc.models.weights import check_iterations

@@ -11,6 +11,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from pillow_rnc.container.alpha_stream import ABOVE, LEFT, PREDICTORS, unpack_alpha
+from pillow_rnc.fork_safety import importing
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -59,7 +60,8 @@ def decode_alpha(data: bytes, width: int, height: int) -> NDArray[uint8]:
     Raises:
         CorruptError: The predictor is unknown, or the stream is damaged or has another length.
     """
-    import numpy as np
+    with importing:
+        import numpy as np
 
     predictor, values = unpack_alpha(data, width * height)
     plane = np.frombuffer(values, np.uint8).reshape(height, width)
@@ -71,7 +73,8 @@ def decode_alpha(data: bytes, width: int, height: int) -> NDArray[uint8]:
 
 
 def _quantized(plane: NDArray[uint8], quality: float) -> NDArray[uint8]:
-    import numpy as np
+    with importing:
+        import numpy as np
 
     steps = round(_OPAQUE ** (quality / LOSSLESS))
     levels = np.rint(np.rint(np.arange(_OPAQUE + 1) * steps / _OPAQUE) * _OPAQUE / steps).astype(np.uint8)
@@ -80,7 +83,8 @@ def _quantized(plane: NDArray[uint8], quality: float) -> NDArray[uint8]:
 
 
 def _encode_with(plane: NDArray[uint8], predictor: int) -> bytes:
-    import numpy as np
+    with importing:
+        import numpy as np
 
     if predictor & LEFT:
         plane = np.diff(plane, axis=1, prepend=np.uint8(0))

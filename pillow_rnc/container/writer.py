@@ -29,6 +29,7 @@ from pillow_rnc.container.validation import (
     unit_violations,
 )
 from pillow_rnc.errors import RncOptionError
+from pillow_rnc.fork_safety import importing
 
 
 def build(file: RncFile) -> bytes:
@@ -37,7 +38,8 @@ def build(file: RncFile) -> bytes:
     Raises:
         RncOptionError: A record violates a rule of the format.
     """
-    from pillow_rnc.container import schema
+    with importing:
+        from pillow_rnc.container import schema
 
     header = file.header
     raise_option_error(header_violations(header))

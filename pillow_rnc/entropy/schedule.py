@@ -90,7 +90,9 @@ def iteration_schedule(coefficient: _Floats, level: _Floats, step: _Floats) -> I
     """
     pairs = np.flatnonzero(level != NO_LEVEL)
     coefficients, levels, steps = coefficient[pairs], level[pairs], step[pairs]
-    if not np.all(np.isin(coefficients, np.arange(COEFFICIENTS)) & (steps > 0) & np.isfinite(steps)):
+    # np.isin and np.unique would import numpy.ma: 10 ms, and outside `importing`.
+    known = (coefficients >= 0) & (coefficients < COEFFICIENTS) & (coefficients == np.floor(coefficients))
+    if not np.all(known & (steps > 0) & np.isfinite(steps)):
         return None
     of = coefficients.astype(np.intp)
     first = np.flatnonzero(levels == 1)
@@ -98,7 +100,7 @@ def iteration_schedule(coefficient: _Floats, level: _Floats, step: _Floats) -> I
     of_pair = np.repeat(np.arange(len(first)), sizes)
     valid = (
         (not len(pairs) or (len(first) > 0 and first[0] == 0))
-        and len(np.unique(of[first])) == len(first)
+        and len(set(of[first].tolist())) == len(first)
         and np.array_equal(levels, np.arange(len(pairs)) - first[of_pair] + 1 if len(first) else levels)
         and np.array_equal(of, of[first][of_pair])
         and np.array_equal(steps, steps[first][of_pair])
@@ -107,6 +109,14 @@ def iteration_schedule(coefficient: _Floats, level: _Floats, step: _Floats) -> I
     if not valid:
         return None
     return IterationSchedule(of[first], steps[first], sizes.astype(np.float32), of_pair, levels, first, pairs)
+
+
+def union(*coefficients: Sequence[int] | NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return every coefficient that an argument has, intp, ascending, each once; np.union1d would import numpy.ma."""
+    found = np.zeros(COEFFICIENTS, np.bool_)
+    for each in coefficients:
+        found[np.asarray(each, np.intp)] = True
+    return np.flatnonzero(found)
 
 
 def tables(schedule: Sequence[IterationSchedule], pairs: int) -> tuple[_Floats, _Floats, _Floats]:

@@ -20,6 +20,7 @@ from pillow_rnc.entropy.kernel.segments import decode_segment, encode_segment
 from pillow_rnc.entropy.significance import count_set_inferred
 from pillow_rnc.entropy.tensors import cells_of
 from pillow_rnc.errors import CorruptError, RncError, UnsupportedError
+from pillow_rnc.fork_safety import importing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -126,7 +127,8 @@ class TileEncoder:
             segment = encode_segment(self._kernel, plane)
             self._iteration += 1
             return segment
-        from pillow_rnc.entropy.range_coder import SegmentEncoder
+        with importing:
+            from pillow_rnc.entropy.range_coder import SegmentEncoder
 
         plane, coded_bits = np.array(plane, order="C"), self._coded_bits  # a copy, as `code_plane` modifies it
         if count := count_set_inferred(coded_bits, plane):
@@ -155,7 +157,8 @@ class TileEncoder:
 
 def _check_payload(payload: bytes, coded: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]], place: str) -> None:
     """Raise unless a payload decodes to the bits that were encoded into it."""
-    from pillow_rnc.entropy.range_coder import SegmentDecoder
+    with importing:
+        from pillow_rnc.entropy.range_coder import SegmentDecoder
 
     decoder = SegmentDecoder(payload)
     try:
@@ -261,7 +264,8 @@ class TileDecoder:
 
     def _decode_entropy(self, segment: Segment) -> NDArray[np.uint8]:
         """Return the plane of an entropy-coded segment after checking the CRC of its codes."""
-        from pillow_rnc.entropy.range_coder import SegmentDecoder
+        with importing:
+            from pillow_rnc.entropy.range_coder import SegmentDecoder
 
         for values in self._pending:
             self._state.start_iteration(self._started, values)

@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pillow_rnc.models.fork_safety import ForkLock
+from pillow_rnc.fork_safety import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
+from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS, union
 from pillow_rnc.models.basis import BLOCK, YCBCR, basis, coefficient_weights, overlap_filter
 from pillow_rnc.models.embedded.kernel_network import ReducedKernelTiles
 from pillow_rnc.models.embedded.numpy_network import Codes
@@ -103,7 +103,7 @@ class IntervalTiles:
         """Return the images so far, float32 [n, height / reduction, width / reduction, 3]."""
         intervals, side = self._codes.intervals, self._side
         own = self._weights.iterations[self._codes.iterations - 1]
-        scheduled = np.union1d(own.scheduled, MEANS)
+        scheduled = union(own.scheduled, MEANS)
         inside = intervals.midpoint[scheduled]
         gain = np.float32(own.gain) / self._codes.step_scale
         reach = np.minimum(np.abs(intervals.half_width[scheduled]), MAX_HALF_WIDTH / gain)

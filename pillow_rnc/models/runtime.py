@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pillow_rnc.entropy.kernel import library
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, UnsupportedError
+from pillow_rnc.fork_safety import ForkLock, importing
 from pillow_rnc.models.config import RecurrentConfig
 from pillow_rnc.models.embedded.kernel_network import KernelTiles, NetworkKernel
 from pillow_rnc.models.embedded.numpy_network import NumpyTiles
 from pillow_rnc.models.embedded.numpy_weights import NetworkWeights, can_run
-from pillow_rnc.models.fork_safety import ForkLock, importing
 from pillow_rnc.models.recurrent.numpy_light import LightOperands, LightTiles, can_run_light
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def runtime(weights: Weights, device: str, max_threads: int = 0) -> Runtime:
     if device == CPU and can_run_light(weights.config):
         return partial(LightTiles, _operands_of(weights, weights.config, LightOperands))
     place = _torch_device(device, f"model {weights.name!r} with {_kind(weights.config)}")
-    from pillow_rnc.models.torch_runtime import TorchTiles
+    with importing:
+        from pillow_rnc.models.torch_runtime import TorchTiles
 
     tiles = partial(TorchTiles, weights, place, max_threads=max_threads)
     return tiles if place.type == CPU else partial(FallBackTiles, tiles, runtime(weights, CPU, max_threads))

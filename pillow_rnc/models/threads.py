@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 from pillow_rnc.models.process_settings import ProcessSetting
 
 if TYPE_CHECKING:

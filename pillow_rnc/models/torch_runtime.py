@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from pillow_rnc.errors import DeviceMemoryError, RncOptionError, WeightsError
+from pillow_rnc.fork_safety import ForkLock, importing
 from pillow_rnc.models.basis import BLOCK
 from pillow_rnc.models.families import make_network
-from pillow_rnc.models.fork_safety import ForkLock
 from pillow_rnc.models.process_settings import ProcessSetting
 from pillow_rnc.models.threads import threads_per_product
 from pillow_rnc.models.torch_precision import full_precision
@@ -111,7 +111,8 @@ def _network(weights: Weights, device: torch.device) -> AnyNetwork:
     with _network_lock:  # building one draws random numbers and restores their state, which threads must not do at once
         key = weights.model_id, device
         if key not in _networks:
-            _networks[key] = _build(weights, device)
+            with importing:  # torch imports parts of itself when it first needs them
+                _networks[key] = _build(weights, device)
         return _networks[key]
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pillow_rnc.container.records import MODEL_ID_BYTES
 from pillow_rnc.errors import RncOptionError, UnsupportedError, WeightsError
+from pillow_rnc.fork_safety import ForkLock, importing
 from pillow_rnc.models.config import config_from_json
-from pillow_rnc.models.fork_safety import ForkLock, importing
 
 if TYPE_CHECKING:
     import os

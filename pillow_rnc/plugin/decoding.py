@@ -13,7 +13,7 @@ from PIL import Image
 from pillow_rnc.container import alpha
 from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import RncFileError, WorkLimitError
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 from pillow_rnc.plugin.defaults import default_max_work
 from pillow_rnc.plugin.modes import from_pixels
 

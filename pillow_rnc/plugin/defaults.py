@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pillow_rnc.codec.execution import ExecutionOptions
 from pillow_rnc.container.records import MAX_ITERATIONS
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.models.fork_safety import ForkLock
+from pillow_rnc.fork_safety import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pillow_rnc.container import alpha, writer
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 from pillow_rnc.plugin.metadata import metadata_for_save
 from pillow_rnc.plugin.modes import native_mode, to_pixels
 from pillow_rnc.plugin.options import SaveOptions
@@ -57,7 +57,6 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
 
     with importing:
         from pillow_rnc.codec import encoder
-        from pillow_rnc.container import schema  # noqa: F401 -- for writer.build
         from pillow_rnc.models import weights
 
     model = weights.load(options.model)
@@ -72,13 +71,6 @@ def encode_images(images: Iterable[Image.Image], params: Mapping[str, Any]) -> l
         execution=options.execution,
     )
     return [_file(*pair, options, model) for pair in zip(sources, encoded, strict=True)]
-
-
-def build_copy(file: RncFile) -> bytes:
-    """Return the bytes of a file whose records were read from another."""
-    with importing:
-        from pillow_rnc.container import schema  # noqa: F401 -- for writer.build
-    return writer.build(file)
 
 
 def _source(im: Image.Image, params: Mapping[str, Any]) -> _Source:

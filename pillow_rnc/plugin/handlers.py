@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from PIL import Image
 
 from pillow_rnc.container.signature import SIGNATURE
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 from pillow_rnc.plugin.format_names import EXTENSION, FORMAT, MIME_TYPE
 
 if TYPE_CHECKING:

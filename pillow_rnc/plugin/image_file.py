@@ -14,13 +14,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from pillow_rnc.container import alpha, reader
+from pillow_rnc.container import alpha, reader, writer
 from pillow_rnc.container.records import RncFile
 from pillow_rnc.container.tile_grid import reduced_region
 from pillow_rnc.errors import RncFileError, SignatureError
-from pillow_rnc.models.fork_safety import ObjectLock
+from pillow_rnc.fork_safety import ObjectLock
 from pillow_rnc.plugin.decoding import decode_samples, iter_images
-from pillow_rnc.plugin.encoding import build_copy, encode_images
+from pillow_rnc.plugin.encoding import encode_images
 from pillow_rnc.plugin.file_io import is_format, is_same_file, write_target
 from pillow_rnc.plugin.forked_file import CurrentFile, reopened_after_fork
 from pillow_rnc.plugin.format_names import EXTENSION, FORMAT
@@ -284,7 +284,7 @@ class RncImageFile(ReducedWhenDecoded):
         file = truncated_to_size(file, options)
         if options.verify:
             decode_samples(file, LoadOptions(max_work=self._options.max_work, execution=options.execution_by_name()))
-        return build_copy(file)
+        return writer.build(file)
 
     def _is_part(self) -> bool:
         """Whether the image is only a region of that of the file, or smaller."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 
 if TYPE_CHECKING:
     import os

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pillow_rnc.container.records import MAX_SIDE, MODES
 from pillow_rnc.errors import RncOptionError
-from pillow_rnc.models.fork_safety import importing
+from pillow_rnc.fork_safety import importing
 
 if TYPE_CHECKING:
     from numpy import uint8

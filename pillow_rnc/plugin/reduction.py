@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pillow_rnc.container.records import FileHead, RncFile
-    from pillow_rnc.models.fork_safety import ObjectLock
+    from pillow_rnc.fork_safety import ObjectLock
     from pillow_rnc.plugin.options import LoadOptions
 
 ITERATIONS_AT: Final = {8: 4, 4: 6, 2: 8}

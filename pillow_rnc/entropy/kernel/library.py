@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from pillow_rnc.errors import CorruptError, RncError, RncOptionError, UnsupportedError, WeightsError
+from pillow_rnc.fork_safety import importing
 
 VARIABLE = "PILLOW_RNC_KERNEL"
 
@@ -25,7 +26,8 @@ _MODULE = "pillow_rnc.entropy.kernel._kernel"
 def _extension() -> Any:  # noqa: ANN401
     """Return the extension module, or the `ImportError` if it was not built or cannot be loaded."""
     try:
-        import pillow_rnc.entropy.kernel._kernel as extension  # type: ignore[import-not-found, unused-ignore]
+        with importing:
+            import pillow_rnc.entropy.kernel._kernel as extension  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         return error.with_traceback(None)
     return extension

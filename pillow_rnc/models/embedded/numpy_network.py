@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS
+from pillow_rnc.entropy.schedule import COEFFICIENTS, MEANS, union
 from pillow_rnc.models.basis import BLOCK, coefficient_weights
 from pillow_rnc.models.embedded.numpy_masking import step_scale
 from pillow_rnc.models.embedded.numpy_quantizer import IntervalMaps
@@ -185,7 +185,7 @@ class NumpyTiles:
     @np.errstate(all="ignore")
     def set_target(self, pixels: NDArray[np.uint8]) -> None:
         """Set what is to be encoded: pixels uint8 [n, height, width, 3]."""
-        wanted = np.union1d(self._weights.iterations[-1].scheduled, MEANS)  # no iteration codes others
+        wanted = union(self._weights.iterations[-1].scheduled, MEANS)  # no iteration codes others
         self._target = coefficients(pixels, wanted)
 
     @np.errstate(all="ignore")

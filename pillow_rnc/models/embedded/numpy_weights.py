@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import numpy as np
 
-from pillow_rnc.entropy.schedule import COEFFICIENTS
+from pillow_rnc.entropy.schedule import COEFFICIENTS, union
 from pillow_rnc.models.config import EmbeddedConfig
 from pillow_rnc.models.limits import MAX_HALF_WIDTH, SOFTSIGN_LIMIT
 from pillow_rnc.models.numpy_operands import CellWeights, TensorReader, operand
@@ -98,7 +98,7 @@ def _iterations(
     shifts = reader.take("decoder.shift", count, COEFFICIENTS)
     found, scheduled = [], np.empty(0, np.intp)
     for t in range(count):
-        scheduled = np.union1d(scheduled, schedule[t].coefficients)
+        scheduled = union(scheduled, schedule[t].coefficients)
         bias = biases[t] - width[:, scheduled].sum(1)
         found.append(IterationOperands(float(gains[t]), schedule[t], scheduled, bias, shifts[t]))
     return found
