@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_IMPORT_SECONDS = 10.0
-"""Longest time that a fork waits for an import."""
+_IMPORT_SECONDS = 60.0
+"""Longest time that a fork waits for an import; from a slow disk, that of torch may take half of it."""
 
 
 class ForkLock:
