@@ -10,7 +10,6 @@ import select
 import socket
 import subprocess
 import threading
-import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,11 +158,11 @@ def finished(page: Page, count: int = 1) -> list[dict[str, Any]]:
     return events
 
 
-def wait_until(done: Callable[[], bool]) -> None:
+def wait_until(page: Page, done: Callable[[], bool]) -> None:
     for _ in range(600):
         if done():
             return
-        time.sleep(0.1)
+        page.wait_for_timeout(100)  # unlike time.sleep, takes in what the browser reports meanwhile
     raise AssertionError("it did not happen within a minute")
 
 
@@ -217,7 +216,7 @@ def test_what_is_not_wanted_is_not_fetched(
     progress = [one for one in events if one["kind"] == "progress"]
     assert progress[-1]["of"] == shown
     assert progress[-1]["bytes"] == bytes_of(file, shown) < len(file)
-    wait_until(lambda: "/x.rnc" in site[1].closed)
+    wait_until(page, lambda: "/x.rnc" in site[1].closed)
     assert site[1].sent["/x.rnc"] == bytes_of(file, shown)
 
 
@@ -226,7 +225,7 @@ def test_an_element_that_is_removed_stops_its_transfer(page: Page, site: tuple[s
     show(page, site, '<rnc-image src="/x.rnc"></rnc-image>')
     page.wait_for_function("log.length > 0")
     page.evaluate("document.querySelector('rnc-image').remove()")
-    wait_until(lambda: "/x.rnc" in site[1].closed)
+    wait_until(page, lambda: "/x.rnc" in site[1].closed)
     assert [one["kind"] for one in page.evaluate("log")] == ["progress"]
 
 
@@ -257,7 +256,7 @@ def test_workers_that_do_not_answer_are_replaced(page: Page, site: tuple[str, ty
     site[1].files["/long.rnc"] = out.getvalue()
     show(page, site, '<rnc-image src="/long.rnc?1"></rnc-image><rnc-image src="/long.rnc?2"></rnc-image>')
     page.wait_for_function("performance.getEntriesByType('resource').length > 0")
-    wait_until(lambda: len([one for one in site[1].asked if one == "/long.rnc"]) == 2)
+    wait_until(page, lambda: len([one for one in site[1].asked if one == "/long.rnc"]) == 2)
     assert page.evaluate("1 + 1") == 2
     page.evaluate("document.body.innerHTML = '<rnc-image src=\"/x.rnc\"></rnc-image>'")
     page.wait_for_function("log.some((one) => one.kind === 'load' && one.iterations === 6)")
@@ -373,7 +372,7 @@ def test_idle_workers_are_ended(page: Page, site: tuple[str, type[Handler]]) -> 
     page.add_init_script("window.setTimeout = ((wait) => (call, ms) => wait(call, ms === 30000 ? 0 : ms))(setTimeout)")
     show(page, site, '<rnc-image src="/x.rnc"></rnc-image>')
     finished(page)
-    wait_until(lambda: not page.workers)
+    wait_until(page, lambda: not page.workers)
     page.evaluate("document.querySelector('rnc-image').src = '/x.rnc?again'")
     assert [one["kind"] for one in finished(page, 2)].count("load") == 2
 
@@ -429,7 +428,7 @@ def test_a_download_that_stalls_keeps_no_other_plain_image_waiting(page: Page, s
     site[1].limits["/x.rnc?stalled"] = bytes_of(site[1].files["/x.rnc"], 2)
     start_service_worker(page, site)
     page.evaluate("(document.body.innerHTML = '<img src=\"/x.rnc?stalled\">')")
-    wait_until(lambda: site[1].sent.get("/x.rnc?stalled") == site[1].limits["/x.rnc?stalled"])
+    wait_until(page, lambda: site[1].sent.get("/x.rnc?stalled") == site[1].limits["/x.rnc?stalled"])
     assert pixels(page.evaluate(PLAIN_IMAGE, "/x.rnc")).shape[:2] == (160, 240)
     assert not page.evaluate("document.querySelector('img').complete")
 
