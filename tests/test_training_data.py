@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_training import photograph, write_photographs
 
 from pillow_rnc.training import pack, published_sets
-from pillow_rnc.training.crops import CropSampler
+from pillow_rnc.training.crops import CropSampler, validation_crops
 from pillow_rnc.training.data import is_held_out, load_photographs
 
 
@@ -39,6 +39,11 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
         load_photographs(tmp_path, smallest_px=32)
     with pytest.raises(FileNotFoundError):
         load_photographs(tmp_path / "missing.zip", smallest_px=32)
+
+
+def test_validation_needs_a_photograph_that_is_held_out() -> None:
+    with pytest.raises(FileNotFoundError, match="no photograph is held out to validate on, as 5% are"):
+        validation_crops([])
 
 
 def test_names_alone_decide_what_is_held_out() -> None:

@@ -178,6 +178,8 @@ def _run_compare(arguments: argparse.Namespace, report: Reporter) -> bool:
             raise
         text = f"{error.name} is missing, rnc compare needs it: pip install 'pillow-rnc[eval]'"
         record = {"error": text, "error_type": type(error).__name__}
+    except RncOptionError:
+        raise
     except FILE_ERRORS as error:
         record = error_record(error)
     report(record)

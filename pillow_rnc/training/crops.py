@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pillow_rnc.training.data import HELD_OUT_SHARE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -96,7 +98,14 @@ class CropSampler:
 
 
 def validation_crops(held_out: list[NDArray[np.uint8]]) -> Tensor:
-    """Return the crops that runs are compared on, float32 [16, 3, 256, 256] in 0..255."""
+    """Return the crops that runs are compared on, float32 [16, 3, 256, 256] in 0..255.
+
+    Raises:
+        FileNotFoundError: No photograph is held out.
+    """
+    if not held_out:
+        msg = f"no photograph is held out to validate on, as {HELD_OUT_SHARE:.0%} are by their names: give more of them"
+        raise FileNotFoundError(msg)
     return CropSampler(held_out, crop_px=VALIDATION_PX, seed=_VALIDATION_SEED).batch(0, _VALIDATION_CROPS)
 
 
