@@ -8,6 +8,10 @@ Each class takes exactly one positional argument: `OSError` would interpret the 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class RncError(Exception):
@@ -18,6 +22,10 @@ class RncError(Exception):
         def add_note(self, note: str) -> None:
             """Keep a note where Python 3.11 and later keep it; tracebacks of Python 3.10 do not show it."""
             self.__notes__ = [*getattr(self, "__notes__", []), note]
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Return what pickle needs, as any exception does; Dask cannot make all of ours without it."""
+        return super().__reduce__()
 
 
 class RncFileError(RncError, OSError):

@@ -25,6 +25,20 @@ def test_an_error_survives_pickle_and_copy(error: type[errors.RncError]) -> None
         assert twin.args == ("tile 3: spare bytes",)
 
 
+@pytest.mark.parametrize("error", CLASSES)
+def test_an_error_survives_the_pickles_of_dask(error: type[errors.RncError]) -> None:
+    support = pytest.importorskip("tblib.pickling_support", reason="needs the extra [dask]")
+    raised = error("tile 3: spare bytes")
+    raised.add_note("in file 2")
+    make, arguments, *state = support.pickle_exception(raised)
+    twin = make(*arguments)
+    vars(twin).update(*state)
+
+    assert type(twin) is error
+    assert twin.args == ("tile 3: spare bytes",)
+    assert twin.__notes__ == ["in file 2"]
+
+
 def test_a_truncated_error_carries_its_count_to_another_process() -> None:
     raised = errors.TruncatedError("cut", decodable_iterations=5)
 
