@@ -58,6 +58,7 @@ def test_a_child_forked_at_every_third_line_of_a_load_or_a_save_does_it_too(acti
     [
         ("pillow_rnc.codec.decoder", "0"),
         ("pillow_rnc.entropy.range_coder", "0"),
+        ("within constriction", "0"),
         pytest.param("pillow_rnc.entropy.kernel._kernel", "1", marks=with_kernel),
     ],
 )

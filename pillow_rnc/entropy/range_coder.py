@@ -152,3 +152,18 @@ def _coder_errors_translated() -> Iterator[None]:
             raise
         msg = "range coder failed on the payload"
         raise CorruptError(msg) from error
+
+
+def _use_once() -> None:
+    """Code one bit.
+
+    The first array that constriction takes makes it look up functions of NumPy. A child that was forked meanwhile would
+    wait for them for ever; here, on import, the fork waits (`fork_safety.importing`).
+    """
+    p1_q16 = np.full(1, 1 << 15, np.uint16)
+    encoder = SegmentEncoder()
+    encoder.encode(np.ones(1, np.uint8), p1_q16)
+    SegmentDecoder(encoder.finish()).decode(p1_q16)
+
+
+_use_once()
