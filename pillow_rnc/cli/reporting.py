@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from pillow_rnc.cli.option_names import in_terms_of_command_line
+from pillow_rnc.cli.stopping import wait_if_ending
 from pillow_rnc.cli.streams import print_error, print_out
 from pillow_rnc.errors import RncError
 
@@ -69,6 +70,7 @@ class Reporter:
         Raises:
             Stopped: Nobody reads standard output any more.
         """
+        wait_if_ending()
         if self._as_json:
             self._print(json.dumps(record))
             return

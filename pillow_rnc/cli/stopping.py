@@ -69,6 +69,20 @@ def _do_nothing(_signal: int, _frame: object) -> None:
     """Be a handler, without which Python would not wake the thread."""
 
 
+def is_ending() -> bool:
+    """Return whether `end_process` has been called, so that nothing should be begun any more."""
+    return _ending.locked()
+
+
+def wait_if_ending() -> None:
+    """Wait for the end of this process, if it is ending.
+
+    Call it before something is reported or recorded: while unfinished files are removed, whatever writes them fails.
+    """
+    with _ending:
+        pass
+
+
 def end_process(status: int) -> None:
     """End this process and its workers within two seconds, and remove what is unfinished. Does not return."""
     _ending.acquire()  # for good: a second thread waits here for the end

@@ -18,6 +18,7 @@ from pillow_rnc.cli.conversion import EncodeOptions
 from pillow_rnc.cli.file_warnings import collected_warnings
 from pillow_rnc.cli.manifest import Line, failure
 from pillow_rnc.cli.reporting import FILE_ERRORS, error_record
+from pillow_rnc.cli.stopping import wait_if_ending
 from pillow_rnc.errors import RncFileError, RncOptionError, SignatureError
 from pillow_rnc.plugin import files
 
@@ -64,6 +65,7 @@ def execute(task: ImageTask) -> Result:
     """Execute a task in this process; whatever can be wrong with a file is returned, not raised."""
     with collected_warnings() as warnings:
         result = _execute(task)
+    wait_if_ending()
     return result._replace(warnings=tuple(warnings))
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process, resource_tracker
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process
+from pillow_rnc.cli.stopping import Stopped, end_on_signals, end_process, is_ending, wait_if_ending
 from pillow_rnc.errors import RncOptionError
 from pillow_rnc.plugin.file_io import not_halved
 
@@ -145,10 +145,14 @@ def _environment(name: str, value: str) -> Iterator[None]:
 def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 -- of any task
     """Start a task, and a process for it if there is none that is free.
 
-    A process that has only begun to start would answer Ctrl-C, or the end of its parent, with a traceback.
+    A process that has only begun to start would answer Ctrl-C, or the end of its parent, with a traceback. So none is
+    started once the parent is ending, such as for the tasks of a pool that the end breaks.
     """
-    with not_halved(), _terminal_signals_blocked():
-        return pool.submit(fn, *args, **kwargs)
+    while True:
+        with not_halved(), _terminal_signals_blocked():
+            if not is_ending():  # asked within the block, for whose end those wait that end the process
+                return pool.submit(fn, *args, **kwargs)
+        wait_if_ending()
 
 
 @contextmanager
