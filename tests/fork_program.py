@@ -76,7 +76,8 @@ class Tracer:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         place = frame.f_code.co_filename, frame.f_lineno
-        if event == "line" and place not in self.passed:
+        # During imports, a fork would wait for the thread.
+        if event == "line" and place not in self.passed and not importing._lock._is_owned():  # type: ignore[attr-defined]
             self.passed[place] = None
             if place == self.stop_at:
                 self.stop_at = None
