@@ -83,6 +83,31 @@ def test_the_command_under_torchrun_equals_one_process_with_twice_the_batch(tmp_
         torch.testing.assert_close(two.moment1[name], tensor, rtol=2e-3, atol=2e-5, msg=name)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
+def test_the_threads_of_a_group_end_when_it_is_left(tmp_path: Path) -> None:
+    """One at work while the interpreter ends would abort the process, after all has been done."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pathlib, torch\n"
+        "from pillow_rnc.training.process_group import ProcessGroup\n"
+        "def threads():\n"
+        "    names = [path.read_text() for path in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
+        "    return sum('gloo' in name for name in names)\n"
+        "group = ProcessGroup.join(torch.device('cpu'))\n"
+        "model = group.distributed(torch.nn.Linear(2, 2))\n"
+        "model(torch.ones(1, 2)).sum().backward()\n"
+        "assert threads() > 0\n"
+        "del model\n"
+        "group.leave()\n"
+        "print('left with', threads(), flush=True)\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
+    environment = os.environ | {"PYTHONPATH": str(Path(pillow_rnc.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("left with 0") == 2
+
+
 def test_a_single_process_is_a_group_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     group = ProcessGroup.join(torch.device("cpu"))

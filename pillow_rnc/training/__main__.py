@@ -82,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
             _log.warning("the entropy-network phase and the codec ramp take %d of only %d steps in all", waits, steps)
     run = Run(recipe, photographs, args.out, device, speed=speed, processes=processes, begin_from=args.begin_from)
     run.run(pace.with_peak(peak_macs(device, speed.autocast)))
+    del run  # whose model holds the group
     processes.leave()
 
 

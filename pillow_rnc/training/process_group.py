@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -32,12 +33,19 @@ class ProcessGroup:
         """Return the group that ``torchrun`` describes in the environment, once all processes have joined it."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
+        # It keeps the group, as a default argument, for ever if `DistributedDataParallel` imports it later.
+        import torch._dynamo  # noqa: F401
+
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def leave(self) -> None:
-        """Leave the group, at the end of training."""
+        """Leave the group, at the end of training, when nothing holds a model of `distributed` any more.
+
+        The threads of the group end with its last holder; one at work while the interpreter ends would abort it.
+        """
         if self.size > 1:
+            gc.collect()
             distributed.destroy_process_group()
 
     @property
