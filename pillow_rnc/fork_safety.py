@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IMPORT_SECONDS = 60.0
-"""Longest time that a fork waits for an import; from a slow disk, that of torch may take half of it."""
+"""Longest time that a fork waits for an import, such as that of torch from a slow disk."""
 
 
 class ForkLock:

@@ -70,7 +70,7 @@ def _do_nothing(_signal: int, _frame: object) -> None:
 
 
 def is_ending() -> bool:
-    """Return whether `end_process` has been called, so that nothing should be begun any more."""
+    """Return whether nothing should be begun any more; for a moment also while a thread is in `wait_if_ending`."""
     return _ending.locked()
 
 
